@@ -1,0 +1,112 @@
+"""Errors that users see: what happened, where, and what to do about it.
+
+Every expected failure is an [`AblateError`][] with an exit code. The command line prints the message and the hint
+and leaves with that code; only an unexpected exception (a bug, exit code 1) ever shows a traceback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal
+
+
+class ExitCode(IntEnum):
+    """What the process returns. Appended to, never renumbered."""
+
+    DONE = 0
+    """Everything asked for is done. Diverged arms are results, not failures."""
+    BUG = 1
+    """An unexpected exception: a bug in ablate."""
+    USAGE = 2
+    """A wrong command line, study file, results folder or storage; nothing was started."""
+    INCOMPLETE = 3
+    """Finished, but some trials failed for infrastructure reasons; run the same command again to continue."""
+    NOTHING_COMPARABLE = 4
+    """No verdict is possible: the baseline is missing or diverged, or nothing has been measured."""
+    GATE = 5
+    """A ``--fail-on`` gate was hit."""
+    INTERRUPTED = 130
+    """Stopped by Ctrl-C; state is saved."""
+    TERMINATED = 143
+    """Stopped by SIGTERM or SIGHUP; state is saved."""
+
+
+class AblateError(Exception):
+    """An expected failure with one clear message."""
+
+    exit_code: ExitCode = ExitCode.USAGE
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong (or doubtful) in a study file, with where it stands.
+
+    `line` and `column` are 1-based; `length` is how many characters the caret line underlines.
+    """
+
+    message: str
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    length: int = 1
+    source_line: str = ""
+    suggestion: str | None = None
+    """Printed behind the carets, for example ``did you mean 'noise_schedule'?``."""
+    note: str | None = None
+    """Printed below, for example ``known: lr, batch_size``."""
+    severity: Literal["error", "warning"] = "error"
+
+
+class StudyFileError(AblateError):
+    """A study file (or an override of it) that cannot be run: every problem found, in one pass."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(f"{len(problems)} error{'s' * (len(problems) != 1)}, nothing was started")
+        self.problems = problems
+
+
+class StudyLockedError(AblateError):
+    """Another process is running this study."""
+
+
+class StorageError(AblateError):
+    """The Optuna storage cannot be opened, is not ours, is corrupt or cannot be written."""
+
+
+class ResultsError(AblateError):
+    """The results folder cannot be written, is full, or holds something else."""
+
+
+class DataError(AblateError):
+    """A data set is missing, corrupt or cannot be reached. Data is never substituted."""
+
+
+class StudyChangedError(AblateError):
+    """The study file no longer agrees with what is stored (changed baseline, changed metric direction)."""
+
+
+class NothingComparableError(AblateError):
+    """There is nothing to compare: no baseline, or nothing measured."""
+
+    exit_code = ExitCode.NOTHING_COMPARABLE
+
+
+class StoppedError(Exception):
+    """Raised by a core after it saved its checkpoint because `Report.stop_requested` was true. Not a failure."""
+
+
+class DivergedError(Exception):
+    """Raised by a core at the first non-finite loss or metric. Divergence is an outcome, not a failure.
+
+    `images_seen` counts training images up to and including the batch that gave the non-finite value.
+    """
+
+    def __init__(self, message: str, *, images_seen: int) -> None:
+        super().__init__(message)
+        self.images_seen = images_seen

@@ -1,0 +1,134 @@
+"""What a core is: the one interface shared by the built-in cores and a user's own training code.
+
+A core is one class: a pydantic settings model whose fields are the factors, a tuple of metrics it can measure, and a
+`run` that turns recipes into outcomes. Everything else (designs, placing, resume, storage, verdicts) comes from ablate.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from ablate.outcome import Outcome
+from ablate.recipe import Recipe, Scalar
+
+
+class CoreSettings(BaseModel):
+    """Base of every settings model. One field = one factor.
+
+    Each field is a scalar (bool, int, float, str, a Literal of names, or one of these ``| None``), has a default and
+    a ``Field(description=...)``, bounds by ``ge/gt/le/lt``, and its unit by ``json_schema_extra={"unit": "..."}``.
+    Rules that concern several fields go into a ``model_validator(mode="after")`` that raises ValueError.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    def resolved(self) -> dict[str, Scalar]:
+        """Return every setting as a plain scalar, ready to be a recipe's `settings`."""
+        return self.model_dump(mode="json")
+
+
+@dataclass(frozen=True)
+class MetricInfo:
+    """A metric that a core can measure."""
+
+    name: str
+    direction: Literal["max", "min"]
+    unit: str = ""
+    scale: Literal["identity", "log"] = "identity"
+    """Differences are taken on this scale: `log` for times, distances and errors that are always positive."""
+    margin: float | None = None
+    """Suggested smallest difference that matters; relative (0.05 = 5 %) on the log scale."""
+    digits: int = 3
+    doc: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a recipe's computation whose result can be shared with other recipes.
+
+    `digest` covers exactly the settings the stage reads, the seed and the core's version, and nothing else.
+    `cost` is a relative estimate of the work, in seconds on the reference laptop; only its ratio matters.
+    """
+
+    name: str
+    digest: str
+    cost: float = 1.0
+
+
+class Report(Protocol):
+    """What a running core sees of the engine. All methods are cheap; call them as often as is natural."""
+
+    @property
+    def device(self) -> str:
+        """Where to compute, as torch names it: ``cpu`` or ``cuda:0`` (the slot's GPU is always index 0)."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of this slot; already applied to torch by the worker."""
+
+    @property
+    def cache(self) -> Path:
+        """Root of the content-addressed stage cache, ``results/cache``."""
+
+    @property
+    def stop_requested(self) -> bool:
+        """True when the parent wants this worker to stop: save a checkpoint, then raise StoppedError."""
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """True when enough time has passed since the last `checkpointed()`; save at the next step boundary."""
+
+    def checkpointed(self) -> None:
+        """Say that a checkpoint is safely on disk."""
+
+    def folder(self, recipe: Recipe) -> Path:
+        """The trial's folder, for sample images and whatever the core wants to keep. Exists already."""
+
+    def progress(self, recipe: Recipe, stage: str, done: int, total: int, **numbers: float) -> None:
+        """Tell where a recipe is: stage name, units done of total, and numbers to show (loss, it/s)."""
+
+    def curve(self, recipe: Recipe, images: int, **values: float) -> None:
+        """Add a point to the learning curve at `images` training images seen. Repeated `images` are ignored."""
+
+    def log(self, recipe: Recipe, text: str) -> None:
+        """Append a line to the trial's log.txt."""
+
+
+class Core(ABC):
+    """Turns recipes into outcomes. Subclass it, name it in a study file as ``core: module:Class``."""
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    """Bump whenever the same recipe would give other numbers: it is part of every stage digest."""
+    Settings: ClassVar[type[CoreSettings]]
+    metrics: ClassVar[tuple[MetricInfo, ...]]
+
+    @classmethod
+    def check(cls, settings: Any) -> list[str]:
+        """Return warnings about validated `settings` (an instance of `Settings`) for plan. Must not import torch."""
+        return []
+
+    @classmethod
+    def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:
+        """Return the recipe's shareable stages in order of computation. Must not import torch."""
+        return ()
+
+    @classmethod
+    def batch_key(cls, recipe: Recipe) -> str:
+        """Recipes with equal keys may be computed together in one `run` call. The default: each alone."""
+        return recipe.digest
+
+    @abstractmethod
+    def run(self, recipes: Sequence[Recipe], report: Report) -> Iterable[tuple[Recipe, Outcome]]:
+        """Compute `recipes` and yield each one's outcome as soon as it is known (a generator, or return a list).
+
+        Raise StoppedError when `report.stop_requested` and the checkpoint is saved, DivergedError at the first
+        non-finite loss. Any other exception is recorded as `failed` with its traceback (out of memory is recognised)
+        for every recipe of the call that has no outcome yet.
+        """

@@ -1,0 +1,196 @@
+"""Where things are: the only place that joins path pieces, and the only place that writes files atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,99}")
+"""What a study may be called: the stem of its file, safe as a folder name on every system."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9=+._ -]+")
+_LONGEST_FOLDER = 80
+
+
+def is_study_name(name: str) -> bool:
+    """True when `name` can be a study's name (and so a folder's)."""
+    return STUDY_NAME.fullmatch(name) is not None and not name.endswith((".", " "))
+
+
+def folder_name(arm: str, seed: int) -> str:
+    """Return the trial folder of (arm, seed): readable, safe, and different for different arms.
+
+    An arm's name may hold anything. Characters that are unsafe in a path become ``_``; then a short digest of the full
+    name is added, so that ``a/b`` and ``a_b`` never meet in one folder.
+    """
+    safe = _UNSAFE.sub("_", arm).strip(". ")[:_LONGEST_FOLDER]
+    if safe != arm:
+        safe = f"{safe}~{hashlib.sha256(arm.encode()).hexdigest()[:8]}"
+    return f"{safe}-s{seed}"
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Write `data` to `path` so that readers see the old content or the new, never a part, even across a crash.
+
+    The text goes to a temporary file in the same folder, is fsynced, and replaces `path` in one step; then the folder
+    is fsynced. Raises OSError (disk full, read-only) with nothing left behind.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(raw)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` durable (no-op where folders cannot be opened)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` atomically as indented JSON with sorted keys; non-finite numbers raise ValueError."""
+    write_atomic(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """Files of one replicate, ``results/<study>/trials/<arm>-s<seed>/``. A retry uses the same folder."""
+
+    folder: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "recipe.json"
+
+    @property
+    def outcome(self) -> Path:
+        return self.folder / "outcome.json"
+
+    @property
+    def curve(self) -> Path:
+        return self.folder / "curve.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def samples(self) -> Path:
+        return self.folder / "samples.png"
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """Files of one study, ``results/<study>/``."""
+
+    folder: Path
+
+    @property
+    def study_file(self) -> Path:
+        """Verbatim copy of the study file as it was last run."""
+        return self.folder / "study.yaml"
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.json"
+
+    @property
+    def run_log(self) -> Path:
+        return self.folder / "run.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / ".lock"
+
+    @property
+    def workers(self) -> Path:
+        """Folder with one log file per worker slot."""
+        return self.folder / "workers"
+
+    @property
+    def trials(self) -> Path:
+        return self.folder / "trials"
+
+    @property
+    def figures(self) -> Path:
+        return self.folder / "figures"
+
+    @property
+    def report_html(self) -> Path:
+        return self.folder / "report.html"
+
+    @property
+    def report_md(self) -> Path:
+        return self.folder / "report.md"
+
+    @property
+    def report_json(self) -> Path:
+        return self.folder / "report.json"
+
+    @property
+    def table_tex(self) -> Path:
+        return self.folder / "table.tex"
+
+    @property
+    def trials_csv(self) -> Path:
+        return self.folder / "trials.csv"
+
+    @property
+    def arms_csv(self) -> Path:
+        return self.folder / "arms.csv"
+
+    @property
+    def curves_csv(self) -> Path:
+        return self.folder / "curves.csv"
+
+    def trial(self, arm: str, seed: int) -> TrialPaths:
+        """Paths of the replicate (arm, seed)."""
+        return TrialPaths(self.trials / folder_name(arm, seed))
+
+
+@dataclass(frozen=True)
+class ResultsPaths:
+    """The results folder, ``results/`` unless ``--results`` says otherwise."""
+
+    folder: Path
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "ablate.db"
+
+    @property
+    def default_storage(self) -> str:
+        """The Optuna URL used when ``--storage`` is not given."""
+        return f"sqlite:///{self.database}"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    def study(self, name: str) -> StudyPaths:
+        """Paths of the study `name`; raises ValueError for a name that is not safe as a folder."""
+        if not is_study_name(name):
+            raise ValueError(f"not a study name: {name!r}")
+        return StudyPaths(self.folder / name)

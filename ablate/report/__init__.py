@@ -1,0 +1,1 @@
+"""WHAT it means: statistics, verdicts, tables, figures. Never starts a trial, never imports torch."""

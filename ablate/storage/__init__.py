@@ -1,0 +1,1 @@
+"""WHAT is remembered: the only folder that imports optuna."""

@@ -1,0 +1,151 @@
+"""A study as the rest of ablate sees it: validated, resolved, frozen, and ready to be stored as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ablate.errors import Problem
+from ablate.recipe import Recipe, Scalar
+
+BASELINE = "baseline"
+"""Name of the baseline's arm in every study."""
+
+Direction = Literal["max", "min"]
+Scale = Literal["identity", "log"]
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A metric of the study, as the statistics use it."""
+
+    name: str
+    direction: Direction
+    scale: Scale = "identity"
+    margin: float | None = None
+    """Smallest difference that matters: in the metric's unit, or relative (0.02 = 2 %) when `relative`."""
+    relative: bool = False
+    primary: bool = False
+    unit: str = ""
+    digits: int = 3
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One full set of levels.
+
+    `levels` holds what the arm changes against the baseline, in study-file order (for the baseline: its own
+    statements). `settings` is complete: every setting of the core, defaults included.
+    """
+
+    name: str
+    levels: Mapping[str, Scalar]
+    settings: Mapping[str, Scalar]
+    factor: str | None = None
+    """The factor a `vary` arm belongs to; None for the baseline and for arms with any number of changes."""
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(frozen=True)
+class Study:
+    """One question: a baseline, what is compared with it, how often, and on which metrics.
+
+    `arms` starts with the baseline and is in study-file order. `factors` are the names of all settings that differ
+    between at least two arms or are stated in the baseline: exactly these become Optuna params. `looks` are the
+    numbers of seeds per arm at which verdicts may be given: ``(5,)`` for ``seeds: 5``.
+    """
+
+    name: str
+    question: str
+    core: str
+    arms: tuple[Arm, ...]
+    factors: tuple[str, ...]
+    metrics: tuple[MetricSpec, ...]
+    looks: tuple[int, ...]
+    alpha: float = 0.05
+    design: str = "vary"
+    budget: Mapping[str, float] = field(default_factory=dict)
+    """Limits the user declared, for example ``{"hours": 2.0}``: checked by plan, enforced by the engine."""
+    text: str = ""
+    """The study file, verbatim."""
+    file: str = ""
+    warnings: tuple[Problem, ...] = ()
+
+    @property
+    def baseline(self) -> Arm:
+        """The arm the others are compared with."""
+        return self.arms[0]
+
+    @property
+    def primary(self) -> MetricSpec:
+        """The one metric that is tested with correction for multiple comparisons."""
+        return next(metric for metric in self.metrics if metric.primary)
+
+    @property
+    def seeds(self) -> int:
+        """Seeds per arm that a plain run computes: the first look."""
+        return self.looks[0]
+
+    def recipe(self, arm: Arm, seed: int) -> Recipe:
+        """The recipe of the replicate (arm, seed): the same seed in every arm."""
+        return Recipe(core=self.core, settings=arm.settings, seed=seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-ready data, stored with the study so that a report needs nothing but the storage."""
+        return {
+            "schema_version": 1,
+            "name": self.name,
+            "question": self.question,
+            "core": self.core,
+            "arms": [
+                {
+                    "name": arm.name,
+                    "levels": dict(arm.levels),
+                    "settings": dict(arm.settings),
+                    "factor": arm.factor,
+                }
+                for arm in self.arms
+            ],
+            "factors": list(self.factors),
+            "metrics": [vars(metric) for metric in self.metrics],
+            "looks": list(self.looks),
+            "alpha": self.alpha,
+            "design": self.design,
+            "budget": dict(self.budget),
+            "text": self.text,
+            "file": self.file,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Study:
+        """Rebuild a study from `to_dict`; positions and warnings are not kept."""
+        return cls(
+            name=data["name"],
+            question=data["question"],
+            core=data["core"],
+            arms=tuple(Arm(**arm) for arm in data["arms"]),
+            factors=tuple(data["factors"]),
+            metrics=tuple(MetricSpec(**metric) for metric in data["metrics"]),
+            looks=tuple(data["looks"]),
+            alpha=data["alpha"],
+            design=data["design"],
+            budget=data["budget"],
+            text=data["text"],
+            file=data["file"],
+        )
+
+
+@dataclass(frozen=True)
+class Replicate:
+    """(arm, seed): one planned repetition."""
+
+    arm: str
+    seed: int
+    recipe: Recipe
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What identifies it inside its study."""
+        return (self.arm, self.seed)
