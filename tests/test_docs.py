@@ -1,0 +1,55 @@
+"""The documentation stays true: links lead somewhere, examples run, and it speaks of ablate alone."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]+)(#[^)]*)?\)")
+FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_to_files(page: Path) -> None:
+    links = [match.group(1) for match in LINK.finditer(page.read_text(encoding="utf-8"))]
+    local = [link for link in links if not link.startswith(("http://", "https://", "mailto:"))]
+    assert [link for link in local if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_name_no_path_of_one_machine(page: Path) -> None:
+    assert not re.search(r"/(home|root|work|Users)/", page.read_text(encoding="utf-8"))
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or page.suffix != ".md":
+            continue
+        reached.add(page)
+        for match in LINK.finditer(page.read_text(encoding="utf-8")):
+            target = (page.parent / match.group(1)).resolve()
+            if target.is_dir():
+                waiting.extend(target.glob("*.md"))
+            elif target.exists():
+                waiting.append(target)
+    assert sorted(str(page.relative_to(ROOT)) for page in set(PAGES) - reached) == []
+
+
+def test_the_own_core_example_runs_as_printed(tmp_path: Path) -> None:
+    blocks = FENCE.findall((ROOT / "docs" / "own-core.md").read_text(encoding="utf-8"))
+    (tmp_path / "mycore.py").write_text(next(text for kind, text in blocks if kind == "python"), encoding="utf-8")
+    (tmp_path / "parabola.yaml").write_text(next(text for kind, text in blocks if kind == "yaml"), encoding="utf-8")
+    command = [sys.executable, "-m", "ablate", "run", "parabola.yaml", "--slots", "1", "--no-figures"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    arms = (tmp_path / "results" / "parabola" / "arms.csv").read_text(encoding="utf-8")
+    assert "lr=0.2" in arms
