@@ -1,0 +1,97 @@
+"""Which parts of a recipe can be shared: each stage's digest covers what the stage reads and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ablate.core.settings import DdpmDipSettings
+from ablate.interface import Stage
+from ablate.recipe import Recipe, digest_of
+
+_DATA = ("data", "split", "cap_per_image")
+_DIP = (
+    *_DATA,
+    "noise_sigma",
+    "eval_images",
+    "dip_steps",
+    "dip_lr",
+    "dip_architecture",
+    "dip_channels",
+    "dip_scales",
+    "dip_stop",
+    "dip_ema",
+    "dip_input_noise",
+    "deterministic",
+)
+_DENOISER = (
+    *_DATA,
+    "train_images",
+    "horizontal_flip",
+    "noise_schedule",
+    "zero_terminal_snr",
+    "diffusion_steps",
+    "prediction",
+    "loss_weight",
+    "lr",
+    "batch_size",
+    "warmup_steps",
+    "lr_decay",
+    "ema_decay",
+    "grad_clip",
+    "channels",
+    "channel_mults",
+    "blocks",
+    "attention",
+    "dropout",
+    "precision",
+    "deterministic",
+)
+
+
+def _digest(kind: str, version: str, seed: int | None, values: Mapping[str, Any]) -> str:
+    return digest_of({"stage": kind, "version": version, "seed": seed, "settings": dict(values)})
+
+
+def dip_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
+    """The DIP fits of the held-out noisy images."""
+    values = settings.resolved()
+    names = (*_DIP, "dip_window", "dip_patience") if settings.dip_stop == "wmv" else _DIP
+    # About 2.5 ms per image and iteration for 16 channels and 3 scales.
+    cost = 0.0025 * settings.eval_images * settings.dip_steps * (settings.dip_channels / 16) ** 1.5
+    return Stage("dip", _digest("dip", version, seed, {name: values[name] for name in names}), cost)
+
+
+def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
+    """The training of the denoiser.
+
+    With a constant step size a short training is the beginning of a long one, so the duration is left out; a step size
+    that decays over the whole training makes every duration a stage of its own.
+    """
+    values = settings.resolved()
+    names = list(_DENOISER)
+    if settings.noise_schedule in ("polynomial", "cosine-tau"):
+        names.append("schedule_power")
+    if settings.lr_decay != "constant":
+        names.append("epochs")
+    images = settings.train_images or (50_000 if settings.data == "cifar10" else 19_148)
+    cost = 0.005 * settings.epochs * images * (settings.channels / 16) ** 1.5 * settings.blocks
+    return Stage("denoiser", _digest("denoiser", version, seed, {name: values[name] for name in names}), cost)
+
+
+def wiener_stage(settings: DdpmDipSettings, version: str) -> Stage:
+    """Mean and covariance of the training images, for the linear-Gaussian bound; the same for all seeds."""
+    values = settings.resolved()
+    return Stage("wiener", _digest("wiener", version, None, {name: values[name] for name in _DATA}), 15.0)
+
+
+def stages_of(recipe: Recipe, version: str) -> tuple[Stage, ...]:
+    """Every stage of `recipe` in order of computation."""
+    settings = DdpmDipSettings.model_validate(dict(recipe.settings))
+    found = []
+    if settings.uses_dip:
+        found.append(dip_stage(settings, recipe.seed, version))
+    if settings.uses_ddpm:
+        found.append(denoiser_stage(settings, recipe.seed, version))
+        found.append(wiener_stage(settings, version))
+    return tuple(found)
