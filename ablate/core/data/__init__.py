@@ -1,0 +1,12 @@
+"""Images to train and test on: one uint8 tensor that stays on the device, split once, never substituted.
+
+[`load`][] gives an [`ImageSet`][] and never touches the network; [`fetch`][] is the explicit download. Both raise
+DataError with one line and a hint. Importing this package needs no torchvision.
+"""
+
+from __future__ import annotations
+
+from ablate.core.data.catalogue import DATA_SETS, fetch, load
+from ablate.core.data.images import ImageSet, as_unit, to_uint8
+
+__all__ = ["DATA_SETS", "ImageSet", "as_unit", "fetch", "load", "to_uint8"]

@@ -1,0 +1,61 @@
+"""Which data sets there are, and where downloaded ones live."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from ablate.core.data import cifar, patches
+from ablate.core.data.images import ImageSet
+from ablate.errors import DataError
+
+DATA_SETS = ("skimage-patches", "cifar10")
+SPLITS = ("block", "image")
+
+
+def default_folder() -> Path:
+    """Where downloaded data sets live: ``$ABLATE_DATA``, else ``data/`` in the working directory."""
+    return Path(os.environ.get("ABLATE_DATA") or "data").absolute()
+
+
+def load(name: str, *, cap_per_image: int = 3000, split: str = "block", folder: Path | None = None) -> ImageSet:
+    """Return the data set `name`, from memory when this process has loaded it before. Never downloads.
+
+    `cap_per_image` and `split` (``block`` or ``image``) belong to ``skimage-patches``; CIFAR-10 comes as it is split.
+    Raises DataError when the data is missing, corrupt, or unknown.
+    """
+    _require_known(name)
+    if name == "cifar10":
+        return _load_cifar(folder or default_folder())
+    if split not in SPLITS:
+        raise DataError(f"unknown split {split!r}", hint=f"known: {', '.join(SPLITS)}")
+    if cap_per_image < 1:
+        raise DataError(f"cap_per_image must be at least 1: {cap_per_image}")
+    return _load_patches(cap_per_image, split)
+
+
+def fetch(name: str, folder: Path | None = None, progress: Callable[[str], None] | None = None) -> Path:
+    """Download the data set `name` unless a verified copy is there, and return its folder.
+
+    `progress` is told in words what happens; the bytes themselves are shown by torchvision on standard error.
+    """
+    _require_known(name)
+    tell = progress or (lambda _: None)
+    if name == "cifar10":
+        return cifar.fetch(folder or default_folder(), tell)
+    tell(f"{name} comes with ablate's dependencies: nothing to download")
+    return patches.source_folder()
+
+
+_load_patches = lru_cache(maxsize=4)(patches.load)
+_load_cifar = lru_cache(maxsize=1)(cifar.load)
+
+
+def _require_known(name: str) -> None:
+    if name not in DATA_SETS:
+        close = difflib.get_close_matches(name, DATA_SETS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(DATA_SETS)}"
+        raise DataError(f"unknown data set {name!r}", hint=hint)

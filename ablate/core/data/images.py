@@ -1,0 +1,58 @@
+"""The shape all data sets have, and the one exact way from bytes to [-1,1] and back."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one data set, split before anything was cut or drawn.
+
+    All tensors are uint8 [N,3,32,32], contiguous, and are shared between callers: never change them in place.
+    """
+
+    name: str
+    train: Tensor
+    test: Tensor
+    """Held out: scored at the end, nothing is chosen on it."""
+    validation: Tensor
+    """For curves during training: the last 2 000 training images of CIFAR-10, and `test` itself for photographs."""
+    digest: str
+    """64 hex digits over every pixel of train, validation and test."""
+    note: str = ""
+    """Not empty when the pixels differ from those recorded in the manifest: which package does it differently."""
+
+    def to(self, device: str | torch.device) -> ImageSet:
+        """Return the set with its tensors on `device`."""
+        moved = {name: getattr(self, name).to(device) for name in ("train", "test")}
+        same = self.validation is self.test
+        return replace(self, **moved, validation=moved["test"] if same else self.validation.to(device))
+
+
+def digest_of_images(*parts: Tensor) -> str:
+    """Return the SHA-256 over shapes and pixels of uint8 tensors on the CPU."""
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(repr(tuple(part.shape)).encode())
+        total.update(part.contiguous().numpy().data)
+    return total.hexdigest()
+
+
+# Division by 255, then (x - 0.5) / 0.5, each rounded to float32: what ToTensor and Normalize(0.5, 0.5) do. The 256
+# results are computed once on the CPU and looked up, because a GPU may divide by multiplying with a reciprocal.
+_UNIT = torch.arange(256, dtype=torch.float32).div_(255).sub_(0.5).div_(0.5)
+
+
+def as_unit(images: Tensor) -> Tensor:
+    """Return uint8 images as float32 in [-1,1], same shape: bitwise ToTensor followed by Normalize(0.5, 0.5)."""
+    return _UNIT.to(images.device)[images.int()]
+
+
+def to_uint8(unit: Tensor) -> Tensor:
+    """Return images in [-1,1] (clipped) as uint8, rounded to the nearest level; undoes `as_unit` exactly."""
+    return unit.clamp(-1, 1).add(1).mul(127.5).round().to(torch.uint8)

@@ -1,0 +1,45 @@
+"""Image grids for the report: labelled rows of small images, enlarged without interpolation, as lossless PNG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from ablate.core.data.images import to_uint8
+from ablate.paths import write_atomic
+
+ENLARGE = 3
+GAP = 4
+"""Pixels between images and around the grid."""
+INK, PAPER = (32, 32, 32), (255, 255, 255)
+
+
+def save_grid(path: Path, rows: Sequence[tuple[str, Tensor]]) -> None:
+    """Write a PNG with one row of images per (label, [N,3,H,W] in [-1,1]), all of one height and width.
+
+    Values are clipped. Every pixel becomes a 3x3 block, so nothing is smoothed. The same rows give the same bytes
+    (with one version of Pillow). Rows may differ in length. Raises ValueError for no rows or rows of different sizes.
+    """
+    sizes = {tuple(images.shape[1:]) for _, images in rows}
+    if len(sizes) != 1:
+        raise ValueError(f"a grid needs rows of images of one shape, got {sorted(sizes)}")
+    _, height, width = (side * ENLARGE for side in sizes.pop())
+    font = ImageFont.load_default(size=13)
+    margin = max(int(np.ceil(font.getlength(label))) for label, _ in rows) + 2 * GAP
+    most = max(len(images) for _, images in rows)
+    canvas = Image.new("RGB", (margin + most * (width + GAP), GAP + len(rows) * (height + GAP)), PAPER)
+    pen = ImageDraw.Draw(canvas)
+    for row, (label, images) in enumerate(rows):
+        top = GAP + row * (height + GAP)
+        pen.text((GAP, top + height // 2), label, fill=INK, font=font, anchor="lm")
+        for column, pixels in enumerate(to_uint8(images.detach().cpu()).permute(0, 2, 3, 1).numpy()):
+            enlarged = pixels.repeat(ENLARGE, axis=0).repeat(ENLARGE, axis=1)
+            canvas.paste(Image.fromarray(np.ascontiguousarray(enlarged)), (margin + column * (width + GAP), top))
+    buffer = io.BytesIO()
+    canvas.save(buffer, format="PNG", optimize=False)
+    write_atomic(path, buffer.getvalue())
