@@ -1,0 +1,45 @@
+"""Where a storage is: Optuna URLs, and the one file behind a SQLite URL."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+from ablate.errors import StorageError
+
+_SQLITE: Final = re.compile(r"sqlite(\+pysqlite)?:(?P<rest>.*)", re.DOTALL)
+_PASSWORD: Final = re.compile(r"(?<=://)(?P<user>[^/@:]*):[^/@]*@")
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://")
+_FILE_HINT: Final = "name a file: sqlite:///results/ablate.db (three slashes before a relative path, four before /)"
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file of a SQLite URL, or None when `url` names a database server.
+
+    Everything behind ``sqlite:///`` is the path as it stands, so that a folder may be called anything (spaces, quotes,
+    ``%``, ``#``, ``?``). Raises StorageError for what is no Optuna URL, for databases in memory (nothing would be
+    remembered) and for file names with a query, which SQLAlchemy would read differently from us.
+    """
+    match = _SQLITE.fullmatch(url)
+    if match is None:
+        if _SCHEME.match(url) is None:
+            raise StorageError(f"not a storage URL: {url!r}", hint=_FILE_HINT)
+        return None
+    rest = match["rest"]
+    if rest in ("", "//", "///", "/:memory:", "///:memory:"):
+        raise StorageError("a SQLite database in memory remembers nothing", hint=_FILE_HINT)
+    if not rest.startswith("///") or rest.startswith("///file:"):
+        raise StorageError(f"not a storage URL: {url!r}", hint=_FILE_HINT)
+    path = Path(rest[3:])
+    if "?" in path.name:
+        raise StorageError(f"a SQLite storage URL takes no query: {url!r}", hint=_FILE_HINT)
+    return path
+
+
+def shown(url: str) -> str:
+    """Return how messages name the storage: the path of a SQLite file, else the URL without its password."""
+    match = _SQLITE.fullmatch(url)
+    if match is not None and match["rest"].startswith("///"):
+        return match["rest"][3:]
+    return _PASSWORD.sub(r"\g<user>:***@", url)

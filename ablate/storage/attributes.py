@@ -1,0 +1,59 @@
+"""The user attributes of a trial and of a study: their names, and how an outcome becomes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ablate.outcome import Outcome
+
+JsonValue = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
+
+SCHEMA: Final = "ablate.schema"
+"""Study attribute that marks a study as ours and tells how its attributes are to be read."""
+SCHEMA_VERSION: Final = 1
+PRIMARY: Final = "ablate.primary"
+"""Study attribute: name of the primary metric."""
+WRITER: Final = "ablate:writer"
+"""Study system attribute: who may write to this study now."""
+METRIC_NAMES: Final = "study:metric_names"
+"""Study system attribute in which Optuna keeps what `Study.set_metric_names` was given."""
+
+ARM: Final = "arm"
+SEED: Final = "seed"
+OUTCOME: Final = "outcome"
+METRICS: Final = "metrics"
+SECONDS: Final = "seconds"
+DEVICE: Final = "device"
+RECIPE: Final = "recipe"
+ERROR: Final = "error"
+UNSET: Final = "unset"
+"""Names of numeric factors whose level is None: they are no params of this trial."""
+
+
+def outcome_attributes(outcome: Outcome, primary: str) -> dict[str, JsonValue]:
+    """Return what is remembered of `outcome`: empty fields left out, every metric also under its own name."""
+    known: dict[str, JsonValue] = {
+        OUTCOME: outcome.kind.value,
+        METRICS: dict(outcome.metrics),
+        SECONDS: outcome.seconds,
+        "images_seen": outcome.images_seen,
+        DEVICE: outcome.device,
+        "device_name": outcome.device_name,
+        RECIPE: outcome.recipe_digest,
+        ERROR: outcome.error,
+        "traceback": outcome.traceback,
+        "reused": dict(outcome.reused),
+        "samples": outcome.samples,
+        "environment": dict(outcome.environment),
+        "notes": list(outcome.notes),
+    }
+    if outcome.kind.value == "measured" and primary not in outcome.metrics:
+        known[ERROR] = outcome.error or f"the primary metric {primary!r} has no finite value"
+    found = {name: value for name, value in known.items() if value not in (None, "", [], {}) or name == METRICS}
+    return _beside(found, outcome.metrics)
+
+
+def _beside(known: dict[str, JsonValue], metrics: Mapping[str, float]) -> dict[str, JsonValue]:
+    """Add the metrics under their own names, except where such a name already means something else."""
+    return {**{name: value for name, value in metrics.items() if name not in (ARM, SEED, UNSET)}, **known}

@@ -1,0 +1,149 @@
+"""Opening the database for writing: checked first, then through Optuna's own storage class."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy
+import sqlalchemy.event
+import sqlalchemy.exc
+import sqlalchemy.pool
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+
+from ablate.errors import StorageError
+from ablate.storage.address import shown, sqlite_path
+from ablate.storage.faults import explain
+from ablate.storage.sqlitefile import check_header, check_sound, connect_read_only, network_file_system
+from ablate.storage.views import VIEWS, outdated
+
+BUSY_TIMEOUT_S: Final = 60.0
+PRAGMAS: Final = {"synchronous": "NORMAL", "foreign_keys": "OFF"}
+"""Set on every connection. In WAL mode NORMAL survives a killed process; a power cut may lose the last moments only."""
+
+
+@contextlib.contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn what the database driver raises into a StorageError."""
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error) as error:
+        raise explain(error, where) from error
+    except StorageInternalError as error:
+        raise explain(error.__cause__ or error, where) from error
+
+
+def open_database(url: str) -> RDBStorage:
+    """Open (or create) the storage for writing. Raises StorageError; a file that is not ours is left as it is."""
+    path = sqlite_path(url)
+    if path is not None:
+        return _open_file(path)
+    try:
+        with explained(shown(url)):
+            return RDBStorage(url)
+    except (ImportError, RuntimeError) as error:
+        raise _unusable(error, shown(url)) from error
+
+
+def _open_file(path: Path) -> RDBStorage:
+    folder = path.parent
+    if not folder.is_dir():
+        raise StorageError(f"the folder of {path} does not exist", hint=f"create {folder} first")
+    kind = network_file_system(folder)
+    if kind is not None:
+        raise StorageError(
+            f"{path} is on a network file system ({kind}), where SQLite loses data",
+            hint="keep the database on a local disk with --storage sqlite:////local/path/ablate.db",
+        )
+    check_header(path)
+    if path.exists() and not (os.access(path, os.W_OK) and os.access(folder, os.W_OK)):
+        raise explain(sqlite3.OperationalError("readonly database"), str(path))
+    with explained(str(path)), _one_at_a_time(folder):
+        complete = _check_existing(path)
+        storage = _connect(path, complete)
+        _write_views(storage.engine)
+    return storage
+
+
+def _check_existing(path: Path) -> bool:
+    """Return whether all of Optuna's tables are there already; raises StorageError for a foreign or damaged file."""
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    with closing(connect_read_only(path)) as connection:
+        return check_sound(connection, path)
+
+
+def _connect(path: Path, complete: bool) -> RDBStorage:
+    # With a creator the path never becomes part of a URL, so any character may stand in it; the pragmas are in force
+    # from the first connection on, which a listener added after the constructor would miss.
+    settings: dict[str, Any] = {"creator": lambda: _connection(path), "poolclass": sqlalchemy.pool.QueuePool}
+    try:
+        storage = RDBStorage("sqlite:///ablate.db", engine_kwargs=settings, skip_table_creation=complete)
+    except RuntimeError as error:
+        raise _unusable(error, str(path)) from error
+    sqlalchemy.event.listen(storage.engine, "begin", _begin)
+    return storage
+
+
+def _connection(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+    if mode != "wal":
+        connection.close()
+        raise StorageError(
+            f"{path} cannot be switched to SQLite's WAL mode (it stays {mode!r})",
+            hint="the disk does not support it; choose a local one with --results or --storage",
+        )
+    for name, value in PRAGMAS.items():
+        connection.execute(f"PRAGMA {name}={value}")
+    return connection
+
+
+def _begin(connection: sqlalchemy.Connection) -> None:
+    # A deferred transaction that reads first and then writes can fail at once when another program wrote in between;
+    # an immediate one waits its turn.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Let one process at a time create tables: two at once would fail with "table already exists"."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_views(engine: sqlalchemy.Engine) -> None:
+    with engine.begin() as connection:
+        rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'view'")
+        existing = {str(name): str(sql) for name, sql in rows if name in VIEWS}
+        for statement in outdated(existing):
+            connection.exec_driver_sql(statement)
+
+
+def _unusable(error: Exception, where: str) -> StorageError:
+    text = " ".join(str(error).split())
+    if isinstance(error, ImportError):
+        return StorageError(f"the driver for {where} is not installed", hint=f"pip install it first ({text})")
+    if "storage upgrade" in text:
+        return StorageError(
+            f"{where} was written by an older Optuna",
+            hint="make a copy, then: optuna storage upgrade --storage URL",
+        )
+    if "updating optuna" in text:
+        return StorageError(f"{where} was written by a newer Optuna", hint="pip install -U optuna")
+    return StorageError(f"storage {where}: {text}", hint="check the storage URL")

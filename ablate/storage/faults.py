@@ -1,0 +1,50 @@
+"""What a database driver says, turned into one clear message with a hint."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ablate.errors import StorageError
+
+_KNOWN: Final[tuple[tuple[tuple[str, ...], str, str], ...]] = (
+    (
+        ("disk is full", "no space left"),
+        "the disk is full: {where}",
+        "nothing recorded so far is lost; free some space and run the same command again",
+    ),
+    (
+        ("readonly database", "read-only"),
+        "cannot write to {where}: it is read-only",
+        "make the file and its folder writable, or choose another place with --results",
+    ),
+    (
+        ("malformed", "not a database", "file is encrypted"),
+        "{where} is damaged or not a SQLite database",
+        "restore a copy, or move it away and run again; outcome files in the results folder are not touched",
+    ),
+    (
+        ("database is locked", "database table is locked"),
+        "{where} is held by another program",
+        "close the program that has it open for writing (a database browser?) and run the same command again",
+    ),
+    (
+        ("disk i/o error",),
+        "the disk under {where} reports an input/output error (full, gone, or over its quota?)",
+        "nothing recorded so far is lost; check the disk and run the same command again",
+    ),
+    (
+        ("unable to open database file",),
+        "cannot open {where}",
+        "check that its folder exists and that you may read and write there",
+    ),
+)
+
+
+def explain(error: BaseException, where: str) -> StorageError:
+    """Return the StorageError that tells what `error`, raised by a database driver, means for `where`."""
+    text = " ".join(str(getattr(error, "orig", None) or error).split())
+    lowered = text.lower()
+    for needles, message, hint in _KNOWN:
+        if any(needle in lowered for needle in needles):
+            return StorageError(message.format(where=where), hint=hint)
+    return StorageError(f"storage {where}: {text}", hint="check the storage URL and that the database can be reached")

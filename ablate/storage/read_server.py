@@ -1,0 +1,80 @@
+"""Reading a storage on a database server, through Optuna. Imported only when there is one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
+from sqlalchemy.exc import SQLAlchemyError
+
+from ablate.errors import StorageError
+from ablate.storage import attributes as names
+from ablate.storage.address import shown
+from ablate.storage.faults import explain
+from ablate.storage.records import check_schema, trial_row, unknown_study
+from ablate.storage.rows import StudyRow, TrialRow
+
+
+def study_names(url: str) -> list[str]:
+    """Return the names of ablate's studies at `url`, oldest first. Raises StorageError."""
+    storage = _open(url)
+    try:
+        return [study.study_name for study in storage.get_all_studies() if names.SCHEMA in study.user_attrs]
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise explain(error.__cause__ or error, shown(url)) from error
+    finally:
+        storage.engine.dispose()
+
+
+def read_study(url: str, name: str) -> tuple[StudyRow, list[TrialRow]]:
+    """Return the study `name` at `url` and its trials, oldest first. Raises StorageError."""
+    storage = _open(url)
+    try:
+        study = _find(storage.get_all_studies(), name, shown(url))
+        check_schema(name, study.user_attrs, shown(url))
+        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise explain(error.__cause__ or error, shown(url)) from error
+    finally:
+        storage.engine.dispose()
+    ours = [trial for trial in trials if names.ARM in trial.user_attrs and names.SEED in trial.user_attrs]
+    return StudyRow(name, study.user_attrs), [_row(trial) for trial in ours]
+
+
+def _open(url: str) -> RDBStorage:
+    try:
+        return RDBStorage(url, skip_table_creation=True)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise explain(error.__cause__ or error, shown(url)) from error
+    except (ImportError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        raise StorageError(f"storage {shown(url)} cannot be read: {text}", hint="check the storage URL") from error
+
+
+def _find(studies: list[FrozenStudy], name: str, where: str) -> FrozenStudy:
+    for study in studies:
+        if study.study_name == name:
+            return study
+    raise unknown_study(name, [study.study_name for study in studies if names.SCHEMA in study.user_attrs], where)
+
+
+def _row(trial: FrozenTrial) -> TrialRow:
+    return trial_row(
+        number=trial.number,
+        state=trial.state.name,
+        attributes=trial.user_attrs,
+        params=trial.params,
+        curve=tuple(sorted(trial.intermediate_values.items())),
+        started_at=_moment(trial.datetime_start),
+        finished_at=_moment(trial.datetime_complete),
+    )
+
+
+def _moment(when: datetime | None) -> str | None:
+    """Optuna's naive local time as ISO 8601 in UTC."""
+    if when is None:
+        return None
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

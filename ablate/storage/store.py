@@ -1,0 +1,239 @@
+"""The only writer of the Optuna storage.
+
+Every event of a trial (start, point of the curve, finish) is one transaction on Optuna's own tables, through the
+models of its RDB storage: what Optuna's trial-by-trial API does in one transaction per attribute, with the same rows
+as the result. A transaction costs the same whether the study has ten trials or ten thousand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import RDBStorage
+from sqlalchemy import Connection
+
+from ablate.errors import StorageError
+from ablate.outcome import Outcome, OutcomeKind
+from ablate.recipe import Scalar
+from ablate.storage import attributes as names
+from ablate.storage import tables
+from ablate.storage.address import shown
+from ablate.storage.attributes import JsonValue
+from ablate.storage.database import explained, open_database
+from ablate.storage.levels import ParamKind, covering, encoded, is_omitted
+from ablate.storage.read import read_study
+from ablate.storage.rows import TrialRow
+
+__all__ = ["JsonValue", "ParamKind", "Store"]
+
+
+@dataclass
+class _Running:
+    """What must be known of a trial that has not finished."""
+
+    trial_id: int
+    key: tuple[str, int]
+    steps: set[int]
+
+
+class Store:
+    """One study, open for writing. Use as a context manager; closing leaves a single, complete file behind.
+
+    Opening takes the study over: a store that another process opened earlier on the same study can no longer write
+    and says so, because two writers would count trials twice. Not safe to use from several threads at once.
+    """
+
+    def __init__(self, storage: RDBStorage, url: str, study: tables.StudyKey, kinds: Mapping[str, ParamKind]) -> None:
+        self._storage = storage
+        self._url = url
+        self._where = shown(url)
+        self._study = study
+        self._kinds = dict(kinds)
+        self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._running: dict[int, _Running] = {}
+        self._levels: dict[str, BaseDistribution] = {}
+
+    @classmethod
+    def open(
+        cls,
+        url: str,
+        study: str,
+        *,
+        kinds: Mapping[str, ParamKind],
+        primary: str,
+        direction: Literal["max", "min"],
+        attributes: Mapping[str, JsonValue],
+    ) -> Store:
+        """Open the study `study` at `url`; the file, its tables and the study are created when they do not exist.
+
+        `kinds` names every factor that may become a param. `attributes` are the study's user attributes: on a study
+        that exists, only those it does not have yet are added (`set_attributes` replaces). Raises StorageError for a
+        file or study that is not ablate's, is damaged, cannot be written, or was made with another primary metric or
+        direction; nothing is written in these cases.
+        """
+        storage = open_database(url)
+        try:
+            with explained(shown(url)):
+                with storage.engine.begin() as connection:
+                    key = tables.find_or_create_study(connection, study, primary, direction, attributes, shown(url))
+                store = cls(storage, url, key, kinds)
+                store._take_over()
+        except BaseException:
+            storage.engine.dispose()
+            raise
+        return store
+
+    def start(
+        self, arm: str, seed: int, params: Mapping[str, Scalar], attributes: Mapping[str, JsonValue] | None = None
+    ) -> int:
+        """Record a new RUNNING trial of the replicate (arm, seed) and return its number.
+
+        `params` holds the arm's level of every factor. Raises StorageError when this replicate is running already or
+        a level cannot be stored, ValueError for a param that `kinds` does not know.
+        """
+        if any(running.key == (arm, seed) for running in self._running.values()):
+            raise StorageError(
+                f"arm {arm!r}, seed {seed} is running already", hint="settle what an earlier run left first"
+            )
+        unknown = sorted(params.keys() - self._kinds.keys())
+        if unknown:
+            raise ValueError(f"params that are no factors of this study: {unknown}")
+        unset: list[JsonValue] = [name for name in params if is_omitted(self._kinds[name], params[name])]
+        record: dict[str, JsonValue] = {**(attributes or {}), names.ARM: arm, names.SEED: seed}
+        if unset:
+            record[names.UNSET] = unset
+        levels = {
+            name: covering(name, self._kinds[name], self._levels.get(name), value)
+            for name, value in params.items()
+            if name not in unset
+        }
+        with self._transaction() as connection:
+            self._widen(connection, levels)
+            trial_id, number = tables.insert_trial(connection, self._study)
+            coded = [
+                (name, encoded(level, params[name]), distribution_to_json(level)) for name, level in levels.items()
+            ]
+            tables.insert_params(connection, trial_id, coded)
+            tables.put_attributes(connection, trial_id, record)
+        self._levels.update(levels)
+        self._running[number] = _Running(trial_id, (arm, seed), set())
+        return number
+
+    def curve(self, number: int, images: int, value: float) -> bool:
+        """Add a point of the primary metric's learning curve; return whether it was new and finite.
+
+        The first value at `images` training images seen stays, as in Optuna; NaN and infinities are never stored.
+        """
+        running = self._running_trial(number)
+        if not math.isfinite(value) or images in running.steps:
+            return False
+        with self._transaction() as connection:
+            tables.insert_point(connection, running.trial_id, images, value)
+        running.steps.add(images)
+        return True
+
+    def finish(self, number: int, outcome: Outcome, attributes: Mapping[str, JsonValue] | None = None) -> None:
+        """End a trial for good: COMPLETE with the primary metric's value when it was measured, else FAIL.
+
+        The outcome, every metric by name and `attributes` (which win over fields of the outcome of the same name)
+        are written in the same transaction. Raises StorageError for a trial that has finished already.
+        """
+        running = self._running_trial(number)
+        measured = outcome.kind is OutcomeKind.MEASURED
+        value = outcome.metrics.get(self._study.primary) if measured else None
+        record = names.outcome_attributes(outcome, self._study.primary)
+        with self._transaction() as connection:
+            if not tables.end_trial(connection, running.trial_id, value):
+                raise self._already_finished(number)
+            tables.put_attributes(connection, running.trial_id, {**record, **(attributes or {})})
+        del self._running[number]
+
+    def settle(self, reason: str) -> list[TrialRow]:
+        """End every trial still RUNNING as FAIL with outcome `lost` and `reason` as its error; return these trials.
+
+        For the start of a run, when nothing of an earlier one can be alive any more.
+        """
+        numbers = sorted(self._running)
+        with self._transaction() as connection:
+            for number in numbers:
+                trial_id = self._running[number].trial_id
+                if tables.end_trial(connection, trial_id, None):
+                    record: dict[str, JsonValue] = {names.OUTCOME: OutcomeKind.LOST.value, names.ERROR: reason}
+                    tables.put_attributes(connection, trial_id, record)
+        self._running.clear()
+        settled = set(numbers)
+        return [row for row in self.rows() if row.number in settled] if settled else []
+
+    def rows(self) -> list[TrialRow]:
+        """Return every trial of the study, oldest first."""
+        return read_study(self._url, self._study.name)[1]
+
+    def attributes(self) -> dict[str, JsonValue]:
+        """Return the study's user attributes."""
+        with explained(self._where), self._storage.engine.connect() as connection:
+            return tables.study_attributes(connection, self._study.study_id)
+
+    def set_attributes(self, attributes: Mapping[str, JsonValue]) -> None:
+        """Set user attributes of the study, replacing those of the same name."""
+        with self._transaction() as connection:
+            tables.put_study_attributes(connection, self._study.study_id, attributes)
+
+    def close(self) -> None:
+        """Release the file. Trials still RUNNING stay so, for the next run to settle."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _take_over(self) -> None:
+        """Become the study's one writer, and learn what it holds: running trials and the levels seen so far."""
+        with self._storage.engine.begin() as connection:
+            tables.set_writer(connection, self._study.study_id, self._writer)
+            for trial_id, number, arm, seed in tables.running_trials(connection, self._study.study_id):
+                steps = tables.steps_of(connection, trial_id)
+                self._running[number] = _Running(trial_id, (arm, seed), steps)
+            self._levels = tables.stored_levels(connection, self._study.study_id)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with explained(self._where), self._storage.engine.begin() as connection:
+            if tables.writer(connection, self._study.study_id) != self._writer:
+                raise StorageError(
+                    f"study {self._study.name!r} was taken over by another process",
+                    hint="only one run of a study at a time may write; see which one is alive with: ablate status",
+                )
+            yield connection
+
+    def _widen(self, connection: Connection, levels: Mapping[str, BaseDistribution]) -> None:
+        """Give the trials stored so far the wider distributions, so that a study has one per factor."""
+        for name, level in levels.items():
+            before = self._levels.get(name)
+            if before is not None and before != level:
+                tables.replace_distribution(
+                    connection, self._study.study_id, name, distribution_to_json(before), distribution_to_json(level)
+                )
+
+    def _running_trial(self, number: int) -> _Running:
+        running = self._running.get(number)
+        if running is None:
+            raise self._already_finished(number)
+        return running
+
+    def _already_finished(self, number: int) -> StorageError:
+        return StorageError(
+            f"trial {number} of study {self._study.name!r} is not running", hint="a finished trial is never changed"
+        )

@@ -1,0 +1,215 @@
+"""Statements on Optuna's tables, each inside the caller's transaction. Nothing outside this room knows of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
+
+from ablate.errors import StorageError
+from ablate.storage import attributes as names
+from ablate.storage.attributes import JsonValue
+from ablate.storage.records import check_schema
+
+_STUDIES: Final[Table] = models.StudyModel.__table__
+_DIRECTIONS: Final[Table] = models.StudyDirectionModel.__table__
+_STUDY_ATTRIBUTES: Final[Table] = models.StudyUserAttributeModel.__table__
+_STUDY_SYSTEM: Final[Table] = models.StudySystemAttributeModel.__table__
+_TRIALS: Final[Table] = models.TrialModel.__table__
+_ATTRIBUTES: Final[Table] = models.TrialUserAttributeModel.__table__
+_PARAMS: Final[Table] = models.TrialParamModel.__table__
+_VALUES: Final[Table] = models.TrialValueModel.__table__
+_POINTS: Final[Table] = models.TrialIntermediateValueModel.__table__
+_FINITE: Final = models.TrialIntermediateValueModel.TrialIntermediateValueType.FINITE
+_FINITE_VALUE: Final = models.TrialValueModel.TrialValueType.FINITE
+_DIRECTION: Final = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
+
+
+@dataclass(frozen=True)
+class StudyKey:
+    """What identifies a study in the storage, and the metric whose value its trials report."""
+
+    study_id: int
+    name: str
+    primary: str
+
+
+def find_or_create_study(
+    connection: Connection,
+    name: str,
+    primary: str,
+    direction: Literal["max", "min"],
+    attributes: Mapping[str, JsonValue],
+    where: str,
+) -> StudyKey:
+    """Return the study, created with all its attributes at once when there is none of this name."""
+    study_id = connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name))
+    if study_id is None:
+        study_id = _create_study(connection, name, primary, direction)
+        present: dict[str, JsonValue] = {}
+    else:
+        present = study_attributes(connection, study_id)
+        stored = connection.scalar(select(_DIRECTIONS.c.direction).where(_DIRECTIONS.c.study_id == study_id))
+        check_schema(name, present, where)
+        if present[names.PRIMARY] != primary or stored is not _DIRECTION[direction]:
+            raise StorageError(
+                f"study {name!r} in {where} was made for {present[names.PRIMARY]!r} ({_word(stored)}), "
+                f"not {primary!r} ({direction})",
+                hint="give the study another --name, or --results another folder",
+            )
+    added = {names.SCHEMA: names.SCHEMA_VERSION, names.PRIMARY: primary, **attributes}
+    put_study_attributes(connection, study_id, {key: added[key] for key in added if key not in present})
+    return StudyKey(study_id, name, primary)
+
+
+def study_attributes(connection: Connection, study_id: int) -> dict[str, JsonValue]:
+    """Return the user attributes of a study."""
+    table = _STUDY_ATTRIBUTES
+    rows = connection.execute(select(table.c.key, table.c.value_json).where(table.c.study_id == study_id))
+    return {key: json.loads(text) for key, text in rows}
+
+
+def put_study_attributes(connection: Connection, study_id: int, attributes: Mapping[str, JsonValue]) -> None:
+    """Set user attributes of a study, replacing those of the same name."""
+    _put(connection, _STUDY_ATTRIBUTES, {"study_id": study_id}, attributes)
+
+
+def put_attributes(connection: Connection, trial_id: int, attributes: Mapping[str, JsonValue]) -> None:
+    """Set user attributes of a trial, replacing those of the same name."""
+    _put(connection, _ATTRIBUTES, {"trial_id": trial_id}, attributes)
+
+
+def writer(connection: Connection, study_id: int) -> JsonValue:
+    """Return the token of the process that may write to the study."""
+    table = _STUDY_SYSTEM
+    query = select(table.c.value_json).where(table.c.study_id == study_id, table.c.key == names.WRITER)
+    text = connection.scalar(query)
+    return None if text is None else json.loads(text)
+
+
+def set_writer(connection: Connection, study_id: int, token: str) -> None:
+    """Make `token` the study's only writer."""
+    _put(connection, _STUDY_SYSTEM, {"study_id": study_id}, {names.WRITER: token})
+
+
+def insert_trial(connection: Connection, study: StudyKey) -> tuple[int, int]:
+    """Insert a RUNNING trial that starts now; return its id and its number."""
+    # The row lock keeps numbers consecutive on servers; SQLite's immediate transaction does so by itself.
+    connection.execute(select(_STUDIES.c.study_id).where(_STUDIES.c.study_id == study.study_id).with_for_update())
+    last = select(_TRIALS.c.number).where(_TRIALS.c.study_id == study.study_id)
+    number = connection.scalar(last.order_by(_TRIALS.c.trial_id.desc()).limit(1))
+    number = 0 if number is None else number + 1
+    values = {"study_id": study.study_id, "number": number, "state": TrialState.RUNNING, "datetime_start": _now()}
+    result = connection.execute(insert(_TRIALS).values(values))
+    key = result.inserted_primary_key
+    assert key is not None
+    return int(key[0]), number
+
+
+def insert_params(connection: Connection, trial_id: int, params: Sequence[tuple[str, float, str]]) -> None:
+    """Insert (name, stored number, distribution as JSON) of every param of a trial."""
+    rows = [
+        {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
+        for name, value, text in params
+    ]
+    if rows:
+        connection.execute(insert(_PARAMS), rows)
+
+
+def insert_point(connection: Connection, trial_id: int, step: int, value: float) -> None:
+    """Insert an intermediate value."""
+    row = {"trial_id": trial_id, "step": step, "intermediate_value": value, "intermediate_value_type": _FINITE}
+    connection.execute(insert(_POINTS), [row])
+
+
+def end_trial(connection: Connection, trial_id: int, value: float | None) -> bool:
+    """Finish a RUNNING trial, COMPLETE with `value` or FAIL without; return False when it is not running."""
+    state = TrialState.FAIL if value is None else TrialState.COMPLETE
+    running = (_TRIALS.c.trial_id == trial_id) & (_TRIALS.c.state == TrialState.RUNNING)
+    result = connection.execute(update(_TRIALS).where(running).values(state=state, datetime_complete=_now()))
+    if result.rowcount != 1:
+        return False
+    if value is not None:
+        row = {"trial_id": trial_id, "objective": 0, "value": value, "value_type": _FINITE_VALUE}
+        connection.execute(insert(_VALUES), [row])
+    return True
+
+
+def running_trials(connection: Connection, study_id: int) -> list[tuple[int, int, str, int]]:
+    """Return (id, number, arm, seed) of ablate's RUNNING trials of a study."""
+    arm, seed = _ATTRIBUTES.alias(), _ATTRIBUTES.alias()
+    query = (
+        select(_TRIALS.c.trial_id, _TRIALS.c.number, arm.c.value_json, seed.c.value_json)
+        .join(arm, (arm.c.trial_id == _TRIALS.c.trial_id) & (arm.c.key == names.ARM))
+        .join(seed, (seed.c.trial_id == _TRIALS.c.trial_id) & (seed.c.key == names.SEED))
+        .where(_TRIALS.c.study_id == study_id, _TRIALS.c.state == TrialState.RUNNING)
+    )
+    rows = connection.execute(query)
+    return [
+        (trial_id, number, json.loads(arm_json), json.loads(seed_json))
+        for trial_id, number, arm_json, seed_json in rows
+    ]
+
+
+def steps_of(connection: Connection, trial_id: int) -> set[int]:
+    """Return the steps at which a trial has intermediate values."""
+    return set(connection.scalars(select(_POINTS.c.step).where(_POINTS.c.trial_id == trial_id)))
+
+
+def stored_levels(connection: Connection, study_id: int) -> dict[str, BaseDistribution]:
+    """Return the distribution of every param of a study: that of its latest trial."""
+    oldest_first = (
+        select(_PARAMS.c.param_name, _PARAMS.c.distribution_json)
+        .join(_TRIALS, _TRIALS.c.trial_id == _PARAMS.c.trial_id)
+        .where(_TRIALS.c.study_id == study_id)
+        .group_by(_PARAMS.c.param_name, _PARAMS.c.distribution_json)
+        .order_by(func.max(_PARAMS.c.param_id))
+    )
+    return {name: json_to_distribution(text) for name, text in connection.execute(oldest_first)}
+
+
+def replace_distribution(connection: Connection, study_id: int, name: str, before: str, after: str) -> None:
+    """Give every trial of the study whose param has the distribution `before` the distribution `after`."""
+    trials = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)
+    same = (_PARAMS.c.param_name == name) & (_PARAMS.c.distribution_json == before)
+    connection.execute(update(_PARAMS).where(same, _PARAMS.c.trial_id.in_(trials)).values(distribution_json=after))
+
+
+def _create_study(connection: Connection, name: str, primary: str, direction: Literal["max", "min"]) -> int:
+    result = connection.execute(insert(_STUDIES).values(study_name=name))
+    key = result.inserted_primary_key
+    assert key is not None
+    study_id = int(key[0])
+    connection.execute(insert(_DIRECTIONS).values(study_id=study_id, objective=0, direction=_DIRECTION[direction]))
+    _put(connection, _STUDY_SYSTEM, {"study_id": study_id}, {names.METRIC_NAMES: [primary]})
+    return study_id
+
+
+def _put(connection: Connection, table: Table, owner: Mapping[str, int], attributes: Mapping[str, JsonValue]) -> None:
+    """Delete and insert: the one way to replace rows that every database understands."""
+    if not attributes:
+        return
+    ((column, number),) = owner.items()
+    connection.execute(delete(table).where(table.c[column] == number, table.c.key.in_(list(attributes))))
+    rows = [
+        {column: number, "key": key, "value_json": json.dumps(value, allow_nan=False)}
+        for key, value in attributes.items()
+    ]
+    connection.execute(insert(table), rows)
+
+
+def _now() -> datetime:
+    """Naive UTC: the form in which Optuna 5 stores times."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def _word(direction: object) -> str:
+    return next((word for word, known in _DIRECTION.items() if known is direction), str(direction))
