@@ -1,0 +1,178 @@
+"""What happened, as the display, the run log and ``--json`` see it. `at` is seconds since 1970 (UTC)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from ablate.outcome import OutcomeKind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Base of all events; `name` is the word in logs and JSON."""
+
+    name: ClassVar[str]
+    at: float
+
+    @property
+    def time(self) -> str:
+        """`at` as ISO 8601 in UTC, to the second."""
+        return datetime.fromtimestamp(self.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-ready data with `event` and `time`."""
+        return {"event": self.name, "time": self.time, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds until the run ends: the middle of the simulated ends, and their 10th and 90th percentile."""
+
+    mid_s: float
+    low_s: float
+    high_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """The study is locked, stored results are read, workers are about to start."""
+
+    name = "start-run"
+    study: str
+    total: int
+    """Replicates of the plan."""
+    done: int
+    """Replicates that have a result already."""
+    to_run: int
+    slots: tuple[str, ...]
+    """Device model of each slot, by slot index."""
+    devices: tuple[str, ...]
+    """Device of each slot as torch names it."""
+    log: str
+    """Path of run.log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEvent(Event):
+    """Base of events about one trial."""
+
+    trial: int
+    """Number of the Optuna trial."""
+    arm: str
+    seed: int
+    slot: int | None
+    """None when nothing ran for it: its outcome was found on disk or copied from an arm with the same recipe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialStarted(TrialEvent):
+    """A trial was given to a worker. `attempt` counts from 1 in this run."""
+
+    name = "start"
+    attempt: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialProgress(TrialEvent):
+    """A trial moved on."""
+
+    name = "progress"
+    stage: str
+    done: int
+    total: int
+    """Units of the stage."""
+    fraction: float
+    """Of the whole trial, 0 to 1, as far as the core's stages let one know."""
+    elapsed_s: float
+    left_s: float | None
+    """Seconds left of this trial; None before it passes 5 %."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFinished(TrialEvent):
+    """A trial has an outcome, and the storage has it. `final` is False when the replicate is tried again in this run."""
+
+    name = "finish"
+    outcome: OutcomeKind
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    images_seen: int = 0
+    error: str | None = None
+    """One line."""
+    log: str = ""
+    """Path of the trial's log.txt."""
+    copied_from: str | None = None
+    """The arm with the same recipe whose outcome this is."""
+    final: bool = True
+    done: int = 0
+    """Replicates of the plan that have a result, this one included."""
+    total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrying(TrialEvent):
+    """A replicate will be tried again."""
+
+    name = "retry"
+    retry: int
+    """1 for the first retry."""
+    retries: int
+    """How many this cause is granted."""
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alive(Event):
+    """Sent regularly while the run goes on."""
+
+    name = "alive"
+    done: int
+    total: int
+    running: int
+    waiting: int
+    elapsed_s: float
+    eta: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopping(Event):
+    """No new trials start. With `saving`, running trials were asked to write a checkpoint and stop."""
+
+    name = "stopping"
+    reason: str
+    running: int
+    saving: bool
+    deadline_s: float
+    """Workers that have not stopped by then are killed."""
+    killing: bool = False
+    """True at the second Ctrl-C: workers are killed now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Event):
+    """Something worth a line: an orphan was ended, a damaged file was set aside, a worker was replaced."""
+
+    name = "note"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """The run is over; workers are gone, the storage is closed."""
+
+    name = "finish-run"
+    study: str
+    total: int
+    done: int
+    counts: Mapping[str, int]
+    """Outcome kind -> replicates that ended so in this run."""
+    seconds: float
+    slot_seconds: float
+    """Seconds that slots were busy, all slots together."""
+    reason: str | None
+    """Why it ended early, None when it did not."""
+    exit_code: int

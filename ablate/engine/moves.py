@@ -1,0 +1,169 @@
+"""What may happen to the engine (events) and what it wants done (actions): plain frozen records.
+
+Events are named by what has happened and carry the time `at`, in seconds of any clock that never goes back.
+Actions are imperatives; whoever carries one out answers with events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ablate.interface import Stage
+from ablate.outcome import Outcome
+
+Key = tuple[str, int]
+"""(arm, seed) of a replicate."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A replicate that is to be run, with what placing needs to know of it."""
+
+    key: Key
+    digest: str
+    """Of its recipe: replicates with equal digests are run once."""
+    batch_key: str
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def cost(self) -> float:
+        """Expected work, in the core's reference seconds; 1 when the core does not say."""
+        return sum(stage.cost for stage in self.stages) or 1.0
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of everything that can happen."""
+
+    at: float
+
+
+@dataclass(frozen=True)
+class RunBegan(Event):
+    """The loop is ready to carry out actions."""
+
+
+@dataclass(frozen=True)
+class WorkerReady(Event):
+    """A worker has imported the core and waits for a batch."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class WorkerDied(Event):
+    """A worker's process is gone, whether it was told to leave or not. Its outcome files have been looked at before."""
+
+    slot: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class ProgressMade(Event):
+    """A worker gave a sign of life for a replicate, in the stage called `stage` (None when it does not say)."""
+
+    slot: int
+    key: Key
+    stage: str | None = None
+
+
+@dataclass(frozen=True)
+class OutcomeArrived(Event):
+    """An outcome file of a running replicate was read."""
+
+    slot: int
+    key: Key
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class BatchEnded(Event):
+    """A worker is through with its batch. `spent` when its process should be replaced (memory, broken device)."""
+
+    slot: int
+    spent: bool = False
+
+
+@dataclass(frozen=True)
+class StopRequested(Event):
+    """The user (or a fault that ends the run) wants everything saved and stopped; `force` when it must be now."""
+
+    reason: str
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class TimePassed(Event):
+    """Nothing happened but time: deadlines are looked at."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """Base of everything the engine may want."""
+
+
+@dataclass(frozen=True)
+class StartWorker(Action):
+    """Start a worker process for a slot."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class PlaceBatch(Action):
+    """Give a batch to the idle worker of a slot; each replicate's attempt begins."""
+
+    slot: int
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class RecordOutcome(Action):
+    """Store the outcome of the attempt that just ended, and the same for `copies`, replicates with an equal recipe.
+
+    `retry` is the number of the retry that follows (None when this outcome stands), `retries` how many are granted.
+    """
+
+    key: Key
+    outcome: Outcome
+    copies: tuple[Key, ...] = ()
+    retry: int | None = None
+    retries: int = 0
+
+
+@dataclass(frozen=True)
+class AskToStop(Action):
+    """Ask a worker to save a checkpoint and stop its batch."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class LetLeave(Action):
+    """Tell an idle worker to end its process."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class KillWorker(Action):
+    """Kill a worker's process group."""
+
+    slot: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class AnnounceStop(Action):
+    """Say that nothing more is placed, and why."""
+
+    reason: str
+    saving: bool
+    killing: bool = False
+
+
+@dataclass(frozen=True)
+class EndRun(Action):
+    """All workers are gone and nothing is left to do: leave the loop. `reason` when it is early."""
+
+    reason: str | None
