@@ -109,7 +109,7 @@ class Study:
                 for arm in self.arms
             ],
             "factors": list(self.factors),
-            "metrics": [vars(metric) for metric in self.metrics],
+            "metrics": [dict(vars(metric)) for metric in self.metrics],
             "looks": list(self.looks),
             "alpha": self.alpha,
             "design": self.design,

@@ -1,0 +1,255 @@
+"""Plan: the replicates of a study, what is done of them, what is shared, and what the rest costs."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.errors import AblateError, Problem, StudyChangedError
+from ablate.interface import Core, Stage
+from ablate.outcome import OutcomeKind
+from ablate.recipe import Recipe, Scalar
+from ablate.study.factors import level_text
+from ablate.study.problems import did_you_mean, known_words
+from ablate.study.sections import BUDGET_UNITS
+from ablate.study.spec import BASELINE, Replicate, Study
+
+_SHOWN_CHANGES = 3
+
+
+def replicates(study: Study, *, seeds: int | None = None, arms: Sequence[str] = ()) -> tuple[Replicate, ...]:
+    """Return what is to be computed: all arms of seed 0, then of seed 1, and so on.
+
+    `seeds` is the number of seeds per arm (default: the study's first look). `arms` are names or globs; the baseline
+    is always among the arms. Raises AblateError for a glob that matches no arm, and for fewer than one seed.
+    """
+    count = study.seeds if seeds is None else seeds
+    if count < 1:
+        raise AblateError(f"{count} seeds per arm", hint="at least 1")
+    chosen = _chosen(study, arms)
+    picked = [arm for arm in study.arms if arm.name in chosen]
+    return tuple(Replicate(arm.name, seed, study.recipe(arm, seed)) for seed in range(count) for arm in picked)
+
+
+def _chosen(study: Study, globs: Sequence[str]) -> set[str]:
+    names = [arm.name for arm in study.arms]
+    if not globs:
+        return set(names)
+    chosen = {BASELINE}
+    for glob in globs:
+        # A name is a name first: `lr=[1]` is an arm before it is a pattern.
+        matched = {glob} & set(names) or set(fnmatch.filter(names, glob))
+        if not matched:
+            raise AblateError(
+                f"no arm is called {glob!r}", hint=did_you_mean(glob, names) or known_words(_first_few(names))
+            )
+        chosen |= matched
+    return chosen
+
+
+def _first_few(names: Sequence[str]) -> list[str]:
+    return list(names) if len(names) <= 12 else [*names[:12], f"and {len(names) - 12} more"]
+
+
+@dataclass(frozen=True)
+class FactorLevels:
+    """A factor and the levels that the planned arms give it, the baseline's first."""
+
+    name: str
+    levels: tuple[Scalar, ...]
+    arms: int
+    """Arms whose level differs from the baseline's."""
+
+
+@dataclass(frozen=True)
+class StageSharing:
+    """How often a stage is asked for by what is to run, and how often it has to be computed."""
+
+    name: str
+    planned: int
+    executed: int
+    planned_cost: float
+    """Reference seconds if every trial computed its own."""
+    executed_cost: float
+    """Reference seconds when equal stages are computed once and those of measured trials are reused."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do. Costs are in reference seconds: one trial at a time on the reference laptop."""
+
+    study: str
+    arms: tuple[str, ...]
+    seeds: int
+    """Seeds per arm."""
+    looks: tuple[int, ...]
+    replicates: int
+    done: int
+    """Replicates that are answered: measured or diverged."""
+    to_run: int
+    failed: int
+    """Of those to run: had a trial that failed for infrastructure reasons, and will be run again."""
+    baseline_done: bool
+    duplicates: int
+    """Replicates to run whose recipe an earlier one to run has too."""
+    factors: tuple[FactorLevels, ...]
+    stages: tuple[StageSharing, ...]
+    planned_cost: float
+    cost: float
+    todo: tuple[Replicate, ...]
+    warnings: tuple[Problem, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-ready data."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("todo", "warnings")}
+        return plain | {
+            "schema_version": 1,
+            "arms": list(self.arms),
+            "looks": list(self.looks),
+            "factors": [dict(vars(factor)) | {"levels": list(factor.levels)} for factor in self.factors],
+            "stages": [dict(vars(stage)) for stage in self.stages],
+            "todo": [{"arm": one.arm, "seed": one.seed, "recipe": one.recipe.digest} for one in self.todo],
+            "warnings": [dict(vars(warning)) for warning in self.warnings],
+        }
+
+
+def make_plan(
+    study: Study,
+    core: type[Core],
+    replicates: Sequence[Replicate],
+    results_by_key: Mapping[tuple[str, int], OutcomeKind],
+) -> Plan:
+    """Return what is left to do of `replicates`; `results_by_key` is the latest outcome of each (arm, seed)."""
+    done = [one for one in replicates if _is_done(one, results_by_key)]
+    todo = tuple(one for one in replicates if not _is_done(one, results_by_key))
+    names = tuple(dict.fromkeys(one.arm for one in replicates))
+    measured = [one.recipe for one in done if results_by_key[one.key] is OutcomeKind.MEASURED]
+    stages = _sharing(core, [one.recipe for one in todo], measured)
+    cost = sum(stage.executed_cost for stage in stages)
+    return Plan(
+        study=study.name,
+        arms=names,
+        seeds=len({one.seed for one in replicates}),
+        looks=study.looks,
+        replicates=len(replicates),
+        done=len(done),
+        to_run=len(todo),
+        failed=sum(one.key in results_by_key for one in todo),
+        baseline_done=all(one.arm != BASELINE for one in todo),
+        duplicates=len(todo) - len({one.recipe.digest for one in todo}),
+        factors=_factor_levels(study, set(names)),
+        stages=stages,
+        planned_cost=sum(stage.planned_cost for stage in stages),
+        cost=cost,
+        todo=todo,
+        warnings=(*study.warnings, *_over_budget(study, cost)),
+    )
+
+
+def _is_done(replicate: Replicate, results_by_key: Mapping[tuple[str, int], OutcomeKind]) -> bool:
+    kind = results_by_key.get(replicate.key)
+    return kind is not None and kind.is_result
+
+
+def _sharing(core: type[Core], todo: Iterable[Recipe], measured: Iterable[Recipe]) -> tuple[StageSharing, ...]:
+    """Count stages by name: each digest is computed once, and not at all when a measured trial has computed it."""
+    known = {stage.digest for recipe in measured for stage in core.stages(recipe)}
+    asked: dict[str, list[Stage]] = {}
+    for recipe in todo:
+        for stage in core.stages(recipe):
+            asked.setdefault(stage.name, []).append(stage)
+    rows = []
+    for name, stages in asked.items():
+        needed = {stage.digest: stage for stage in stages if stage.digest not in known}
+        rows.append(
+            StageSharing(
+                name=name,
+                planned=len(stages),
+                executed=len(needed),
+                planned_cost=sum(stage.cost for stage in stages),
+                executed_cost=sum(stage.cost for stage in needed.values()),
+            )
+        )
+    return tuple(rows)
+
+
+def _factor_levels(study: Study, arms: set[str]) -> tuple[FactorLevels, ...]:
+    rows = []
+    for name in study.factors:
+        base = study.baseline.settings[name]
+        others = [arm.settings[name] for arm in study.arms if arm.name in arms and arm.settings[name] != base]
+        rows.append(FactorLevels(name, tuple(dict.fromkeys([base, *others])), len(others)))
+    return tuple(rows)
+
+
+def _over_budget(study: Study, cost: float) -> list[Problem]:
+    allowed = sum(amount * BUDGET_UNITS[unit] for unit, amount in study.budget.items())
+    if not study.budget or cost <= allowed:
+        return []
+    return [
+        Problem(
+            f"about {cost:.0f} s of work, one trial at a time on the reference laptop; the budget is {allowed:.0f} s",
+            file=study.file,
+            severity="warning",
+            note="the run stops when the budget is spent; the same command goes on later",
+        )
+    ]
+
+
+def check_against_stored(stored: Study, new: Study) -> None:
+    """Refuse a study that would mix different experiments under one name.
+
+    New arms, more seeds, other margins and another question are welcome. Raises StudyChangedError when the core, the
+    baseline's settings, those of an arm that is stored already, or what a metric means has changed.
+    """
+    changes = [*_core_change(stored, new), *_arm_changes(stored, new), *_metric_changes(stored, new)]
+    if not changes:
+        return
+    more = len(changes) - _SHOWN_CHANGES
+    text = "; ".join(changes[:_SHOWN_CHANGES]) + (f"; and {more} more" if more > 0 else "")
+    raise StudyChangedError(
+        f"study {new.name!r} no longer agrees with what is stored: {text}",
+        hint="give the changed study another --name, or keep its results elsewhere with --results",
+    )
+
+
+def _core_change(stored: Study, new: Study) -> list[str]:
+    return [f"core was {stored.core}, is {new.core}"] if stored.core != new.core else []
+
+
+def _arm_changes(stored: Study, new: Study) -> list[str]:
+    before = {arm.name: arm.settings for arm in stored.arms}
+    return [
+        f"{arm.name}: {change}"
+        for arm in new.arms
+        if arm.name in before
+        for change in _setting_changes(before[arm.name], arm.settings)
+    ]
+
+
+def _setting_changes(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> list[str]:
+    # A setting that only one side knows comes from another version of the core.
+    both = dict.fromkeys((*after, *before))
+    return [
+        f"{name} was {_known(before, name)}, is {_known(after, name)}"
+        for name in both
+        if name not in before or name not in after or before[name] != after[name]
+    ]
+
+
+def _known(settings: Mapping[str, Scalar], name: str) -> str:
+    return level_text(settings[name]) if name in settings else "unknown"
+
+
+def _metric_changes(stored: Study, new: Study) -> list[str]:
+    before = {metric.name: metric for metric in stored.metrics}
+    changes = []
+    if stored.primary.name != new.primary.name:
+        changes.append(f"the primary metric was {stored.primary.name}, is {new.primary.name}")
+    for metric in new.metrics:
+        old = before.get(metric.name)
+        if old is not None and old.direction != metric.direction:
+            changes.append(f"{metric.name}: direction was {old.direction}, is {metric.direction}")
+    return changes
