@@ -1,0 +1,254 @@
+"""The Deep Image Prior (Ulyanov, Vedaldi, Lempitsky 2018): a fresh network per image, fitted to it, stopped early.
+
+min over theta of ||f_theta(z + rho n_k) - y||^2 with z fixed and n_k drawn afresh at every step. The fit passes close
+to the clean image before it reproduces the noise; where to stop is the method's open question, so the rule is named:
+``fixed`` after `steps`, ``wmv`` at the least windowed moving variance of the outputs (ES-WMV, Wang et al. 2023), or
+``oracle`` at the best PSNR against the clean image, which no real restoration knows and no method may be compared by.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ablate.core.seeding import generator
+from ablate.core.skipnet import Architecture, Bank
+from ablate.errors import DivergedError
+
+StopRule = Literal["fixed", "wmv", "oracle"]
+OnStep = Callable[[int, int, float], None]
+
+FALLBACK_EVERY_STEPS = 10
+"""How often the weights are saved, and taken back when the fit has collapsed since."""
+
+
+@dataclass(frozen=True)
+class DipSettings:
+    """How each image is fitted. The defaults suit 32x32 images; Ulyanov's for 512x512 are in the comments."""
+
+    architecture: Architecture = "skip"
+    channels: int = 16  # 128
+    scales: int = 3  # 5; image sides must be divisible by 2**scales
+    skip: int = 4
+    code_channels: int = 32
+    lr: float = 0.01
+    steps: int = 150  # 1800 to 3000; the most that are done when the rule may stop earlier
+    stop: StopRule = "wmv"
+    ema: float = 0.9  # 0.99; weight of the past in the running average of outputs, which is what is returned
+    window: int = 20  # 100; outputs over which the variance is taken, in steps
+    patience: int = 60  # 1000; steps without a new minimum of the variance before stopping
+    input_noise: float = 1 / 30  # rho; the deep decoder is meant to run with 0
+    fallback_db: float = 5.0  # PSNR against the noisy image may drop this far before saved weights are taken back
+
+
+@dataclass(frozen=True)
+class DipFit:
+    """What a fit gave, image by image, in the order of the input."""
+
+    restored: Tensor
+    """[N,3,H,W] float32 in [0,1]: the running average of outputs at `stopped_at`."""
+    stopped_at: Tensor
+    """[N] int64: the step (counted from 1) whose running average was returned."""
+    curve: Tensor
+    """[steps,N] float32: mean squared error against the noisy image; NaN once an image's fit had ended."""
+    clean_psnr: Tensor | None
+    """[steps,N,2] float32, dB: PSNR of the output and of the running average against `clean`, when that was given."""
+    steps_done: int
+    """Steps computed in all, summed over images."""
+    seconds: float
+
+
+def fit(
+    noisy: Tensor,
+    settings: DipSettings,
+    *,
+    seed: int,
+    on_step: OnStep | None = None,
+    clean: Tensor | None = None,
+    indices: Sequence[int] | None = None,
+) -> DipFit:
+    """Fit one fresh network to each image of `noisy` ([N,3,H,W] in [0,1]) and return what they restored.
+
+    Image i draws everything from streams addressed by (seed, purpose, ``indices[i]``), by default its position, so
+    its result does not depend on its companions but for rounding. `on_step` hears (steps done, steps at most, loss).
+    `clean` is needed by the oracle rule and is otherwise only recorded. Raises DivergedError at the first non-finite
+    loss and ValueError for sizes the architecture cannot take.
+    """
+    if settings.stop == "oracle" and clean is None:
+        raise ValueError("the oracle rule needs the clean images")
+    members = list(range(len(noisy))) if indices is None else list(indices)
+    width = _images_at_once(noisy.device.type)
+    total = settings.steps * -(-len(noisy) // width)
+    start = time.perf_counter()
+    parts = []
+    for number, first in enumerate(range(0, len(noisy), width)):
+        chosen = slice(first, first + width)
+        fitting = _Fitting(noisy[chosen], settings, seed, members[chosen], None if clean is None else clean[chosen])
+        for step, loss in fitting.run():
+            if on_step is not None:
+                on_step(number * settings.steps + step, total, loss)
+        parts.append(fitting)
+    return DipFit(
+        restored=torch.cat([part.stop.best for part in parts]),
+        stopped_at=torch.cat([part.stop.best_step for part in parts]),
+        curve=torch.cat([part.curve for part in parts], dim=1),
+        clean_psnr=None if clean is None else torch.cat([part.clean_psnr for part in parts], dim=1),
+        steps_done=sum(part.steps_done for part in parts),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _images_at_once(device: str) -> int:
+    """Networks per program: more does not help a CPU core (measured), and all may stop sooner in a small group."""
+    return 16 if device == "cpu" else 256
+
+
+class _Fitting:
+    """The state of one bank's fit."""
+
+    def __init__(self, noisy: Tensor, settings: DipSettings, seed: int, members: list[int], clean: Tensor | None):
+        self.noisy, self.clean, self.settings = noisy, clean, settings
+        count, device = len(noisy), noisy.device
+        self.bank = Bank(
+            settings.architecture,
+            count=count,
+            channels=settings.channels,
+            scales=settings.scales,
+            skip=settings.skip,
+            code_channels=settings.code_channels,
+        )
+        side = _code_sides(noisy, settings, self.bank.code_shrink)
+        self.bank.draw([generator(seed, "dip-init", member) for member in members])
+        self.bank.to(device, noisy.dtype)
+        self.code = torch.empty(count, self.bank.code_channels, *side)
+        for code, member in zip(self.code, members, strict=True):
+            code.uniform_(0, 0.1, generator=generator(seed, "dip-code", member))
+        self.code = self.code.to(device, noisy.dtype)
+        self.noise = [generator(seed, "dip-noise", member, device=device.type) for member in members]
+        self.adam = torch.optim.Adam(self.bank.parameters(), lr=settings.lr, fused=True)
+        self.stop = _Stop(settings, noisy)
+        self.saved = [parameter.detach().clone() for parameter in self.bank.parameters()]
+        self.saved_loss = torch.full((count,), torch.inf, device=device)
+        self.curve = torch.full((settings.steps, count), torch.nan, device=device)
+        self.clean_psnr = torch.full((settings.steps, count, 2), torch.nan, device=device)
+        self.steps_done = 0
+
+    def run(self) -> Iterator[tuple[int, float]]:
+        """Fit until every image's rule has stopped it; yield (step, mean loss) after each step."""
+        for step in range(1, self.settings.steps + 1):
+            active = ~self.stop.done
+            output, losses = self._descend()
+            if not bool(losses.isfinite().all()):
+                raise DivergedError(f"DIP loss is not finite at step {step}", images_seen=step * len(losses))
+            self._fall_back(step, losses)
+            self.curve[step - 1] = torch.where(active, losses, torch.nan)
+            self.steps_done += int(active.sum())
+            quality = self._quality(output, step, active)
+            self.stop.see(step, output, quality)
+            yield step, losses.mean().item()
+            if bool(self.stop.done.all()):
+                return
+
+    def _descend(self) -> tuple[Tensor, Tensor]:
+        """One step of every network; return outputs [N,3,H,W] and losses [N] from before the step."""
+        code = self.code
+        if self.settings.input_noise:
+            fresh = torch.empty_like(code)
+            for noise, stream in zip(fresh, self.noise, strict=True):
+                noise.normal_(generator=stream)
+            code = code + self.settings.input_noise * fresh
+        output = self.bank(code.flatten(0, 1).unsqueeze(0))
+        losses: Tensor = (output - self.noisy).square().mean((1, 2, 3))
+        self.adam.zero_grad()
+        torch.autograd.backward(losses.sum())  # a sum, not a mean: each network descends its own loss as if alone
+        self.adam.step()
+        output = output.detach()
+        self.stop.average_in(output)
+        return output, losses.detach()
+
+    def _fall_back(self, step: int, losses: Tensor) -> None:
+        """Save the weights now and then; networks whose loss has risen by more than `fallback_db` take theirs back."""
+        if step % FALLBACK_EVERY_STEPS:
+            return
+        collapsed = losses > self.saved_loss * 10 ** (self.settings.fallback_db / 10)
+        with torch.no_grad():
+            for parameter, saved in zip(self.bank.parameters(), self.saved, strict=True):
+                mask = collapsed.view(-1, *(1,) * (parameter.dim() - 1))
+                parameter.copy_(torch.where(mask, saved, parameter))
+                saved.copy_(parameter)
+        self.saved_loss = torch.where(collapsed, self.saved_loss, losses)
+
+    def _quality(self, output: Tensor, step: int, active: Tensor) -> Tensor | None:
+        """PSNR [N] of the running average against the clean images, recorded beside the output's; None without."""
+        if self.clean is None:
+            return None
+        both = torch.stack([_psnr(output, self.clean), _psnr(self.stop.average, self.clean)], dim=1)
+        self.clean_psnr[step - 1] = torch.where(active[:, None], both, torch.nan)
+        return both[:, 1]
+
+
+class _Stop:
+    """Running average, stop rule, and the best average so far, for N images at once."""
+
+    def __init__(self, settings: DipSettings, noisy: Tensor):
+        self.settings = settings
+        count, device = len(noisy), noisy.device
+        self.average = torch.empty(0)
+        self.recent: list[Tensor] = []
+        self.best = torch.zeros_like(noisy)
+        self.best_step = torch.zeros(count, dtype=torch.int64, device=device)
+        self.best_value = torch.full((count,), torch.inf, device=device)
+        self.done = torch.zeros(count, dtype=torch.bool, device=device)
+
+    def average_in(self, output: Tensor) -> None:
+        """Update the running average of outputs; the first output starts it."""
+        started = self.average.numel() > 0
+        self.average = torch.lerp(output, self.average, self.settings.ema) if started else output.clone()
+
+    def see(self, step: int, output: Tensor, quality: Tensor | None) -> None:
+        """Apply the rule after `step`: keep what improved, and mark the images whose fit has ended."""
+        value = self._value(output, quality)
+        last = step == self.settings.steps
+        if value is None:  # nothing to judge by yet: keep the latest
+            self._keep(step, ~self.done)
+        else:
+            better = ~self.done & (value < self.best_value)
+            self.best_value = torch.where(better, value, self.best_value)
+            self._keep(step, better)
+            if self.settings.stop == "wmv":
+                self.done |= step - self.best_step >= self.settings.patience
+        self.done |= last
+
+    def _value(self, output: Tensor, quality: Tensor | None) -> Tensor | None:
+        """What the rule minimises, per image; None when it has nothing to say."""
+        if self.settings.stop == "oracle":
+            return None if quality is None else -quality
+        if self.settings.stop == "fixed":
+            return None
+        self.recent = [*self.recent[-(self.settings.window - 1) :], output]
+        if len(self.recent) < self.settings.window:
+            return None
+        return torch.stack(self.recent).var(dim=0, correction=0).mean((1, 2, 3))
+
+    def _keep(self, step: int, chosen: Tensor) -> None:
+        self.best = torch.where(chosen[:, None, None, None], self.average, self.best)
+        self.best_step = torch.where(chosen, step, self.best_step)
+
+
+def _psnr(a: Tensor, b: Tensor) -> Tensor:
+    """PSNR [N] in dB of images in [0,1], for curves and the oracle."""
+    return -10 * torch.log10((a - b).square().mean((1, 2, 3)))
+
+
+def _code_sides(noisy: Tensor, settings: DipSettings, shrink: int) -> tuple[int, int]:
+    """Height and width of the code; ValueError when the image cannot be halved `scales` times down to 2 pixels."""
+    height, width = noisy.shape[-2:]
+    step = 2**settings.scales
+    if height % step or width % step or min(height, width) < 2 * step:
+        raise ValueError(f"images of {height}x{width} pixels cannot be halved {settings.scales} times")
+    return height // shrink, width // shrink
