@@ -59,7 +59,7 @@ SELECT
     FROM trial_params p
     WHERE p.trial_id = t.trial_id
     UNION ALL
-    SELECT NULL, missing.value, 'null'
+    SELECT 9e18, missing.value, 'null'
     FROM trial_user_attributes a, json_each(a.value_json) missing
     WHERE a.trial_id = t.trial_id AND a.key = 'unset'
     ORDER BY place

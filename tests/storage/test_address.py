@@ -1,0 +1,51 @@
+"""Storage URLs: what they point to, and how they are shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ablate.errors import StorageError
+from ablate.storage.address import shown, sqlite_path
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///results/ablate.db", "results/ablate.db"),
+        ("sqlite:////tmp/a b/ablate.db", "/tmp/a b/ablate.db"),
+        ("sqlite+pysqlite:///x.db", "x.db"),
+        ("sqlite:////tmp/what?/100%25 #1/ablate.db", "/tmp/what?/100%25 #1/ablate.db"),
+        ("sqlite:////tmp/two\nlines/ablate.db", "/tmp/two\nlines/ablate.db"),
+    ],
+)
+def test_a_sqlite_url_is_a_path_taken_literally(url: str, path: str) -> None:
+    assert sqlite_path(url) == Path(path)
+
+
+def test_a_server_url_has_no_path() -> None:
+    assert sqlite_path("postgresql+psycopg://me:secret@host/db") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x.db?uri=true", "sqlite:///x.db?timeout=3"),
+        *("sqlite:x.db", "sqlite://host/x.db", "results/ablate.db", "", "C:\\ablate.db"),
+    ],
+)
+def test_what_cannot_remember_is_refused_with_a_hint(url: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        sqlite_path(url)
+    assert caught.value.hint is not None
+    assert "\n" not in caught.value.message
+
+
+def test_passwords_are_never_shown() -> None:
+    assert shown("mysql://me:s3cret@host:3306/db") == "mysql://me:***@host:3306/db"
+    assert shown("postgresql://host/db") == "postgresql://host/db"
+
+
+def test_a_file_is_shown_as_its_path() -> None:
+    assert shown("sqlite:///results/ablate.db") == "results/ablate.db"
