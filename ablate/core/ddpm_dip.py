@@ -86,4 +86,4 @@ class DdpmDip(Core):
         from ablate.core.pipeline import run_recipe
 
         for recipe in recipes:
-            yield recipe, run_recipe(recipe, report, core_version=self.version)
+            yield recipe, run_recipe(recipe, report, core_version=self.version, sigmas=VALIDATION_SIGMAS)

@@ -134,7 +134,7 @@ def _polynomial(steps: int, power: float) -> Array:
 
 
 def _ve_geometric(steps: int, power: float) -> Array:
-    # Variance-exploding sigmas 0.01 .. 50 (Song et al. 2021) in variance-preserving form, alpha-bar = 1 / (1 + sigma^2).
+    # Variance-exploding sigmas 0.01 .. 50 (Song et al. 2021) in variance-preserving form: 1 / (1 + sigma^2).
     alpha_bars = np.concatenate([[1.0], 1.0 / (1.0 + np.geomspace(0.01, 50.0, steps) ** 2)])
     return np.asarray(1.0 - alpha_bars[1:] / alpha_bars[:-1])
 
@@ -171,7 +171,7 @@ def make_schedule(name: str, steps: int, *, power: float = 2.0, zero_terminal_sn
     if name not in _BETAS:
         raise ValueError(f"unknown noise schedule {name!r}; known: {', '.join(SCHEDULE_NAMES)}")
     betas = _BETAS[name](steps, power)
-    alpha_bars = np.cumprod(1.0 - betas)
+    alpha_bars: Array = np.asarray(np.cumprod(1.0 - betas))
     if zero_terminal_snr:
         alpha_bars = with_zero_terminal_snr(alpha_bars)
         betas = 1.0 - alpha_bars / np.concatenate([[1.0], alpha_bars[:-1]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic.config import JsonDict
 
 from ablate.core.schedules import make_schedule
 from ablate.interface import CoreSettings
@@ -33,7 +34,7 @@ Attention = Literal["none", "middle", "8", "16"]
 
 def factor(default: Any, description: str, *, unit: str = "", **bounds: Any) -> Any:
     """Return a pydantic field with a description, bounds and a unit."""
-    extra = {"unit": unit} if unit else None
+    extra: JsonDict | None = {"unit": unit} if unit else None
     return Field(default, description=description, json_schema_extra=extra, **bounds)
 
 
@@ -60,8 +61,8 @@ class DdpmDipSettings(CoreSettings):
     prediction: Literal["epsilon", "x0", "v"] = factor("epsilon", "what the network predicts")
     loss_weight: Literal["simple", "min-snr"] = factor("simple", "weight of each step's loss; min-snr has gamma = 5")
 
-    lr: float = factor(1e-3, "Adam step size of the denoiser", gt=0, le=1)
-    batch_size: int = factor(32, "training images per update", unit="images", ge=1, le=8192)
+    lr: float = factor(2e-3, "Adam step size of the denoiser", gt=0, le=1)
+    batch_size: int = factor(16, "training images per update", unit="images", ge=1, le=8192)
     epochs: int = factor(1, "passes over the training images", ge=1, le=100_000)
     warmup_steps: int = factor(100, "updates over which lr rises linearly from 0", unit="steps", ge=0)
     lr_decay: Literal["constant", "cosine"] = factor("constant", "course of lr after warm-up; cosine falls to 0")
@@ -69,9 +70,11 @@ class DdpmDipSettings(CoreSettings):
     grad_clip: float = factor(1.0, "largest gradient norm; 0 switches clipping off", ge=0)
 
     channels: int = factor(16, "channels of the U-Net at full resolution", ge=8, le=512, multiple_of=8)
-    channel_mults: ChannelMults = factor("1-2-3", "channels per resolution, as multiples of `channels`")
+    channel_mults: ChannelMults = factor("1-2", "channels per resolution, as multiples of `channels`")
     blocks: int = factor(1, "residual blocks per resolution", ge=1, le=8)
-    attention: Attention = factor("8", "self-attention: none, in the middle only, or also at this resolution (pixels)")
+    attention: Attention = factor(
+        "none", "self-attention: none, in the middle only, or also at this resolution (pixels)"
+    )
     dropout: float = factor(0.0, "dropout probability in the residual blocks", ge=0, lt=1)
 
     sampler: Literal["ddim", "ancestral"] = factor("ddim", "how the reverse process is run")
@@ -105,7 +108,7 @@ class DdpmDipSettings(CoreSettings):
         "skip", "skip: encoder-decoder with skips; decoder: deep decoder"
     )
     dip_channels: int = factor(16, "channels of the DIP network", ge=4, le=512)
-    dip_scales: int = factor(3, "resolutions of the DIP network", ge=1, le=5)
+    dip_scales: int = factor(3, "halvings of the resolution inside the DIP network", ge=1, le=4)
     dip_stop: Literal["fixed", "wmv", "oracle"] = factor(
         "fixed", "stop after dip_steps, at the variance minimum (ES-WMV), or at the best PSNR (uses the clean image)"
     )
@@ -143,10 +146,6 @@ class DdpmDipSettings(CoreSettings):
             )
         if self.dip_stop == "wmv" and self.dip_window > self.dip_steps:
             raise ValueError(f"dip_window {self.dip_window} is longer than dip_steps {self.dip_steps}")
-        if self.dip_architecture == "decoder" and IMAGE_SIZE >> self.dip_scales < 2:
-            raise ValueError(
-                f"dip_scales {self.dip_scales} leaves the deep decoder an input of one pixel; use at most 4"
-            )
         make_schedule(
             self.noise_schedule,
             self.diffusion_steps,

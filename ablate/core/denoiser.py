@@ -1,0 +1,72 @@
+"""A network together with the noise schedule and the prediction it was trained for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ablate.core.diffusion import Prediction, epsilon_from, x0_from
+from ablate.core.numerics import autocast
+from ablate.core.schedules import Schedule, make_schedule
+from ablate.core.settings import IMAGE_SIZE, DdpmDipSettings
+from ablate.core.unet import build_unet
+
+
+def schedule_of(settings: DdpmDipSettings) -> Schedule:
+    """The noise schedule the settings name."""
+    return make_schedule(
+        settings.noise_schedule,
+        settings.diffusion_steps,
+        power=settings.schedule_power,
+        zero_terminal_snr=settings.zero_terminal_snr,
+    )
+
+
+@dataclass
+class Denoiser:
+    """Called with x_t [N,3,H,W] and t int64 [N] (1..T), gives the network's prediction."""
+
+    network: nn.Module
+    schedule: Schedule
+    prediction: Prediction
+    precision: str
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        self._alpha_bars = torch.tensor([1.0, *self.schedule.alpha_bars], dtype=torch.float64, device=self.device)
+
+    @classmethod
+    def build(cls, settings: DdpmDipSettings, seed: int, device: torch.device) -> Denoiser:
+        """Return an untrained denoiser with weights addressed by `seed`."""
+        network = build_unet(
+            channels=settings.channels,
+            mults=settings.mults,
+            blocks=settings.blocks,
+            attention=settings.attention,
+            dropout=settings.dropout,
+            image_size=IMAGE_SIZE,
+            seed=seed,
+        )
+        return cls(network.to(device), schedule_of(settings), settings.prediction, settings.precision, device)
+
+    def alpha_bar(self, t: Tensor) -> Tensor:
+        """Return alpha-bar of steps `t` (int64 [N], 0..T) as float64 [N]."""
+        return self._alpha_bars[t]
+
+    @torch.no_grad()
+    def __call__(self, xt: Tensor, t: Tensor) -> Tensor:
+        """Predict, in evaluation mode and in float32 outside the network."""
+        self.network.eval()
+        with autocast(self.precision, self.device):
+            output: Tensor = self.network(xt, t)
+        return output.float()
+
+    def x0(self, xt: Tensor, t: Tensor) -> Tensor:
+        """Estimate of x_0 from one evaluation, clipped to [-1, 1]."""
+        return x0_from(self.prediction, self(xt, t), xt, self.alpha_bar(t)).clamp(-1.0, 1.0)
+
+    def epsilon(self, xt: Tensor, t: Tensor) -> Tensor:
+        """Estimate of the noise from one evaluation."""
+        return epsilon_from(self.prediction, self(xt, t), xt, self.alpha_bar(t))

@@ -1,0 +1,107 @@
+"""The forward process, its posterior, and the three things a network may predict.
+
+Notation of Ho, Jain and Abbeel 2020: q(x_t | x_0) = N(sqrt(a) x_0, (1 - a) I) with a = alpha-bar_t. Steps are 1-based,
+t = 1..T, and alpha-bar_0 = 1. Coefficients are float64 until they meet an image.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ablate.core.schedules import Schedule
+
+Prediction = Literal["epsilon", "x0", "v"]
+MIN_SNR_GAMMA = 5.0
+"""gamma of the min-SNR weight (Hang et al. 2023)."""
+
+
+def roots(alpha_bar: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return sqrt(a) and sqrt(1 - a) for `alpha_bar` [N] float64, shaped [N,1,...] and typed like `like`."""
+    shaped = alpha_bar.reshape(-1, *([1] * (like.dim() - 1)))
+    return shaped.sqrt().to(like.dtype), (1.0 - shaped).sqrt().to(like.dtype)
+
+
+def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """x_t = sqrt(a) x_0 + sqrt(1 - a) eps (Ho et al. 2020, eq. 4). Images [N,...], `alpha_bar` [N] float64."""
+    signal, spread = roots(alpha_bar, x0)
+    return signal * x0 + spread * noise
+
+
+def target_of(kind: Prediction, x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
+    """Return what the network should output: eps, x_0, or v = sqrt(a) eps - sqrt(1 - a) x_0 (Salimans and Ho 2022)."""
+    if kind == "epsilon":
+        return noise
+    if kind == "x0":
+        return x0
+    signal, spread = roots(alpha_bar, x0)
+    return signal * noise - spread * x0
+
+
+def x0_from(kind: Prediction, output: Tensor, xt: Tensor, alpha_bar: Tensor) -> Tensor:
+    """Turn a network's output into an estimate of x_0. `epsilon` needs a > 0."""
+    if kind == "x0":
+        return output
+    signal, spread = roots(alpha_bar, xt)
+    if kind == "epsilon":
+        return (xt - spread * output) / signal
+    return signal * xt - spread * output
+
+
+def epsilon_from(kind: Prediction, output: Tensor, xt: Tensor, alpha_bar: Tensor) -> Tensor:
+    """Turn a network's output into an estimate of the noise. `x0` needs a < 1."""
+    if kind == "epsilon":
+        return output
+    signal, spread = roots(alpha_bar, xt)
+    if kind == "x0":
+        return (xt - signal * output) / spread
+    return spread * xt + signal * output
+
+
+def loss_weights(weighting: Literal["simple", "min-snr"], kind: Prediction, alpha_bar: Tensor) -> Tensor:
+    """Return the weight [N] of each image's squared error on the network's own target.
+
+    simple: 1. min-SNR (Hang et al. 2023, section 3.4): min(SNR, gamma) in x_0 units, therefore divided by SNR for eps
+    and by SNR + 1 for v, because ||eps - eps'||^2 = SNR ||x_0 - x_0'||^2 and ||v - v'||^2 = (SNR + 1) ||x_0 - x_0'||^2.
+    """
+    if weighting == "simple":
+        return torch.ones_like(alpha_bar)
+    snr = alpha_bar / (1.0 - alpha_bar)
+    clamped = snr.clamp(max=MIN_SNR_GAMMA)
+    if kind == "x0":
+        return clamped
+    return clamped / (snr if kind == "epsilon" else snr + 1.0)
+
+
+def posterior(x0: Tensor, xt: Tensor, t: int, schedule: Schedule) -> tuple[Tensor, float]:
+    """Mean and variance of q(x_{t-1} | x_t, x_0) (Ho et al. 2020, eqs. 6 and 7)."""
+    here = float(schedule.alpha_bars[t - 1])
+    before = float(schedule.alpha_bars[t - 2]) if t > 1 else 1.0
+    return posterior_between(x0, xt, here, before)
+
+
+def posterior_between(x0: Tensor, xt: Tensor, here: float, before: float) -> tuple[Tensor, float]:
+    """`posterior` for any two points of the process with alpha-bar `here` < `before`: beta' = 1 - here / before."""
+    beta = 1.0 - here / before
+    mean = (beta * before**0.5 / (1.0 - here)) * x0 + ((1.0 - before) * (1.0 - beta) ** 0.5 / (1.0 - here)) * xt
+    return mean, beta * (1.0 - before) / (1.0 - here)
+
+
+def stratified_steps(batch: int, total: int, generator: torch.Generator) -> Tensor:
+    """Return one step t in 1..`total` per image, int64 [batch]: image i draws from the i-th of `batch` equal strata.
+
+    Batches are random permutations of the data, so every image meets every step with the same probability, while the
+    mean loss of a batch varies less than with independent draws.
+    """
+    uniform = torch.rand(batch, generator=generator, device=generator.device, dtype=torch.float64)
+    place = (torch.arange(batch, device=generator.device, dtype=torch.float64) + uniform) / batch
+    return (place * total).long().clamp_(max=total - 1) + 1
+
+
+def prior_bits_per_dim(schedule: Schedule, mean_square: float) -> float:
+    """L_T of the variational bound in bits per dimension: KL(q(x_T | x_0) || N(0, I)) for data with E[x_0^2] given."""
+    last = torch.tensor(float(schedule.alpha_bars[-1]), dtype=torch.float64)
+    nats = 0.5 * (mean_square * last - last - torch.log1p(-last))
+    return float(nats / torch.log(torch.tensor(2.0, dtype=torch.float64)))

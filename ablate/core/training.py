@@ -1,0 +1,274 @@
+"""Training of the denoiser: resident data, addressed randomness, and checkpoints that continue bit for bit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ablate.core.cache import StageFolder
+from ablate.core.data import as_unit
+from ablate.core.denoiser import Denoiser
+from ablate.core.diffusion import add_noise, loss_weights, stratified_steps, target_of
+from ablate.core.ema import Ema
+from ablate.core.numerics import autocast
+from ablate.core.seeding import address, generator
+from ablate.core.settings import DdpmDipSettings
+from ablate.errors import DivergedError, StoppedError
+from ablate.interface import Report
+from ablate.recipe import Recipe
+
+STAGE = "denoiser"
+CURVE_START, CURVE_RATIO = 25, math.sqrt(2.0)
+"""Learning curves have a point every factor of sqrt(2) in updates, from 25 on, whatever the duration."""
+SNAPSHOT_PARAMETERS = 4_000_000
+"""Larger networks are not kept at every point of the curve, only at their end: it would fill the disk."""
+_CHECK_EVERY_GPU = 16
+
+
+@dataclass(frozen=True)
+class Course:
+    """How updates follow from images: sizes of batches, epochs and the whole training."""
+
+    images: int
+    batch: int
+    epochs: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Updates per epoch; the last batch of an epoch may be smaller."""
+        return math.ceil(self.images / self.batch)
+
+    @property
+    def total(self) -> int:
+        """Updates in all."""
+        return self.epochs * self.per_epoch
+
+    def images_seen(self, updates: int) -> int:
+        """Training images seen in the first `updates` updates."""
+        epochs, rest = divmod(updates, self.per_epoch)
+        return epochs * self.images + rest * self.batch
+
+    def curve_steps(self) -> list[int]:
+        """Updates after which the learning curve has a point: a geometric grid and the end."""
+        count = max(0, math.ceil(math.log(self.total / CURVE_START, CURVE_RATIO))) if self.total > CURVE_START else 0
+        grid = {round(CURVE_START * CURVE_RATIO**k) for k in range(count)}
+        return sorted({step for step in grid if step < self.total} | {self.total})
+
+
+def learning_rate(settings: DdpmDipSettings, step: int, total: int) -> float:
+    """Step size of update `step` (0-based): linear warm-up (Ho et al. 2020, appendix B), then constant or cosine."""
+    warm = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
+    if settings.lr_decay == "constant":
+        return settings.lr * warm
+    rest = max(total - settings.warmup_steps, 1)
+    done = min(max(step - settings.warmup_steps, 0) / rest, 1.0)
+    return settings.lr * warm * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def choose_images(train: Tensor, settings: DdpmDipSettings, seed: int) -> Tensor:
+    """Return the training images of a trial: all, or a seeded subset (uint8 [N,3,H,W], same device)."""
+    if not settings.train_images or settings.train_images >= len(train):
+        return train
+    order = torch.randperm(len(train), generator=generator(seed, "train-images"))
+    return train[order[: settings.train_images].to(train.device)]
+
+
+@dataclass
+class Trainer:
+    """One denoiser in training. `step` counts finished updates, `seconds` the time they took."""
+
+    settings: DdpmDipSettings
+    images: Tensor
+    """uint8 [N,3,H,W] on the device."""
+    seed: int
+    step: int = 0
+    seconds: float = 0.0
+    _losses: list[Tensor] = field(default_factory=list)
+    _last_loss: float = math.nan
+
+    def __post_init__(self) -> None:
+        self.device = self.images.device
+        self.course = Course(len(self.images), min(self.settings.batch_size, len(self.images)), self.settings.epochs)
+        self.denoiser = Denoiser.build(self.settings, self.seed, self.device)
+        self.ema = Ema(self.denoiser.network, self.settings.ema_decay)
+        self.optimizer = torch.optim.Adam(self.denoiser.network.parameters(), lr=self.settings.lr)
+        self._order_of: tuple[int, Tensor] | None = None
+
+    @property
+    def done(self) -> bool:
+        """True when the last update is behind us."""
+        return self.step >= self.course.total
+
+    def update(self) -> None:
+        """Do one update of the weights and of their average. Raises DivergedError at the first non-finite loss."""
+        step = self.step
+        x0 = self._batch(step)
+        noise = torch.randn(x0.shape, generator=self._generator("noise"), device=self.device)
+        t = stratified_steps(len(x0), self.settings.diffusion_steps, self._generator("steps"))
+        loss = self._loss(x0, noise, t)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, step, self.course.total)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature has no types here
+        if self.settings.grad_clip:
+            torch.nn.utils.clip_grad_norm_(self.denoiser.network.parameters(), self.settings.grad_clip)
+        self.optimizer.step()
+        self.step += 1
+        self.ema.update(self.step)
+        self._losses.append(loss.detach())
+        if self.device.type == "cpu" or len(self._losses) >= _CHECK_EVERY_GPU:
+            self.settle()
+
+    def settle(self) -> float:
+        """Check the losses since the last check; return the newest one. Waits for the device."""
+        if self._losses:
+            losses = torch.stack(self._losses).tolist()
+            self._losses.clear()
+            for back, loss in zip(range(len(losses) - 1, -1, -1), losses, strict=True):
+                if not math.isfinite(loss):
+                    images = self.course.images_seen(self.step - back)
+                    raise DivergedError(f"loss became {loss} after {images} images", images_seen=images)
+            self._last_loss = losses[-1]
+        return self._last_loss
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        return generator(self.seed, purpose, self.step, device=str(self.device))
+
+    def _batch(self, step: int) -> Tensor:
+        """Images of update `step`, float32 [B,3,H,W] in [-1,1]: a fresh permutation per epoch, half of it flipped."""
+        epoch, place = divmod(step, self.course.per_epoch)
+        if self._order_of is None or self._order_of[0] != epoch:
+            order = torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
+            self._order_of = (epoch, order.to(self.device))
+        chosen = self._order_of[1][place * self.course.batch : (place + 1) * self.course.batch]
+        batch = as_unit(self.images[chosen])
+        if not self.settings.horizontal_flip:
+            return batch
+        mirrored = torch.rand(len(batch), generator=self._generator("flip"), device=self.device) < 0.5
+        return torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
+
+    def _loss(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        settings, denoiser = self.settings, self.denoiser
+        alpha_bar = denoiser.alpha_bar(t)
+        if settings.dropout:
+            torch.manual_seed(address(self.seed, "dropout", self.step))
+        denoiser.network.train()
+        with autocast(settings.precision, self.device):
+            output = denoiser.network(add_noise(x0, noise, alpha_bar), t).float()
+        error = (output - target_of(settings.prediction, x0, noise, alpha_bar)).square().flatten(1).mean(1)
+        weights = loss_weights(settings.loss_weight, settings.prediction, alpha_bar)
+        loss: Tensor = (weights.to(error.dtype) * error).mean()
+        return loss
+
+    def state(self) -> dict[str, Any]:
+        """All that the following updates depend on, and the seconds spent so far."""
+        return {
+            "network": self.denoiser.network.state_dict(),
+            "ema": self.ema.weights,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.denoiser.network.load_state_dict(state["network"])
+        self.ema.load(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
+
+
+OnPoint = Callable[[int, Denoiser], None]
+"""(training images seen, denoiser with averaged weights) at a point of the learning curve."""
+
+
+def train(
+    settings: DdpmDipSettings,
+    images: Tensor,
+    seed: int,
+    folder: StageFolder,
+    *,
+    recipe: Recipe,
+    report: Report,
+    on_point: OnPoint,
+) -> tuple[Trainer, float]:
+    """Train to the end, continuing whatever `folder` holds; the caller has locked it.
+
+    Returns the trainer (averaged weights in its denoiser) and the seconds that were not spent now because they had
+    been spent before. Raises DivergedError, or StoppedError after a checkpoint when the engine asks to stop.
+    """
+    trainer = Trainer(settings, images, seed)
+    found = folder.newest("step", "end", at_most=trainer.course.total)
+    if found is not None:
+        trainer.load(found[1])
+    reused = trainer.seconds
+    points = trainer.course.curve_steps()
+    _replay_points(trainer, folder, points, on_point)
+    while not trainer.done:
+        _advance(trainer, min(step for step in points if step > trainer.step), folder, recipe, report)
+        if trainer.step in points:
+            _point(trainer, folder, on_point)
+    if found is None or found[0] < trainer.course.total:
+        folder.save("end", trainer.step, trainer.state())
+        report.checkpointed()
+    trainer.ema.use()
+    return trainer, reused
+
+
+def _advance(trainer: Trainer, until: int, folder: StageFolder, recipe: Recipe, report: Report) -> None:
+    """Do updates up to step `until`, with progress, checkpoints and the wish to stop looked at after each."""
+    total = trainer.course.total
+    began = time.perf_counter()
+
+    def pause() -> float:
+        nonlocal began
+        loss = trainer.settle()
+        now = time.perf_counter()
+        trainer.seconds += now - began
+        began = now
+        return loss
+
+    while trainer.step < until:
+        trainer.update()
+        if trainer.step % 10 == 0 or trainer.step == total:
+            loss = pause()
+            rate = trainer.step / trainer.seconds if trainer.seconds else 0.0
+            report.progress(recipe, STAGE, trainer.step, total, loss=loss, steps_per_s=rate)
+        if report.stop_requested or report.checkpoint_due:
+            pause()
+            folder.save("step", trainer.step, trainer.state())
+            folder.prune("step", keep=2)
+            report.checkpointed()
+            began = time.perf_counter()
+            if report.stop_requested:
+                raise StoppedError(f"stopped after {trainer.step} of {total} updates")
+    pause()
+
+
+def _keeps_snapshots(trainer: Trainer) -> bool:
+    return sum(weight.numel() for weight in trainer.ema.weights) <= SNAPSHOT_PARAMETERS
+
+
+def _point(trainer: Trainer, folder: StageFolder, on_point: OnPoint) -> None:
+    if _keeps_snapshots(trainer):
+        folder.save("ema", trainer.step, {"ema": trainer.ema.weights})
+    with trainer.ema.applied():
+        on_point(trainer.course.images_seen(trainer.step), trainer.denoiser)
+
+
+def _replay_points(trainer: Trainer, folder: StageFolder, points: list[int], on_point: OnPoint) -> None:
+    """Evaluate the points of the curve that earlier computation left in the cache."""
+    live = [weight.clone() for weight in trainer.ema.weights]
+    for step in (step for step in points if step <= trainer.step):
+        snapshot = folder.load("ema", step)
+        if snapshot is not None:
+            trainer.ema.load(snapshot["ema"])
+            with trainer.ema.applied():
+                on_point(trainer.course.images_seen(step), trainer.denoiser)
+    trainer.ema.load(live)
