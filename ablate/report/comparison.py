@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
+from ablate.errors import NothingComparableError
 from ablate.study.spec import MetricSpec
+
+Test = Literal["paired", "welch", "permutation"]
+Noise = Literal["own", "pooled"]
+Correction = Literal["holm", "bh", "none"]
 
 
 class Verdict(StrEnum):
@@ -40,6 +46,7 @@ class Row:
     `diff` and its interval are arm minus baseline as read by a user: in the metric's unit on the identity scale, as
     a fraction of the baseline (0.93 = 93 % more) on the log scale. `improvement` is the mean paired difference on the
     test's own scale with the sign turned so that positive is better. Fields are None where they cannot be computed.
+    An arm with half or more of its runs diverged has neither mean nor difference: its survivors stand for nothing.
     """
 
     arm: str
@@ -64,11 +71,26 @@ class Row:
     sd_diff: float | None = None
     effect: float | None = None
     """`improvement` in units of the paired differences' standard deviation."""
+    seed_sds: float | None = None
+    """`improvement` in units of one arm's seed standard deviation: root mean square of arm's and baseline's."""
+    percent: float | None = None
+    """`diff` in per cent of the baseline's mean over the shared seeds."""
+    df: float | None = None
+    """Degrees of freedom of the t distribution behind `p` and the intervals."""
     p: float | None = None
+    p_plain: float | None = None
+    """p of the plain paired t-test, whatever test and noise model `p` comes from; None for unshared seeds."""
     p_holm: float | None = None
+    """`p` corrected over all tested arms (by Holm unless the comparison says otherwise); primary metric only."""
     p_equivalence: float | None = None
+    margin: float | None = None
+    """Half-width of the equivalence zone around no difference, on the test's own scale."""
+    alpha: float | None = None
+    """Level at this arm's look, the one its verdict was taken at."""
     verdict: Verdict | None = None
-    """None for the baseline; for secondary metrics the verdict is exploratory (no correction)."""
+    """None for the baseline and when the baseline gives nothing to compare with; exploratory for secondary metrics."""
+    exploratory: bool = False
+    """True on secondary metrics: no correction for multiple comparisons."""
     note: str = ""
     more_seeds: int | None = None
     """How many more seeds would probably decide an undecided arm (80 % power)."""
@@ -82,6 +104,20 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Stability:
+    """How often an arm diverged. Shares are exact binomial (Clopper-Pearson) 95 % intervals."""
+
+    arm: str
+    diverged: int
+    runs: int
+    """Measured + diverged."""
+    low: float | None
+    high: float | None
+    p: float | None
+    """Boschloo's exact test of this arm's share against the baseline's; None for the baseline or without runs."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Every arm on every metric. `rows` is keyed by (arm, metric name); arms are in study-file order."""
 
@@ -90,12 +126,28 @@ class Comparison:
     metrics: tuple[MetricSpec, ...]
     rows: Mapping[tuple[str, str], Row]
     alpha: float
-    """Level used at this look."""
+    """Level used at this look. Where arms are at different looks, each row has its own `alpha`."""
     look: int
-    """Seeds per arm this comparison is made at."""
+    """Seeds per arm this comparison is made at: the declared look, or else the most seeds any arm has."""
     tested: int
     """Comparisons Holm's procedure corrects for: arms other than the baseline with a test on the primary metric."""
     lints: tuple[Lint, ...] = ()
+    study_alpha: float = 0.05
+    """Level of the whole study; `alpha` is the part of it that this look may spend."""
+    looks: tuple[int, ...] = ()
+    """Declared looks, seeds per arm; empty when none were declared."""
+    test: Test = "paired"
+    noise: Noise = "own"
+    correct: Correction = "holm"
+    stability: Mapping[str, Stability] = field(default_factory=dict)
+    """Arm -> how often it diverged."""
+    problem: str | None = None
+    """Why nothing can be compared, or None. The rows still show every number there is."""
+
+    def check_comparable(self) -> None:
+        """Raise NothingComparableError when no verdict is possible."""
+        if self.problem is not None:
+            raise NothingComparableError(self.problem)
 
     @property
     def primary(self) -> MetricSpec:

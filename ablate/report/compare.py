@@ -1,0 +1,119 @@
+"""Compare every arm with the baseline: from a long table of results to verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ablate.report.comparison import Comparison, Correction, Noise, Row, Stability, Test
+from ablate.report.contrast import Contrast, Method, contrast
+from ablate.report.intake import Flags, Trials, read_trials, settle_metrics
+from ablate.report.lints import data_lints
+from ablate.report.looks import LookPlan, plan_looks
+from ablate.report.rows import Counts, Setting, metric_rows
+from ablate.report.stability import stability
+from ablate.report.stats import Floats
+from ablate.report.verdicts import is_diverged
+from ablate.study.spec import BASELINE, MetricSpec
+
+
+def compare(
+    frame: pd.DataFrame,
+    *,
+    metrics: Sequence[MetricSpec],
+    baseline: str = BASELINE,
+    alpha: float = 0.05,
+    look: int | None = None,
+    arms: Sequence[str] | None = None,
+    looks: Sequence[int] | None = None,
+    test: Test = "paired",
+    noise: Noise = "own",
+    correct: Correction = "holm",
+) -> Comparison:
+    """Compare all arms of `frame` with `baseline` on every metric.
+
+    `frame` has one row per trial: `arm`, `seed`, one column per metric, and `outcome` (without it, every row is
+    measured). Rows with infrastructure outcomes are ignored; `diverged` ones count. `alpha` is the level of the whole
+    study; `looks` are the declared numbers of seeds per arm at which verdicts may be taken (alpha is split over
+    them), `look` the one of them to stop at. `arms` gives the arms and their order (default: as they appear).
+
+    `test`: "paired" t (default), "welch" for seeds that are not shared, "permutation" for exact sign flips (6 to 20
+    shared seeds). `noise`: "own", or "pooled" for few seeds and many arms. `correct`: "holm", "bh", "none".
+
+    Raises AblateError for a table that cannot be read. A baseline without results is not an error here: the rows are
+    there without verdicts, and `Comparison.problem` says why.
+    """
+    method = Method(test, noise, correct)
+    metrics = settle_metrics(metrics)
+    trials = read_trials(frame, metrics, baseline, arms)
+    plan = plan_looks(trials, alpha, looks, look)
+    counts = _counts(trials, plan)
+    problem = _problem(trials, counts, baseline)
+    setting = Setting(trials, plan, counts, method, comparable=problem is None)
+    rows: dict[tuple[str, str], Row] = {}
+    tested = 0
+    for metric in metrics:
+        numbers = _numbers(setting, metric)
+        tested = numbers.family if metric.primary else tested
+        for arm, row in metric_rows(setting, metric, numbers, exploratory=not metric.primary).items():
+            rows[(arm, metric.name)] = row
+    return Comparison(
+        baseline=baseline,
+        arms=trials.arms,
+        metrics=metrics,
+        rows={(arm, metric.name): rows[(arm, metric.name)] for arm in trials.arms for metric in metrics},
+        alpha=_current_alpha(plan),
+        look=plan.runs_wanted or (int(counts.runs.max()) if len(counts.runs) else 0),
+        tested=tested,
+        lints=data_lints(trials, metrics, plan, shared_seeds=test != "welch"),
+        study_alpha=alpha,
+        looks=plan.looks,
+        test=test,
+        noise=noise,
+        correct=correct,
+        stability=_stability(trials.arms, counts),
+        problem=problem,
+    )
+
+
+def _counts(trials: Trials, plan: LookPlan) -> Counts:
+    diverged = (trials.diverged & plan.used).sum(axis=1)
+    everything = (trials.measured | trials.diverged).sum(axis=1)
+    return Counts(plan.used.sum(axis=1), diverged, trials.pruned.sum(axis=1), everything)
+
+
+def _problem(trials: Trials, counts: Counts, baseline: str) -> str | None:
+    """Why there is nothing to compare, in one sentence, or None."""
+    if not (trials.measured | trials.diverged).any():
+        return "nothing has been measured yet"
+    runs, diverged = int(counts.runs[0]), int(counts.diverged[0])
+    if runs == 0:
+        return f"the baseline {baseline!r} has no results"
+    if is_diverged(diverged, runs):
+        return f"the baseline {baseline!r} diverged in {diverged} of {runs} seeds"
+    if len(trials.arms) == 1:
+        return f"there is no arm beside the baseline {baseline!r}"
+    return None
+
+
+def _numbers(setting: Setting, metric: MetricSpec) -> Contrast:
+    trials, plan, counts = setting.trials, setting.plan, setting.counts
+    values: Floats = np.where(plan.used & trials.measured, trials.values[metric.name], np.nan)
+    testable: Flags = (2 * counts.diverged < counts.runs) & plan.reached & setting.comparable
+    testable[0] = False
+    correct: Correction = setting.method.correct if metric.primary else "none"
+    return contrast(values, metric, plan.alpha, testable, setting.method, correct=correct)
+
+
+def _current_alpha(plan: LookPlan) -> float:
+    """The level at the furthest look any arm has reached."""
+    others = plan.alpha[1:][plan.reached[1:]]
+    return float(others.max()) if len(others) else float(plan.alpha[0])
+
+
+def _stability(arms: tuple[str, ...], counts: Counts) -> dict[str, Stability]:
+    pairs = list(zip(counts.diverged.tolist(), counts.runs.tolist(), strict=True))
+    against = [None, *[pairs[0]] * (len(arms) - 1)]
+    return {arm: stability(arm, *pair, other) for arm, pair, other in zip(arms, pairs, against, strict=True)}

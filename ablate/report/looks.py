@@ -1,0 +1,56 @@
+"""Which seeds and which level an arm's verdict is taken at, when a study declares several looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ablate.errors import AblateError
+from ablate.report.corrections import check_looks, split_alpha
+from ablate.report.intake import Flags, Trials
+from ablate.report.stats import Floats
+
+
+@dataclass(frozen=True)
+class LookPlan:
+    """What each arm is judged on."""
+
+    used: Flags
+    """[arms, seeds]: results that belong to the arm's look. The baseline gives all it has."""
+    alpha: Floats
+    """[arms]: the level at the arm's look."""
+    reached: Flags
+    """[arms]: False where an arm has not reached the first declared look."""
+    runs_wanted: int
+    """Seeds per arm of the (furthest) look, 0 when none was declared."""
+    looks: tuple[int, ...]
+
+
+def plan_looks(trials: Trials, alpha: float, looks: Sequence[int] | None, look: int | None) -> LookPlan:
+    """Place every arm at its look.
+
+    With several declared `looks`, an arm is at the largest look (up to `look`) that its results fill, and is judged
+    on its first seeds up to that look only, at that look's share of `alpha`: any other choice would be one more look.
+    With one look or none, everything measured is used at `alpha`.
+    """
+    if not 0 < alpha < 1:
+        raise AblateError(f"alpha must lie between 0 and 1, got {alpha}")
+    declared = check_looks(looks) if looks is not None else ()
+    results = trials.measured | trials.diverged
+    everyone = np.ones(len(trials.arms), dtype=np.bool_)
+    if len(declared) < 2:
+        wanted = look if look is not None else (declared[0] if declared else 0)
+        return LookPlan(results, np.full(len(trials.arms), alpha), everyone, wanted, declared)
+    if look is not None and look not in declared:
+        raise AblateError(f"{look} seeds is not a declared look", hint=f"declared: {', '.join(map(str, declared))}")
+    open_looks = np.array([number for number in declared if look is None or number <= look])
+    parts = np.array(split_alpha(alpha, len(declared)))
+    place = np.searchsorted(open_looks, results.sum(axis=1), side="right") - 1
+    reached = place >= 0
+    place = np.maximum(place, 0)
+    used = results & (np.cumsum(results, axis=1) <= open_looks[place][:, None])
+    used[0] = results[0]
+    furthest = int(open_looks[place[1:][reached[1:]].max()]) if reached[1:].any() else int(open_looks[0])
+    return LookPlan(used, parts[place], reached, furthest, declared)
