@@ -26,6 +26,7 @@ def study_names(url: str) -> list[str]:
     except (SQLAlchemyError, StorageInternalError) as error:
         raise explain(error.__cause__ or error, shown(url)) from error
     finally:
+        storage.remove_session()
         storage.engine.dispose()
 
 
@@ -39,6 +40,7 @@ def read_study(url: str, name: str) -> tuple[StudyRow, list[TrialRow]]:
     except (SQLAlchemyError, StorageInternalError) as error:
         raise explain(error.__cause__ or error, shown(url)) from error
     finally:
+        storage.remove_session()
         storage.engine.dispose()
     ours = [trial for trial in trials if names.ARM in trial.user_attrs and names.SEED in trial.user_attrs]
     return StudyRow(name, study.user_attrs), [_row(trial) for trial in ours]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.storages import RDBStorage
 
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.storage.store import ParamKind, Store
@@ -54,3 +55,17 @@ def measured() -> Callable[..., Outcome]:
         return Outcome(OutcomeKind.MEASURED, "ab" * 32, **settings | fields)
 
     return make
+
+
+@pytest.fixture
+def optuna_storage(url: str) -> Iterator[Callable[[], RDBStorage]]:
+    """Opens the storage as anybody's Optuna does; closed after the test."""
+    with ExitStack() as stack:
+
+        def open_() -> RDBStorage:
+            storage = RDBStorage(url)
+            stack.callback(storage.engine.dispose)
+            stack.callback(storage.remove_session)
+            return storage
+
+        yield open_

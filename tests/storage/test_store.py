@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 
 from ablate.errors import StorageError
 from ablate.outcome import Outcome, OutcomeKind
@@ -16,7 +17,19 @@ from ablate.storage.read import read_study, study_names
 from ablate.storage.store import Store
 
 OpenStore = Callable[..., Store]
+OpenOptuna = Callable[[], RDBStorage]
 LEVELS = {"lr": 0.001, "batch": 64, "schedule": "cosine", "augment": True, "note": "plain", "ema": None}
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A database server of our own, where pgserver (a PostgreSQL in a wheel) and psycopg are installed."""
+    pytest.importorskip("psycopg")
+    with warnings.catch_warnings(action="ignore"):
+        pgserver = pytest.importorskip("pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.cleanup()
 
 
 class StorageContract:
@@ -166,16 +179,18 @@ class StorageContract:
         assert [row.params for row in open_store().rows()] == levels
 
     def test_a_study_has_one_distribution_per_factor(
-        self, url: str, open_store: OpenStore, measured: Callable[..., Outcome]
+        self, open_store: OpenStore, measured: Callable[..., Outcome], optuna_storage: OpenOptuna
     ) -> None:
         """Otherwise Optuna leaves the factor out of its plots and importances, and cannot copy the study."""
         store = open_store()
         for seed, lr in enumerate([0.01, 0.1, 0.001]):
             store.finish(store.start("a", seed, {"lr": lr, "schedule": "s" * (seed + 1)}), measured(20.0 + seed))
-        study = optuna.load_study(study_name="demo", storage=url)
+        study = optuna.load_study(study_name="demo", storage=optuna_storage())
         assert {str(trial.distributions) for trial in study.trials} == {str(study.trials[0].distributions)}
         assert set(optuna.importance.get_param_importances(study)) == {"lr", "schedule"}
-        optuna.copy_study(from_study_name="demo", from_storage=url, to_storage=url, to_study_name="copy")
+        optuna.copy_study(
+            from_study_name="demo", from_storage=study._storage, to_storage=study._storage, to_study_name="copy"
+        )
 
     def test_studies_in_one_storage_do_not_touch_each_other(self, url: str, open_store: OpenStore) -> None:
         one, other = open_store(study="one"), open_store(study="other", primary="fid", direction="min")
@@ -202,9 +217,11 @@ class StorageContract:
                 open_store(**change)
             assert caught.value.hint is not None
 
-    def test_a_study_that_others_made_is_refused_and_left_alone(self, url: str, open_store: OpenStore) -> None:
+    def test_a_study_that_others_made_is_refused_and_left_alone(
+        self, url: str, open_store: OpenStore, optuna_storage: OpenOptuna
+    ) -> None:
         open_store(study="ours").close()
-        theirs = optuna.create_study(study_name="theirs", storage=url)
+        theirs = optuna.create_study(study_name="theirs", storage=optuna_storage())
         theirs.add_trial(optuna.create_trial(value=1.0))
         with pytest.raises(StorageError, match="not made by ablate"):
             open_store(study="theirs")
@@ -213,9 +230,11 @@ class StorageContract:
         assert study_names(url) == ["ours"]
         assert theirs.user_attrs == {}
 
-    def test_a_trial_that_others_added_is_not_ours_to_read(self, url: str, open_store: OpenStore) -> None:
+    def test_a_trial_that_others_added_is_not_ours_to_read(
+        self, open_store: OpenStore, optuna_storage: OpenOptuna
+    ) -> None:
         store = open_store()
-        study = optuna.load_study(study_name="demo", storage=url)
+        study = optuna.load_study(study_name="demo", storage=optuna_storage())
         study.add_trial(optuna.create_trial(value=99.0))
         assert store.start("a", 0, LEVELS) == 1
         assert [row.number for row in store.rows()] == [1]
@@ -261,18 +280,9 @@ class TestSqlite(StorageContract):
 
 @pytest.mark.slow
 class TestPostgres(StorageContract):
-    """A server, where pgserver (a PostgreSQL in a wheel) and psycopg are installed."""
-
-    @pytest.fixture(scope="class")
-    def server(self, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-        pytest.importorskip("psycopg")
-        pgserver = pytest.importorskip("pgserver")
-        folder: Path = tmp_path_factory.mktemp("postgres")
-        server = pgserver.get_server(folder)
-        yield server
-        server.cleanup()
+    """A server."""
 
     @pytest.fixture
-    def url(self, server: Any) -> str:
-        server.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
-        return str(server.get_uri()).replace("postgresql://", "postgresql+psycopg://")
+    def url(self, postgres: Any) -> str:
+        postgres.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
+        return str(postgres.get_uri()).replace("postgresql://", "postgresql+psycopg://")
