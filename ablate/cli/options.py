@@ -1,0 +1,51 @@
+"""The arguments and options that several commands share, written once so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file.", show_default=False, exists=False)]
+StudyName = Annotated[
+    str | None,
+    typer.Argument(metavar="[STUDY]", help="A study's name, or its file; all when left out.", show_default=False),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Put another value into the baseline; repeatable."),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", metavar="N", min=1, help="Seeds per arm (a count) instead of the study file's."),
+]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option("--arms", metavar="GLOB", help="Only arms that match, and the baseline; repeatable."),
+]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder that holds everything that is kept.")]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage", metavar="URL", help="Optuna storage instead of DIR/ablate.db, for example sqlite:///my.db."
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="Name of the study instead of the file's stem.")
+]
+Gpus = Annotated[
+    str | None,
+    typer.Option("--gpus", metavar="0,1", help="GPU indices to use, as nvidia-smi counts them, instead of all."),
+]
+Slots = Annotated[
+    int | None,
+    typer.Option("--slots", metavar="N", min=1, help="Trials at the same time (a count): CPU slots, or slots per GPU."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, one object per line.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
+Plain = Annotated[bool, typer.Option("--plain", help="Print one line per event: no redrawing, no colour.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="Use no colour; the same as NO_COLOR=1.")]
+
+RESULTS = Path("results")
+"""Where results go unless ``--results`` says otherwise."""

@@ -1,0 +1,199 @@
+"""``ablate plan``: what a run would do and cost, without doing it."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.text import Text
+
+from ablate.cli.asked import Asked, Request, ask
+from ablate.cli.columns import lay_out
+from ablate.cli.options import (
+    RESULTS,
+    Arms,
+    Gpus,
+    Json,
+    Name,
+    NoColor,
+    Quiet,
+    Results,
+    Seeds,
+    Set,
+    Slots,
+    Storage,
+    StudyFile,
+)
+from ablate.cli.problems import place as place_of
+from ablate.cli.screen import Screen
+from ablate.cli.stored import latest
+from ablate.cli.units import plural, size, spoken, visible
+from ablate.engine.slots import Slot, find_slots
+from ablate.errors import Problem
+from ablate.recipe import Recipe
+from ablate.study.factors import level_text
+
+
+def plan(
+    study: StudyFile,
+    overrides: Set = None,
+    seeds: Seeds = None,
+    arms: Arms = None,
+    results: Results = RESULTS,
+    storage: Storage = None,
+    name: Name = None,
+    gpus: Gpus = None,
+    slots: Slots = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Show arms, seeds, cost and warnings of a study. Changes nothing on disk.
+
+    \b
+    Example:
+      ablate plan studies/schedules.yaml --set data=cifar10 --seeds 5
+    """
+    screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
+    words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name, gpus, slots)
+    asked = ask(Request(study, *words))
+    show_plan(asked, find_slots(gpus=gpus, slots=slots), screen)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the work that is left will take, as far as it can be said."""
+
+    work_s: float
+    """One trial after the other."""
+    wall_s: float
+    """On the slots."""
+    measured: int
+    """Finished trials this rests on; 0 when it rests on the core's own estimate for the reference laptop."""
+
+
+def cost_of(asked: Asked, slots: int) -> Cost | None:
+    """Return the cost of what is to run; None when nobody can say (no trial finished, and a core without stages)."""
+    plan = asked.plan
+    if not plan.to_run:
+        return Cost(0.0, 0.0, 0)
+    rows = latest(asked.stored.rows).values() if asked.stored is not None else ()
+    seconds = [(row.arm, row.seconds) for row in rows if row.seconds and row.outcome and row.outcome.is_result]
+    reference = {one.arm: _reference(asked, one.recipe) for one in asked.replicates}
+    if plan.cost > 0:
+        known = [took / reference[arm] for arm, took in seconds if reference.get(arm)]
+        factor = median(known) if known else 1.0
+        longest = max(reference[one.arm] for one in plan.todo) * factor
+        work = plan.cost * factor
+    elif seconds:
+        known = [took for _, took in seconds]
+        longest = median(known)
+        work = longest * plan.to_run
+    else:
+        return None
+    return Cost(work, max(work / slots, min(longest, work)), len(known))
+
+
+def _reference(asked: Asked, recipe: Recipe) -> float:
+    return sum(stage.cost for stage in asked.core.stages(recipe))
+
+
+def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen) -> None:
+    """Print the plan: the result on stdout, warnings on stderr."""
+    cost = cost_of(asked, len(slots))
+    free = shutil.disk_usage(_existing(asked.place.results.folder)).free
+    if screen.json:
+        screen.emit("plan", as_data(asked, slots, cost, free))
+        return
+    lines = [_title(asked), _state(asked), *_factors(asked, screen.out.width)]
+    lines += [Text(text) for text in (*cost_lines(asked, slots, cost), f"disk   {size(free)} free")]
+    for line in lines:
+        screen.out.print(line, soft_wrap=True)
+    for warning in asked.plan.warnings:
+        if not screen.quiet:
+            screen.err.print(warning_text(warning, screen.err.width), soft_wrap=True)
+    if asked.plan.to_run:
+        screen.out.print(f"run it:  {asked.request.command()}", soft_wrap=True)
+    else:
+        screen.out.print(f"nothing to run:  ablate report {shlex.quote(asked.study.name)}", soft_wrap=True)
+
+
+def as_data(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None, free: int) -> dict[str, Any]:
+    """Return the plan as JSON-ready data."""
+    plan = asked.plan.to_dict()
+    plan.pop("schema_version", None)
+    machine = {"slots": [vars(slot) for slot in slots], "disk_free_bytes": free}
+    return {**plan, **machine, "estimate": None if cost is None else vars(cost)}
+
+
+def _title(asked: Asked) -> Text:
+    plan = asked.plan
+    title = (
+        f"{plan.study}: {plural(len(plan.arms), 'arm')} x {plural(plan.seeds, 'seed')} = "
+        f"{plural(plan.replicates, 'trial')}"
+    )
+    looks = f"   (looks at {', '.join(map(str, plan.looks))} seeds)" if len(plan.looks) > 1 else ""
+    return Text(title, style="bold").append(looks, style="not bold")
+
+
+def _state(asked: Asked) -> Text:
+    plan = asked.plan
+    parts = [f"done {plan.done}", f"to run {plan.to_run}"]
+    if plan.failed:
+        parts.append(f"failed or stopped {plan.failed} (will run again)")
+    if plan.duplicates:
+        parts.append(f"same as another {plan.duplicates} (run once)")
+    parts.append("baseline complete" if plan.baseline_done else "baseline to run")
+    return Text("  " + ", ".join(parts))
+
+
+def _factors(asked: Asked, width: int) -> list[Text]:
+    rows = []
+    for factor in asked.plan.factors:
+        if factor.arms:
+            first, *others = (level_text(level) for level in factor.levels)
+            rows.append((factor.name, str(factor.arms), ", ".join((f"{first}*", *others))))
+    return lay_out(("factor", "arms", "levels (* baseline)"), rows, align="<>~", width=width) if rows else []
+
+
+def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list[str]:
+    """Return what the rest costs, on what this rests, and what is shared."""
+    plan = asked.plan
+    if not plan.to_run:
+        return ["cost   nothing: all trials are done"]
+    where = f"{len(slots)} {'GPU' if slots[0].visible else 'CPU'} slot{'s' * (len(slots) != 1)}"
+    if cost is None:
+        return [f"cost   unknown: core {asked.study.core} names no stages, and no trial has finished   ({where})"]
+    basis = (
+        f"from {plural(cost.measured, 'finished trial')} of this study"
+        if cost.measured
+        else "the core's estimate for one thread of the reference laptop"
+    )
+    lines = [f"cost   {spoken(cost.work_s)} of work, about {spoken(cost.wall_s)} on {where}", f"       {basis}"]
+    shared = [stage for stage in plan.stages if stage.executed < stage.planned]
+    if shared and plan.cost > 0:
+        saved = (plan.planned_cost - plan.cost) * cost.work_s / plan.cost
+        names = ", ".join(f"{stage.name} {stage.executed} times for {stage.planned} trials" for stage in shared)
+        lines.append(f"       shared work saves {spoken(saved)}: {names}")
+    return lines
+
+
+def warning_text(problem: Problem, width: int) -> Text:
+    """Return a warning on one line with its position, on two where it is long."""
+    text = Text.assemble((problem.severity, "yellow"), f": {visible(problem.message)}")
+    if problem.file:
+        where = place_of(problem)
+        gap = "   " if text.cell_len + len(where) + 3 <= width else "\n  --> "
+        text.append(gap + where, style="dim")
+    if problem.suggestion:
+        text.append(f"\n  = {visible(problem.suggestion)}")
+    return text
+
+
+def _existing(folder: Path) -> Path:
+    folder = folder.absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())

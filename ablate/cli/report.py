@@ -1,0 +1,123 @@
+"""``ablate report``: the comparison, its verdicts, and the files that hold the evidence."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablate.cli.options import RESULTS, Json, NoColor, Quiet, Results, Storage, StudyName
+from ablate.cli.problems import show_error
+from ablate.cli.screen import Screen
+from ablate.cli.stored import Place, Stored
+from ablate.errors import AblateError, ExitCode, NothingComparableError
+
+if TYPE_CHECKING:
+    from ablate.report.comparison import Comparison
+
+FORMATS = ("html", "md", "csv", "tex", "json")
+
+
+class Gate(StrEnum):
+    """Verdicts that ``--fail-on`` can watch for."""
+
+    WORSE = "worse"
+    DIVERGED = "diverged"
+    UNDECIDED = "undecided"
+
+
+def report(
+    study: StudyName = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="LIST", help="Which files to write, separated by commas.")
+    ] = ",".join(FORMATS),
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Write no figures; seconds faster.")] = False,
+    fail_on: Annotated[
+        list[Gate] | None,
+        typer.Option("--fail-on", help="Leave with exit code 5 when an arm has this verdict; repeatable."),
+    ] = None,
+    results: Results = RESULTS,
+    storage: Storage = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Compare arms, print verdicts, write tables and figures.
+
+    Everything goes to the study's folder: report.html, report.md, table.tex, arms.csv, trials.csv, curves.csv.
+
+    \b
+    Example:
+      ablate report schedules --format html,csv
+    """
+    screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
+    formats = formats_of(form)
+    failure: NothingComparableError | None = None
+    hit = False
+    for number, stored in enumerate(Place.of(results, storage).find(study)):
+        if number and not json:
+            screen.tell("")
+        try:
+            comparison = write(stored, screen, formats=formats, figures=not no_figures)
+        except NothingComparableError as error:
+            if study is not None:
+                raise
+            failure = error
+            show_error(error, screen.err)
+            continue
+        hit |= bool(set(fail_on or ()) & {row.verdict for row in _primary_rows(comparison)})
+    if hit:
+        screen.say("an arm has a verdict that --fail-on names")
+        raise typer.Exit(int(ExitCode.GATE))
+    if failure is not None:
+        raise typer.Exit(int(failure.exit_code))
+
+
+def formats_of(text: str) -> tuple[str, ...]:
+    """Return the formats of a comma-separated list; AblateError for a word that is none."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found or (unknown := [word for word in found if word not in FORMATS]):
+        raise AblateError(
+            f"unknown format {unknown[0]!r}" if found else "no format", hint=f"known: {', '.join(FORMATS)}"
+        )
+    return found
+
+
+def write(stored: Stored, screen: Screen, *, formats: tuple[str, ...] = FORMATS, figures: bool = True) -> Comparison:
+    """Write the report of one study, print its table and sentences, and say where the files are."""
+    from ablate.report.build import build_report
+    from ablate.report.terminal import comparison_table
+    from ablate.report.text import sentences
+
+    comparison = build_report(stored.study, stored.rows, stored.paths, formats=formats, figures=figures, now=_now())
+    if screen.json:
+        for row in comparison.rows.values():
+            screen.emit("comparison", {"study": stored.study.name, **as_data(row)})
+    else:
+        screen.tell(comparison_table(comparison))
+        for sentence in sentences(stored.study, comparison):
+            screen.out.print(sentence)
+    written = stored.paths.report_html if "html" in formats else stored.paths.folder
+    screen.say(f"report:  {written}")
+    return comparison
+
+
+def as_data(row: Any) -> dict[str, Any]:
+    """Return a comparison row as JSON-ready data."""
+    return dataclasses.asdict(row)
+
+
+def _primary_rows(comparison: Comparison) -> list[Any]:
+    return [row for (_, metric), row in comparison.rows.items() if metric == comparison.primary.name]
+
+
+def _now() -> datetime.datetime:
+    """Now, or what SOURCE_DATE_EPOCH says it is, so that the same results give the same bytes."""
+    fixed = os.environ.get("SOURCE_DATE_EPOCH")
+    if fixed is not None and fixed.isdigit():
+        return datetime.datetime.fromtimestamp(int(fixed), datetime.UTC)
+    return datetime.datetime.now(datetime.UTC)

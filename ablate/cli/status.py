@@ -1,0 +1,167 @@
+"""``ablate status``: how a study stands, read from the storage while it runs or after."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from ablate.cli import sofar
+from ablate.cli.columns import lay_out
+from ablate.cli.options import RESULTS, Json, NoColor, Results, Storage, StudyName
+from ablate.cli.screen import Screen
+from ablate.cli.stored import Place, Stored, latest
+from ablate.cli.units import visible
+from ablate.outcome import OutcomeKind
+
+_FAULTS = (OutcomeKind.FAILED, OutcomeKind.LOST, OutcomeKind.OUT_OF_MEMORY)
+
+
+def status(
+    study: StudyName = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until all trials are done, or Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option("--every", metavar="S", min=0.2, help="Seconds between refreshes.")] = 2.0,
+    results: Results = RESULTS,
+    storage: Storage = None,
+    json: Json = False,
+    no_color: NoColor = False,
+) -> None:
+    """Show how far studies are. Reads only, so it works from another shell while a run goes on.
+
+    \b
+    Example:
+      ablate status schedules --watch
+    """
+    screen = Screen.make(json=json, no_color=no_color)
+    place = Place.of(results, storage)
+    found = place.find(study)
+    if watch and not json:
+        _watch(place, study, found, screen, every)
+        return
+    for stored in found if json else ():
+        screen.emit("study", as_data(stored))
+    if not json:
+        screen.tell(picture(found, screen.out.width))
+
+
+def _watch(place: Place, study: str | None, found: list[Stored], screen: Screen, every: float) -> None:
+    """Redraw until nothing is left to do; on a pipe, print again whenever something changed."""
+    if not screen.out.is_terminal:
+        shown = ""
+        while True:
+            text = picture(found, screen.out.width)
+            if text.plain != shown:
+                screen.tell(text)
+                shown = text.plain
+            if all(is_done(stored) for stored in found):
+                return
+            time.sleep(every)
+            found = place.find(study)
+    with Live(picture(found, screen.out.width), console=screen.out, auto_refresh=False) as live:
+        while not all(is_done(stored) for stored in found):
+            time.sleep(every)
+            found = place.find(study)
+            live.update(Group(picture(found, screen.out.width)), refresh=True)
+
+
+def planned_of(stored: Stored) -> dict[str, int]:
+    """Per arm the number of seeds it has or shall have."""
+    seen = Counter(arm for arm, _ in latest(stored.rows))
+    return {arm.name: max(stored.study.seeds, seen[arm.name]) for arm in stored.study.arms}
+
+
+def results_of(stored: Stored) -> dict[tuple[str, int], sofar.Result]:
+    """How each replicate stands."""
+    metric = stored.study.primary.name
+    return {key: sofar.Result(row.outcome, row.metrics.get(metric)) for key, row in latest(stored.rows).items()}
+
+
+def counts_of(stored: Stored) -> dict[str, int]:
+    """Replicates by how they stand: planned, done, running, failed, diverged."""
+    results = results_of(stored)
+    kinds = Counter("running" if result.kind is None else result.kind.value for result in results.values())
+    done = sum(result.kind is not None and result.kind.is_result for result in results.values())
+    return {
+        "planned": sum(planned_of(stored).values()),
+        "done": done,
+        "running": kinds["running"],
+        "failed": sum(kinds[kind.value] for kind in _FAULTS),
+        "stopped": kinds[OutcomeKind.STOPPED.value],
+        "diverged": kinds[OutcomeKind.DIVERGED.value],
+    }
+
+
+def is_done(stored: Stored) -> bool:
+    """True when every planned replicate has a result."""
+    counts = counts_of(stored)
+    return counts["done"] >= counts["planned"]
+
+
+def summary(counts: dict[str, int]) -> str:
+    """Return ``24 of 33 trials done, 2 running, 1 failed``."""
+    text = f"{counts['done']} of {counts['planned']} trials done"
+    return text + "".join(
+        f", {counts[word]} {word}" for word in ("running", "failed", "stopped", "diverged") if counts[word]
+    )
+
+
+def picture(found: Sequence[Stored], width: int) -> Text:
+    """Return one study in full, or several as one line each."""
+    if len(found) == 1:
+        return _one(found[0], width)
+    header = ("study", "done", "running", "failed", "diverged", "arms", "primary")
+    rows = []
+    for stored in found:
+        counts = counts_of(stored)
+        some = [str(counts[word]) if counts[word] else "" for word in ("running", "failed", "diverged")]
+        done = f"{counts['done']}/{counts['planned']}"
+        rows.append((stored.study.name, done, *some, str(len(stored.study.arms)), stored.study.primary.name))
+    return Text("\n").join(lay_out(header, rows, align="~>>>>><", width=width, indent=""))
+
+
+def _one(stored: Stored, width: int) -> Text:
+    study = stored.study
+    lines = [Text(f"{study.name}: {summary(counts_of(stored))}", style="bold")]
+    if study.question:
+        lines.append(Text(f"  {visible(study.question)}"))
+    lines += sofar.table(sofar.arms_so_far(study, planned_of(stored), results_of(stored)), study.primary, width)
+    for (arm, seed), row in latest(stored.rows).items():
+        if row.outcome in _FAULTS:
+            error = visible(str(row.attributes.get("error") or row.outcome))
+            lines.append(Text(f"  {row.outcome}: {visible(arm)} s{seed}: {error}", style="red"))
+            lines.append(Text(f"    log: {stored.paths.trial(arm, seed).log}"))
+    lines.append(Text(f"next:  {next_command(stored)}"))
+    return Text("\n").join(lines)
+
+
+def next_command(stored: Stored) -> str:
+    """What to type next."""
+    if is_done(stored):
+        return f"ablate report {quote(stored.study.name)}"
+    return f"ablate run {quote(stored.study.file or stored.study.name)}"
+
+
+def quote(word: str) -> str:
+    """Return `word` so that a shell takes it as one."""
+    import shlex
+
+    return shlex.quote(word)
+
+
+def as_data(stored: Stored) -> dict[str, Any]:
+    """Return the same as JSON-ready data."""
+    arms = sofar.arms_so_far(stored.study, planned_of(stored), results_of(stored))
+    return {
+        "study": stored.study.name,
+        "question": stored.study.question,
+        "metric": stored.study.primary.name,
+        **counts_of(stored),
+        "arms": [{**vars(arm), "counts": dict(arm.counts)} for arm in arms],
+        "folder": str(stored.paths.folder),
+    }

@@ -1,0 +1,100 @@
+"""What is stored, as the reading commands need it. Nothing here writes, and nothing makes a missing database."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.errors import AblateError, StorageError
+from ablate.outcome import OutcomeKind
+from ablate.paths import ResultsPaths, StudyPaths
+from ablate.storage import read
+from ablate.storage.address import shown, sqlite_path
+from ablate.storage.records import RUN_FIRST
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Study
+
+PLAN_ATTRIBUTE = "ablate.plan"
+"""Study attribute that holds `Study.to_dict` as JSON text."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One study as the storage has it."""
+
+    study: Study
+    rows: tuple[TrialRow, ...]
+    paths: StudyPaths
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where results are: a folder and a storage."""
+
+    results: ResultsPaths
+    url: str
+
+    @classmethod
+    def of(cls, results: Path, storage: str | None) -> Place:
+        """The place that ``--results`` and ``--storage`` name."""
+        paths = ResultsPaths(results)
+        return cls(paths, storage or paths.default_storage)
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file behind the storage, None for a database server."""
+        return sqlite_path(self.url)
+
+    def study(self, name: str) -> Stored:
+        """One study and its trials; an AblateError with the nearest names when there is none of that name."""
+        row, trials = read.read_study(self.url, name)
+        text = row.attributes.get(PLAN_ATTRIBUTE)
+        if not isinstance(text, str):
+            raise StorageError(f"study {name!r} in {shown(self.url)} holds no plan", hint="run it again: ablate run")
+        return Stored(Study.from_dict(json.loads(text)), tuple(trials), self.results.study(name))
+
+    def find(self, study: str | None) -> list[Stored]:
+        """The study called `study` (a name or the path of its file), or all of ablate's when None."""
+        if study is not None:
+            return [self.study(name_of(study))]
+        names = read.study_names(self.url)
+        if not names:
+            raise StorageError(f"no study in {shown(self.url)}", hint=RUN_FIRST)
+        return [self.study(name) for name in names]
+
+    def known(self, name: str) -> Stored | None:
+        """The study called `name`, or None when it was never run here."""
+        if self.database is not None and not self.database.exists():
+            return None
+        return self.study(name) if name in read.study_names(self.url) else None
+
+
+def name_of(study: str) -> str:
+    """The name a study goes by: itself, or the stem of its file."""
+    return Path(study).stem if study.endswith((".yaml", ".yml")) else study
+
+
+def latest(rows: Sequence[TrialRow]) -> dict[tuple[str, int], TrialRow]:
+    """Per (arm, seed) the trial that counts: its result if it has one, else the last try."""
+    found: dict[tuple[str, int], TrialRow] = {}
+    for row in sorted(rows, key=lambda row: row.number):
+        known = found.get((row.arm, row.seed))
+        if known is None or known.outcome is None or not known.outcome.is_result:
+            found[(row.arm, row.seed)] = row
+    return found
+
+
+def kinds_of(rows: Sequence[TrialRow]) -> dict[tuple[str, int], OutcomeKind]:
+    """Per (arm, seed) how it ended, as far as it did."""
+    return {key: row.outcome for key, row in latest(rows).items() if row.outcome is not None}
+
+
+def unknown_arm(word: str, study: Study) -> AblateError:
+    """The error for an arm that a study does not have, with the nearest names."""
+    names = [arm.name for arm in study.arms]
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}?" if close else f"arms: {', '.join(names)}"
+    return AblateError(f"no arm or trial {word!r} in study {study.name!r}", hint=hint)
