@@ -1,0 +1,154 @@
+"""The whole report of a study: data first, then tables, figures and pages, each file written in one step."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from ablate.errors import AblateError, ResultsError
+from ablate.paths import StudyPaths, write_atomic
+from ablate.report import files
+from ablate.report.comparison import Comparison
+from ablate.report.drawing import Drawing
+from ablate.report.frame import compare_study
+from ablate.report.html import report_html
+from ablate.report.latex import table_latex
+from ablate.report.markdown import report_markdown
+from ablate.report.material import Material, costs_of, results_of, state_of
+from ablate.report.provenance import collect
+from ablate.report.restored import Strip, strips_of
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Study
+
+FORMATS = ("html", "md", "csv", "tex", "json")
+"""Every format a report can be written in."""
+
+
+def build_report(
+    study: Study,
+    rows: Sequence[TrialRow],
+    paths: StudyPaths,
+    *,
+    formats: Collection[str] = FORMATS,
+    figures: bool = True,
+    now: datetime.datetime | None = None,
+    storage: str | None = None,
+) -> Comparison:
+    """Write the report of `study` into its folder and return the comparison behind it.
+
+    The same results give the same bytes, except for the line that says when (`now`, or the environment's
+    SOURCE_DATE_EPOCH, or the clock). Without `figures` nothing imports matplotlib.
+
+    Raises NothingComparableError after everything that could be written has been, ResultsError when the folder cannot
+    be written, and AblateError for an unknown format.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown:
+        raise AblateError(f"unknown report format {unknown[0]!r}", hint=f"known: {', '.join(FORMATS)}")
+    material = gather(study, rows, paths, now=now, storage=storage)
+    try:
+        _write_all(material, paths, formats=formats, figures=figures)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ResultsError(
+            f"cannot write the report into {paths.folder}: {reason}",
+            hint="free some space, or choose another --results",
+        ) from error
+    material.comparison.check_comparable()
+    return material.comparison
+
+
+def gather(
+    study: Study,
+    rows: Sequence[TrialRow],
+    paths: StudyPaths,
+    *,
+    now: datetime.datetime | None = None,
+    storage: str | None = None,
+) -> Material:
+    """Compare, and collect everything the pages say. Writes nothing."""
+    results = results_of(rows)
+    return Material(
+        study=study,
+        rows=tuple(sorted(rows, key=lambda row: row.number)),
+        results=results,
+        comparison=compare_study(study, rows),
+        costs=costs_of(study, rows, results),
+        state=state_of(study, results, stale=_is_stale(study)),
+        provenance=collect(study, rows, storage=storage),
+        generated_at=_timestamp(now),
+    )
+
+
+def _timestamp(now: datetime.datetime | None) -> str:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if epoch.isdigit():
+        now = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC)
+    moment = now or datetime.datetime.now(datetime.UTC)
+    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _is_stale(study: Study) -> bool:
+    """True when the study's file is still there and reads differently now."""
+    if not study.file or not study.text:
+        return False
+    try:
+        return Path(study.file).read_text(encoding="utf-8") != study.text
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _write_all(material: Material, paths: StudyPaths, *, formats: Collection[str], figures: bool) -> None:
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    points = files.curve_points(material, paths)
+    beside = {path.name: text.encode() for path, text in _data_files(material, points, paths, formats).items()}
+    strips = strips_of(material, paths)
+    drawings = _draw(material, points, strips) if figures else []
+    beside |= {f"figures/{name}": data for drawing in drawings for name, data in drawing.files().items()}
+    if drawings:
+        paths.figures.mkdir(exist_ok=True)
+    for name, data in beside.items():
+        write_atomic(paths.folder / name, data)
+    for path, text in _pages(material, paths, formats, drawings, strips, beside).items():
+        write_atomic(path, text)
+
+
+def _data_files(
+    material: Material, points: Sequence[files.Point], paths: StudyPaths, formats: Collection[str]
+) -> dict[Path, str]:
+    found: dict[Path, str] = {}
+    if "csv" in formats:
+        found[paths.trials_csv] = files.trials_csv(material.study, material.rows)
+        found[paths.arms_csv] = files.arms_csv(material.comparison)
+        found[paths.curves_csv] = files.curves_csv(material.study, points)
+    if "tex" in formats:
+        found[paths.table_tex] = table_latex(material)
+    return found
+
+
+def _draw(material: Material, points: Sequence[files.Point], strips: Sequence[Strip]) -> list[Drawing]:
+    # Only here, because matplotlib takes longer to import than the rest of the report to write.
+    from ablate.report.figures import draw_all
+
+    return draw_all(material, points, strips)
+
+
+def _pages(
+    material: Material,
+    paths: StudyPaths,
+    formats: Collection[str],
+    drawings: Sequence[Drawing],
+    strips: Sequence[Strip],
+    beside: Mapping[str, bytes],
+) -> dict[Path, str]:
+    found: dict[Path, str] = {}
+    if "json" in formats:
+        found[paths.report_json] = files.report_json(material)
+    if "md" in formats:
+        shown = [(f"{drawing.name}.png", drawing.alt) for drawing in drawings]
+        found[paths.report_md] = report_markdown(material, shown)
+    if "html" in formats:
+        found[paths.report_html] = report_html(material, drawings, strips, beside)
+    return found

@@ -1,0 +1,117 @@
+"""report.html: one file that needs nothing else, no network and no JavaScript (which only sorts the table)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+
+from ablate.report import html_evidence as evidence
+from ablate.report import html_sections as sections
+from ablate.report.drawing import Drawing
+from ablate.report.elements import Html, join, tag
+from ablate.report.html_table import comparison_table
+from ablate.report.material import Material
+from ablate.report.restored import Strip
+
+
+@cache
+def _asset(name: str) -> str:
+    return resources.files("ablate.report").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def report_html(
+    material: Material,
+    drawings: Sequence[Drawing] = (),
+    strips: Sequence[Strip] = (),
+    files: Mapping[str, bytes] | None = None,
+) -> str:
+    """Return the page. `files` are the report's other files, listed in its footer with their SHA-256."""
+    found = [section for section in _sections(material, drawings, strips) if section is not None]
+    style = tag("style", Html(_asset("report.css")))
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", f"{material.study.name} · ablate report"),
+        style,
+    )
+    contents = [tag("li", tag("a", title, href=f"#{name}")) for name, title, _ in found]
+    body = tag(
+        "body",
+        tag("a", "Skip to the answer", href="#answer", class_="skip"),
+        _header(material),
+        tag("nav", tag("ol", contents), aria_label="Sections"),
+        tag("main", [_section(*section) for section in found]),
+        _footer(material, files or {}),
+        tag("script", Html(_asset("sort.js"))),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _section(name: str, title: str, content: Html) -> Html:
+    return tag("section", tag("h2", title, id=f"{name}-title"), content, id=name, aria_labelledby=f"{name}-title")
+
+
+def _sections(
+    material: Material, drawings: Sequence[Drawing], strips: Sequence[Strip]
+) -> list[tuple[str, str, Html] | None]:
+    def drawn(section: str) -> list[Html]:
+        return [drawing.element() for drawing in drawings if drawing.section == section]
+
+    return [
+        ("answer", "Answer", sections.answer_section(material)),
+        ("comparison", "Comparison", comparison_table(material)),
+        _figure_section("forest", "Differences and their uncertainty", drawn("forest")),
+        _optional("factors", "Factor by factor", evidence.factors_section(material, drawn("factors"))),
+        _figure_section("curves", "Learning curves", drawn("curves")),
+        _optional("cost", "Quality against cost", evidence.cost_section(material, drawn("cost"))),
+        _optional("samples", "Restored and generated images", evidence.samples_section(strips, drawn("samples"))),
+        ("stability", "Stability", evidence.stability_section(material)),
+        ("method", "Method", sections.method_section(material)),
+        ("provenance", "Provenance", sections.provenance_section(material)),
+        ("checklist", "Checklist for a paper", sections.checklist_section(material)),
+    ]
+
+
+def _figure_section(name: str, title: str, drawn: Sequence[Html]) -> tuple[str, str, Html] | None:
+    return (name, title, join(drawn)) if drawn else None
+
+
+def _optional(name: str, title: str, content: Html | None) -> tuple[str, str, Html] | None:
+    return (name, title, content) if content is not None else None
+
+
+def _header(material: Material) -> Html:
+    study, state = material.study, material.state
+    badge = tag("span", str(state), class_=f"badge {'stale' if state.stale else state.word}")
+    return tag(
+        "header",
+        tag("p", "Ablation report ", badge, class_="eyebrow"),
+        tag("h1", study.name),
+        tag("p", study.question, class_="question") if study.question else None,
+        tag("p", f"Generated at {material.generated_at}", class_="generated"),
+    )
+
+
+def _footer(material: Material, files: Mapping[str, bytes]) -> Html:
+    rows = [
+        tag("tr", tag("th", name, scope="row"), tag("td", tag("code", hashlib.sha256(data).hexdigest())))
+        for name, data in sorted(files.items())
+    ]
+    listing = (
+        tag(
+            "details",
+            tag("summary", "Files of this report with their SHA-256"),
+            tag("div", tag("table", tag("caption", "Files beside this page"), tag("tbody", rows)), class_="scroll"),
+        )
+        if rows
+        else None
+    )
+    return tag(
+        "footer",
+        tag("p", "To reproduce: ", tag("code", sections.reproduce_command(material))),
+        listing,
+    )

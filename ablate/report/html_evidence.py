@@ -1,0 +1,178 @@
+"""The sections of report.html that are evidence: factors, cost, images, stability."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ablate.outcome import OutcomeKind
+from ablate.report import digits
+from ablate.report.comparison import Comparison, Verdict
+from ablate.report.drawing import png_image
+from ablate.report.elements import Html, join, tag
+from ablate.report.html_table import chip, level
+from ablate.report.material import Material
+from ablate.report.restored import Strip
+from ablate.report.table import verdict_word
+from ablate.study.spec import Arm
+
+_CONCERNED = (OutcomeKind.FAILED, OutcomeKind.LOST, OutcomeKind.STOPPED, OutcomeKind.OUT_OF_MEMORY)
+
+
+def factors_section(material: Material, drawn: Sequence[Html]) -> Html | None:
+    """Return one small table per varied factor, and the figures about factors; None when nothing was varied alone."""
+    factors = list(dict.fromkeys(arm.factor for arm in material.study.arms if arm.factor is not None))
+    if not factors and not drawn:
+        return None
+    return join(tag("div", [_factor_table(factor, material) for factor in factors], class_="cards"), drawn)
+
+
+def _factor_table(factor: str, material: Material) -> Html:
+    study, comparison = material.study, material.comparison
+    arms = [
+        arm for arm in study.arms if arm.factor == factor and (arm.name, comparison.primary.name) in comparison.rows
+    ]
+    base = level(study.baseline.settings.get(factor))
+    first = tag("tr", tag("th", base, scope="row"), tag("td", "baseline"), tag("td"))
+    return tag(
+        "table",
+        tag("caption", tag("code", factor)),
+        tag("thead", tag("tr", [tag("th", text, scope="col") for text in ("level", "verdict", "difference")])),
+        tag("tbody", first, [_level_row(arm, factor, comparison) for arm in arms]),
+        class_="factor",
+    )
+
+
+def _level_row(arm: Arm, factor: str, comparison: Comparison) -> Html:
+    row = comparison.row(arm.name)
+    return tag(
+        "tr",
+        tag("th", level(arm.settings.get(factor)), scope="row"),
+        tag("td", chip(verdict_word(row))),
+        tag("td", digits.difference_text(row, comparison.primary, unit=True), class_="num"),
+    )
+
+
+def cost_section(material: Material, drawn: Sequence[Html]) -> Html | None:
+    """Return what each arm costs, who dominates the baseline, and the scatter plot."""
+    if not drawn and not any(cost.seconds is not None for cost in material.costs.values()):
+        return None
+    sentences = [tag("li", sentence) for sentence in dominating(material.comparison)]
+    said = tag("ul", sentences, class_="notes") if sentences else None
+    return join(said, drawn, _cost_table(material))
+
+
+def dominating(comparison: Comparison) -> list[str]:
+    """Return a sentence per arm that is better or equivalent on quality and on a time, and better on one of them."""
+    times = [metric for metric in comparison.metrics if metric.unit == "s" and not metric.primary]
+    good = (Verdict.BETTER, Verdict.EQUIVALENT)
+    found = []
+    for arm in comparison.arms:
+        for metric in times:
+            quality, cost = comparison.rows.get((arm, comparison.primary.name)), comparison.rows.get((arm, metric.name))
+            if quality is None or cost is None or quality.verdict not in good or cost.verdict not in good:
+                continue
+            if Verdict.BETTER in (quality.verdict, cost.verdict):
+                found.append(
+                    f"{arm} dominates the baseline: {quality.verdict} in {digits.label(comparison.primary)}, "
+                    f"{cost.verdict} in {digits.label(metric)} (the latter exploratory)."
+                )
+    return found
+
+
+def _cost_table(material: Material) -> Html:
+    rows = []
+    for arm in material.shown_arms:
+        cost = material.costs[arm.name]
+        mean = "–" if cost.seconds is None else digits.duration(cost.seconds)
+        cells = (mean, digits.times_text(cost.ratio), digits.duration(cost.total))
+        rows.append(tag("tr", tag("th", arm.name, scope="row"), [tag("td", text, class_="num") for text in cells]))
+    head = ("arm", "mean per trial", "relative to the baseline", "all trials together")
+    table = tag(
+        "table",
+        tag("caption", "Wall time of trials; work that was reused counts with the time it once took"),
+        tag(
+            "thead",
+            tag("tr", [tag("th", text, scope="col", class_="num" if at else None) for at, text in enumerate(head)]),
+        ),
+        tag("tbody", rows),
+    )
+    return tag("details", tag("summary", "Time per arm"), tag("div", table, class_="scroll"))
+
+
+def samples_section(strips: Sequence[Strip], drawn: Sequence[Html]) -> Html | None:
+    """Return the image rows: the same images, the same noise, the same seed in every arm; never picked by hand."""
+    if not strips and not drawn:
+        return None
+    parts: list[Html] = []
+    for kind in dict.fromkeys(strip.kind for strip in strips):
+        own = [strip for strip in strips if strip.kind == kind]
+        rows = [
+            tag(
+                "tr",
+                tag("th", strip.label, tag("span", strip.note, class_="interval") if strip.note else None, scope="row"),
+                tag("td", png_image(strip.png, strip.alt, "strip")),
+            )
+            for strip in own
+        ]
+        table = tag("table", tag("caption", own[0].caption), tag("tbody", rows), class_="strips")
+        parts.append(tag("div", table, class_="scroll"))
+    return join(parts, drawn)
+
+
+def stability_section(material: Material) -> Html:
+    """Return per arm how many trials were measured, diverged and failed, with exact intervals."""
+    comparison = material.comparison
+    outcomes: dict[str, Counter[OutcomeKind | None]] = {arm.name: Counter() for arm in material.study.arms}
+    for row in material.rows:
+        outcomes.setdefault(row.arm, Counter())[row.outcome] += 1
+    total = sum((counts for counts in outcomes.values()), Counter())
+    concerned = [kind for kind in _CONCERNED if total[kind]]
+    diverged = total[OutcomeKind.DIVERGED]
+    sentence = (
+        f"{digits.plural(total[OutcomeKind.MEASURED], 'trial')} measured, {diverged} diverged, "
+        f"{sum(total[kind] for kind in concerned)} ended for other reasons and are run again."
+    )
+    if not diverged and not concerned:
+        return tag("p", f"{digits.plural(total[OutcomeKind.MEASURED], 'trial')} measured; none diverged, none failed.")
+    head = [
+        "arm",
+        "measured",
+        "diverged",
+        "share diverged (95 %)",
+        *(kind.value.replace("_", " ") for kind in concerned),
+    ]
+    rows = [_stability_row(arm.name, outcomes[arm.name], concerned, comparison) for arm in material.shown_arms]
+    table = tag(
+        "table",
+        tag("caption", "Trials by outcome; exact binomial intervals of the share of runs that diverged"),
+        tag(
+            "thead",
+            tag("tr", [tag("th", text, scope="col", class_="num" if at else None) for at, text in enumerate(head)]),
+        ),
+        tag("tbody", rows),
+    )
+    return join(tag("p", sentence), tag("div", table, class_="scroll"), _errors(material))
+
+
+def _stability_row(
+    arm: str, counts: Counter[OutcomeKind | None], concerned: Sequence[OutcomeKind], comparison: Comparison
+) -> Html:
+    found = comparison.stability.get(arm)
+    share = "–"
+    if found is not None and found.runs and found.low is not None and found.high is not None:
+        share = f"{found.diverged}/{found.runs} [{found.low:.0%}, {found.high:.0%}]"
+    cells = [str(counts[OutcomeKind.MEASURED]), str(counts[OutcomeKind.DIVERGED]), share]
+    cells += [str(counts[kind]) for kind in concerned]
+    return tag("tr", tag("th", arm, scope="row"), [tag("td", text, class_="num") for text in cells])
+
+
+def _errors(material: Material) -> Html | None:
+    from ablate.report.provenance import scrub
+
+    found = [
+        tag("li", tag("strong", f"{row.arm}, seed {row.seed}"), " ", scrub(str(row.attributes["error"]))[:300])
+        for (_, _), row in sorted(material.results.items())
+        if row.attributes.get("error")
+    ]
+    return tag("details", tag("summary", f"What was reported ({len(found)})"), tag("ul", found[:50])) if found else None

@@ -1,0 +1,180 @@
+"""The comparison table of report.html: sortable, the baseline pinned on top, every seed's value one click away."""
+
+from __future__ import annotations
+
+from ablate.recipe import Scalar
+from ablate.report import digits
+from ablate.report.comparison import Row
+from ablate.report.elements import Child, Html, join, tag
+from ablate.report.material import Material
+from ablate.report.table import Line, lines_of, primary_header, secondary_headers
+from ablate.study.spec import Arm, MetricSpec
+
+SHAPES = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?", "diverged": "✕"}
+"""What stands beside the word of a verdict, so that colour is never alone."""
+
+
+def chip(verdict: str) -> Html:
+    """Return a verdict as its shape and its word."""
+    shape = SHAPES.get(verdict)
+    if shape is None:
+        return tag("span", "–" if verdict == "-" else verdict, class_="chip none")
+    return tag("span", tag("span", shape, aria_hidden="true", class_="shape"), verdict, class_=f"chip {verdict}")
+
+
+def comparison_table(material: Material) -> Html:
+    """Return the section's content: the table and how to read it."""
+    comparison = material.comparison
+    times = {arm.name: material.ratio(arm.name) for arm in material.study.arms}
+    lines = lines_of(comparison, [arm.name for arm in material.shown_arms], times)
+    arms = {arm.name: arm for arm in material.study.arms}
+    headers = ["arm", "verdict", "n", primary_header(comparison), "p (Holm)", *secondary_headers(comparison), "time"]
+    head = tag("tr", [_header(text, at) for at, text in enumerate(headers)])
+    base = [_line(line, arms[line.arm], material) for line in lines if line.baseline and line.arm in arms]
+    others = [_line(line, arms[line.arm], material) for line in lines if not line.baseline and line.arm in arms]
+    table = tag(
+        "table",
+        tag("caption", _caption(material)),
+        tag("thead", head),
+        tag("tbody", base, class_="pinned"),
+        tag("tbody", others, class_="sortable"),
+        class_="arms",
+    )
+    label = "Comparison table, scrolls sideways on a narrow screen"
+    return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=label)
+
+
+def _header(text: str, at: int) -> Html:
+    words = {"↑": "higher is better", "↓": "lower is better"}
+    arrow = text[-1] if text[-1] in words else ""
+    shown = text.removesuffix(arrow).rstrip()
+    sign = (
+        join(" ", tag("span", arrow, aria_hidden="true"), tag("span", words[arrow], class_="hidden")) if arrow else None
+    )
+    return tag(
+        "th", tag("button", shown, sign, type="button"), scope="col", aria_sort="none", class_="num" if at > 1 else None
+    )
+
+
+def _line(line: Line, arm: Arm, material: Material) -> Html:
+    comparison = material.comparison
+    row = comparison.row(line.arm)
+    diff, interval = line.primary
+    shown: Child = tag("strong", diff) if line.bold else diff
+    cells = [
+        tag("th", tag("span", line.arm, class_="name"), _details(arm, material), scope="row", data_v=line.arm),
+        tag("td", chip(line.verdict), data_v=line.verdict),
+        tag("td", line.n, class_="num", data_v=row.n),
+        tag("td", shown, " ", tag("span", interval, class_="interval"), class_="num", data_v=_sort_value(row.diff)),
+        tag("td", line.p_holm, class_="num", data_v=_sort_value(row.p_holm)),
+    ]
+    for text, metric in zip(line.secondary, [m for m in comparison.metrics if not m.primary], strict=True):
+        other = comparison.rows.get((line.arm, metric.name))
+        first, _, rest = text.partition(" ")
+        cells.append(
+            tag(
+                "td",
+                first,
+                " ",
+                tag("span", rest, class_="interval"),
+                class_="num",
+                data_v=_sort_value(other.diff if other else None),
+            )
+        )
+    cells.append(tag("td", line.time, class_="num", data_v=_sort_value(material.ratio(line.arm))))
+    return tag("tr", cells)
+
+
+def _sort_value(value: float | None) -> str:
+    return "" if value is None else repr(float(value))
+
+
+def _details(arm: Arm, material: Material) -> Html:
+    comparison = material.comparison
+    row = comparison.row(arm.name)
+    facts = [*_changes(arm, material.study.baseline), *_numbers(row, comparison.primary)]
+    listed = tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in facts]) if facts else None
+    return tag("details", tag("summary", "seeds and settings"), listed, _seed_table(row, material))
+
+
+def _changes(arm: Arm, baseline: Arm) -> list[tuple[str, str]]:
+    if arm.name == baseline.name:
+        return [(name, level(value)) for name, value in arm.levels.items()]
+    names = sorted(arm.settings.keys() | baseline.settings.keys())
+    return [
+        (name, f"{level(arm.settings.get(name))} (baseline {level(baseline.settings.get(name))})")
+        for name in names
+        if arm.settings.get(name) != baseline.settings.get(name)
+    ]
+
+
+def level(value: Scalar) -> str:
+    """Return a level as a study file has it."""
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _numbers(row: Row, metric: MetricSpec) -> list[tuple[str, str]]:
+    found = [("mean", f"{digits.mean_text(row, metric)} {metric.unit}".strip())] if row.mean is not None else []
+    if row.percent is not None:
+        found.append(("difference in % of the baseline", digits.signed(row.percent, 2)))
+    if row.seed_sds is not None:
+        found.append(("difference in seed standard deviations", digits.signed(row.seed_sds, 2)))
+    if row.p is not None:
+        found.append(("p, uncorrected", digits.p_text(row.p)))
+    if row.p_equivalence is not None:
+        found.append(("p of equivalence", digits.p_text(row.p_equivalence)))
+    if row.wins is not None and row.pairs:
+        found.append(("better than the baseline in", f"{row.wins} of {digits.plural(row.pairs, 'seed')}"))
+    if row.rho is not None:
+        found.append(("correlation with the baseline over seeds", digits.fixed(row.rho, 2)))
+    if row.note:
+        found.append(("note", row.note))
+    return found
+
+
+def _seed_table(row: Row, material: Material) -> Html | None:
+    metric = material.comparison.primary
+    seeds = sorted(seed for arm, seed in material.results if arm == row.arm)
+    if not seeds:
+        return None
+    lines = []
+    for seed in seeds:
+        trial = material.results[(row.arm, seed)]
+        outcome = trial.outcome.value if trial.outcome else "running"
+        value, difference = row.values.get(seed), row.differences.get(seed)
+        factor = 100.0 if metric.scale == "log" else 1.0
+        lines.append(
+            tag(
+                "tr",
+                tag("th", str(seed), scope="row"),
+                tag("td", outcome),
+                tag("td", "" if value is None else digits.fixed(value, metric.digits), class_="num"),
+                tag(
+                    "td", "" if difference is None else digits.signed(factor * difference, metric.digits), class_="num"
+                ),
+            )
+        )
+    unit = digits.unit_of_difference(metric)
+    head = ["seed", "outcome", digits.label(metric), f"difference{f' ({unit})' if unit else ''}"]
+    return tag(
+        "table",
+        tag("caption", f"{row.arm}, seed by seed"),
+        tag(
+            "thead",
+            tag("tr", [tag("th", text, scope="col", class_="num" if at > 1 else None) for at, text in enumerate(head)]),
+        ),
+        tag("tbody", lines),
+        class_="seeds",
+    )
+
+
+def _caption(material: Material) -> str:
+    comparison = material.comparison
+    margin = digits.margin_text(comparison.primary)
+    return (
+        f"Difference to the baseline with 95 % t-interval, mean over n seeds; the baseline's own row shows its mean. "
+        f"Verdicts are about {digits.label(comparison.primary)}, corrected over "
+        f"{digits.plural(comparison.tested, 'comparison')} at level {comparison.alpha:.4g}"
+        f"{f', margin {margin}' if margin else ', no margin declared'}; other metrics are exploratory. "
+        "Bold: the best arm that is decided better, and better arms not shown to be worse than it."
+    )

@@ -1,0 +1,163 @@
+"""Rows of small images for the report: the same images, noise and seed in every arm, never picked by hand."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ablate.outcome import OutcomeKind
+from ablate.paths import StudyPaths
+from ablate.report.material import Material
+
+Images = NDArray[np.uint8]
+"""[N,3,H,W] uint8."""
+
+FILE = "restored.npz"
+NAMES = ("original", "noisy", "start", "restored", "generated")
+"""Arrays a trial may keep; any may be missing."""
+MOST_ARMS = 24
+"""Arms whose images are shown; more would make a page of pictures only."""
+_MOST_IMAGES = 8
+_LARGEST_FILE = 50_000_000
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One labelled row of images."""
+
+    kind: str
+    """``restored`` or ``generated``."""
+    label: str
+    note: str
+    caption: str
+    alt: str
+    pixels: Images
+    png: bytes
+
+
+def strips_of(material: Material, paths: StudyPaths) -> list[Strip]:
+    """Return the rows: original, noisy, then what every arm made of them, and what every arm generates."""
+    seed = _shared_seed(material)
+    if seed is None:
+        return []
+    arms = material.shown_arms[:MOST_ARMS]
+    kept = {
+        arm.name: found
+        for arm in arms
+        if (row := material.results.get((arm.name, seed))) is not None and row.outcome is OutcomeKind.MEASURED
+        if (found := read_images(paths.trial(arm.name, seed).folder / FILE))
+    }
+    return [*_restored(kept, seed), *_generated(kept, seed)]
+
+
+def _shared_seed(material: Material) -> int | None:
+    """The lowest seed the baseline has measured, or else any arm: decided before looking at an image."""
+    measured = [key for key, row in material.results.items() if row.outcome is OutcomeKind.MEASURED]
+    own = [seed for arm, seed in measured if arm == material.study.baseline.name]
+    return min(own or [seed for _, seed in measured], default=None)
+
+
+def read_images(path: Path) -> dict[str, Images]:
+    """Return the arrays of an image file that have the right shape and type; nothing for a missing or broken file."""
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            return {}
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name][:_MOST_IMAGES] for name in NAMES if name in stored.files and _fits(stored[name])}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+        return {}
+
+
+def _fits(array: NDArray[np.generic]) -> bool:
+    return array.dtype == np.uint8 and array.ndim == 4 and array.shape[1] == 3 and 0 not in array.shape
+
+
+def _restored(kept: Mapping[str, Mapping[str, Images]], seed: int) -> Iterator[Strip]:
+    first = next((images for images in kept.values() if "original" in images), None)
+    if first is None or not any("restored" in images for images in kept.values()):
+        return
+    count = digits_plural(len(first["original"]))
+    caption = f"The first {count} of the held-out set, seed {seed}: not picked. Mean PSNR of the images shown."
+    original = first["original"]
+    yield _strip("restored", "original", "", caption, original)
+    if "noisy" in first:
+        yield _strip("restored", "noisy input", _quality(first["noisy"], original), caption, first["noisy"])
+    for arm, images in kept.items():
+        start = images.get("start")
+        if start is not None and not _same(start, images.get("noisy")) and not _same(start, images.get("restored")):
+            yield _strip("restored", f"{arm}: start (DIP)", _quality(start, original), caption, start)
+        if "restored" in images:
+            yield _strip("restored", arm, _quality(images["restored"], original), caption, images["restored"])
+
+
+def _generated(kept: Mapping[str, Mapping[str, Images]], seed: int) -> Iterator[Strip]:
+    for arm, images in kept.items():
+        if "generated" in images:
+            caption = (
+                f"Generated from pure noise, the same noise in every arm, seed {seed}: the first ones, not picked."
+            )
+            yield _strip("generated", arm, "", caption, images["generated"])
+
+
+def digits_plural(count: int) -> str:
+    """Return ``1 image``, ``8 images``."""
+    return f"{count} image{'s' * (count != 1)}"
+
+
+def _same(first: Images, second: Images | None) -> bool:
+    return second is not None and first.shape == second.shape and bool(np.array_equal(first, second))
+
+
+def _quality(images: Images, original: Images) -> str:
+    """Mean over the images of 10 log10(255^2 / mean squared error), for example ``27.4 dB``."""
+    if images.shape != original.shape:
+        return ""
+    errors = ((images.astype(np.float64) - original.astype(np.float64)) ** 2).mean(axis=(1, 2, 3))
+    if not (errors > 0).all():
+        return ""
+    return f"{float(np.mean(10 * np.log10(255.0**2 / errors))):.1f} dB"
+
+
+def _strip(kind: str, label: str, note: str, caption: str, pixels: Images) -> Strip:
+    alt = f"{digits_plural(len(pixels))} in a row: {label}{f', {note}' if note else ''}"
+    return Strip(
+        kind, label, note, caption, alt, pixels, _png(np.concatenate(list(pixels.transpose(0, 2, 3, 1)), axis=1))
+    )
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode [H,W,3] uint8 as PNG, without loss and without a date."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def sheet(strips: Sequence[Strip], *, enlarge: int = 3, gap: int = 4) -> bytes:
+    """Return all rows with their labels as one PNG; every pixel becomes a block, so nothing is smoothed."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=13)
+    labels = [f"{strip.label}  {strip.note}".strip() for strip in strips]
+    margin = max(math.ceil(font.getlength(label)) for label in labels) + 2 * gap
+    blocks = [strip.pixels.repeat(enlarge, axis=2).repeat(enlarge, axis=3) for strip in strips]
+    height = gap + sum(block.shape[2] + gap for block in blocks)
+    width = margin + max(len(block) * (block.shape[3] + gap) for block in blocks)
+    canvas = Image.new("RGB", (width, height), (255, 255, 255))
+    pen, top = ImageDraw.Draw(canvas), gap
+    for label, block in zip(labels, blocks, strict=True):
+        pen.text((gap, top + block.shape[2] // 2), label, fill=(32, 32, 32), font=font, anchor="lm")
+        for column, image in enumerate(block.transpose(0, 2, 3, 1)):
+            canvas.paste(Image.fromarray(np.ascontiguousarray(image)), (margin + column * (block.shape[3] + gap), top))
+        top += block.shape[2] + gap
+    buffer = io.BytesIO()
+    canvas.save(buffer, format="PNG", optimize=False)
+    return buffer.getvalue()

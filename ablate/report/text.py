@@ -1,0 +1,173 @@
+"""The answer in sentences, written from verdicts: the decided first, then the undecided, then what was not tested."""
+
+from __future__ import annotations
+
+import glob
+import shlex
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ablate.report import digits
+from ablate.report.comparison import Comparison, Row, Verdict
+from ablate.report.escape import visible
+from ablate.study.spec import Study
+
+_COMPUTE_DIFFERS = 1.1
+"""Ratio of times beyond which the report says that compute was not equal."""
+_LISTED = 8
+"""Arms named in one sentence before it says how many more there are."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One statement. `arm`, where given, comes first: ``epochs=20 is better: ...``."""
+
+    text: str
+    arm: str | None = None
+    verdict: Verdict | None = None
+    command: str | None = None
+    """What to type to settle it."""
+
+    def __str__(self) -> str:
+        first = f"{visible(self.arm)} " if self.arm is not None else ""
+        return f"{first}{self.text}"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first screen of a report."""
+
+    summary: Sentence
+    decided: tuple[Sentence, ...]
+    undecided: tuple[Sentence, ...]
+    untested: tuple[Sentence, ...]
+    warnings: tuple[Sentence, ...]
+
+
+def sentences(study: Study, comparison: Comparison, times: Mapping[str, float | None] | None = None) -> list[str]:
+    """Return the answer as plain sentences, each command on a line of its own behind its sentence.
+
+    `times` maps an arm to its time relative to the baseline's.
+    """
+    found = answer(study, comparison, times)
+    lines = [str(found.summary)]
+    for sentence in (*found.decided, *found.undecided, *found.warnings):
+        lines.append(str(sentence))
+        if sentence.command:
+            lines.append(f"    {sentence.command}")
+    return lines + [str(sentence) for sentence in found.untested]
+
+
+def answer(study: Study, comparison: Comparison, times: Mapping[str, float | None] | None = None) -> Answer:
+    """Return what the verdicts on the primary metric allow to be said, and nothing more."""
+    times = times or {}
+    rows = _primary_rows(comparison)
+    decided = sorted(
+        (row for row in rows if row.verdict not in (None, Verdict.UNDECIDED)), key=lambda row: _ORDER[row.verdict]
+    )
+    undecided = [row for row in rows if row.verdict in (None, Verdict.UNDECIDED) and row.arm in comparison.arms]
+    return Answer(
+        summary=_summary(comparison, rows),
+        decided=tuple(_decided(row, comparison, times.get(row.arm)) for row in decided),
+        undecided=tuple(_undecided(row, study, comparison) for row in undecided if comparison.problem is None),
+        untested=tuple(_untested(study, comparison, times)),
+        warnings=tuple(Sentence(f"Note: {visible(lint.message)}") for lint in comparison.lints),
+    )
+
+
+_ORDER: dict[Verdict | None, int] = {
+    Verdict.BETTER: 0,
+    Verdict.WORSE: 1,
+    Verdict.EQUIVALENT: 2,
+    Verdict.DIVERGED: 3,
+}
+
+
+def _primary_rows(comparison: Comparison) -> list[Row]:
+    primary = comparison.primary.name
+    others = [arm for arm in comparison.arms if arm != comparison.baseline]
+    return [comparison.rows[(arm, primary)] for arm in others if (arm, primary) in comparison.rows]
+
+
+def _summary(comparison: Comparison, rows: list[Row]) -> Sentence:
+    metric = digits.label(comparison.primary)
+    if comparison.problem is not None:
+        return Sentence(f"Nothing can be compared: {visible(comparison.problem)}.")
+    if not rows:
+        return Sentence("There is no arm beside the baseline, so nothing is compared.")
+    counts = Counter(row.verdict.value if row.verdict else Verdict.UNDECIDED.value for row in rows)
+    words = [f"{counts[verdict.value]} {verdict.value}" for verdict in Verdict if counts[verdict.value]]
+    arms = "Of 1 arm" if len(rows) == 1 else f"Of {len(rows)} arms"
+    seeds = digits.plural(comparison.look, "seed")
+    return Sentence(f"{arms} compared with the baseline on {metric} over {seeds}: {', '.join(words)}.")
+
+
+def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
+    metric = comparison.primary
+    if row.verdict is Verdict.DIVERGED:
+        text = f"diverged in {row.diverged} of {digits.plural(row.runs, 'seed')}; no mean is given for it."
+        return Sentence(text, row.arm, row.verdict)
+    shown = f"{digits.difference_text(row, metric, unit=True)} in {digits.label(metric)}"
+    if row.verdict is Verdict.EQUIVALENT:
+        text = f"is equivalent to the baseline: {shown}"
+    else:
+        text = f"is {row.verdict}: {shown}{_wins(row)}"
+    text += f"; {visible(row.note)}" if row.note else ""
+    text += f"; it takes {ratio:.2g} times the time" if ratio is not None and _differs(ratio) else ""
+    return Sentence(f"{text}.", row.arm, row.verdict)
+
+
+def _wins(row: Row) -> str:
+    if row.wins is None or not row.pairs:
+        return ""
+    same = row.wins if row.verdict is Verdict.BETTER else row.pairs - row.wins
+    return f", {row.verdict} in {same} of {digits.plural(row.pairs, 'seed')}"
+
+
+def _differs(ratio: float) -> bool:
+    return ratio > _COMPUTE_DIFFERS or ratio < 1 / _COMPUTE_DIFFERS
+
+
+def _undecided(row: Row, study: Study, comparison: Comparison) -> Sentence:
+    if not row.runs:
+        text = "has no result yet."
+        return Sentence(text, row.arm, Verdict.UNDECIDED, _command(row.arm, study, max(comparison.look, study.seeds)))
+    shown = digits.difference_text(row, comparison.primary, unit=True)
+    text = "is undecided" if shown == "-" else f"is undecided: {shown} in {digits.label(comparison.primary)}"
+    text += f"; {visible(row.note)}" if row.note else ""
+    text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
+    seeds = _next_seeds(row, comparison)
+    command = _command(row.arm, study, seeds) if seeds is not None else None
+    return Sentence(f"{text}.", row.arm, Verdict.UNDECIDED, command)
+
+
+def _next_seeds(row: Row, comparison: Comparison) -> int | None:
+    """The number of seeds to run up to: the next declared look, or what power asks for."""
+    later = [look for look in comparison.looks if look > max(row.runs, comparison.look)]
+    if later:
+        return min(later)
+    return row.runs + row.more_seeds if row.more_seeds is not None else None
+
+
+def _command(arm: str, study: Study, seeds: int) -> str:
+    file = study.file or f"studies/{study.name}.yaml"
+    return f"ablate run {shlex.quote(file)} --arms {shlex.quote(glob.escape(visible(arm)))} --seeds {seeds}"
+
+
+def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | None]) -> list[Sentence]:
+    found = []
+    if study.design != "factorial" and len(study.arms) > 2:
+        found.append(Sentence("Not tested: interactions between factors; arms are compared with the baseline alone."))
+    data = study.baseline.settings.get("data")
+    if isinstance(data, str):
+        found.append(Sentence(f"Not tested: other data than {visible(data)}."))
+    unequal = [arm for arm, ratio in times.items() if ratio is not None and _differs(ratio)]
+    if unequal:
+        named = ", ".join(visible(arm) for arm in unequal[:_LISTED])
+        rest = f" and {len(unequal) - _LISTED} more" if len(unequal) > _LISTED else ""
+        found.append(Sentence(f"Not tested: equal compute; the time differs from the baseline's in {named}{rest}."))
+    if len(comparison.metrics) > 1:
+        others = ", ".join(digits.label(metric) for metric in comparison.metrics if not metric.primary)
+        found.append(Sentence(f"Exploratory, without correction for multiple comparisons: {others}."))
+    return found

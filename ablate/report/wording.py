@@ -1,0 +1,90 @@
+"""How the numbers were made, in plain words: the same paragraphs for every format of the report."""
+
+from __future__ import annotations
+
+from ablate.report import digits
+from ablate.report.comparison import Comparison
+from ablate.report.material import Material
+from ablate.study.spec import MetricSpec
+
+_TESTS = {
+    "paired": "two-sided paired t-test on the differences of shared seeds",
+    "welch": "two-sided Welch t-test (seeds are not shared)",
+    "permutation": "exact sign-flip permutation test on the differences of shared seeds",
+}
+_CORRECTIONS = {
+    "holm": "Holm's procedure bounds the chance of even one false better or worse",
+    "bh": "the Benjamini-Hochberg procedure bounds the share of false ones among all better and worse",
+    "none": "there is no correction for the number of arms, so read the verdicts as exploratory",
+}
+
+
+def method_paragraphs(material: Material) -> list[str]:
+    """Return the method section, one paragraph per string."""
+    comparison = material.comparison
+    return [
+        _design(material),
+        _differences(comparison),
+        _tests(comparison),
+        _verdicts(comparison),
+        "Bars and brackets are 95 % t-intervals over training seeds: they show how much the result changes when "
+        "training is repeated with other random numbers on the same data. They say nothing about other data sets, "
+        "other hardware or interactions between factors.",
+        "Diverged runs are results: they are counted, never averaged away. Failed, lost and stopped runs are "
+        "infrastructure: they are run again and never counted.",
+        "Adding seeds because a result is close raises the share of false verdicts unless the numbers of seeds "
+        "(looks) were declared before.",
+    ]
+
+
+def _design(material: Material) -> str:
+    study, comparison = material.study, material.comparison
+    arms = digits.plural(len(study.arms) - 1, "arm")
+    looks = ", ".join(str(look) for look in study.looks)
+    when = (
+        f"at {looks} seeds per arm"
+        if len(study.looks) > 1
+        else f"at {looks} {'seed' if looks == '1' else 'seeds'} per arm"
+    )
+    return (
+        f"{arms} compared with one baseline; verdicts were declared {when}, level {study.alpha:g} for the study and "
+        f"{comparison.alpha:.4g} at this look ({digits.plural(comparison.look, 'seed')}). The same seeds run in every "
+        f"arm, with the same initialisation, data order and noise wherever these are shared."
+    )
+
+
+def _differences(comparison: Comparison) -> str:
+    named = [_metric(metric) for metric in comparison.metrics]
+    return (
+        "A difference is taken per seed, arm minus baseline, and averaged; on the log scale it is the ratio, shown in "
+        f"per cent of the baseline. Metrics: {'; '.join(named)}."
+    )
+
+
+def _metric(metric: MetricSpec) -> str:
+    margin = digits.margin_text(metric)
+    parts = [digits.arrow_words(metric), f"{'log' if metric.scale == 'log' else 'identity'} scale"]
+    parts.append(f"margin {margin}" if margin else "no margin")
+    return f"{digits.label(metric)}{' (primary)' if metric.primary else ''}: {', '.join(parts)}"
+
+
+def _tests(comparison: Comparison) -> str:
+    pooled = " Seed noise is pooled over arms where their variances agree." if comparison.noise == "pooled" else ""
+    return (
+        f"Test: {_TESTS[comparison.test]}.{pooled} The study makes "
+        f"{digits.plural(comparison.tested, 'comparison')} on {digits.label(comparison.primary)}; "
+        f"{_CORRECTIONS[comparison.correct]}. All other metrics are exploratory: same numbers, no correction."
+    )
+
+
+def _verdicts(comparison: Comparison) -> str:
+    margin = digits.margin_text(comparison.primary)
+    equal = (
+        f"equivalent: two one-sided tests place the difference within {margin}"
+        if margin
+        else "equivalent: not available, because no margin was declared"
+    )
+    return (
+        "Verdicts, first that fits. diverged: half or more of the runs diverged; "
+        f"{equal}; better or worse: the corrected p is at most {comparison.alpha:.4g}; undecided: everything else."
+    )
