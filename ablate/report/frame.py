@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablate.errors import AblateError
 from ablate.report.compare import compare
 from ablate.report.comparison import Comparison, Correction, Noise, Row, Test
 from ablate.report.lints import design_lints
@@ -75,24 +76,29 @@ def _is_result(row: TrialRow) -> bool:
 
 
 def trials_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
-    """One row per (arm, seed): study, arm, seed, outcome, every metric, seconds, device, recipe_digest.
+    """One row per (arm, seed): study, arm, seed, outcome, every metric, seconds, device, recipe_digest,
+    images_seen.
 
     Metrics of the study come first, then others that a trial recorded; NaN where there is no value (a diverged trial
     has none). Arms are in study order, then arms that are stored but no longer in the study; seeds ascend.
     """
     trials = latest_results(rows)
+    for metric in study.metrics:
+        if metric.name in _KEYS:
+            raise AblateError(f"a metric cannot be called {metric.name!r}: the table of results has such a column")
     declared = [metric.name for metric in study.metrics]
-    recorded = sorted({name for row in trials for name in row.metrics} - set(declared) - _FIXED)
+    recorded = sorted({name for row in trials for name in row.metrics} - {*declared, *_KEYS, *_FIXED})
     place = {arm.name: number for number, arm in enumerate(study.arms)}
     trials.sort(key=lambda row: (place.get(row.arm, len(place)), row.arm if row.arm not in place else "", row.seed))
     records = [_record(study, row, [*declared, *recorded]) for row in trials]
-    columns = ["study", "arm", "seed", "outcome", *declared, *recorded, "seconds", "device", "recipe_digest"]
-    frame = pd.DataFrame.from_records(records, columns=columns)
-    numbers = dict.fromkeys([*declared, *recorded, "seconds"], "float64")
+    columns = dict.fromkeys([*_KEYS, *declared, *recorded, *_FIXED])
+    frame = pd.DataFrame.from_records(records, columns=list(columns))
+    numbers = dict.fromkeys([*declared, *recorded, "seconds", "images_seen"], "float64")
     return frame.astype({"seed": "int64", **numbers})
 
 
-_FIXED = {"study", "arm", "seed", "outcome", "seconds", "device", "recipe_digest"}
+_KEYS = ("study", "arm", "seed", "outcome")
+_FIXED = ("seconds", "device", "recipe_digest", "images_seen")
 
 
 def _record(study: Study, row: TrialRow, metrics: Sequence[str]) -> dict[str, Any]:
@@ -104,10 +110,12 @@ def _record(study: Study, row: TrialRow, metrics: Sequence[str]) -> dict[str, An
         "arm": row.arm,
         "seed": row.seed,
         "outcome": outcome,
-        **{name: values.get(name) for name in metrics},
         "seconds": row.seconds,
         "device": row.device,
         "recipe_digest": row.recipe_digest,
+        "images_seen": row.attributes.get("images_seen"),
+        # Last, so that a declared metric called "seconds" is the metric.
+        **{name: values.get(name) for name in metrics},
     }
 
 
@@ -130,7 +138,8 @@ def arms_frame(comparison: Comparison) -> pd.DataFrame:
     records = [
         _arm_record(comparison.row(arm, metric.name)) for arm in comparison.arms for metric in comparison.metrics
     ]
-    return pd.DataFrame.from_records(records, columns=[*ARM_COLUMNS, *MORE_COLUMNS])
+    frame = pd.DataFrame.from_records(records, columns=[*ARM_COLUMNS, *MORE_COLUMNS])
+    return frame.astype({"more_seeds": "Int64", "wins": "Int64"})
 
 
 def _arm_record(row: Row) -> dict[str, Any]:

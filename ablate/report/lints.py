@@ -89,7 +89,7 @@ def _other_seeds(trials: Trials) -> Iterator[Lint]:
 
 def _identical_arms(trials: Trials, metrics: Sequence[MetricSpec]) -> Iterator[Lint]:
     """Arms with the very same values in every seed, on every metric but measured times."""
-    names = [metric.name for metric in metrics if metric.unit != "s"]
+    names = [metric.name for metric in metrics if not _is_time(metric)]
     groups: dict[bytes, list[str]] = defaultdict(list)
     if not names:
         return
@@ -101,14 +101,20 @@ def _identical_arms(trials: Trials, metrics: Sequence[MetricSpec]) -> Iterator[L
             yield Lint("identical-arms", f"{_listed(arms)} give identical results: they are one experiment", arms[1])
 
 
+def _is_time(metric: MetricSpec) -> bool:
+    return metric.unit == "s" or metric.unit.startswith("s/")
+
+
 def _identical_seeds(trials: Trials, metrics: Sequence[MetricSpec]) -> Iterator[Lint]:
     for metric in metrics:
-        values = trials.values[metric.name]
-        for place, arm in enumerate(trials.arms):
-            row = values[place][np.isfinite(values[place])]
-            if len(row) > 1 and (row == row[0]).all():
-                text = f"{metric.name} of {arm} is {row[0]:g} in all {len(row)} seeds: is the seed used?"
-                yield Lint("identical-seeds", text, arm)
+        arms = []
+        for arm, values in zip(trials.arms, trials.values[metric.name], strict=True):
+            there = values[np.isfinite(values)]
+            if len(there) > 1 and (there == there[0]).all():
+                arms.append(arm)
+        if arms:
+            text = f"{metric.name} of {_listed(arms)} is the same in every seed: is the seed used?"
+            yield Lint("identical-seeds", text, arms[0])
 
 
 def _unequal_compute(trials: Trials) -> Iterator[Lint]:

@@ -10,6 +10,7 @@ from ablate.report.comparison import Stability
 from ablate.report.stats import LEVEL
 
 
+@lru_cache(maxsize=4096)
 def share_interval(diverged: int, runs: int) -> tuple[float, float]:
     """Return the exact binomial (Clopper-Pearson) 95 % interval of a share; needs runs >= 1."""
     interval = stats.binomtest(diverged, runs).proportion_ci(confidence_level=LEVEL, method="exact")

@@ -1,0 +1,307 @@
+"""How often the verdicts are wrong, and how often they find what is there: measured by simulation.
+
+    python benchmarks/statistics.py            # about a minute on one core
+    python benchmarks/statistics.py --scale 5  # five times the replications
+
+Every number is a share of simulated studies. The unit of effects is one arm's seed standard deviation; `rho` is the
+correlation over seeds between an arm and the baseline. The tables are Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from ablate.report.compare import compare
+from ablate.report.comparison import Correction, Verdict
+from ablate.report.corrections import adjust, split_alpha
+from ablate.report.noise import pool
+from ablate.report.power import smallest_detectable
+from ablate.report.stats import (
+    Floats,
+    equivalence_p,
+    half_width,
+    paired_summary,
+    sign_flip_p,
+    two_sided_p,
+    welch_summary,
+)
+from ablate.study.spec import MetricSpec
+
+SEEDS = (3, 5, 10)
+ALPHA = 0.05
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
+
+
+def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Standard normal noise."""
+    return rng.standard_normal(shape)
+
+
+def skewed(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Exponential noise, mean 0, standard deviation 1."""
+    return rng.standard_exponential(shape) - 1
+
+
+def heavy(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Student's t with 3 degrees of freedom, standard deviation 1."""
+    return rng.standard_t(3, shape) / np.sqrt(3)
+
+
+def study(
+    rng: np.random.Generator, studies: int, n: int, *, effect: float = 0.0, rho: float = 0.0, draw: Draw = normal
+) -> tuple[Floats, Floats]:
+    """Return arm and baseline, each [studies, n], with a common part that makes their correlation `rho`."""
+    common = np.sqrt(rho) * draw(rng, (studies, n))
+    arm, baseline = (common + np.sqrt(1 - rho) * draw(rng, (studies, n)) for _ in range(2))
+    return arm + effect, baseline
+
+
+def paired(arm: Floats, baseline: Floats) -> float:
+    """Share of studies in which the paired t-test says better or worse."""
+    summary = paired_summary(arm - baseline)
+    return float(np.mean(two_sided_p(summary.mean, summary.se, summary.df) <= ALPHA))
+
+
+def welch(arm: Floats, baseline: Floats) -> float:
+    """The same for Welch's test."""
+    found = 0
+    for ours, theirs in zip(arm, baseline, strict=True):
+        summary = welch_summary(ours[None, :], theirs)
+        found += bool(two_sided_p(summary.mean, summary.se, summary.df)[0] <= ALPHA)
+    return found / len(arm)
+
+
+def sign_flip(arm: Floats, baseline: Floats) -> float:
+    """The same for the exact sign-flip test, on the first 500 studies."""
+    return float(np.mean([sign_flip_p(row) <= ALPHA for row in (arm - baseline)[:500]]))
+
+
+def bars(arm: Floats, baseline: Floats) -> float:
+    """Share of studies whose bars of mean +- standard error do not overlap."""
+    gap = np.abs(arm.mean(1) - baseline.mean(1))
+    reach = (arm.std(1, ddof=1) + baseline.std(1, ddof=1)) / np.sqrt(arm.shape[1])
+    return float(np.mean(gap > reach))
+
+
+def bootstrap_intervals(rng: np.random.Generator, values: Floats) -> tuple[Floats, Floats]:
+    """Percentile bootstrap 95 % intervals of the mean of each row, 500 resamples."""
+    n = values.shape[1]
+    picks = rng.integers(0, n, (500, n))
+    means = values[:, picks].mean(axis=2)
+    low, high = np.quantile(means, [0.025, 0.975], axis=1)
+    return low, high
+
+
+def bootstrap(arm: Floats, baseline: Floats) -> float:
+    """Share of studies whose paired percentile bootstrap interval excludes 0, on the first 1 000 studies."""
+    low, high = bootstrap_intervals(np.random.default_rng(5), (arm - baseline)[:1000])
+    return float(np.mean((low > 0) | (high < 0)))
+
+
+def table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a Markdown table."""
+    print(f"\n{title}\n\n| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+
+
+def rules(rng: np.random.Generator, studies: int) -> None:
+    """One arm against the baseline: the verdict's test beside what is often done instead."""
+    cells: list[tuple[str, ...]] = []
+    for name, rule, rho in (
+        ("bars of mean ± SEM disjoint", bars, 0.0),
+        ("paired percentile bootstrap", bootstrap, 0.0),
+        ("exact sign flip", sign_flip, 0.0),
+        ("Welch t, rho 0", welch, 0.0),
+        ("**paired t, rho 0**", paired, 0.0),
+        ("**paired t, rho 0.7**", paired, 0.7),
+    ):
+        row = []
+        for n in SEEDS:
+            shares = [rule(*study(rng, studies, n, effect=effect, rho=rho)) for effect in (0.0, 1.0, 2.0)]
+            row.append(
+                " / ".join(f"{share:.3f}" if place == 0 else f"{share:.2f}" for place, share in enumerate(shares))
+            )
+        cells.append((name, *row))
+    table(
+        "One arm. Decided at effect 0 (false) / 1 / 2 seed standard deviations", ("rule", "n=3", "n=5", "n=10"), cells
+    )
+
+
+def robustness(rng: np.random.Generator, studies: int) -> None:
+    """False positives and coverage of the paired t under noise it was not made for."""
+    cells = []
+    noises: list[tuple[str, Draw, float]] = [
+        ("normal", normal, 1.0),
+        ("skewed (exponential)", skewed, 1.0),
+        ("heavy tails (t with 3 df)", heavy, 1.0),
+        ("arm 5 times as noisy", normal, 5.0),
+        ("arm 5 times as noisy, skewed", skewed, 5.0),
+    ]
+    for name, draw, ratio in noises:
+        row = []
+        for n in SEEDS:
+            arm, baseline = study(rng, studies, n, draw=draw)
+            row.append(f"{paired(ratio * arm, baseline):.3f}")
+        cells.append((name, *row))
+    table("One arm without effect: false positives of the paired t", ("noise", "n=3", "n=5", "n=10"), cells)
+
+
+def coverage(rng: np.random.Generator, studies: int) -> None:
+    """How often a "95 %" interval holds the truth."""
+    cells: dict[str, list[str]] = {"t-interval (ablate)": [], "percentile bootstrap (seaborn's default)": []}
+    for n in SEEDS:
+        values = normal(rng, (studies, n))
+        summary = paired_summary(values)
+        width = half_width(summary.se, summary.df)
+        cells["t-interval (ablate)"].append(f"{np.mean(np.abs(summary.mean) <= width):.3f}")
+        low, high = bootstrap_intervals(rng, values[:2000])
+        cells["percentile bootstrap (seaborn's default)"].append(f"{np.mean((low <= 0) & (high >= 0)):.3f}")
+    table(
+        "Coverage of 95 % intervals of a mean", ("interval", "n=3", "n=5", "n=10"), [(k, *v) for k, v in cells.items()]
+    )
+
+
+def one_study(rng: np.random.Generator, arms: int, n: int, *, effect: float, noisy: float = 1.0) -> Floats:
+    """Differences [arms, n] at rho 0.7; arm 0 has the effect, arm 1 `noisy` times the noise of its own part."""
+    baseline = np.sqrt(0.3) * rng.standard_normal(n)
+    values = np.sqrt(0.3) * rng.standard_normal((arms, n))
+    values[1] *= noisy
+    values[0] += effect
+    return np.asarray(values - baseline)
+
+
+def family(rng: np.random.Generator, studies: int, arms: int = 8) -> None:
+    """Eight arms: any false positive, and finding one arm of 2 standard deviations."""
+    cells = []
+    level = np.full(arms, ALPHA)
+    methods: list[tuple[str, Correction, bool]] = [
+        ("no correction", "none", False),
+        ("Benjamini-Hochberg", "bh", False),
+        ("**Holm**", "holm", False),
+        ("Holm, pooled noise", "holm", True),
+    ]
+    for label, correct, pooled in methods:
+        row = []
+        for n in SEEDS:
+            false = wild = power = 0
+            for _ in range(studies):
+                for effect, noisy in ((0.0, 1.0), (0.0, 5.0), (2.0, 1.0)):
+                    summary = paired_summary(one_study(rng, arms, n, effect=effect, noisy=noisy))
+                    summary = pool(summary, np.ones(arms, dtype=np.bool_)) if pooled else summary
+                    p = two_sided_p(summary.mean, summary.se, summary.df)
+                    decided = adjust(p, level, correct).p <= ALPHA
+                    false += bool(decided.any()) and effect == 0 and noisy == 1
+                    wild += bool(decided.any()) and noisy > 1
+                    power += bool(decided[0]) and effect > 0
+            row.append(f"{false / studies:.3f} / {wild / studies:.3f} / {power / studies:.2f}")
+        cells.append((label, *row))
+    title = "Eight arms, rho 0.7. Any false positive / the same with one arm 5 times as noisy / found at 2 seed sd"
+    table(title, ("correction", "n=3", "n=5", "n=10"), cells)
+
+
+def equivalence(rng: np.random.Generator, studies: int) -> None:
+    """The word "equivalent" when the truth is exactly the margin, and when there is no difference."""
+    cells = []
+    for margin in (0.5, 1.0, 2.0):
+        row = []
+        for n in SEEDS:
+            shares = []
+            for effect in (margin, 0.0):
+                arm, baseline = study(rng, studies, n, effect=effect, rho=0.7)
+                summary = paired_summary(arm - baseline)
+                p = equivalence_p(summary.mean, summary.se, summary.df, np.full(studies, margin))
+                shares.append(float(np.mean(p <= ALPHA)))
+            row.append(f"{shares[0]:.3f} / {shares[1]:.2f}")
+        cells.append((f"{margin:g}", *row))
+    header = ("margin (seed sd)", "n=3", "n=5", "n=10")
+    table("Equivalent, rho 0.7: true difference = margin (false) / no difference (right)", header, cells)
+
+
+def looks(rng: np.random.Generator, studies: int) -> None:
+    """Looks at 3, 5 and 10 seeds: stop at the first decision."""
+    schedules = {
+        "one look at 10": {10: ALPHA},
+        "3, 5, 10 with 0.05 each time (wrong)": dict.fromkeys(SEEDS, ALPHA),
+        "**3, 5, 10 with 0.01, 0.015, 0.025**": dict(zip(SEEDS, split_alpha(ALPHA, 3), strict=True)),
+        "after every seed with 0.05 (wrong)": dict.fromkeys(range(3, 11), ALPHA),
+    }
+    cells = []
+    for name, schedule in schedules.items():
+        row = []
+        for effect in (0.0, 1.0, 2.0):
+            arm, baseline = study(rng, studies, 10, effect=effect)
+            seeds = np.full(studies, 10.0)
+            decided = np.zeros(studies, dtype=np.bool_)
+            for n, level in schedule.items():
+                summary = paired_summary((arm - baseline)[:, :n])
+                now = (two_sided_p(summary.mean, summary.se, summary.df) <= level) & ~decided
+                seeds[now] = n
+                decided |= now
+            row.append(f"{decided.mean():.3f} ({seeds.mean():.1f})")
+        cells.append((name, *row))
+    header = ("looks", "effect 0", "effect 1", "effect 2")
+    table("One arm, several looks: share decided (mean number of seeds)", header, cells)
+
+
+def whole(rng: np.random.Generator, studies: int, arms: int = 8) -> None:
+    """Whole studies through `compare`: every word, when all arms equal the baseline."""
+    metric = MetricSpec("quality", "max", margin=1.0, primary=True)
+    names = ["baseline", *(f"arm {number}" for number in range(1, arms + 1))]
+    cells = []
+    for n in SEEDS:
+        frame = pd.DataFrame(list(itertools.product(names, range(n))), columns=["arm", "seed"])
+        words = dict.fromkeys(Verdict, 0)
+        wrong = 0
+        for _ in range(studies):
+            common = np.sqrt(0.7) * rng.standard_normal(n)
+            noise = np.sqrt(0.3) * rng.standard_normal((arms + 1, n))
+            comparison = compare(frame.assign(quality=(common + noise).ravel()), metrics=[metric])
+            verdicts = [comparison.row(name).verdict for name in names[1:]]
+            for verdict in filter(None, verdicts):
+                words[verdict] += 1
+            wrong += any(verdict in (Verdict.BETTER, Verdict.WORSE) for verdict in verdicts)
+        shares = [f"{words[word] / studies / arms:.3f}" for word in list(Verdict)[:4]]
+        cells.append((f"{n}", f"{wrong / studies:.3f}", *shares))
+    header = ("n", "any false word", *(word.value for word in list(Verdict)[:4]))
+    table("Whole studies: 8 arms equal to the baseline, rho 0.7, margin 1 seed sd", header, cells)
+
+
+def detectable() -> None:
+    """What the formula says n seeds can see."""
+    cells = []
+    for tests, rho in itertools.product((1, 8), (0.0, 0.7, 0.9)):
+        sd = float(np.sqrt(2 * (1 - rho)))
+        cells.append((f"{tests}", f"{rho:g}", *(f"{smallest_detectable(sd, n, tests):.2f}" for n in SEEDS)))
+    title = "Smallest difference found with 80 % power, in seed standard deviations (formula)"
+    table(title, ("arms tested", "rho", "n=3", "n=5", "n=10"), cells)
+
+
+def main() -> None:
+    """Run everything and print the tables."""
+    parser = argparse.ArgumentParser(description="Error rates and power of the verdicts, by simulation.")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor on the number of replications")
+    parser.add_argument("--seed", type=int, default=20261123)
+    arguments = parser.parse_args()
+    rng, began = np.random.default_rng(arguments.seed), time.monotonic()
+    many, few = int(10_000 * arguments.scale), int(2_000 * arguments.scale)
+    print(f"{many} studies per number ({few} with several arms), seed {arguments.seed}")
+    rules(rng, few * 2)
+    robustness(rng, many)
+    coverage(rng, many)
+    family(rng, few)
+    equivalence(rng, many)
+    looks(rng, many)
+    whole(rng, few // 4)
+    detectable()
+    print(f"\n{time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
