@@ -32,7 +32,10 @@ def vary(key: Leaf, node: Node, context: Context) -> list[Draft]:
             name = f"{factor.name}={level_text(level.value)}"
             if context.is_baseline_level(factor.name, level.value):
                 context.problems.error(
-                    level.mark, f"{name} is the baseline's own level", suggestion="remove it, the baseline is an arm"
+                    level.mark,
+                    f"{name} is the baseline's own level",
+                    suggestion="remove it: the baseline is an arm already",
+                    note=f"the baseline's: {context.baseline_place(factor.name)}",
                 )
             else:
                 drafts.append(Draft(name, {factor.name: level}, level.mark, factor=factor.name))
@@ -55,7 +58,7 @@ def grid(key: Leaf, node: Node, context: Context) -> list[Draft]:
 def zip_(key: Leaf, node: Node, context: Context) -> list[Draft]:
     """Levels taken in step: the first of each factor, the second of each, and so on."""
     columns = dict(_columns(key, node, context, "{factor: [level, ...], other factor: [level, ...]}"))
-    lengths = {name: len(levels) for name, levels in columns.items()}
+    lengths = {factor.name: len(levels) for factor, levels in columns.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
         context.problems.error(key.mark, f"{key.text!r} wants as many levels for each factor", note=counts)

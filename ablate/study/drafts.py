@@ -56,11 +56,17 @@ class Context:
 
     factors: Mapping[str, FactorInfo]
     baseline: Mapping[str, Scalar] | None
+    stated: Mapping[str, Level]
+    """What the baseline itself states."""
     problems: Problems
 
     def is_baseline_level(self, factor: str, value: Scalar) -> bool:
         """True when the baseline has `value` for `factor`."""
         return self.baseline is not None and self.baseline[factor] == value
+
+    def baseline_place(self, factor: str) -> str:
+        """Say where the baseline's level of `factor` comes from."""
+        return str(self.stated[factor].mark) if factor in self.stated else "the core's default"
 
 
 def factor_of(key: Leaf, factors: Mapping[str, FactorInfo], problems: Problems) -> FactorInfo | None:

@@ -263,7 +263,8 @@ class _Loader:
             return ()
         stated = self._baseline(factors)
         resolver = Resolver(core, stated, self.problems) if stated is not None else None
-        drafts = self._drafts(Context(factors, resolver.levels if resolver is not None else None, self.problems))
+        levels = resolver.levels if resolver is not None else None
+        drafts = self._drafts(Context(factors, levels, stated.levels if stated is not None else {}, self.problems))
         refuse_bad_names(drafts, self.problems)
         if stated is None or resolver is None:
             return ()

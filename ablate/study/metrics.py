@@ -83,7 +83,7 @@ def _mapping(table: Table, infos: Mapping[str, MetricInfo], problems: Problems, 
 
 
 def _metric(name: Leaf, node: Node, info: MetricInfo, problems: Problems) -> MetricSpec:
-    spec = replace(_suggested(info), margin=None, relative=info.scale == "log")
+    spec = replace(_suggested(info), margin=None, relative=False)
     if isinstance(node, Leaf) and node.is_null:
         node = Table((), node.mark)
     if not isinstance(node, Table):
@@ -116,7 +116,7 @@ def _stated(spec: MetricSpec, key: Leaf, value: Node, info: MetricInfo, problems
             return replace(spec, direction="max" if direction == "max" else "min")
         case "scale":
             scale = values.name(value, ("identity", "log"))
-            return replace(spec, scale="log" if scale == "log" else "identity", relative=scale == "log")
+            return replace(spec, scale="log" if scale == "log" else "identity")
         case _:
             problems.unknown(key.mark, "key of a metric", key.text, KEYS)
             return spec

@@ -45,7 +45,8 @@ def _path(root: Table, parts: list[str]) -> list[str]:
         return ["baseline", *parts]
     if first not in TOP_LEVEL:
         return ["baseline", *parts]
-    return [first if root.get(first) is not None or root.get(parts[0]) is None else parts[0], *parts[1:]]
+    spelt = next((key.text for key, _ in root.entries if key.text.replace("_", "-") == first), first)
+    return [spelt, *parts[1:]]
 
 
 def _put(table: Table, path: list[str], value: Node, mark: Mark, problems: Problems, *, top: bool = True) -> Table:

@@ -49,11 +49,12 @@ def leaf(node: Node, wanted: str) -> Leaf:
 def level(node: Node, factor: FactorInfo) -> Scalar:
     """Return the level of `factor` that `node` states; raises BadValueError with what would be accepted."""
     value = leaf(node, "one level")
-    if value.is_null:
+    if value.is_null and value.text not in factor.choices:
         if factor.optional:
             return None
-        if not (factor.kind == "name" and value.text in factor.choices):
-            raise BadValueError(f"a level is wanted, not nothing (default: {factor.default})")
+        raise BadValueError(f"a level is wanted, not nothing (default: {level_text(factor.default)})")
+    if factor.optional and factor.kind in ("int", "float") and value.text.casefold() == "none":
+        raise BadValueError("'none' is a word", suggestion="write null for nothing at all")
     match factor.kind:
         case "bool":
             return boolean(value)

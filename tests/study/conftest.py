@@ -117,3 +117,9 @@ def carets(problem: Problem) -> str:
 def pointed() -> Callable[[Problem], str]:
     """The text a problem points at."""
     return carets
+
+
+@pytest.fixture
+def toy() -> type[Core]:
+    """The core behind every study that `load` reads."""
+    return Toy

@@ -1,0 +1,49 @@
+"""The template that ``ablate init`` writes, and the cost of importing this room."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import pytest
+
+from ablate.core.registry import core_class
+from ablate.study.load import load_study
+
+TEMPLATE = files("ablate.study") / "template.yaml"
+COMMENTED_DESIGN = re.compile(r"^# ((?:grid|zip|leave-one-out|factorial|budget):.*(?:\n#   .*)*)", re.MULTILINE)
+
+
+def test_the_template_is_a_valid_study() -> None:
+    with as_file(TEMPLATE) as path:
+        study = load_study(path, resolve_core=core_class)
+    assert study.core == "ddpm-dip"
+    assert study.design == "vary+arms"
+    assert study.warnings == ()
+
+
+@pytest.mark.parametrize("key", ["grid", "zip", "leave-one-out", "factorial", "budget"])
+def test_what_the_template_shows_in_comments_works(key: str, tmp_path: Path) -> None:
+    """Each commented example, with its comment signs removed, is accepted."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    examples = {found.group(1).partition(":")[0]: found for found in COMMENTED_DESIGN.finditer(text)}
+    shown = examples[key]
+    path = tmp_path / "study.yaml"
+    path.write_text(text[: shown.start()] + re.sub(r"(?m)^# ?", "", shown.group()) + text[shown.end() :])
+    before = len(load_study(Path(str(TEMPLATE)), resolve_core=core_class).arms)
+    study = load_study(path, resolve_core=core_class)
+    assert study.budget if key == "budget" else len(study.arms) > before
+
+
+def test_importing_this_room_stays_cheap() -> None:
+    """Neither torch nor optuna nor pandas is needed to say what is wrong with a study file."""
+    code = (
+        "import sys, pkgutil, importlib, ablate.study as room\n"
+        "for module in pkgutil.iter_modules(room.__path__): importlib.import_module('ablate.study.' + module.name)\n"
+        "print([name for name in ('torch', 'optuna', 'pandas', 'numpy', 'scipy', 'typer') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
