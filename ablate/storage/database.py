@@ -66,27 +66,35 @@ def _open_file(path: Path) -> RDBStorage:
         raise explain(sqlite3.OperationalError("readonly database"), str(path))
     with explained(str(path)), _one_at_a_time(folder):
         complete = _check_existing(path)
+        if complete:
+            _check_schema(path)
         storage = _connect(path, complete)
         _write_views(storage.engine)
     return storage
 
 
 def _check_existing(path: Path) -> bool:
-    """Return whether all of Optuna's tables are there already; raises StorageError for a foreign or damaged file."""
+    """Return whether the file is a complete storage already; raises StorageError for a foreign or damaged one."""
     if not path.exists() or path.stat().st_size == 0:
         return False
     with closing(connect_read_only(path)) as connection:
         return check_sound(connection, path)
 
 
+def _check_schema(path: Path) -> None:
+    """Let Optuna judge the version of its tables, on a connection that cannot change them."""
+    settings: dict[str, Any] = {"creator": lambda: connect_read_only(path), "poolclass": sqlalchemy.pool.NullPool}
+    try:
+        RDBStorage("sqlite:///ablate.db", engine_kwargs=settings, skip_table_creation=True).remove_session()
+    except RuntimeError as error:
+        raise _unusable(error, str(path)) from error
+
+
 def _connect(path: Path, complete: bool) -> RDBStorage:
     # With a creator the path never becomes part of a URL, so any character may stand in it; the pragmas are in force
     # from the first connection on, which a listener added after the constructor would miss.
     settings: dict[str, Any] = {"creator": lambda: _connection(path), "poolclass": sqlalchemy.pool.QueuePool}
-    try:
-        storage = RDBStorage("sqlite:///ablate.db", engine_kwargs=settings, skip_table_creation=complete)
-    except RuntimeError as error:
-        raise _unusable(error, str(path)) from error
+    storage = RDBStorage("sqlite:///ablate.db", engine_kwargs=settings, skip_table_creation=complete)
     sqlalchemy.event.listen(storage.engine, "begin", _begin)
     return storage
 

@@ -112,7 +112,7 @@ def check_header(path: Path) -> None:
 
 
 def check_ours(connection: sqlite3.Connection, path: Path) -> bool:
-    """Return whether Optuna's tables are there; raises StorageError when the file belongs to another program."""
+    """Return whether the storage is complete; raises StorageError when the file belongs to another program."""
     found = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     found.discard("sqlite_sequence")
     # A creation that was killed half-way leaves some of Optuna's tables: those are completed, not refused.
@@ -120,7 +120,11 @@ def check_ours(connection: sqlite3.Connection, path: Path) -> bool:
     if alien or any(not _has_columns(connection, table) for table in found & _KEY_COLUMNS.keys()):
         tables = ", ".join(sorted(found)[:3])
         raise StorageError(f"{path} belongs to another program (tables: {tables})", hint=_ELSEWHERE)
-    return found >= OPTUNA_TABLES
+    # Optuna writes the two version rows last.
+    return found >= OPTUNA_TABLES and all(
+        connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 (two literals)
+        for table in ("version_info", "alembic_version")
+    )
 
 
 def check_sound(connection: sqlite3.Connection, path: Path) -> bool:
