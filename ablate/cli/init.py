@@ -15,7 +15,7 @@ from ablate.paths import is_study_name
 
 
 def init(
-    file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where to write it.")] = Path("study.yaml"),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")] = Path("study.yaml"),
     quiet: Quiet = False,
 ) -> None:
     """Write a commented study file to start from. An existing file is never overwritten.

@@ -10,15 +10,17 @@ import typer
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file.", show_default=False, exists=False)]
 StudyName = Annotated[
     str | None,
-    typer.Argument(metavar="[STUDY]", help="A study's name, or its file; all when left out.", show_default=False),
+    typer.Argument(metavar="STUDY", help="A study's name, or its file; all when left out.", show_default=False),
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Put another value into the baseline; repeatable."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the file or a factor of its baseline; repeatable."
+    ),
 ]
 Seeds = Annotated[
     int | None,
-    typer.Option("--seeds", metavar="N", min=1, help="Seeds per arm (a count) instead of the study file's."),
+    typer.Option("--seeds", metavar="N", min=1, help="Seeds per arm (a count) instead of what the file says."),
 ]
 Arms = Annotated[
     list[str] | None,
@@ -36,7 +38,7 @@ Name = Annotated[
 ]
 Gpus = Annotated[
     str | None,
-    typer.Option("--gpus", metavar="0,1", help="GPU indices to use, as nvidia-smi counts them, instead of all."),
+    typer.Option("--gpus", metavar="0,1", help="GPUs to use, as nvidia-smi counts them, or none; all when left out."),
 ]
 Slots = Annotated[
     int | None,

@@ -105,7 +105,7 @@ def _reference(asked: Asked, recipe: Recipe) -> float:
 def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen) -> None:
     """Print the plan: the result on stdout, warnings on stderr."""
     cost = cost_of(asked, len(slots))
-    free = shutil.disk_usage(_existing(asked.place.results.folder)).free
+    free = free_bytes(asked.place.results.folder)
     if screen.json:
         screen.emit("plan", as_data(asked, slots, cost, free))
         return
@@ -177,8 +177,8 @@ def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list
     shared = [stage for stage in plan.stages if stage.executed < stage.planned]
     if shared and plan.cost > 0:
         saved = (plan.planned_cost - plan.cost) * cost.work_s / plan.cost
-        names = ", ".join(f"{stage.name} {stage.executed} times for {stage.planned} trials" for stage in shared)
-        lines.append(f"       shared work saves {spoken(saved)}: {names}")
+        lines.append(f"       shared work saves {spoken(saved)}; computed of asked for:")
+        lines += [f"         {stage.name} {stage.executed} of {stage.planned}" for stage in shared]
     return lines
 
 
@@ -194,6 +194,7 @@ def warning_text(problem: Problem, width: int) -> Text:
     return text
 
 
-def _existing(folder: Path) -> Path:
+def free_bytes(folder: Path) -> int:
+    """Return the free space where `folder` is or would be made."""
     folder = folder.absolute()
-    return next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import os
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +36,11 @@ def report(
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Write no figures; seconds faster.")] = False,
     fail_on: Annotated[
         list[Gate] | None,
-        typer.Option("--fail-on", help="Leave with exit code 5 when an arm has this verdict; repeatable."),
+        typer.Option(
+            "--fail-on",
+            metavar="VERDICT",
+            help="Leave with exit code 5 when an arm is worse, diverged or undecided; repeatable.",
+        ),
     ] = None,
     results: Results = RESULTS,
     storage: Storage = None,
@@ -90,34 +92,24 @@ def formats_of(text: str) -> tuple[str, ...]:
 def write(stored: Stored, screen: Screen, *, formats: tuple[str, ...] = FORMATS, figures: bool = True) -> Comparison:
     """Write the report of one study, print its table and sentences, and say where the files are."""
     from ablate.report.build import build_report
+    from ablate.report.material import costs_of, results_of
     from ablate.report.terminal import comparison_table
     from ablate.report.text import sentences
 
-    comparison = build_report(stored.study, stored.rows, stored.paths, formats=formats, figures=figures, now=_now())
+    study = stored.study
+    comparison = build_report(study, stored.rows, stored.paths, formats=formats, figures=figures, storage=stored.url)
     if screen.json:
         for row in comparison.rows.values():
-            screen.emit("comparison", {"study": stored.study.name, **as_data(row)})
+            screen.emit("comparison", {"study": study.name, **dataclasses.asdict(row)})
     else:
-        screen.tell(comparison_table(comparison))
-        for sentence in sentences(stored.study, comparison):
-            screen.out.print(sentence)
+        times = {arm: cost.ratio for arm, cost in costs_of(study, stored.rows, results_of(stored.rows)).items()}
+        screen.tell(comparison_table(comparison, times))
+        for sentence in sentences(study, comparison, times):
+            screen.out.print(sentence, soft_wrap=sentence.startswith(" "))  # a command is copied as a whole
     written = stored.paths.report_html if "html" in formats else stored.paths.folder
     screen.say(f"report:  {written}")
     return comparison
 
 
-def as_data(row: Any) -> dict[str, Any]:
-    """Return a comparison row as JSON-ready data."""
-    return dataclasses.asdict(row)
-
-
 def _primary_rows(comparison: Comparison) -> list[Any]:
     return [row for (_, metric), row in comparison.rows.items() if metric == comparison.primary.name]
-
-
-def _now() -> datetime.datetime:
-    """Now, or what SOURCE_DATE_EPOCH says it is, so that the same results give the same bytes."""
-    fixed = os.environ.get("SOURCE_DATE_EPOCH")
-    if fixed is not None and fixed.isdigit():
-        return datetime.datetime.fromtimestamp(int(fixed), datetime.UTC)
-    return datetime.datetime.now(datetime.UTC)

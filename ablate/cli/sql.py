@@ -20,7 +20,7 @@ EXAMPLE = "select arm, count(*) as n, avg(value) as mean from ablate_trials grou
 
 def sql(
     query: Annotated[
-        str, typer.Argument(metavar="[QUERY]", help="SQL text; without it, the columns of ablate's two views.")
+        str, typer.Argument(metavar="QUERY", help="SQL text; without it, the columns of ablate's two views.")
     ] = "",
     results: Results = RESULTS,
     storage: Storage = None,

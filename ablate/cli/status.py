@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json as json_text
+import os
+import shlex
+import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -136,22 +141,40 @@ def _one(stored: Stored, width: int) -> Text:
             error = visible(str(row.attributes.get("error") or row.outcome))
             lines.append(Text(f"  {row.outcome}: {visible(arm)} s{seed}: {error}", style="red"))
             lines.append(Text(f"    log: {stored.paths.trial(arm, seed).log}"))
+    if counts_of(stored)["running"] and run_is_alive(stored.paths.lock) is False:
+        lines.append(Text("no run is alive: what it had running was interrupted", style="yellow"))
     lines.append(Text(f"next:  {next_command(stored)}"))
     return Text("\n").join(lines)
+
+
+def run_is_alive(lock: Path) -> bool | None:
+    """Whether the process that last locked the study is alive; None where that cannot be told (another machine).
+
+    The lock itself is not tried: a reader that held it, however shortly, could turn a starting run away.
+    """
+    try:
+        holder = json_text.loads(lock.read_text(encoding="utf-8"))
+        pid, host = int(holder["pid"]), str(holder["host"])
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if host != socket.gethostname():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def next_command(stored: Stored) -> str:
     """What to type next."""
     if is_done(stored):
-        return f"ablate report {quote(stored.study.name)}"
-    return f"ablate run {quote(stored.study.file or stored.study.name)}"
-
-
-def quote(word: str) -> str:
-    """Return `word` so that a shell takes it as one."""
-    import shlex
-
-    return shlex.quote(word)
+        return f"ablate report {shlex.quote(stored.study.name)}"
+    return f"ablate run {shlex.quote(stored.study.file or stored.study.name)}"
 
 
 def as_data(stored: Stored) -> dict[str, Any]:

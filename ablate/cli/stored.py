@@ -28,6 +28,7 @@ class Stored:
     study: Study
     rows: tuple[TrialRow, ...]
     paths: StudyPaths
+    url: str
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Place:
         text = row.attributes.get(PLAN_ATTRIBUTE)
         if not isinstance(text, str):
             raise StorageError(f"study {name!r} in {shown(self.url)} holds no plan", hint="run it again: ablate run")
-        return Stored(Study.from_dict(json.loads(text)), tuple(trials), self.results.study(name))
+        return Stored(Study.from_dict(json.loads(text)), tuple(trials), self.results.study(name), self.url)
 
     def find(self, study: str | None) -> list[Stored]:
         """The study called `study` (a name or the path of its file), or all of ablate's when None."""

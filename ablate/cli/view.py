@@ -84,8 +84,8 @@ class RunView:
                 self.results[(event.arm, event.seed)] = Result(None)
                 self.again.pop((event.arm, event.seed), None)
             case events.TrialProgress():
-                if lane := self.lanes.get(event.trial):
-                    lane.advance(event)
+                if event.trial in self.lanes:
+                    self.lanes[event.trial].advance(event)
             case events.TrialFinished():
                 self.lanes.pop(event.trial, None)
                 value = event.metrics.get(self.study.primary.name)

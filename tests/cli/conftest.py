@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,10 @@ from pathlib import Path
 import pytest
 
 from ablate.cli.app import main
+from ablate.cli.asked import Request, ask
+from ablate.cli.run import kinds_of
+from ablate.outcome import Outcome, OutcomeKind
+from ablate.storage.store import Store
 
 TOY_CORE = """
 from pydantic import Field
@@ -88,12 +94,72 @@ def ablate(capsys: pytest.CaptureFixture[str]) -> Ablate:
     return run
 
 
+def make_project(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """Put a core and a study that uses it into `folder`, and go there."""
+    (folder / "toycore.py").write_text(TOY_CORE, encoding="utf-8")
+    (folder / "steps.yaml").write_text(STUDY, encoding="utf-8")
+    patch.chdir(folder)
+    patch.setenv("COLUMNS", "80")
+    patch.setenv("NO_COLOR", "1")
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a core of its own and a study that uses it."""
-    (tmp_path / "toycore.py").write_text(TOY_CORE, encoding="utf-8")
-    (tmp_path / "steps.yaml").write_text(STUDY, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setenv("NO_COLOR", "1")
+    make_project(tmp_path, monkeypatch)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def half_done_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of `steps` half-way: two seeds of some arms, one failed, one diverged, one still running."""
+    folder = tmp_path_factory.mktemp("half_done")
+    with pytest.MonkeyPatch.context() as patch:
+        make_project(folder, patch)
+        store_half()
+    return folder / "results"
+
+
+@pytest.fixture
+def half_done(project: Path, half_done_results: Path) -> Path:
+    """The working directory of a study that is half-way."""
+    shutil.copytree(half_done_results, project / "results")
+    return project
+
+
+def store_half() -> None:
+    """Write what a run would have stored."""
+    asked = ask(Request(Path("steps.yaml")))
+    study = asked.study
+    place = asked.place
+    place.results.folder.mkdir()
+    attributes = {"ablate.plan": json.dumps(study.to_dict())}
+    arms = {arm.name: arm for arm in study.arms}
+    with Store.open(
+        place.url,
+        study.name,
+        kinds=kinds_of(asked.core),
+        primary=study.primary.name,
+        direction=study.primary.direction,
+        attributes=dict(attributes),
+    ) as store:
+
+        def trial(arm: str, seed: int, kind: OutcomeKind | None, score: float | None = None) -> None:
+            recipe = study.recipe(arms[arm], seed)
+            params = {name: arms[arm].settings[name] for name in study.factors}
+            number = store.start(arm, seed, params, {})
+            if kind is None:
+                return
+            metrics = {} if score is None else {"score": score, "train_seconds": 1.5}
+            error = "ValueError: no luck" if kind is OutcomeKind.FAILED else None
+            store.finish(number, Outcome(kind, recipe.digest, metrics=metrics, seconds=2.0, device="cpu", error=error))
+
+        for seed in (0, 1):
+            trial("baseline", seed, OutcomeKind.MEASURED, 20.0 + seed)
+            trial("lr=0.2", seed, OutcomeKind.MEASURED, 20.5 + seed)
+        trial("far too fast", 0, OutcomeKind.DIVERGED)
+        trial("lr=0.5", 0, OutcomeKind.FAILED)
+        trial("lr=0.5", 1, None)
+    log = place.results.study(study.name).trial("lr=0.5", 0).log
+    log.parent.mkdir(parents=True)
+    log.write_text("".join(f"line {number}\n" for number in range(30)), encoding="utf-8")
