@@ -94,7 +94,7 @@ class TrialProgress(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinished(TrialEvent):
-    """A trial has an outcome, and the storage has it. `final` is False when the replicate is tried again in this run."""
+    """A trial has an outcome, and the storage has it."""
 
     name = "finish"
     outcome: OutcomeKind
@@ -108,6 +108,7 @@ class TrialFinished(TrialEvent):
     copied_from: str | None = None
     """The arm with the same recipe whose outcome this is."""
     final: bool = True
+    """False when the replicate is tried again in this run."""
     done: int = 0
     """Replicates of the plan that have a result, this one included."""
     total: int = 0

@@ -41,10 +41,15 @@ class Stages:
         if result:
             self._computed.update(stage.digest for stage in planned.stages)
 
-    def clash(self, planned: Planned) -> bool:
-        """True when `planned` would compute a stage that another replicate is computing right now."""
-        mine = {stage.digest for stage in planned.stages} - self._computed
-        return any(not mine.isdisjoint(pending) for pending in self._pending.values())
+    def overlaps(self, planned: Planned) -> bool:
+        """True when `planned` needs a stage that another replicate is computing, or will."""
+        needed = {stage.digest for stage in planned.stages} - self._computed
+        return any(not needed.isdisjoint(pending) for pending in self._pending.values())
+
+    def blocked(self, planned: Planned) -> bool:
+        """True when the very next thing `planned` would compute is what another replicate is computing, or will."""
+        following = next((stage.digest for stage in planned.stages if stage.digest not in self._computed), None)
+        return following is not None and any(following in pending for pending in self._pending.values())
 
 
 class Expectation:
@@ -106,14 +111,15 @@ def choose_batch(
 ) -> tuple[Planned, ...]:
     """Return what an idle slot should run next, or nothing when everything that waits had better wait longer.
 
-    Seed by seed, the longest expected first; replicates in `lone` and those that would compute a stage which another
-    slot is computing are passed over. Waiting for that stage ends no later than computing it a second time. Others of
-    the same seed-major order with an equal batch key join, up to `limit` and each one's own entry in `limits`.
+    Seed by seed, the longest expected first, and before it those that share nothing with what is being computed.
+    Passed over are replicates in `lone`, and those whose next stage another slot computes: waiting for that stage ends
+    no later than computing it a second time. Others with an equal batch key join, up to `limit` and each one's own
+    entry in `limits`.
     """
     for group in waiting.seeds():
-        free = [planned for planned in group if planned.key not in lone and not stages.clash(planned)]
+        free = [planned for planned in group if planned.key not in lone and not stages.blocked(planned)]
         if free:
-            first = max(free, key=expected.of)
+            first = max(free, key=lambda planned: (not stages.overlaps(planned), expected.of(planned)))
             return _fill(first, waiting, lone=lone, limits=limits, limit=limit) if limit > 1 else (first,)
     return ()
 

@@ -7,16 +7,14 @@ actions.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from ablate.engine import moves
 from ablate.engine.moves import Action, Event, Key, Planned
 from ablate.engine.placing import Expectation, Stages, Waiting, choose_batch, choose_lone, same_recipes
+from ablate.engine.policy import Policy, failure_place
 from ablate.engine.tables import (
     REPLICATE_TRANSITIONS,
-    RETRIES,
     SLOT_TRANSITIONS,
     InvalidTransition,
     ReplicateState,
@@ -24,25 +22,6 @@ from ablate.engine.tables import (
     Tracked,
 )
 from ablate.outcome import Outcome, OutcomeKind
-
-
-@dataclass(frozen=True)
-class Policy:
-    """Limits the engine keeps to. Times in seconds."""
-
-    stall_s: float = 1800.0
-    """A busy or starting worker without a sign of life for this long is killed, and its batch is lost."""
-    stop_s: float = 30.0
-    """How long workers may take to save and stop."""
-    budget_s: float | None = None
-    """After this long nothing more is placed."""
-    same_failures: int = 3
-    """This many replicates in a row that fail at the same place end the run early."""
-    failed_starts: int = 3
-    """A slot whose workers die this often in a row before they are ready is given up."""
-    batch: int = 1
-    """Most recipes of one batch."""
-    retries: Mapping[OutcomeKind, int] = field(default_factory=lambda: RETRIES)
 
 
 class _Replicate(Tracked[ReplicateState]):
@@ -131,7 +110,7 @@ class EngineState:
         deadlines = [slot.seen_at + self.policy.stall_s for slot in self._slots if _is_watched(slot)]
         if self._stop_by is not None and any(_has_worker(slot) and not slot.killed for slot in self._slots):
             deadlines.append(self._stop_by)
-        if self.policy.budget_s is not None and self._began_at is not None and self.halted is None:
+        if self.policy.budget_s is not None and self._began_at is not None and self.halted is None and self._waiting:
             deadlines.append(self._began_at + self.policy.budget_s)
         return min(deadlines, default=None)
 
@@ -230,7 +209,7 @@ class EngineState:
     def _conclude(self, replicate: _Replicate, outcome: Outcome, at: float) -> list[Action]:
         """End the running attempt of `replicate`, for good or until its retry."""
         planned, kind = replicate.planned, outcome.kind
-        together = replicate.slot is not None and len(self._slots[replicate.slot].batch) or 1
+        together = 1 if replicate.slot is None else len(self._slots[replicate.slot].batch)
         self._stages.end(planned, result=kind.is_result)
         self._expected.learn(planned, outcome)
         replicate.slot = None
@@ -348,16 +327,6 @@ class EngineState:
                 slot.move(SlotState.CLOSED, at)
             elif slot.state is SlotState.IDLE and not work and (not busy or self.halted is not None):
                 yield self._let_leave(slot, at)
-
-
-def failure_place(outcome: Outcome) -> str:
-    """Return what two failures have in common when they have the same cause: kind of exception and where it was raised.
-
-    The message is left out, because it often holds numbers that differ.
-    """
-    frames = re.findall(r'File "[^"]*", line \d+', outcome.traceback or "")
-    kind = (outcome.error or "").partition(":")[0]
-    return f"{kind} {frames[-1]}" if frames else outcome.error or ""
 
 
 def _has_worker(slot: _Slot) -> bool:

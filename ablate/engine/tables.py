@@ -80,7 +80,7 @@ RETRIES: Mapping[OutcomeKind, int] = {
 _State = TypeVar("_State", ReplicateState, SlotState)
 
 
-class InvalidTransition(Exception):  # noqa: N818 - the usual name of this error in state machines
+class InvalidTransition(Exception):
     """A bug: something happened that the tables do not know. Carries the story of whom it happened to."""
 
     def __init__(self, who: str, start: str, finish: str, story: Sequence[str]) -> None:
@@ -99,7 +99,7 @@ class Tracked(Generic[_State]):
         self.who = who
         self.state: _State = state
         self.story: list[str] = []
-        self._table = table
+        self._table: Mapping[tuple[_State, _State], str] = table
 
     def move(self, finish: _State, at: float, why: str = "") -> None:
         """Go to `finish`; raises InvalidTransition when the table has no such row."""

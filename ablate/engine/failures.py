@@ -1,0 +1,77 @@
+"""What an exception out of a core means, in one line."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.errors import AblateError, DivergedError, StoppedError
+from ablate.outcome import OutcomeKind
+
+_TRACEBACK_LINES = 24
+_LONGEST_LINE = 500
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_LITTLE_SPACE = 256 * 1024
+_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An exception, classified."""
+
+    kind: OutcomeKind
+    error: str
+    """One line."""
+    traceback: str | None
+    """Its last lines; None where the exception is a message, not a fault."""
+    images_seen: int = 0
+
+
+def classify(error: BaseException) -> Failure:
+    """Return what `error`, raised by a core, means for its trial."""
+    if isinstance(error, StoppedError):
+        return Failure(OutcomeKind.STOPPED, _one_line(str(error)) or "stopped on request", None)
+    if isinstance(error, DivergedError):
+        return Failure(OutcomeKind.DIVERGED, _one_line(str(error)), None, error.images_seen)
+    tail = "".join(traceback.format_exception(error)).strip().splitlines()[-_TRACEBACK_LINES:]
+    kind = OutcomeKind.OUT_OF_MEMORY if is_out_of_memory(error) else OutcomeKind.FAILED
+    return Failure(kind, summary(error), "\n".join(tail))
+
+
+def summary(error: BaseException) -> str:
+    """Return ``ValueError: message`` on one line, with the hint of an expected error."""
+    if isinstance(error, AblateError):
+        return _one_line(f"{error.message}; {error.hint}" if error.hint else error.message)
+    text = str(error)
+    return _one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for MemoryError and for what torch raises when an allocation fails, on CPU and on GPU."""
+    if isinstance(error, MemoryError) or any(base.__name__ == "OutOfMemoryError" for base in type(error).__mro__):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _MEMORY_WORDS)
+
+
+def is_disk_full(error: BaseException, folder: Path) -> bool:
+    """True when `error` says that nothing can be written any more, or hides it while `folder`'s disk is full."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    # Writers in C++ (torch.save) report a full disk as some RuntimeError of their own.
+    return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(folder).free < _LITTLE_SPACE
+
+
+def breaks_device(error: BaseException) -> bool:
+    """True when the process should not be trusted with another batch: its memory or its CUDA context is spoilt."""
+    return is_out_of_memory(error) or "CUDA error" in str(error)
+
+
+def _one_line(text: str) -> str:
+    joined = " ".join(text.split())
+    return joined if len(joined) <= _LONGEST_LINE else f"{joined[: _LONGEST_LINE - 1]}…"

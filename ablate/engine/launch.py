@@ -1,0 +1,136 @@
+"""Starting a worker process on a slot of this machine, and talking to it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ablate
+from ablate.engine.slots import Slot
+from ablate.engine.wire import Lines, read_chunk, write_message
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_KEEP_MEMORY = {
+    # glibc gives freed memory back to the system and asks for it again at every step; keeping it halves a training
+    # step on CPU. 32 MiB is the largest mmap threshold that glibc accepts.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 1024 * 1024),
+    "MALLOC_TRIM_THRESHOLD_": str(1024 * 1024 * 1024),
+    "MALLOC_TOP_PAD_": str(64 * 1024 * 1024),
+}
+_GONE_S = 5.0
+
+
+class WorkerProcess:
+    """One worker: its process, its two pipes, its log. Must be made in the thread that outlives it."""
+
+    def __init__(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> None:
+        """Start the process, without waiting for it, and send it `hello`: all it must know of slot and core."""
+        self.slot = slot
+        self.log = log
+        self._lines = Lines()
+        theirs_in, self._orders = os.pipe()
+        self.news, theirs_out = os.pipe()
+        """Readable when the worker has said something, and at its end."""
+        try:
+            with log.open("ab") as output:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    [
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "ablate.engine.worker",
+                        str(theirs_in),
+                        str(theirs_out),
+                        str(os.getpid()),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment(os.environ, slot),
+                    pass_fds=(theirs_in, theirs_out),
+                    start_new_session=True,
+                )
+        except BaseException:
+            os.close(self._orders)
+            os.close(self.news)
+            raise
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
+        self.exit = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
+        """Readable when the process is gone, even if a process it started still holds the pipe; None if unsupported."""
+        self.send(hello)
+
+    @property
+    def pid(self) -> int:
+        """Of the process, and of the process group it leads."""
+        return self._process.pid
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message; that nobody reads any more shows at `news` and `exit`."""
+        with contextlib.suppress(BrokenPipeError):
+            write_message(self._orders, message)
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """Return the messages that are there (waiting for the first bytes), None at the end of the pipe."""
+        data = read_chunk(self.news)
+        return self._lines.feed(data) if data else None
+
+    def drain(self) -> list[dict[str, Any]]:
+        """Return what a worker that is gone said last, without waiting."""
+        os.set_blocking(self.news, False)
+        found: list[dict[str, Any]] = []
+        with contextlib.suppress(BlockingIOError):
+            while (messages := self.receive()) is not None:
+                found += messages
+        return found
+
+    def kill(self) -> None:
+        """Kill the whole process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def reap(self) -> str:
+        """Wait for the end of the process (which has begun), end what it left behind, and say how it ended."""
+        try:
+            code = self._process.wait(_GONE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        self.kill()
+        for descriptor in (self._orders, self.news, self.exit):
+            if descriptor is not None:
+                os.close(descriptor)
+        return how_it_ended(code)
+
+
+def how_it_ended(code: int) -> str:
+    """Return the exit of a worker process in words."""
+    if code >= 0:
+        return f"the worker process ended with exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"the worker process was killed by {signal.Signals(-code).name}"
+    return f"the worker process was killed by signal {-code}"
+
+
+def environment(inherited: Mapping[str, str], slot: Slot) -> dict[str, str]:
+    """Return the environment of the slot's worker: all that must be set before torch is imported."""
+    found = {
+        **inherited,
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": slot.visible or "",
+        "PYTHONUNBUFFERED": "1",
+        **dict.fromkeys(_THREAD_VARIABLES, str(slot.threads)),
+    }
+    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
+        found = {**_KEEP_MEMORY, **found}
+    home = str(Path(ablate.__file__).parents[1])
+    if not home.endswith(("site-packages", "dist-packages")):
+        found["PYTHONPATH"] = os.pathsep.join(part for part in (home, inherited.get("PYTHONPATH")) if part)
+    return found

@@ -1,0 +1,132 @@
+"""One run per study: a file lock that dies with its holder, and says who the holder is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ablate.errors import ResultsError, StudyLockedError
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class ProcessMark:
+    """What tells a process from a later one with the same number."""
+
+    pid: int
+    started: str
+    """Kernel clock ticks since boot, as text."""
+    boot: str
+    """The boot the ticks count from."""
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessMark | None:
+        """Return the mark of a living process; None when it is gone or the system does not tell."""
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+            boot = _BOOT_ID.read_text(encoding="ascii").strip()
+        except OSError:
+            return None
+        # The name in parentheses may hold anything; behind it the state is field 3, the start field 22.
+        fields = stat.rpartition(")")[2].split()
+        return None if fields[0] == "Z" else cls(pid, fields[19], boot)
+
+
+class StudyLock:
+    """Holds ``results/<study>/.lock`` while a run goes on; released by the kernel however the run ends.
+
+    The file also lists the run's worker processes, so that the next run can end those that outlived it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self._holder: dict[str, Any] = {}
+        self.orphans: tuple[ProcessMark, ...] = ()
+        """Workers of the last holder that are still alive, after `__enter__`."""
+
+    def __enter__(self) -> Self:
+        """Take the lock; raises StudyLockedError when another run of the study is alive."""
+        try:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise self._locked() from None
+        except OSError as error:
+            self._close()
+            hint = "choose a folder on a disk with file locks by --results"
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                hint = "make the folder writable, or choose another by --results"
+            raise ResultsError(f"cannot lock {self._path}: {error.strerror}", hint=hint) from error
+        self.orphans = tuple(mark for mark in self._workers() if ProcessMark.of(mark.pid) == mark)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+        self.record_workers(())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release the lock; the file stays, because removing it could free a name that another run has just locked."""
+        with contextlib.suppress(OSError):
+            self.record_workers(())
+        self._close()
+
+    def record_workers(self, workers: Iterable[int]) -> None:
+        """Write the process numbers of the living workers into the lock file; raises OSError when the disk is full."""
+        marks = [asdict(mark) for mark in map(ProcessMark.of, workers) if mark is not None]
+        data = json.dumps({**self._holder, "workers": marks}).encode()
+        assert self._descriptor is not None
+        os.pwrite(self._descriptor, data, 0)
+        os.ftruncate(self._descriptor, len(data))
+
+    def _locked(self) -> StudyLockedError:
+        holder = self._read()
+        self._close()
+        who = "another process"
+        if {"pid", "host", "since"} <= holder.keys():
+            who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+        return StudyLockedError(
+            f"this study is being run by {who}", hint="watch it with: ablate status; a second run would only wait"
+        )
+
+    def _workers(self) -> list[ProcessMark]:
+        found = self._read().get("workers", [])
+        return [ProcessMark(int(mark["pid"]), str(mark["started"]), str(mark["boot"])) for mark in found]
+
+    def _read(self) -> dict[str, Any]:
+        """What the file says; empty when its writer was killed while writing."""
+        assert self._descriptor is not None
+        try:
+            data = json.loads(os.pread(self._descriptor, 1 << 20, 0))
+        except ValueError:
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    def _close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def end_orphans(orphans: Iterable[ProcessMark]) -> list[int]:
+    """Kill the process groups of workers that outlived their run, each only if it is still the process recorded."""
+    ended = []
+    for mark in orphans:
+        if ProcessMark.of(mark.pid) == mark:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(mark.pid, signal.SIGKILL)
+                ended.append(mark.pid)
+    return ended

@@ -1,0 +1,296 @@
+"""The loop around the pure state: carries out its actions, and tells it what happened. It waits, it never polls."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ablate.engine import eta, events, moves
+from ablate.engine.announce import Announcer
+from ablate.engine.crew import Crew
+from ablate.engine.eta import History, Pace
+from ablate.engine.folders import cannot_write, read_outcome
+from ablate.engine.interrupts import Interrupts
+from ablate.engine.ledger import Ledger
+from ablate.engine.moves import Key, Planned
+from ablate.engine.state import EngineState
+from ablate.errors import AblateError, ResultsError, StorageError
+from ablate.outcome import OutcomeKind
+from ablate.study.spec import Replicate
+
+_SIGNAL_WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+
+
+@dataclass
+class _Attempt:
+    """A running trial, as the loop sees it."""
+
+    planned: Planned
+    number: int
+    slot: int
+    since: float
+    pace: Pace = field(default_factory=Pace)
+
+
+class Loop:
+    """One run, from the first worker to the last. `crew` is set before `run`, because it calls back."""
+
+    crew: Crew
+
+    def __init__(
+        self,
+        state: EngineState,
+        replicates: Sequence[Replicate],
+        planned: Sequence[Planned],
+        ledger: Ledger,
+        announcer: Announcer,
+        interrupts: Interrupts,
+        *,
+        stop_s: float,
+        alive_s: float,
+    ) -> None:
+        self.fault: AblateError | None = None
+        """What made the run impossible to continue: a full disk, a storage that is gone, a core that cannot load."""
+        self.slot_seconds = 0.0
+        self._state = state
+        self._recipes = {replicate.key: replicate.recipe for replicate in replicates}
+        self._planned = {one.key: one for one in planned}
+        self._keys: dict[str, Key] = {}
+        self._ledger = ledger
+        self._announcer = announcer
+        self._interrupts = interrupts
+        self._stop_s = stop_s
+        self._alive_s = alive_s
+        self._attempts: dict[Key, _Attempt] = {}
+        self._tried: Counter[Key] = Counter()
+        self._history = History()
+        self._queue: deque[moves.Event] = deque()
+        self._handling = False
+        self._over = False
+        self._reason: str | None = None
+        self._signals = 0
+
+    def run(self) -> str | None:
+        """Go on until nothing is left to do or the run has been stopped; return why it ended early, if it did."""
+        selector = self.crew.selector
+        selector.register(self._interrupts.news, 1, self._interrupted)
+        began = beat = time.monotonic()
+        self._happen(moves.RunBegan(began))
+        self._interrupted()
+        while not self._over:
+            deadline = self._state.next_deadline()
+            until = min(beat + self._alive_s, deadline) if deadline is not None else beat + self._alive_s
+            for key, _ in selector.select(max(0.0, until - time.monotonic())):
+                key.data()
+            now = time.monotonic()
+            self._happen(moves.TimePassed(now))
+            if now - beat >= self._alive_s and not self._over:
+                beat = now
+                self._beat(now - began)
+        return self._reason
+
+    # ------------------------------------------------------------------ what workers and the system say
+
+    def said(self, slot: int, message: Mapping[str, Any]) -> None:
+        """Take a message of a worker."""
+        _MESSAGES[message["type"]](self, slot, message)
+
+    def gone(self, slot: int, reap: Callable[[], str]) -> None:
+        """A worker's process is gone: what its files say counts, then what is left is lost."""
+        for key in self._state.batch_on(slot):
+            self._read_outcome(slot, key)
+        reason = f"{reap()} ({self.crew.log(slot)})"
+        self._happen(moves.WorkerDied(time.monotonic(), slot, reason))
+
+    def _ready(self, slot: int, message: Mapping[str, Any]) -> None:
+        self._happen(moves.WorkerReady(time.monotonic(), slot))
+
+    def _broken(self, slot: int, message: Mapping[str, Any]) -> None:
+        self._fail(AblateError(message["error"], hint=message["hint"]))
+
+    def _full(self, slot: int, message: Mapping[str, Any]) -> None:
+        hint = "nothing recorded so far is lost; free some space and run the same command again"
+        self._fail(ResultsError(f"a worker cannot write any more: {message['error']}", hint=hint))
+
+    def _progress(self, slot: int, message: Mapping[str, Any]) -> None:
+        key = self._key_on(slot, message)
+        if key is None:
+            return
+        now, stage, attempt = time.monotonic(), message["stage"], self._attempts[key]
+        fraction = eta.fraction_of(attempt.planned, stage, message["done"], message["total"])
+        attempt.pace.update(now, stage, fraction)
+        self._happen(moves.ProgressMade(now, slot, key, stage))
+        left_s, elapsed_s = attempt.pace.left_s(now), now - attempt.since
+        self._announcer.progress(
+            key, attempt.number, slot, message, fraction=fraction, elapsed_s=elapsed_s, left_s=left_s
+        )
+
+    def _curve(self, slot: int, message: Mapping[str, Any]) -> None:
+        key = self._key_on(slot, message)
+        if key is None:
+            return
+        self._guarded(lambda: self._ledger.curve(key, message["images"], message["values"]))
+        self._happen(moves.ProgressMade(time.monotonic(), slot, key))
+
+    def _outcome(self, slot: int, message: Mapping[str, Any]) -> None:
+        key = self._key_on(slot, message)
+        if key is not None:
+            self._read_outcome(slot, key)
+
+    def _done(self, slot: int, message: Mapping[str, Any]) -> None:
+        self._happen(moves.BatchEnded(time.monotonic(), slot, spent=message["spent"]))
+
+    def _read_outcome(self, slot: int, key: Key) -> None:
+        outcome = read_outcome(self._ledger.trial(key), self._planned[key].digest)
+        if outcome is not None:
+            self._happen(moves.OutcomeArrived(time.monotonic(), slot, key, outcome))
+
+    def _key_on(self, slot: int, message: Mapping[str, Any]) -> Key | None:
+        """The replicate a message is about; None when it has its outcome already (a core may talk on)."""
+        key = self._keys.get(message["digest"])
+        return key if key in self._state.batch_on(slot) else None
+
+    def _interrupted(self) -> None:
+        self._interrupts.clear()
+        for number in self._interrupts.received[self._signals :]:
+            self._signals += 1
+            word = _SIGNAL_WORDS[number]
+            self._happen(moves.StopRequested(time.monotonic(), word, force=self._signals > 1))
+
+    # ------------------------------------------------------------------ carrying out
+
+    def _happen(self, event: moves.Event) -> None:
+        """Hand an event to the state and do what it wants, and so on until it wants nothing more."""
+        self._queue.append(event)
+        if self._handling:
+            return
+        self._handling = True
+        try:
+            while self._queue:
+                for action in self._state.handle(self._queue.popleft()):
+                    _ACTIONS[type(action)](self, action)
+        finally:
+            self._handling = False
+
+    def _start_worker(self, action: moves.StartWorker) -> None:
+        try:
+            self.crew.start(action.slot)
+        except OSError as error:
+            self._announcer.note(f"slot {action.slot}: cannot start a worker: {error}")
+            self._queue.append(moves.WorkerDied(time.monotonic(), action.slot, str(error)))
+
+    def _place_batch(self, action: moves.PlaceBatch) -> None:
+        batch = []
+        for key in action.keys:
+            if self._guarded(functools.partial(self._begin, key, action.slot)):
+                batch.append({"recipe": self._recipes[key].to_dict(), "folder": str(self._ledger.trial(key).folder)})
+        if len(batch) == len(action.keys):
+            self.crew.send(action.slot, {"type": "run", "batch": batch})
+        else:
+            self._queue.append(moves.BatchEnded(time.monotonic(), action.slot))
+
+    def _begin(self, key: Key, slot: int) -> None:
+        self._tried[key] += 1
+        self._keys[self._planned[key].digest] = key
+        number = self._ledger.start(key, slot=slot, attempt=self._tried[key])
+        self._attempts[key] = _Attempt(self._planned[key], number, slot, time.monotonic())
+        self._announcer.started(key, number, slot, self._tried[key])
+
+    def _record_outcome(self, action: moves.RecordOutcome) -> None:
+        attempt = self._attempts.pop(action.key, None)
+        if attempt is None:
+            return  # it never began: the fault that kept it from beginning is on its way up
+        busy_s = time.monotonic() - attempt.since
+        self.slot_seconds += busy_s
+        if action.outcome.kind is OutcomeKind.MEASURED:
+            self._history.add(attempt.planned, busy_s)
+        self._guarded(functools.partial(self._write_down, action, attempt))
+
+    def _write_down(self, action: moves.RecordOutcome, attempt: _Attempt) -> None:
+        key, outcome = action.key, action.outcome
+        self._ledger.finish(key, outcome)
+        self._announcer.finished(key, attempt.number, attempt.slot, outcome, final=action.retry is None)
+        if action.retry is not None:
+            reason = outcome.error or outcome.kind.value
+            self._announcer.retrying(key, attempt.number, attempt.slot, action.retry, action.retries, reason)
+        for copy in action.copies:
+            number = self._ledger.copy(key, copy, outcome)
+            self._announcer.finished(copy, number, None, outcome, copied=key[0])
+
+    def _ask_to_stop(self, action: moves.AskToStop) -> None:
+        self.crew.send(action.slot, {"type": "stop"})
+
+    def _let_leave(self, action: moves.LetLeave) -> None:
+        self.crew.send(action.slot, {"type": "leave"})
+
+    def _kill_worker(self, action: moves.KillWorker) -> None:
+        self._announcer.note(f"slot {action.slot}: ending the worker: {action.reason}")
+        self.crew.kill(action.slot)
+
+    def _announce_stop(self, action: moves.AnnounceStop) -> None:
+        self._announcer.tell(
+            events.Stopping(
+                at=time.time(),
+                reason=action.reason,
+                running=len(self._attempts),
+                saving=action.saving,
+                deadline_s=self._stop_s,
+                killing=action.killing,
+            )
+        )
+
+    def _end_run(self, action: moves.EndRun) -> None:
+        self._over, self._reason = True, action.reason
+
+    def _guarded(self, write: Callable[[], None]) -> bool:
+        """Do some bookkeeping; if that fails, the run ends in good order, and the next one records what is in files."""
+        if self.fault is not None:
+            return False
+        try:
+            write()
+        except (StorageError, ResultsError) as error:
+            self._fail(error)
+        except OSError as error:
+            self._fail(cannot_write(self._ledger.folder, error))
+        return self.fault is None
+
+    def _fail(self, error: AblateError) -> None:
+        if self.fault is None:
+            self.fault = error
+            self._happen(moves.StopRequested(time.monotonic(), error.message))
+
+    def _beat(self, elapsed_s: float) -> None:
+        now = time.monotonic()
+        running = [
+            eta.Running(attempt.planned, now - attempt.since, attempt.pace.left_s(now))
+            for attempt in self._attempts.values()
+        ]
+        waiting = self._state.waiting()
+        estimate = eta.estimate(waiting, running, self._history, len(self._state.slots))
+        self._announcer.alive(running=len(running), waiting=len(waiting), elapsed_s=elapsed_s, eta=estimate)
+
+
+_MESSAGES: Mapping[str, Callable[[Loop, int, Mapping[str, Any]], None]] = {
+    "ready": Loop._ready,
+    "broken": Loop._broken,
+    "full": Loop._full,
+    "progress": Loop._progress,
+    "curve": Loop._curve,
+    "outcome": Loop._outcome,
+    "done": Loop._done,
+}
+_ACTIONS: Mapping[type[moves.Action], Callable[[Loop, Any], None]] = {
+    moves.StartWorker: Loop._start_worker,
+    moves.PlaceBatch: Loop._place_batch,
+    moves.RecordOutcome: Loop._record_outcome,
+    moves.AskToStop: Loop._ask_to_stop,
+    moves.LetLeave: Loop._let_leave,
+    moves.KillWorker: Loop._kill_worker,
+    moves.AnnounceStop: Loop._announce_stop,
+    moves.EndRun: Loop._end_run,
+}

@@ -1,0 +1,239 @@
+"""Running a study: take the lock, take stock, let the loop run, and say how it went."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ablate.engine import events
+from ablate.engine.announce import Announcer, RunLog, TrialError
+from ablate.engine.crew import Crew
+from ablate.engine.events import Event
+from ablate.engine.folders import make_folders, write_study, writing
+from ablate.engine.interrupts import Interrupts
+from ablate.engine.ledger import Found, Ledger
+from ablate.engine.lock import StudyLock, end_orphans
+from ablate.engine.loop import Loop
+from ablate.engine.moves import Planned
+from ablate.engine.policy import Policy
+from ablate.engine.provenance import commit_of, study_attributes
+from ablate.engine.slots import Slot
+from ablate.engine.state import EngineState
+from ablate.engine.tables import RETRIES
+from ablate.errors import ExitCode
+from ablate.interface import Core
+from ablate.outcome import OutcomeKind
+from ablate.paths import ResultsPaths, StudyPaths
+from ablate.storage.attributes import JsonValue
+from ablate.storage.store import ParamKind, Store
+from ablate.study.plan import check_against_stored
+from ablate.study.sections import BUDGET_UNITS
+from ablate.study.spec import Replicate, Study
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run behaves; times in seconds."""
+
+    stall_s: float = 1800.0
+    """A worker without a sign of life for this long is killed, and its trial is tried again."""
+    stop_s: float = 30.0
+    """How long running trials get to save and stop."""
+    checkpoint_s: float = 20.0
+    """Shortest time between checkpoints."""
+    alive_s: float = 60.0
+    """Time between `Alive` events."""
+    retry_failed: bool = False
+    """Give trials that raised an exception one retry in this run (the next run tries them again anyway)."""
+    batch: int = 1
+    """Most recipes of one batch."""
+    command: str = ""
+    """The command line, kept with the study."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run went."""
+
+    study: str
+    total: int
+    """Replicates of the plan."""
+    done: int
+    """Replicates that have a result now."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Outcome kind -> replicates that ended so in this run."""
+    errors: tuple[TrialError, ...] = ()
+    seconds: float = 0.0
+    slot_seconds: float = 0.0
+    reason: str | None = None
+    """Why it ended early; None when it did not."""
+    exit_code: ExitCode = ExitCode.DONE
+
+
+def run_study(
+    study: Study,
+    core: type[Core],
+    replicates: Sequence[Replicate],
+    *,
+    results: ResultsPaths,
+    storage_url: str,
+    slots: Sequence[Slot],
+    listen: Callable[[Event], None],
+    options: RunOptions,
+    kinds: Mapping[str, ParamKind],
+) -> RunSummary:
+    """Run what is missing of `replicates` and return when everything has an outcome or the run was stopped.
+
+    Only this process writes the storage. Call it from the main thread: it catches Ctrl-C, SIGTERM and SIGHUP. Raises
+    StudyLockedError when the study is being run, StudyChangedError when it is not the stored one, ResultsError and
+    StorageError when something cannot be written; whatever happened before is kept.
+    """
+    began = time.monotonic()
+    results = ResultsPaths(results.folder.absolute())
+    paths = results.study(study.name)
+    make_folders(results, paths)
+    attributes = study_attributes(study, options.command)
+    with StudyLock(paths.lock) as lock, Interrupts() as interrupts, _run_log(paths) as log:
+        ended = end_orphans(lock.orphans)
+        with Store.open(
+            storage_url,
+            study.name,
+            kinds=kinds,
+            primary=study.primary.name,
+            direction=study.primary.direction,
+            attributes=attributes,
+        ) as store:
+            _check_stored(store, study, attributes)
+            write_study(paths, study)
+            ledger = Ledger(store, study, paths, replicates, commit_of(_home(study)))
+            with writing(paths.folder):
+                found = ledger.take_stock()
+            announcer = Announcer(listen, log, total=len(replicates), done=len(found.done), log_of=ledger.log_of)
+            _tell_start(announcer, study, found, slots, paths, ended)
+            loop = _make_loop(study, core, found.todo, slots, ledger, announcer, interrupts, options)
+            hello = {
+                "core": study.core,
+                "search": str(_home(study)) if study.file else None,
+                "path": [str(Path(entry).absolute()) for entry in sys.path],
+                "cache": str(results.cache),
+                "results": str(results.folder),
+                "checkpoint_s": options.checkpoint_s,
+            }
+            loop.crew = Crew(slots, paths, hello, lock, said=loop.said, gone=loop.gone)
+            try:
+                reason = loop.run()
+            finally:
+                loop.crew.close()
+        summary = _summary(study, announcer, loop, reason, time.monotonic() - began, interrupts)
+        announcer.tell(_last_word(summary))
+    if loop.fault is not None:
+        raise loop.fault
+    return summary
+
+
+def _run_log(paths: StudyPaths) -> RunLog:
+    with writing(paths.folder):
+        return RunLog(paths.run_log)
+
+
+def _home(study: Study) -> Path:
+    """The folder of the study file: a user's core lies beside it."""
+    return Path(study.file).absolute().parent
+
+
+def _check_stored(store: Store, study: Study, attributes: Mapping[str, JsonValue]) -> None:
+    """Refuse a study that is not the stored one, and bring what is stored about it up to date."""
+    stored = store.attributes()
+    text = stored.get("ablate.plan")
+    if isinstance(text, str):
+        check_against_stored(Study.from_dict(json.loads(text)), study)
+    changed = {name: value for name, value in attributes.items() if stored.get(name) != value}
+    if changed:
+        store.set_attributes(changed)
+
+
+def _make_loop(
+    study: Study,
+    core: type[Core],
+    todo: Sequence[Replicate],
+    slots: Sequence[Slot],
+    ledger: Ledger,
+    announcer: Announcer,
+    interrupts: Interrupts,
+    options: RunOptions,
+) -> Loop:
+    """Put the pure state and the loop around it together."""
+    planned = [Planned(one.key, one.recipe.digest, core.batch_key(one.recipe), core.stages(one.recipe)) for one in todo]
+    policy = Policy(
+        stall_s=options.stall_s,
+        stop_s=options.stop_s,
+        budget_s=sum(amount * BUDGET_UNITS[unit] for unit, amount in study.budget.items()) or None,
+        batch=options.batch,
+        retries={**RETRIES, OutcomeKind.FAILED: 1} if options.retry_failed else RETRIES,
+    )
+    state = EngineState(planned, [slot.group for slot in slots], policy)
+    return Loop(state, todo, planned, ledger, announcer, interrupts, stop_s=options.stop_s, alive_s=options.alive_s)
+
+
+def _tell_start(
+    announcer: Announcer, study: Study, found: Found, slots: Sequence[Slot], paths: StudyPaths, ended: Sequence[int]
+) -> None:
+    """Tell what the run starts from."""
+    announcer.tell(
+        events.RunStarted(
+            at=time.time(),
+            study=study.name,
+            total=announcer.total,
+            done=announcer.done,
+            to_run=len(found.todo),
+            slots=tuple(slot.name for slot in slots),
+            devices=tuple(slot.device for slot in slots),
+            log=str(paths.run_log),
+        )
+    )
+    if ended:
+        announcer.note(f"ended {len(ended)} workers that outlived an earlier run: {', '.join(map(str, ended))}")
+    if found.settled:
+        announcer.note(f"{found.settled} trials of a killed run go on from their last checkpoints")
+    for key, number, outcome, copied in found.recorded:
+        announcer.found(key, number, outcome, copied=copied)
+
+
+def _summary(
+    study: Study, announcer: Announcer, loop: Loop, reason: str | None, seconds: float, interrupts: Interrupts
+) -> RunSummary:
+    code = ExitCode.DONE if announcer.done == announcer.total else ExitCode.INCOMPLETE
+    if loop.fault is not None:
+        code = loop.fault.exit_code
+    elif interrupts.received and code is not ExitCode.DONE:
+        code = ExitCode.INTERRUPTED if interrupts.received[0] is signal.SIGINT else ExitCode.TERMINATED
+    return RunSummary(
+        study=study.name,
+        total=announcer.total,
+        done=announcer.done,
+        counts=dict(announcer.counts),
+        errors=tuple(announcer.errors),
+        seconds=seconds,
+        slot_seconds=loop.slot_seconds,
+        reason=reason,
+        exit_code=code,
+    )
+
+
+def _last_word(summary: RunSummary) -> events.RunFinished:
+    return events.RunFinished(
+        at=time.time(),
+        study=summary.study,
+        total=summary.total,
+        done=summary.done,
+        counts=summary.counts,
+        seconds=summary.seconds,
+        slot_seconds=summary.slot_seconds,
+        reason=summary.reason,
+        exit_code=int(summary.exit_code),
+    )

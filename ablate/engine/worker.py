@@ -1,0 +1,188 @@
+"""A worker: one long-lived process on one slot that computes batches until it is told to leave.
+
+Started as ``python -m ablate.engine.worker IN OUT PARENT``: two inherited pipe ends for JSON lines, and the process
+that must be alive. It writes files only: outcomes, curves, logs. Only the parent decides when to stop, so signals to
+the terminal's process group are ignored; when the parent is gone, so is the worker, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ablate.core.registry import core_class
+from ablate.engine.failures import Failure, breaks_device, classify, is_disk_full, summary
+from ablate.engine.reporting import Send, WorkerReport, append_log
+from ablate.engine.wire import Lines, read_chunk, write_message
+from ablate.errors import AblateError
+from ablate.interface import Core
+from ablate.outcome import Outcome, OutcomeKind
+from ablate.paths import TrialPaths, write_json
+from ablate.recipe import Recipe
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """Computes batches with one core on one slot."""
+
+    def __init__(self, hello: Mapping[str, Any], send: Send, stop: threading.Event) -> None:
+        """Take the slot and the core from the parent's first message; raises what importing the core raises."""
+        self._send = send
+        self._stop = stop
+        self._hello = hello
+        self._results = Path(hello["results"])
+        sys.path.extend(entry for entry in hello["path"] if entry not in sys.path)
+        search = hello["search"]
+        self._core: Core = core_class(hello["core"], Path(search) if search else None)()
+        self._report = WorkerReport(
+            device=hello["device"],
+            threads=hello["threads"],
+            cache=Path(hello["cache"]),
+            send=send,
+            stop=stop,
+            checkpoint_s=hello["checkpoint_s"],
+        )
+
+    def run(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Compute one batch: every recipe ends with an outcome file, unless the disk is full."""
+        recipes = [Recipe.from_dict(entry["recipe"]) for entry in entries]
+        folders = {
+            recipe.digest: TrialPaths(Path(entry["folder"])) for recipe, entry in zip(recipes, entries, strict=True)
+        }
+        began = time.monotonic()
+        waiting = {recipe.digest: recipe for recipe in recipes}
+        spent = False
+        try:
+            spent = self._compute(recipes, folders, waiting, began)
+        except Exception as error:
+            if not is_disk_full(error, self._results):
+                raise
+            self._send({"type": "full", "error": summary(error)})
+        finally:
+            self._report.end()
+        self._send({"type": "done", "spent": spent})
+
+    def _compute(
+        self, recipes: list[Recipe], folders: Mapping[str, TrialPaths], waiting: dict[str, Recipe], began: float
+    ) -> bool:
+        """Run the core over `recipes`; return whether this process should be replaced."""
+        self._report.begin(folders)
+        apply_threads(self._hello["threads"])
+        try:
+            for recipe, outcome in self._core.run(recipes, self._report):
+                if waiting.pop(recipe.digest, None) is None:
+                    raise ValueError(f"the core gave an outcome for a recipe it was not given: {recipe.digest[:12]}")
+                self._keep(folders[recipe.digest], outcome, recipe, began)
+            if waiting:
+                raise ValueError(f"the core gave no outcome for {len(waiting)} of {len(recipes)} recipes")
+        except (Exception, SystemExit) as error:
+            if is_disk_full(error, self._results):
+                raise
+            failure = classify(error)
+            for recipe in waiting.values():
+                self._fail(folders[recipe.digest], failure, recipe, began)
+            return breaks_device(error)
+        return False
+
+    def _keep(self, paths: TrialPaths, outcome: Outcome, recipe: Recipe, began: float) -> None:
+        """Complete the core's outcome with what the worker knows, and write it."""
+        known = {"threads": str(self._hello["threads"]), "core_version": self._core.version, "python": _python()}
+        kept = replace(
+            outcome,
+            recipe_digest=recipe.digest,
+            seconds=outcome.seconds or time.monotonic() - began,
+            device=self._hello["device"],
+            device_name=outcome.device_name or self._hello["device_name"],
+            environment={**known, **outcome.environment},
+        )
+        write_json(paths.outcome, kept.to_dict())
+        self._send({"type": "outcome", "digest": recipe.digest})
+
+    def _fail(self, paths: TrialPaths, failure: Failure, recipe: Recipe, began: float) -> None:
+        """Write the outcome of a recipe whose computation raised."""
+        append_log(paths, f"{failure.kind}: {failure.error}")
+        if failure.traceback:
+            append_log(paths, failure.traceback)
+        outcome = Outcome(
+            kind=failure.kind,
+            recipe_digest=recipe.digest,
+            images_seen=failure.images_seen,
+            error=failure.error,
+            traceback=failure.traceback if failure.kind is not OutcomeKind.STOPPED else None,
+        )
+        self._keep(paths, outcome, recipe, began)
+
+
+def apply_threads(threads: int) -> None:
+    """Hold torch to `threads`, if the core has imported it; before that, the environment does (OMP_NUM_THREADS)."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+
+
+def die_with(parent: int) -> None:
+    """Let the kernel kill this process when its parent dies (Linux); leave at once if that has happened already."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def listen(incoming: int, orders: queue.SimpleQueue[Mapping[str, Any]], stop: threading.Event) -> None:
+    """Read the parent's messages until the pipe ends; its end means that the parent is gone, and so this leaves."""
+    lines = Lines()
+    while data := read_chunk(incoming):
+        for message in lines.feed(data):
+            if message["type"] == "stop":
+                stop.set()
+            else:
+                orders.put(message)
+    # The group, because a core may have started processes of its own (data loaders).
+    os.killpg(0, signal.SIGKILL)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve until told to leave."""
+    incoming, outgoing, parent = (int(argument) for argument in arguments)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A handler that does nothing, rather than SIG_IGN, which programs started by a core would inherit.
+        signal.signal(number, lambda *_: None)
+    die_with(parent)
+    lock = threading.Lock()
+
+    def send(message: Mapping[str, Any]) -> None:
+        with lock:
+            try:
+                write_message(outgoing, message)
+            except BrokenPipeError:
+                os._exit(1)
+
+    orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+    stop = threading.Event()
+    threading.Thread(target=listen, args=(incoming, orders, stop), daemon=True).start()
+    try:
+        worker = Worker(orders.get(), send, stop)
+    except AblateError as error:
+        send({"type": "broken", "error": error.message, "hint": error.hint})
+        return
+    send({"type": "ready"})
+    while (order := orders.get())["type"] == "run":
+        worker.run(order["batch"])
+
+
+def _python() -> str:
+    return ".".join(str(part) for part in sys.version_info[:3])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
