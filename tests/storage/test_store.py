@@ -13,12 +13,20 @@ from optuna.storages import RDBStorage
 
 from ablate.errors import StorageError
 from ablate.outcome import Outcome, OutcomeKind
+from ablate.recipe import Scalar
 from ablate.storage.read import read_study, study_names
 from ablate.storage.store import Store
 
 OpenStore = Callable[..., Store]
 OpenOptuna = Callable[[], RDBStorage]
-LEVELS = {"lr": 0.001, "batch": 64, "schedule": "cosine", "augment": True, "note": "plain", "ema": None}
+LEVELS: dict[str, Scalar] = {
+    "lr": 0.001,
+    "batch": 64,
+    "schedule": "cosine",
+    "augment": True,
+    "note": "plain",
+    "ema": None,
+}
 
 
 @pytest.fixture(scope="module")
