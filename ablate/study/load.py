@@ -30,6 +30,8 @@ from ablate.study.tree import Leaf, Node, Table, read_tree, source_of
 
 DEFAULT_CORE = "ddpm-dip"
 LARGEST_BYTES = 8_000_000
+BYTE_ORDER_MARK = "\ufeff"
+"""Windows editors put it in front of a text."""
 ResolveCore = Callable[[str, Path], type[Core]]
 
 
@@ -76,11 +78,12 @@ def _read_text(path: Path) -> str:
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _unreadable(path, "is UTF-16, a study file is UTF-8")
     try:
-        return raw.decode("utf-8-sig")  # Windows editors write a byte order mark.
+        return raw.decode().removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
-        before = raw[: error.start].decode("utf-8-sig")
-        position = Mark(source_of(str(path), before), before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise _unreadable(path, f"byte 0x{raw[error.start]:02X} is not UTF-8", mark=position) from None
+        before = source_of("", raw[: error.start].decode().removeprefix(BYTE_ORDER_MARK)).lines
+        source = source_of(str(path), raw.decode(errors="replace").removeprefix(BYTE_ORDER_MARK))
+        place = Mark(source, len(before), len(before[-1]) + 1)
+        raise _unreadable(path, f"byte 0x{raw[error.start]:02X} is not UTF-8", mark=place) from None
 
 
 def _unreadable(path: Path, message: str, *, suggestion: str | None = None, mark: Mark | None = None) -> StudyFileError:
@@ -174,6 +177,8 @@ class _Loader:
             core = self.resolve_core(name, self.path.parent)
             if not core.metrics:
                 raise AblateError(f"core {name!r} measures nothing: its 'metrics' are empty")
+            if not core.Settings.model_fields:
+                raise AblateError(f"core {name!r} has nothing to vary: its 'Settings' have no fields")
         except AblateError as error:
             self.problems.error(self.whole if node is None else node.mark, error.message, suggestion=error.hint)
             return name, None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import ExitCode, Problem, StudyFileError
+from ablate.interface import Core, CoreSettings
 from ablate.study.load import load_study
 
 Refuse = Callable[..., tuple[Problem, ...]]
@@ -235,6 +236,8 @@ def test_one_sentence_about_many_arms_is_said_once(refuse: Refuse) -> None:
         ("baseline: {}".encode("utf-16"), "is UTF-16, a study file is UTF-8", (0, 0)),
         ("question: ä\nname: ö".encode("latin-1"), "byte 0xE4 is not UTF-8", (1, 11)),
         ("question: ä\nquestion: ".encode() + b"\xff", "byte 0xFF is not UTF-8", (2, 11)),
+        (b"\xef\xbb\xbfa: \xff", "byte 0xFF is not UTF-8", (1, 4)),
+        (b"a: 1\r\x80", "byte 0x80 is not UTF-8", (2, 1)),
         (b" " * 8_000_001, "too long for a study file: more than 8000000 bytes", (0, 0)),
     ],
 )
@@ -276,3 +279,56 @@ def test_too_many_arms_are_refused(refuse: Refuse) -> None:
     levels = ", ".join(str(number) for number in range(1, 102))
     (problem,) = refuse(BASE + f"grid: {{batch_size: [{levels}], epochs: [{levels}]}}")
     assert problem.message == "'grid' has 10201 combinations, at most 10000"
+
+
+def test_very_many_levels_are_refused(refuse: Refuse) -> None:
+    levels = ", ".join(str(number) for number in range(11, 10_012))
+    (problem,) = refuse(BASE + f"vary: {{epochs: [{levels}]}}")
+    assert problem.message == "10001 arms, at most 10000"
+
+
+def test_a_core_without_defaults_cannot_be_varied(tmp_path: Path, toy: type[Core]) -> None:
+    """What is wrong with the user's core is said like what is wrong with the study file."""
+
+    class Settings(CoreSettings):
+        lr: float
+
+    class Mine(toy):  # type: ignore[valid-type, misc]  # the toy comes from a fixture
+        pass
+
+    Mine.Settings = Settings
+    path = tmp_path / "study.yaml"
+    path.write_text("core: mine:Mine\n" + BASE + ARM)
+    with pytest.raises(StudyFileError) as caught:
+        load_study(path, resolve_core=lambda name, folder: Mine)
+    assert [problem.message for problem in caught.value.problems] == ["setting 'lr' of Settings has no default"]
+
+
+def test_a_core_that_measures_nothing_is_refused(tmp_path: Path, toy: type[Core]) -> None:
+    class Mine(toy):  # type: ignore[valid-type, misc]  # the toy comes from a fixture
+        metrics = ()
+
+    path = tmp_path / "study.yaml"
+    path.write_text("core: mine:Mine\n" + BASE + ARM)
+    with pytest.raises(StudyFileError) as caught:
+        load_study(path, resolve_core=lambda name, folder: Mine)
+    (problem,) = caught.value.problems
+    assert problem.message == "core 'mine:Mine' measures nothing: its 'metrics' are empty"
+    assert (problem.line, problem.column, problem.length) == (1, 7, 9)
+
+
+def test_a_core_without_factors_is_refused(tmp_path: Path, toy: type[Core]) -> None:
+    class Mine(toy):  # type: ignore[valid-type, misc]  # the toy comes from a fixture
+        Settings = CoreSettings
+
+    path = tmp_path / "study.yaml"
+    path.write_text("core: mine:Mine\nbaseline: {}\n")
+    with pytest.raises(StudyFileError) as caught:
+        load_study(path, resolve_core=lambda name, folder: Mine)
+    assert caught.value.problems[0].message == "core 'mine:Mine' has nothing to vary: its 'Settings' have no fields"
+
+
+def test_a_path_that_cannot_be_is_refused() -> None:
+    with pytest.raises(StudyFileError) as caught:
+        load_study(Path("a\0b.yaml"), resolve_core=lambda name, folder: pytest.fail("not reached"))
+    assert caught.value.problems[0].message == "cannot be read: embedded null byte"
