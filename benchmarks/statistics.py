@@ -50,7 +50,7 @@ def skewed(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 def heavy(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
     """Student's t with 3 degrees of freedom, standard deviation 1."""
-    return rng.standard_t(3, shape) / np.sqrt(3)
+    return np.asarray(rng.standard_t(3, shape) / np.sqrt(3))
 
 
 def study(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from ablate.report.stats import Floats
@@ -16,13 +17,13 @@ _CERTAIN = 30.0
 """Above critical value + this many standard errors the test all but always rejects; the series is not summed there."""
 
 
-def power_at(effect: Floats | float, sd: Floats | float, n: int, alpha: Floats | float) -> Floats:
+def power_at(effect: Floats | float, sd: Floats | float, n: NDArray[np.int64] | int, alpha: Floats | float) -> Floats:
     """Chance that a two-sided paired t-test at `alpha` with n seeds rejects towards the true side.
 
-    `effect` and `sd` are mean and standard deviation of the paired differences (sd > 0), n >= 2.
+    `effect` and `sd` are mean and standard deviation of the paired differences (sd > 0), n >= 2. All arguments broadcast.
     """
     shift, critical = np.broadcast_arrays(
-        np.abs(effect) * math.sqrt(n) / np.asarray(sd), stats.t.isf(np.asarray(alpha) / 2, n - 1)
+        np.abs(effect) * np.sqrt(n) / np.asarray(sd), stats.t.isf(np.asarray(alpha) / 2, n - 1)
     )
     # A non-central t is (Z + shift) / sqrt(V): far above its critical value even for V ten times its mean.
     certain = shift > 4 * critical + _CERTAIN
@@ -38,13 +39,10 @@ def seeds_needed(improvement: Floats, sd: Floats, n: Floats, margin: Floats, lev
     """
     size = np.abs(improvement)
     effect = np.where(np.isfinite(margin), np.maximum(size, margin - size), size)
-    needed = np.full(len(size), np.nan)
-    for seeds in range(2, MOST_SEEDS + 1):
-        open_arms = np.flatnonzero(np.isnan(needed) & (n < seeds) & np.isfinite(sd))
-        if len(open_arms):
-            power = power_at(effect[open_arms], sd[open_arms], seeds, level[open_arms])
-            needed[open_arms[power >= POWER]] = seeds
-    return needed
+    seeds = np.arange(2, MOST_SEEDS + 1)
+    power = power_at(effect[:, None], sd[:, None], seeds, level[:, None])
+    enough = (power >= POWER) & (seeds > n[:, None])
+    return np.where(enough.any(axis=1), seeds[enough.argmax(axis=1)], np.nan)
 
 
 def smallest_detectable(sd: float, n: int, tests: int = 1, alpha: float = 0.05, power: float = POWER) -> float:
