@@ -39,7 +39,8 @@ def test_counts_without_a_cap() -> None:
         scaled = list(patches._scaled(patches._read(entry)))
         for training, found in counts.items():
             border = patches._columns(scaled[0][1].shape[1], "block", training)
-            found.append(sum(int(patches._wanted(pixels, scale, border).sum()) for scale, pixels in scaled))
+            masks = [patches._between(patches._not_flat(pixels), scale, border) for scale, pixels in scaled]
+            found.append(sum(int(mask.sum()) for mask in masks))
     assert counts[True] == [2978, 1417, 2774, 3202, 11113, 2979, 23263]
     assert sum(counts[False]) == 16_196
 
@@ -65,10 +66,10 @@ def test_digest_covers_every_part_and_pixel() -> None:
 @pytest.mark.parametrize("width", [601, 640, 1411])
 def test_no_column_is_shared_between_the_parts(scale: int, width: int) -> None:
     """With the reach of the LANCZOS kernel (3 output pixels) added, training and test columns stay apart."""
-    pixels = np.random.default_rng(0).integers(0, 256, (64, round(width / scale), 3), dtype=np.uint8)
+    everywhere = np.ones((1, (round(width / scale) - patches.SIDE) // patches.STRIDE + 1), dtype=np.bool_)
     columns = {}
     for training in (True, False):
-        wanted = patches._wanted(pixels, scale, patches._columns(width, "block", training))
+        wanted = patches._between(everywhere, scale, patches._columns(width, "block", training))
         columns[training] = np.nonzero(wanted.any(0))[0] * patches.STRIDE
     last_train = (columns[True].max() + patches.SIDE + 3 * (scale > 1)) * scale
     border = patches.TRAIN_SHARE * width

@@ -48,11 +48,13 @@ def load(cap_per_image: int, split: str) -> ImageSet:
     parts: dict[bool, list[Pixels]] = {True: [], False: []}
     for entry in manifest()["images"]:
         scaled = list(_scaled(_read(entry)))
+        kept = [_not_flat(pixels) for _, pixels in scaled]
         width = scaled[0][1].shape[1]
         for training in (True, False):
             if split == "image" and training == entry["held_out"]:
                 continue
-            masks = [_wanted(pixels, scale, _columns(width, split, training)) for scale, pixels in scaled]
+            columns = _columns(width, split, training)
+            masks = [_between(keep, scale, columns) for (scale, _), keep in zip(scaled, kept, strict=True)]
             cap = cap_per_image if training else cap_per_image * 3 // 7
             parts[training].append(_cut(scaled, masks, max(cap, 1), entry["name"]))
     train, test = (torch.from_numpy(np.concatenate(parts[training])) for training in (True, False))
@@ -102,13 +104,12 @@ def _scaled(image: Image.Image) -> Iterator[tuple[int, Pixels]]:
         yield scale, np.asarray(resized)
 
 
-def _wanted(pixels: Pixels, scale: int, border: tuple[float, float] | None) -> Mask:
-    """Which patch origins (on the stride grid, [rows, columns]) are not flat and lie between two original columns."""
-    keep = _not_flat(pixels)
-    if border is not None:
-        left = np.arange(keep.shape[1]) * STRIDE
-        keep &= (left * scale >= border[0]) & ((left + SIDE) * scale <= border[1])
-    return keep
+def _between(keep: Mask, scale: int, columns: tuple[float, float] | None) -> Mask:
+    """Which of the patch origins in `keep` (on the stride grid, [rows, columns]) lie between two original columns."""
+    if columns is None:
+        return keep
+    left = np.arange(keep.shape[1]) * STRIDE
+    return keep & (left * scale >= columns[0]) & ((left + SIDE) * scale <= columns[1])
 
 
 def _columns(width: int, split: str, training: bool) -> tuple[float, float] | None:
@@ -120,8 +121,9 @@ def _columns(width: int, split: str, training: bool) -> tuple[float, float] | No
 
 def _not_flat(pixels: Pixels) -> Mask:
     """True where a patch's standard deviation is at least `LEAST_SD`: exact, from integer summed-area tables."""
-    wide = pixels.astype(np.int64)
-    total, squares = _window_sums(wide.sum(2)), _window_sums((wide * wide).sum(2))
+    red, green, blue = np.moveaxis(pixels.astype(np.int64), 2, 0)
+    total = _window_sums(red + green + blue)
+    squares = _window_sums(red * red + green * green + blue * blue)
     count = SIDE * SIDE * 3
     kept: Mask = count * squares - total * total >= (LEAST_SD * count) ** 2
     return kept
