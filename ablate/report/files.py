@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -116,13 +116,15 @@ def _point(line: str) -> tuple[int, dict[str, float]] | None:
         return None
     if not isinstance(data, dict) or not isinstance(data.get("images"), int):
         return None
-    nested = data.get("values")
-    values: Mapping[str, object] = nested if isinstance(nested, dict) else data
-    return data["images"], {name: float(value) for name, value in values.items() if name != "images" and _finite(value)}
+    values = {str(name): number for name, value in data.items() if (number := _number(value)) is not None}
+    values.pop("images", None)
+    return data["images"], values
 
 
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _number(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
 
 
 def curves_csv(study: Study, points: Iterable[Point]) -> str:

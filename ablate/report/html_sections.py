@@ -24,8 +24,7 @@ def answer_section(material: Material) -> Html:
     found = answer(material.study, material.comparison, times)
     return join(
         tag("p", str(found.summary), class_="summary"),
-        _list(found.decided, "verdicts"),
-        _list(found.undecided, "verdicts"),
+        _list((*found.decided, *found.undecided), "verdicts"),
         _list(found.warnings, "notes"),
         _list(found.untested, "notes"),
     )

@@ -94,7 +94,7 @@ def _details(arm: Arm, material: Material) -> Html:
     row = comparison.row(arm.name)
     facts = [*_changes(arm, material.study.baseline), *_numbers(row, comparison.primary)]
     listed = tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in facts]) if facts else None
-    return tag("details", tag("summary", "seeds and settings"), listed, _seed_table(row, material))
+    return tag("details", tag("summary", "details"), listed, _seed_table(row, material))
 
 
 def _changes(arm: Arm, baseline: Arm) -> list[tuple[str, str]]:

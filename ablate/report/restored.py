@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ablate.outcome import OutcomeKind
 from ablate.paths import StudyPaths
+from ablate.report import digits
 from ablate.report.material import Material
 
 Images = NDArray[np.uint8]
@@ -83,18 +84,30 @@ def _restored(kept: Mapping[str, Mapping[str, Images]], seed: int) -> Iterator[S
     first = next((images for images in kept.values() if "original" in images), None)
     if first is None or not any("restored" in images for images in kept.values()):
         return
-    count = digits_plural(len(first["original"]))
+    count = _images_text(len(first["original"]))
     caption = f"The first {count} of the held-out set, seed {seed}: not picked. Mean PSNR of the images shown."
     original = first["original"]
     yield _strip("restored", "original", "", caption, original)
     if "noisy" in first:
         yield _strip("restored", "noisy input", _quality(first["noisy"], original), caption, first["noisy"])
+    starts = list(_different_starts(kept))
     for arm, images in kept.items():
-        start = images.get("start")
-        if start is not None and not _same(start, images.get("noisy")) and not _same(start, images.get("restored")):
-            yield _strip("restored", f"{arm}: start (DIP)", _quality(start, original), caption, start)
+        start = next((label for label, first_arm in starts if first_arm == arm), None)
+        if start is not None:
+            yield _strip("restored", start, _quality(images["start"], original), caption, images["start"])
         if "restored" in images:
             yield _strip("restored", arm, _quality(images["restored"], original), caption, images["restored"])
+
+
+def _different_starts(kept: Mapping[str, Mapping[str, Images]]) -> Iterator[tuple[str, str]]:
+    """Label and arm of every DIP output that was not shown before: most arms share the baseline's."""
+    shown: list[Images] = []
+    for arm, images in kept.items():
+        start = images.get("start")
+        if start is None or any(_same(start, other) for other in (*shown, images.get("noisy"), images.get("restored"))):
+            continue
+        yield (f"DIP output, {arm}" if shown else "DIP output", arm)
+        shown.append(start)
 
 
 def _generated(kept: Mapping[str, Mapping[str, Images]], seed: int) -> Iterator[Strip]:
@@ -106,9 +119,8 @@ def _generated(kept: Mapping[str, Mapping[str, Images]], seed: int) -> Iterator[
             yield _strip("generated", arm, "", caption, images["generated"])
 
 
-def digits_plural(count: int) -> str:
-    """Return ``1 image``, ``8 images``."""
-    return f"{count} image{'s' * (count != 1)}"
+def _images_text(count: int) -> str:
+    return digits.plural(count, "image")
 
 
 def _same(first: Images, second: Images | None) -> bool:
@@ -126,7 +138,7 @@ def _quality(images: Images, original: Images) -> str:
 
 
 def _strip(kind: str, label: str, note: str, caption: str, pixels: Images) -> Strip:
-    alt = f"{digits_plural(len(pixels))} in a row: {label}{f', {note}' if note else ''}"
+    alt = f"{_images_text(len(pixels))} in a row: {label}{f', {note}' if note else ''}"
     return Strip(
         kind, label, note, caption, alt, pixels, _png(np.concatenate(list(pixels.transpose(0, 2, 3, 1)), axis=1))
     )

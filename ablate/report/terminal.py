@@ -63,12 +63,12 @@ class ComparisonTable:
             _Column("verdict", tuple(f"{line.symbol} {line.verdict}".strip() for line in found)),
             _Column("n", tuple(line.n for line in found), right=True),
             _Column(primary_header(self.comparison, arrow=False), tuple(line.primary[0] for line in found), right=True),
-            _Column("", tuple(line.primary[1] for line in found)),
+            _Column("95 % interval", tuple(line.primary[1] for line in found)),
             _Column("p", tuple(line.p_holm for line in found), right=True),
         ]
         if any(line.time != "-" for line in found):
             columns.append(_Column("time", tuple(line.time for line in found), right=True))
-        left_out = []
+        left_out: list[str] = []
         longest = max((cell_len(visible(line.arm)) for line in found), default=0)
         for at, header in enumerate(secondary_headers(self.comparison, arrow=False)):
             column = _Column(header, tuple(line.secondary[at] for line in found), right=True)

@@ -69,8 +69,8 @@ def make_study(**changes: Any) -> Study:
         factors=("noise_schedule", "dip_epochs", "lr", "dip_lr"),
         metrics=METRICS,
         looks=(5,),
-        text="question: Does the noise schedule matter, with DIP as initial prior?\nbaseline: {noise_schedule: linear}\n",
-        file="studies/schedules.yaml",
+        text="question: Does the noise schedule matter?\nbaseline: {noise_schedule: linear}\n",
+        file="studies/example.yaml",
     )
     return replace(study, **changes)
 

@@ -1,0 +1,36 @@
+"""All figures of a report, each as SVG, PNG and the CSV behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablate.report.drawing import Drawing
+from ablate.report.figures_cost import doses, pareto
+from ablate.report.figures_curves import curves
+from ablate.report.figures_forest import forest
+from ablate.report.figures_schedules import schedules
+from ablate.report.files import Point
+from ablate.report.material import Material
+from ablate.report.restored import Strip, sheet
+
+_SHEETS = {
+    "restored": ("Restored images", "Held-out images, their noisy versions, and what every arm made of them."),
+    "generated": ("Generated images", "Images generated from pure noise, the same noise in every arm."),
+}
+
+
+def draw_all(material: Material, points: Sequence[Point], strips: Sequence[Strip]) -> list[Drawing]:
+    """Return every figure there is data for, in the order of the page."""
+    found = [forest(material), schedules(material), *doses(material), curves(material, points), pareto(material)]
+    return [*(drawing for drawing in found if drawing is not None), *image_sheets(strips)]
+
+
+def image_sheets(strips: Sequence[Strip]) -> list[Drawing]:
+    """Return the labelled rows of images as one PNG per kind; pages show the rows themselves, so they have no section."""
+    found = []
+    for kind, (title, caption) in _SHEETS.items():
+        own = [strip for strip in strips if strip.kind == kind]
+        if own:
+            alt = f"Rows of images: {', '.join(strip.label for strip in own)}"
+            found.append(Drawing(kind, "", title, alt, caption, png=sheet(own)))
+    return found

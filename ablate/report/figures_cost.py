@@ -1,0 +1,163 @@
+"""Quality against cost, and quality against the level of a numeric factor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from ablate.report import digits
+from ablate.report.comparison import Comparison, Row, Verdict
+from ablate.report.drawing import INK, PALETTE, RULE, Drawing
+from ablate.report.figures_base import COLOURS, MARKERS, Words, brief, finish, new_figure, styled
+from ablate.report.material import Material
+from ablate.study.spec import Arm, MetricSpec
+
+_MOST_NAMES = 20
+
+
+def pareto(material: Material) -> Drawing | None:
+    """Draw every arm's quality against its time, with interval crosses; None without times."""
+    comparison = material.comparison
+    time = _time_metric(comparison)
+    points = [
+        (arm, comparison.rows[arm, comparison.primary.name], cost)
+        for arm in comparison.arms
+        if (cost := _cost(material, arm, time)) is not None
+        if (row := comparison.rows.get((arm, comparison.primary.name))) is not None and row.mean is not None
+    ]
+    if len(points) < 2:
+        return None
+    with styled():
+        figure, (axis,) = new_figure(7.4, 4.2)
+        for arm, row, (mean, half) in points:
+            _point(axis, row, mean, half, baseline=arm == comparison.baseline)
+        label = digits.label(time) if time is not None else "seconds per trial"
+        axis.set_xlabel(f"{label}{f' ({time.unit})' if time is not None else ''}; lower is better")
+        metric = comparison.primary
+        unit = f" ({metric.unit})" if metric.unit else ""
+        axis.set_ylabel(f"{digits.label(metric)}{unit}; {digits.arrow_words(metric)}")
+        axis.margins(0.12)
+        if len(points) <= _MOST_NAMES:
+            _names(axis, [(arm, cost[0], row.mean or 0.0) for arm, row, cost in points])
+        axis.grid(visible=True)
+        axis.set_axisbelow(True)
+        rows = [(arm, row.mean, row.half_width, *cost) for arm, row, cost in points]
+        return finish(_pareto_words(metric, label, len(points)), figure, _PARETO, rows)
+
+
+_PARETO = ("arm", "quality", "quality_half_width", "time", "time_half_width")
+
+
+def _time_metric(comparison: Comparison) -> MetricSpec | None:
+    return next((metric for metric in comparison.metrics if metric.unit == "s" and not metric.primary), None)
+
+
+def _cost(material: Material, arm: str, time: MetricSpec | None) -> tuple[float, float | None] | None:
+    """Mean time of an arm and the half-width of its interval where the time is a metric of the study."""
+    if time is None:
+        cost = material.costs.get(arm)
+        return (cost.seconds, None) if cost is not None and cost.seconds is not None else None
+    row = material.comparison.rows.get((arm, time.name))
+    return (row.mean, row.half_width) if row is not None and row.mean is not None else None
+
+
+def _point(axis: Axes, row: Row, time: float, half: float | None, *, baseline: bool) -> None:
+    verdict = row.verdict or Verdict.UNDECIDED
+    colour, marker = (INK, "D") if baseline else (COLOURS[verdict], MARKERS[verdict])
+    axis.errorbar(
+        time, row.mean or 0.0, xerr=half, yerr=row.half_width, fmt=marker, color=colour, markersize=7, linewidth=1.2,
+        markeredgecolor="white", markeredgewidth=0.7,
+    )  # fmt: skip
+
+
+def _names(axis: Axes, points: Sequence[tuple[str, float, float]]) -> None:
+    """Write each arm's name beside its point: at the first of four corners where no other name is in the way."""
+    (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+    taken: list[tuple[float, float, float]] = []
+    for arm, x, y in points:
+        name = brief(arm)
+        at_x, at_y = _PLOT[0] * (x - left) / (right - left), _PLOT[1] * (y - bottom) / (top - bottom)
+        width = _LETTER * len(name)
+        corners = [(7, 6), (7, -13), (-7 - width, 6), (-7 - width, -13)]
+        free = [corner for corner in corners if _is_free(at_x + corner[0], at_y + corner[1], width, taken)]
+        shift = (free or corners)[0]
+        taken.append((at_x + shift[0], at_y + shift[1], width))
+        axis.annotate(name, (x, y), xytext=shift, textcoords="offset points", fontsize=8.5)
+
+
+_PLOT, _LETTER, _LINE = (460.0, 250.0), 5.0, 11.0
+"""Points: about the size of the plot, the width of a letter, the height of a line."""
+
+
+def _is_free(x: float, y: float, width: float, taken: Sequence[tuple[float, float, float]]) -> bool:
+    inside = 0 <= x and x + width <= _PLOT[0] + 40
+    return inside and all(
+        x + width < left or left + other < x or abs(y - bottom) >= _LINE for left, bottom, other in taken
+    )
+
+
+def _pareto_words(metric: MetricSpec, label: str, count: int) -> Words:
+    return Words(
+        name="cost",
+        section="cost",
+        title=f"{digits.label(metric)} against {label}",
+        alt=f"Scatter plot of {digits.label(metric)} against {label} for {digits.plural(count, 'arm')}. "
+        "The numbers are in the comparison table.",
+        caption="Means over seeds; crosses are 95 % t-intervals of each arm's own mean (not of the difference). "
+        "Shape and colour are the verdict on quality; the diamond is the baseline.",
+    )
+
+
+def doses(material: Material) -> list[Drawing]:
+    """Draw quality against level for every varied factor whose levels are numbers, three of them at the least."""
+    factors = dict.fromkeys(arm.factor for arm in material.study.arms if arm.factor is not None)
+    return [found for factor in factors if (found := _dose(factor, material)) is not None]
+
+
+def _dose(factor: str, material: Material) -> Drawing | None:
+    study, comparison = material.study, material.comparison
+    arms = [study.baseline, *(arm for arm in study.arms if arm.factor == factor)]
+    found = sorted(
+        ((value, comparison.row(arm.name)) for arm in arms if (value := _number(arm, factor)) is not None
+         if (arm.name, comparison.primary.name) in comparison.rows),
+        key=lambda pair: pair[0],
+    )  # fmt: skip
+    found = [(value, row) for value, row in found if row.mean is not None]
+    if len(found) < 3:
+        return None
+    metric = comparison.primary
+    with styled():
+        figure, (axis,) = new_figure(5.6, 3.2)
+        for seed in sorted({seed for _, row in found for seed in row.values}):
+            line = [(value, row.values[seed]) for value, row in found if seed in row.values]
+            axis.plot(*zip(*line, strict=True), color=RULE, linewidth=0.9, zorder=1)
+        values = [value for value, _ in found]
+        halves = [row.half_width or 0.0 for _, row in found]
+        means = [row.mean or 0.0 for _, row in found]
+        axis.errorbar(values, means, yerr=halves, fmt="o-", color=PALETTE["blue"], capsize=3)
+        if min(values) > 0 and max(values) / min(values) >= 8:
+            axis.set_xscale("log")
+        unit = f" ({metric.unit})" if metric.unit else ""
+        axis.set(xlabel=factor, ylabel=f"{digits.label(metric)}{unit}")
+        axis.grid(visible=True)
+        axis.set_axisbelow(True)
+        rows = [(value, row.arm, row.mean, row.half_width) for value, row in found]
+        return finish(_dose_words(factor, metric, values), figure, (factor, "arm", "mean", "half_width"), rows)
+
+
+def _number(arm: Arm, factor: str) -> float | None:
+    value = arm.settings.get(factor, arm.levels.get(factor))
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _dose_words(factor: str, metric: MetricSpec, values: Sequence[float]) -> Words:
+    levels = ", ".join(f"{value:g}" for value in values)
+    return Words(
+        name="dose-" + re.sub(r"[^A-Za-z0-9_]+", "_", factor),
+        section="factors",
+        title=f"{digits.label(metric)} against {factor}",
+        alt=f"{digits.label(metric)} at {factor} = {levels}, mean over seeds with 95 % t-intervals.",
+        caption=f"{factor}: mean over seeds with the 95 % t-interval of each level; thin lines join the levels of one seed.",
+    )

@@ -1,0 +1,122 @@
+"""The forest plot: every arm's difference to the baseline with its uncertainty, its seeds and its verdict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+
+from ablate.report import digits
+from ablate.report.comparison import Comparison, Row, Verdict
+from ablate.report.drawing import INK, SHADE, Drawing
+from ablate.report.figures_base import COLOURS, MARKERS, Words, brief, finish, new_figure, styled
+from ablate.report.material import Material
+from ablate.report.table import verdict_word
+from ablate.study.spec import MetricSpec
+
+_ROW_HEIGHT = 0.34
+_COLUMNS = ("arm", "verdict", "diff", "ci_low", "ci_high", "holm_low", "holm_high", "seed", "seed_diff")
+
+
+def forest(material: Material) -> Drawing | None:
+    """Draw the primary metric; None when no arm has a difference."""
+    comparison, metric = material.comparison, material.comparison.primary
+    arms = [arm for arm in material.shown_arms[1:] if (arm.name, metric.name) in comparison.rows]
+    rows = [comparison.row(arm.name) for arm in arms]
+    if not any(row.diff is not None for row in rows):
+        return None
+    places = _places([arm.factor for arm in arms])
+    with styled():
+        figure, (axes,) = new_figure(8.6, 1.1 + _ROW_HEIGHT * (places[-1] + 1))
+        _zones(axes, metric)
+        for row, place in zip(rows, places, strict=True):
+            _draw(axes, row, place, metric)
+        axes.set_yticks(places, [brief(row.arm) for row in rows])
+        axes.set_ylim(places[-1] + 0.7, -0.7)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        unit = digits.unit_of_difference(metric)
+        label = (
+            f"{digits.label(metric)}, arm minus baseline{f' ({unit})' if unit else ''}; {digits.arrow_words(metric)}"
+        )
+        axes.set_xlabel(label)
+        return finish(_words(comparison, rows), figure, _COLUMNS, _data(rows))
+
+
+def _places(factors: Sequence[str | None]) -> list[float]:
+    """Heights of the arms, with a gap where another factor begins."""
+    found = [0.0]
+    for before, after in zip(factors, factors[1:], strict=False):
+        found.append(found[-1] + (1.0 if before == after else 1.45))
+    return found
+
+
+def _zones(axes: Axes, metric: MetricSpec) -> None:
+    if metric.margin is not None and (metric.scale == "log" or not metric.relative):
+        factor = 100.0 if metric.scale == "log" else 1.0
+        axes.axvspan(-factor * metric.margin, factor * metric.margin, color=SHADE, linewidth=0, zorder=0)
+    axes.axvline(0, color=INK, linewidth=1, zorder=1)
+
+
+def _draw(axes: Axes, row: Row, place: float, metric: MetricSpec) -> None:
+    verdict = row.verdict or Verdict.UNDECIDED
+    colour, factor = COLOURS[verdict], 100.0 if metric.scale == "log" else 1.0
+    axes.annotate(
+        _remark(row),
+        (1.0, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        annotation_clip=False,
+    )
+    if row.diff is None:
+        return
+    if row.holm_low is not None and row.holm_high is not None:
+        axes.hlines(place, factor * row.holm_low, factor * row.holm_high, color=colour, linewidth=1.1, zorder=3)
+    if row.ci_low is not None and row.ci_high is not None:
+        axes.hlines(place, factor * row.ci_low, factor * row.ci_high, color=colour, linewidth=3.6, zorder=4)
+    seeds = [factor * difference for difference in row.differences.values()]
+    axes.plot(seeds, [place + 0.27] * len(seeds), "|", color=INK, markersize=6, markeredgewidth=0.9, zorder=2)
+    axes.plot(
+        factor * row.diff, place, MARKERS[verdict], color=colour, markersize=8, markeredgecolor="white",
+        markeredgewidth=0.8, zorder=5,
+    )  # fmt: skip
+
+
+def _remark(row: Row) -> str:
+    return f"{verdict_word(row)}, n = {digits.seeds_text(row)}"
+
+
+def _words(comparison: Comparison, rows: Sequence[Row]) -> Words:
+    metric = comparison.primary
+    counts = Counter(row.verdict.value for row in rows if row.verdict is not None)
+    said = ", ".join(f"{counts[verdict.value]} {verdict.value}" for verdict in Verdict if counts[verdict.value])
+    arms = digits.plural(len(rows), "arm")
+    margin = digits.margin_text(metric)
+    thin = (
+        "thin: interval at the level where Holm's procedure decided"
+        if comparison.correct == "holm"
+        else "thin: corrected"
+    )
+    return Words(
+        name="forest",
+        section="forest",
+        title=f"{digits.label(metric)} difference to the baseline",
+        alt=f"Forest plot of the {digits.label(metric)} difference to the baseline for {arms}: {said}. "
+        "The numbers are in the comparison table.",
+        caption=f"Thick: 95 % t-interval of the paired difference; {thin}. Small ticks: single seeds."
+        + (f" Shaded: differences that do not matter ({margin})." if margin else ""),
+    )
+
+
+def _data(rows: Sequence[Row]) -> list[tuple[object, ...]]:
+    found: list[tuple[object, ...]] = []
+    for row in rows:
+        numbers = (row.diff, row.ci_low, row.ci_high, row.holm_low, row.holm_high)
+        seeds: list[tuple[object, object]] = list(row.differences.items()) or [(None, None)]
+        found += [(row.arm, verdict_word(row), *numbers, *pair) for pair in seeds]
+    return found
