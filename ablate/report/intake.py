@@ -111,8 +111,14 @@ def _seeds(frame: pd.DataFrame) -> NDArray[np.int64]:
     numbers = pd.to_numeric(frame["seed"], errors="coerce").to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~np.isfinite(numbers) | (numbers != np.floor(numbers)))
     if len(wrong):
-        raise AblateError(f"a seed must be a whole number, got {frame['seed'].iloc[wrong[0]]!r} (row {wrong[0]})")
+        raise AblateError(f"a seed must be a whole number, got {_said(frame['seed'], wrong[0])} (row {wrong[0]})")
     return numbers.astype(np.int64)
+
+
+def _said(column: pd.Series, place: int) -> str:
+    """The cell as Python writes it, without numpy's type around a number."""
+    value = column.iloc[place]
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def _outcomes(frame: pd.DataFrame) -> list[str]:
@@ -136,8 +142,8 @@ def _values(frame: pd.DataFrame, metric: MetricSpec, table: pd.DataFrame) -> Flo
         places = np.flatnonzero(wrong & measured)
         if len(places):
             arm, seed = table["arm"].iloc[places[0]], table["seed"].iloc[places[0]]
-            value = column.iloc[places[0]]
-            raise AblateError(f"{metric.name} of arm {arm!r}, seed {seed} {what}: {value!r}", hint=hint)
+            value = _said(column, places[0])
+            raise AblateError(f"{metric.name} of arm {arm!r}, seed {seed} {what}: {value}", hint=hint)
 
     refuse(np.isnan(numbers) & ~empty, "is not a number")
     if "outcome" not in frame.columns:

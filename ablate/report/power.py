@@ -20,7 +20,7 @@ _CERTAIN = 30.0
 def power_at(effect: Floats | float, sd: Floats | float, n: NDArray[np.int64] | int, alpha: Floats | float) -> Floats:
     """Chance that a two-sided paired t-test at `alpha` with n seeds rejects towards the true side.
 
-    `effect` and `sd` are mean and standard deviation of the paired differences (sd > 0), n >= 2. All arguments broadcast.
+    `effect` and `sd` are mean and standard deviation of the paired differences (sd > 0), n >= 2. Arguments broadcast.
     """
     shift, critical = np.broadcast_arrays(
         np.abs(effect) * np.sqrt(n) / np.asarray(sd), stats.t.isf(np.asarray(alpha) / 2, n - 1)

@@ -49,7 +49,7 @@ PLAIN = Evidence(
         ),
         ({"n": 4, "fewest": 6}, Word(Verdict.UNDECIDED, "needs 2 more seeds", 2)),
     ],
-
+)
 def test_every_row_of_the_table(changes: dict[str, object], expected: Word) -> None:
     assert judge(replace(PLAIN, **changes)) == expected  # type: ignore[arg-type]  # fields of mixed types
 
