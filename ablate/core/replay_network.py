@@ -61,6 +61,6 @@ class Denoiser(nn.Module):
         noise = torch.randn((self.blocks, count, height, width, channels), generator=generator, device=x.device)
         noise = noise.permute(0, 1, 4, 2, 3)
         for block in range(self.blocks):
-            noisy = x + noise[block] * sigma
+            noisy = torch.addcmul(x, noise[block], sigma)
             x = noisy - self.nets[block](x) if len(self.nets) else noisy
         return x

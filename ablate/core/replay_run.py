@@ -96,19 +96,17 @@ def _prepare(recipe: Recipe, report: Report) -> Trial:
     settings = ReplaySettings.model_validate(dict(recipe.settings))
     images = load(settings.data)
     count = settings.train_images or len(images.train)
-    for wanted, there, name in (
-        (count, images.train, "train_images"),
-        (settings.test_images, images.test, "test_images"),
-    ):
-        if wanted > len(there):
-            raise DataError(f"{name} is {wanted}, but {settings.data} has {len(there)} of them")
-    device = torch.device(report.device)
-    train_images, test = (
-        part[torch.randperm(len(part), generator=generator(CHOICE_SEED, f"replay-{name}"))[:wanted]].to(device)
-        for part, name, wanted in ((images.train, "train", count), (images.test, "test", settings.test_images))
-    )
+    train_images = _choose(images.train, count, "train_images", settings.data).to(report.device)
+    test = _choose(images.test, settings.test_images, "test_images", settings.data).to(report.device)
     stages = {stage.name: stage for stage in Replay.stages(recipe)}
     return Trial(settings, recipe, report, train_images, as_unit(test), stages, data_note=images.note)
+
+
+def _choose(images: Tensor, count: int, setting: str, data: str) -> Tensor:
+    """Return `count` of `images` (uint8 [N,3,H,W]), the same in every trial; DataError when there are fewer."""
+    if count > len(images):
+        raise DataError(f"{setting} is {count}, but {data} has only {len(images)}")
+    return images[torch.randperm(len(images), generator=generator(CHOICE_SEED, f"replay-{setting}"))[:count]]
 
 
 def _train_dip(trial: Trial) -> Autoencoder:
