@@ -94,7 +94,12 @@ def _connect(path: Path, complete: bool) -> RDBStorage:
     # With a creator the path never becomes part of a URL, so any character may stand in it; the pragmas are in force
     # from the first connection on, which a listener added after the constructor would miss.
     settings: dict[str, Any] = {"creator": lambda: _connection(path), "poolclass": sqlalchemy.pool.QueuePool}
-    storage = RDBStorage("sqlite:///ablate.db", engine_kwargs=settings, skip_table_creation=complete)
+    storage = RDBStorage(
+        "sqlite:///ablate.db",
+        engine_kwargs=settings,
+        skip_table_creation=complete,
+        skip_compatibility_check=complete,  # done by `_check_schema`
+    )
     sqlalchemy.event.listen(storage.engine, "begin", _begin)
     return storage
 
