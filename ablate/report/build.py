@@ -69,10 +69,12 @@ def gather(
     storage: str | None = None,
 ) -> Material:
     """Compare, and collect everything the pages say. Writes nothing."""
+    # In one order, so that no sum depends on how the storage was read.
+    rows = tuple(sorted(rows, key=lambda row: row.number))
     results = results_of(rows)
     return Material(
         study=study,
-        rows=tuple(sorted(rows, key=lambda row: row.number)),
+        rows=rows,
         results=results,
         comparison=compare_study(study, rows),
         costs=costs_of(study, rows, results),

@@ -26,7 +26,7 @@ def draw_all(material: Material, points: Sequence[Point], strips: Sequence[Strip
 
 
 def image_sheets(strips: Sequence[Strip]) -> list[Drawing]:
-    """Return the labelled rows of images as one PNG per kind; pages show the rows themselves, so they have no section."""
+    """Return the labelled rows of images as one PNG per kind; a page shows the rows themselves instead."""
     found = []
     for kind, (title, caption) in _SHEETS.items():
         own = [strip for strip in strips if strip.kind == kind]

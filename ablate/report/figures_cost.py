@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ablate.report import digits
 from ablate.report.comparison import Comparison, Row, Verdict
-from ablate.report.drawing import INK, PALETTE, RULE, Drawing
+from ablate.report.drawing import INK, PALETTE, Drawing
 from ablate.report.figures_base import COLOURS, MARKERS, Words, brief, finish, new_figure, styled
 from ablate.report.material import Material
 from ablate.study.spec import Arm, MetricSpec
@@ -92,7 +92,7 @@ _PLOT, _LETTER, _LINE = (460.0, 250.0), 5.0, 11.0
 
 
 def _is_free(x: float, y: float, width: float, taken: Sequence[tuple[float, float, float]]) -> bool:
-    inside = 0 <= x and x + width <= _PLOT[0] + 40
+    inside = x >= 0 and x + width <= _PLOT[0] + 40
     return inside and all(
         x + width < left or left + other < x or abs(y - bottom) >= _LINE for left, bottom, other in taken
     )
@@ -132,7 +132,7 @@ def _dose(factor: str, material: Material) -> Drawing | None:
         figure, (axis,) = new_figure(5.6, 3.2)
         for seed in sorted({seed for _, row in found for seed in row.values}):
             line = [(value, row.values[seed]) for value, row in found if seed in row.values]
-            axis.plot(*zip(*line, strict=True), color=RULE, linewidth=0.9, zorder=1)
+            axis.plot(*zip(*line, strict=True), color=PALETTE["grey"], alpha=0.6, linewidth=0.8, zorder=1)
         values = [value for value, _ in found]
         halves = [row.half_width or 0.0 for _, row in found]
         means = [row.mean or 0.0 for _, row in found]
@@ -159,5 +159,5 @@ def _dose_words(factor: str, metric: MetricSpec, values: Sequence[float]) -> Wor
         section="factors",
         title=f"{digits.label(metric)} against {factor}",
         alt=f"{digits.label(metric)} at {factor} = {levels}, mean over seeds with 95 % t-intervals.",
-        caption=f"{factor}: mean over seeds with the 95 % t-interval of each level; thin lines join the levels of one seed.",
+        caption=f"{factor}: mean over seeds with the 95 % t-interval of each level; thin lines join one seed's levels.",
     )

@@ -1,4 +1,4 @@
-"""Learning curves: the mean over seeds with its t-interval, single seeds where they are few, each arm on the baseline."""
+"""Learning curves: mean over seeds with its t-interval, and single seeds where they are few, over the baseline's."""
 
 from __future__ import annotations
 
@@ -105,5 +105,6 @@ def _words(metric: str, shown: int, arms: int) -> Words:
         alt=f"Learning curves of {digits.label(metric)} against training images seen, {digits.plural(shown, 'panel')}, "
         "each an arm over the baseline. The numbers are in curves.csv.",
         caption="Solid: the arm; dashed grey: the baseline. Bands are 95 % t-intervals of the mean over seeds"
-        f"; thin lines are single seeds, a cross is where one diverged; no mean is drawn where a seed is missing.{left_out}",
+        f"; thin lines are single seeds, a cross is where one diverged; "
+        f"there is no mean where a seed is missing.{left_out}",
     )

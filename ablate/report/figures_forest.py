@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 
@@ -49,7 +50,7 @@ def forest(material: Material) -> Drawing | None:
 def _places(factors: Sequence[str | None]) -> list[float]:
     """Heights of the arms, with a gap where another factor begins."""
     found = [0.0]
-    for before, after in zip(factors, factors[1:], strict=False):
+    for before, after in pairwise(factors):
         found.append(found[-1] + (1.0 if before == after else 1.45))
     return found
 

@@ -16,6 +16,8 @@ from ablate.report.text import Sentence, answer
 from ablate.report.wording import method_paragraphs
 
 _TODO = "TODO"
+_SPELT_OUT = 25
+"""Sentences on the first screen; the rest is one click away."""
 
 
 def answer_section(material: Material) -> Html:
@@ -33,7 +35,12 @@ def answer_section(material: Material) -> Html:
 def _list(sentences: Sequence[Sentence], class_: str) -> Html | None:
     if not sentences:
         return None
-    return tag("ul", [_item(sentence) for sentence in sentences], class_=class_)
+    first = tag("ul", [_item(sentence) for sentence in sentences[:_SPELT_OUT]], class_=class_)
+    rest = sentences[_SPELT_OUT:]
+    if not rest:
+        return first
+    folded = tag("ul", [_item(sentence) for sentence in rest], class_=class_)
+    return join(first, _folded(digits.plural(len(rest), "more arm"), folded))
 
 
 def _item(sentence: Sentence) -> Html:

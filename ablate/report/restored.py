@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from ablate.outcome import OutcomeKind
@@ -70,7 +71,10 @@ def read_images(path: Path) -> dict[str, Images]:
     try:
         if path.stat().st_size > _LARGEST_FILE:
             return {}
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as handle:
+            stored = np.load(handle, allow_pickle=False)
+            if not isinstance(stored, NpzFile):
+                return {}
             return {name: stored[name][:_MOST_IMAGES] for name in NAMES if name in stored.files and _fits(stored[name])}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
         return {}

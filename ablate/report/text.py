@@ -5,18 +5,18 @@ from __future__ import annotations
 import glob
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.report import digits
-from ablate.report.comparison import Comparison, Row, Verdict
+from ablate.report.comparison import Comparison, Lint, Row, Verdict
 from ablate.report.escape import visible
 from ablate.study.spec import Study
 
 _COMPUTE_DIFFERS = 1.1
 """Ratio of times beyond which the report says that compute was not equal."""
-_LISTED = 8
-"""Arms named in one sentence before it says how many more there are."""
+_LISTED = 12
+"""Arms that are spelt out before it says how many more there are."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,14 @@ def sentences(study: Study, comparison: Comparison, times: Mapping[str, float | 
     """
     found = answer(study, comparison, times)
     lines = [str(found.summary)]
-    for sentence in (*found.decided, *found.undecided, *found.warnings):
-        lines.append(str(sentence))
-        if sentence.command:
-            lines.append(f"    {sentence.command}")
-    return lines + [str(sentence) for sentence in found.untested]
+    for group in (found.decided, found.undecided):
+        for sentence in group[:_LISTED]:
+            lines.append(str(sentence))
+            if sentence.command:
+                lines.append(f"    {sentence.command}")
+        if len(group) > _LISTED:
+            lines.append(f"... and {digits.plural(len(group) - _LISTED, 'more arm')}: see the table.")
+    return lines + [str(sentence) for sentence in (*found.warnings, *found.untested)]
 
 
 def answer(study: Study, comparison: Comparison, times: Mapping[str, float | None] | None = None) -> Answer:
@@ -72,10 +75,22 @@ def answer(study: Study, comparison: Comparison, times: Mapping[str, float | Non
         decided=tuple(_decided(row, comparison, times.get(row.arm)) for row in decided),
         undecided=tuple(_undecided(row, study, comparison) for row in undecided if comparison.problem is None),
         untested=tuple(_untested(study, comparison, times)),
-        warnings=tuple(Sentence(f"Note: {visible(lint.message)}") for lint in comparison.lints),
+        warnings=tuple(_warnings(comparison.lints)),
     )
 
 
+def _warnings(lints: Sequence[Lint]) -> Iterator[Sentence]:
+    """The first lints of every kind, and how many more there are of it."""
+    for code in dict.fromkeys(lint.code for lint in lints):
+        own = [lint.message for lint in lints if lint.code == code]
+        for at, message in enumerate(own[:_ALIKE]):
+            rest = len(own) - _ALIKE
+            more = f" (and {digits.plural(rest, 'more note')} of this kind)" if at == _ALIKE - 1 and rest > 0 else ""
+            yield Sentence(f"Note: {visible(message)}{more}.")
+
+
+_ALIKE = 2
+"""Warnings of one kind that are spelt out."""
 _ORDER: dict[Verdict | None, int] = {
     Verdict.BETTER: 0,
     Verdict.WORSE: 1,
@@ -90,7 +105,7 @@ def _primary_rows(comparison: Comparison) -> list[Row]:
     return [comparison.rows[(arm, primary)] for arm in others if (arm, primary) in comparison.rows]
 
 
-def _summary(comparison: Comparison, rows: list[Row]) -> Sentence:
+def _summary(comparison: Comparison, rows: Sequence[Row]) -> Sentence:
     metric = digits.label(comparison.primary)
     if comparison.problem is not None:
         return Sentence(f"Nothing can be compared: {visible(comparison.problem)}.")
@@ -99,8 +114,18 @@ def _summary(comparison: Comparison, rows: list[Row]) -> Sentence:
     counts = Counter(row.verdict.value if row.verdict else Verdict.UNDECIDED.value for row in rows)
     words = [f"{counts[verdict.value]} {verdict.value}" for verdict in Verdict if counts[verdict.value]]
     arms = "Of 1 arm" if len(rows) == 1 else f"Of {len(rows)} arms"
-    seeds = digits.plural(comparison.look, "seed")
-    return Sentence(f"{arms} compared with the baseline on {metric} over {seeds}: {', '.join(words)}.")
+    return Sentence(
+        f"{arms} compared with the baseline on {metric} over {_seeds(comparison, rows)}: {', '.join(words)}."
+    )
+
+
+def _seeds(comparison: Comparison, rows: Sequence[Row]) -> str:
+    """The seeds that arms have, and how many were declared where some are missing: ``3 to 4 of 5 seeds``."""
+    low, high = min(row.runs for row in rows), max(row.runs for row in rows)
+    there = str(low) if low == high else f"{low} to {high}"
+    if low < comparison.look:
+        return f"{there} of {digits.plural(comparison.look, 'seed')}"
+    return f"{there} seed{'s' * (high != 1)}"
 
 
 def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
@@ -144,7 +169,9 @@ def _undecided(row: Row, study: Study, comparison: Comparison) -> Sentence:
 
 def _next_seeds(row: Row, comparison: Comparison) -> int | None:
     """The number of seeds to run up to: the next declared look, or what power asks for."""
-    later = [look for look in comparison.looks if look > max(row.runs, comparison.look)]
+    if row.runs < comparison.look:
+        return comparison.look
+    later = [look for look in comparison.looks if look > row.runs]
     if later:
         return min(later)
     return row.runs + row.more_seeds if row.more_seeds is not None else None

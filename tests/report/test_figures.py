@@ -1,0 +1,167 @@
+"""Figures: the numbers of the comparison, drawn the same every time, for every reader."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from scipy import stats
+
+from ablate.outcome import OutcomeKind
+from ablate.report.drawing import Drawing
+from ablate.report.figures import draw_all
+from ablate.report.figures_base import t_interval
+from ablate.report.figures_curves import curves
+from ablate.report.figures_forest import forest
+from ablate.report.figures_schedules import schedules, schedules_of
+from ablate.report.files import curve_points
+from ablate.report.restored import read_images, sheet, strips_of
+
+
+def rows_of(drawing: Drawing | None) -> list[dict[str, str]]:
+    assert drawing is not None
+    return list(csv.DictReader(io.StringIO(drawing.csv)))
+
+
+def test_every_figure_is_drawn_and_is_the_same_twice(make_case: Callable[..., Any]) -> None:
+    case = make_case(images=True, seeds=3)
+    material = case.material()
+    points, strips = curve_points(material, case.paths), strips_of(material, case.paths)
+    settings = dict(mpl.rcParams)
+    first, second = draw_all(material, points, strips), draw_all(material, points, strips)
+
+    names = ["forest", "schedules", "dose-dip_epochs", "curves", "cost", "restored", "generated"]
+    assert [drawing.name for drawing in first] == names
+    assert [drawing.files() for drawing in first] == [drawing.files() for drawing in second]
+    assert all(drawing.alt and drawing.caption for drawing in first)
+    assert dict(mpl.rcParams) == settings
+
+
+def test_the_forest_shows_the_intervals_of_the_comparison(case: Any) -> None:
+    material = case.material()
+    for row in rows_of(forest(material)):
+        known = material.comparison.row(row["arm"])
+        for name in ("diff", "ci_low", "ci_high", "holm_low", "holm_high"):
+            value = getattr(known, name)
+            assert row[name] == ("" if value is None else repr(value))
+        if row["seed"]:
+            assert float(row["seed_diff"]) == known.differences[int(row["seed"])]
+
+
+def test_the_inline_svg_is_described_and_takes_the_colours_of_the_page(case: Any) -> None:
+    drawing = forest(case.material())
+    assert drawing is not None
+    element = str(drawing.element())
+
+    assert 'role="img" aria-labelledby="forest-title forest-desc"' in element
+    assert "1 better, 1 worse, 1 equivalent, 1 undecided, 1 diverged" in element
+    assert "currentColor" in element
+    assert "#1b2026" not in element
+    assert "<metadata>" not in element
+    assert "<text" in element
+
+
+def test_hostile_names_stay_text_in_a_figure(case: Any) -> None:
+    name = "<script>alert(1)</script>$x$"
+    arms = (*case.study.arms[:-1], replace(case.study.arms[-1], name=name))
+    rows = [
+        replace(row, arm=name, outcome=OutcomeKind.DIVERGED) if row.arm == "both lr 0.03" else row for row in case.rows
+    ]
+    drawing = forest(replace(case, study=replace(case.study, arms=arms), rows=rows).material())
+
+    assert drawing is not None
+    assert "<script" not in str(drawing.element())
+
+
+def test_nothing_to_draw_gives_no_figure(case: Any) -> None:
+    material = replace(case, rows=[]).material()
+    assert [drawing.name for drawing in draw_all(material, [], [])] == ["schedules"]
+
+
+def test_curves_of_a_diverged_arm_have_no_mean_over_survivors(case: Any) -> None:
+    material = case.material()
+    drawn = rows_of(curves(material, curve_points(material, case.paths)))
+    survivors = [row for row in drawn if row["arm"] == "both lr 0.03" and int(row["images"]) > 2000]
+
+    assert {row["seed"] for row in survivors} == {"2"}
+
+
+def test_schedules_are_those_of_arms_that_use_one(case: Any) -> None:
+    """A setting of the schedule makes a schedule of its own; an arm without a denoiser has none."""
+    arms = case.study.arms
+    other = replace(arms[1], name="long", settings={**arms[1].settings, "diffusion_steps": 500})
+    alone = replace(arms[1], name="dip", settings={**arms[1].settings, "method": "dip", "noise_schedule": "quad"})
+    study = replace(case.study, arms=(*arms, other, alone))
+
+    assert list(schedules_of(study)) == ["linear", "cosine", "exponential", "cosine, diffusion_steps=500"]
+
+
+def test_the_schedule_figure_holds_the_closed_form(case: Any) -> None:
+    for row in rows_of(schedules(case.material())):
+        if row["schedule"] == "exponential":
+            assert float(row["alpha_bar"]) == pytest.approx(math.exp(-12 * int(row["step"]) / 1000), rel=1e-9)
+
+
+def test_noise_tables_of_the_founding_report_are_drawn(case: Any) -> None:
+    study = replace(case.study, core="replay")
+    drawn = rows_of(schedules(replace(case, study=study).material()))
+    assert float(next(row["sigma"] for row in drawn if row["schedule"] == "linear" and row["entry"] == "500")) == 0.005
+
+
+def test_the_band_is_a_t_interval() -> None:
+    values = np.array([1.0, 2.0, 4.0])
+    expected = stats.t.interval(0.95, 2, loc=values.mean(), scale=stats.sem(values))
+
+    assert t_interval(values) == pytest.approx(expected)
+    assert all(math.isnan(bound) for bound in t_interval([1.0]))
+
+
+def test_image_rows_start_with_the_truth_and_are_lossless(make_case: Callable[..., Any]) -> None:
+    from PIL import Image
+
+    case = make_case(images=True)
+    strips = strips_of(case.material(), case.paths)
+    labels = [strip.label for strip in strips if strip.kind == "restored"]
+    kept = read_images(case.paths.trial("baseline", 0).folder / "restored.npz")
+    first = np.asarray(Image.open(io.BytesIO(strips[0].png)))
+
+    assert labels[:4] == ["original", "noisy input", "DIP output", "baseline"]
+    assert len(labels) == 8
+    assert np.array_equal(first[:, :32], kept["original"][0].transpose(1, 2, 0))
+    assert Image.open(io.BytesIO(sheet(strips))).width > 8 * 96
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY"])
+def test_a_broken_image_file_is_passed_over(case: Any, content: bytes) -> None:
+    folder = case.paths.trial("baseline", 0).folder
+    folder.mkdir(parents=True)
+    (folder / "restored.npz").write_bytes(content)
+
+    assert strips_of(case.material(), case.paths) == []
+
+
+def test_image_files_of_another_shape_or_with_objects_are_passed_over(case: Any) -> None:
+    folder = case.paths.trial("baseline", 0).folder
+    folder.mkdir(parents=True)
+    path = folder / "restored.npz"
+    np.savez(path, original=np.zeros((2, 32, 32), np.uint8), restored=np.zeros((2, 3, 32, 32), np.float32))
+    flat = read_images(path)
+    np.savez(path, original=np.array([{"a": 1}], dtype=object))
+
+    assert flat == {}
+    assert read_images(path) == {}
+
+
+def test_figures_import_no_torch() -> None:
+    code = "import sys, ablate.report.figures; print([name for name in ('torch', 'optuna') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
