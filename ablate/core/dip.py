@@ -74,10 +74,11 @@ def fit(
 ) -> DipFit:
     """Fit one fresh network to each image of `noisy` ([N,3,H,W] in [0,1]) and return what they restored.
 
-    Image i draws everything from streams addressed by (seed, purpose, ``indices[i]``), by default its position, so
-    its result does not depend on its companions but for rounding. `on_step` hears (steps done, steps at most, loss).
-    `clean` is needed by the oracle rule and is otherwise only recorded. Raises DivergedError at the first non-finite
-    loss and ValueError for sizes the architecture cannot take.
+    Image i draws everything from streams addressed by (seed, purpose, ``indices[i]``), by default its position. In
+    float64 its result is the one it would have alone; in float32 Adam blows the rounding of vanishing gradients up
+    within a few steps, so its digits (not their distribution) depend on the group of images it is fitted with.
+    `on_step` hears (steps done, steps at most, loss). `clean` is needed by the oracle rule and is otherwise only
+    recorded. Raises DivergedError at the first non-finite loss and ValueError for sizes the architecture cannot take.
     """
     if settings.stop == "oracle" and clean is None:
         raise ValueError("the oracle rule needs the clean images")
