@@ -12,8 +12,11 @@ from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe
 
-VALIDATION_SIGMAS = (10, 25, 50, 100, 200)
-"""Noise levels (0..255 scale) at which every schedule's validation loss is taken: the same log-SNR in all arms."""
+VALIDATION_SIGMAS = (15, 25, 50, 100, 200)
+"""Noise levels (0..255 scale) at which every schedule's validation loss is taken: nearly the same log-SNR in all arms.
+
+The lowest is the least noise that every schedule has a step for (``exponential`` begins at 14/255 for T = 1000).
+"""
 
 
 def _seconds(name: str, doc: str) -> MetricInfo:
@@ -50,7 +53,7 @@ class DdpmDip(Core):
         MetricInfo("psnr_onestep", "max", unit="dB", doc="PSNR of one network evaluation on the noisy image (1 NFE)"),
         _loss("val_loss", "noise-prediction error, mean over steps spread over 1..T; NOT comparable across schedules"),
         _loss("wiener_loss", "the same of the best linear denoiser: the bar for val_loss"),
-        _loss("val_loss_low", "mean of val_loss_s10 and val_loss_s25: the low-noise steps"),
+        _loss("val_loss_low", "mean of val_loss_s15 and val_loss_s25: the low-noise steps"),
         _loss("wiener_low", "the same of the best linear denoiser: the bar for val_loss_low"),
         *_LEVEL_METRICS,
         _seconds("train_seconds", "training of the denoiser"),
@@ -66,15 +69,25 @@ class DdpmDip(Core):
     @classmethod
     def check(cls, settings: Any) -> list[str]:
         """Warn about settings that can be computed but hardly mean what was wanted."""
+        warnings = []
+        if settings.uses_dip and settings.dip_stop == "oracle":
+            warnings.append("dip_stop oracle looks at the clean image: an upper bound, not a method to compare with")
         if not settings.uses_ddpm:
-            return []
+            return warnings
         schedule = make_schedule(
             settings.noise_schedule,
             settings.diffusion_steps,
             power=settings.schedule_power,
             zero_terminal_snr=settings.zero_terminal_snr,
         )
-        return schedule_warnings(schedule)
+        warnings += schedule_warnings(schedule)
+        asked = settings.noise_sigma if settings.method == "ddpm" else settings.start_sigma
+        least = float(schedule.pixel_sigmas[0])
+        if asked < 0.9 * least and (settings.method == "ddpm" or settings.start_fraction is None):
+            warnings.append(
+                f"noise schedule {schedule.name} begins at pixel noise {least:.3g}: a start at {asked:g} is moved there"
+            )
+        return warnings
 
     @classmethod
     def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:

@@ -45,7 +45,7 @@ class Wiener:
         """Fit to float images [N,3,H,W] given as a tensor of any layout; covariance with N - 1."""
         flat = images.flatten(1)
         mean = flat.mean(0)
-        covariance = torch.zeros(flat.shape[1], flat.shape[1], device=flat.device)
+        covariance = torch.zeros(flat.shape[1], flat.shape[1], dtype=flat.dtype, device=flat.device)
         for first in range(0, len(flat), chunk):
             centred = flat[first : first + chunk] - mean
             covariance += centred.T @ centred
@@ -105,5 +105,6 @@ def validate(denoiser: Denoiser, wiener: Wiener, images: Tensor, sigmas: Sequenc
         metrics["val_loss" if prefix == "val_loss" else "wiener_loss"] = mean
         for sigma in sigmas:
             metrics[f"{prefix}_s{sigma}"] = epsilon_error(epsilon, images, schedule.step_at(sigma), schedule)
-        metrics[f"{prefix}_low"] = (metrics[f"{prefix}_s10"] + metrics[f"{prefix}_s25"]) / 2
+        lowest = sorted(sigmas)[:2]
+        metrics[f"{prefix}_low"] = sum(metrics[f"{prefix}_s{sigma}"] for sigma in lowest) / len(lowest)
     return metrics

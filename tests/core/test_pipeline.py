@@ -1,0 +1,230 @@
+"""One recipe of ddpm-dip from settings to outcome, on the embedded photographs and in miniature."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ablate.core.data import load
+from ablate.core.ddpm_dip import DdpmDip
+from ablate.core.denoiser import Denoiser, schedule_of
+from ablate.core.metrics import psnr
+from ablate.core.restoration import evaluations, observe, one_step, restore, start_step
+from ablate.core.settings import DdpmDipSettings
+from ablate.errors import StoppedError
+from ablate.outcome import Outcome, OutcomeKind
+from ablate.recipe import Recipe, Scalar
+
+MINI: dict[str, Scalar] = {
+    "cap_per_image": 30,
+    "train_images": 24,
+    "eval_images": 3,
+    "channels": 8,
+    "channel_mults": "1",
+    "batch_size": 4,
+    "warmup_steps": 2,
+    "dip_steps": 6,
+    "dip_channels": 4,
+    "dip_scales": 2,
+    "generated_images": 2,
+    "generation_steps": 3,
+}
+CPU = torch.device("cpu")
+
+
+@dataclass
+class Desk:
+    """What the engine gives a core, kept in memory."""
+
+    root: Path
+    stop_requested: bool = False
+    checkpoint_due: bool = False
+    points: list[tuple[int, float]] = field(default_factory=list)
+    device: str = "cpu"
+    threads: int = 1
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    def checkpointed(self) -> None: ...
+
+    def folder(self, recipe: Recipe) -> Path:
+        path = self.root / "trials" / recipe.digest
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def progress(self, recipe: Recipe, stage: str, done: int, total: int, **numbers: float) -> None:
+        assert 0 <= done <= total
+
+    def curve(self, recipe: Recipe, images: int, **values: float) -> None:
+        self.points.append((images, values["psnr"]))
+
+    def log(self, recipe: Recipe, text: str) -> None: ...
+
+
+def compute(desk: Desk, seed: int = 0, **changes: Scalar) -> Outcome:
+    settings = DdpmDipSettings.model_validate({**MINI, **changes})
+    recipe = Recipe("ddpm-dip", settings.resolved(), seed)
+    ((_, outcome),) = DdpmDip().run([recipe], desk)
+    assert outcome.recipe_digest == recipe.digest
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Desk, Outcome]]:
+    """One trial of each method, over one cache."""
+    root = tmp_path_factory.mktemp("shared")
+    outcomes = {}
+    for method in ("dip+ddpm", "ddpm", "dip"):
+        desk = Desk(root)
+        outcomes[method] = (desk, compute(desk, method=method))
+    return outcomes
+
+
+QUALITY = ("psnr", "ssim", "mse")
+
+
+def test_each_method_measures_what_it_has(shared: dict[str, tuple[Desk, Outcome]]) -> None:
+    declared = {metric.name for metric in DdpmDip.metrics}
+    both, ddpm, dip = (set(shared[method][1].metrics) for method in ("dip+ddpm", "ddpm", "dip"))
+    assert both == declared
+    assert both - ddpm == {"psnr_start", "dip_seconds", "dip_stopped_at"}
+    assert {"train_seconds", "val_loss", "psnr_onestep", "nfe", "sample_seconds"}.isdisjoint(dip)
+    assert all(shared[method][1].kind is OutcomeKind.MEASURED for method in shared)
+
+
+def test_the_same_noisy_images_in_all_arms(shared: dict[str, tuple[Desk, Outcome]]) -> None:
+    inputs = {shared[method][1].metrics["psnr_input"] for method in shared}
+    assert len(inputs) == 1
+    # 25/255 of noise leaves 20.17 dB, a little more once clipped.
+    assert 20.0 < inputs.pop() < 22.5
+
+
+def test_a_dip_alone_scores_its_own_start(shared: dict[str, tuple[Desk, Outcome]]) -> None:
+    metrics = shared["dip"][1].metrics
+    assert metrics["psnr"] == metrics["psnr_start"] == shared["dip+ddpm"][1].metrics["psnr_start"]
+
+
+def test_reused_stages_keep_their_measured_seconds(shared: dict[str, tuple[Desk, Outcome]]) -> None:
+    """Sharing makes nothing look free: times are those of the computation, and the outcome says what was reused."""
+    first, ddpm, dip = (shared[method][1] for method in ("dip+ddpm", "ddpm", "dip"))
+    assert first.reused == {}
+    assert ddpm.reused == {"denoiser": first.metrics["train_seconds"]}
+    assert dip.reused == {"dip": first.metrics["dip_seconds"]}
+    assert ddpm.metrics["train_seconds"] == first.metrics["train_seconds"]
+    assert ddpm.seconds > first.metrics["train_seconds"]
+
+
+def test_learning_curve_is_there_for_every_arm_that_learns(shared: dict[str, tuple[Desk, Outcome]]) -> None:
+    """A shared denoiser's curve is evaluated anew with the arm's own start."""
+    assert [images for images, _ in shared["dip+ddpm"][0].points] == [24]
+    assert [images for images, _ in shared["ddpm"][0].points] == [24]
+    assert shared["dip"][0].points == []
+    assert shared["ddpm"][1].images_seen == 24
+
+
+def test_pictures(shared: dict[str, tuple[Desk, Outcome]]) -> None:
+    desk, outcome = shared["dip+ddpm"]
+    folder = next((desk.root / "trials").glob(outcome.recipe_digest))
+    assert outcome.samples == "samples.png"
+    with Image.open(folder / "samples.png") as picture:
+        assert picture.format == "PNG"
+    with np.load(folder / "restored.npz") as arrays:
+        assert set(arrays) == {"original", "noisy", "start", "restored", "generated"}
+        assert arrays["original"].shape == (3, 3, 32, 32)
+        assert arrays["generated"].shape == (2, 3, 32, 32)
+        assert all(arrays[name].dtype == np.uint8 for name in arrays)
+
+
+def test_the_same_recipe_gives_the_same_numbers(shared: dict[str, tuple[Desk, Outcome]], tmp_path: Path) -> None:
+    again = compute(Desk(tmp_path), method="dip+ddpm").metrics
+    first = shared["dip+ddpm"][1].metrics
+    timed = {name for name in first if "seconds" in name}
+    assert {name: again[name] for name in first.keys() - timed} == {name: first[name] for name in first.keys() - timed}
+
+
+def test_another_seed_gives_other_noise_on_the_same_images(shared: dict[str, tuple[Desk, Outcome]]) -> None:
+    images = load("skimage-patches", cap_per_image=30, split="block")
+    settings = DdpmDipSettings.model_validate(MINI)
+    first, second = (observe(images, settings, seed, CPU) for seed in (0, 1))
+    assert torch.equal(first.clean, second.clean)
+    assert not torch.equal(first.noisy, second.noisy)
+    noise = (first.noisy - first.clean) / first.noise_std
+    assert float(noise.std()) == pytest.approx(1.0, abs=5 / (2 * noise.numel()) ** 0.5)
+    more = observe(images, settings.model_copy(update={"eval_images": 5}), 0, CPU)
+    assert torch.equal(more.noisy[:3], first.noisy)
+
+
+def test_divergence_is_an_outcome(tmp_path: Path) -> None:
+    """A step size of 1 without clipping soon overflows; the images seen until then are told."""
+    outcome = compute(
+        Desk(tmp_path), method="ddpm", lr=1.0, grad_clip=0.0, warmup_steps=0, epochs=40, prediction="x0", batch_size=1
+    )
+    if outcome.kind is OutcomeKind.MEASURED:  # the network survived: force the point of this test
+        pytest.fail("a step size of 1 was expected to diverge")
+    assert outcome.kind is OutcomeKind.DIVERGED
+    assert 0 < outcome.images_seen < 40 * 24
+    assert outcome.error is not None
+    assert "loss became" in outcome.error
+
+
+@pytest.mark.parametrize("method", ["dip", "ddpm"])
+def test_a_wish_to_stop_is_followed_at_once(tmp_path: Path, method: str) -> None:
+    with pytest.raises(StoppedError):
+        compute(Desk(tmp_path, stop_requested=True), method=method)
+
+
+class Oracle(torch.nn.Module):
+    """Knows the clean images, and so predicts x_0 without error."""
+
+    def __init__(self, clean: torch.Tensor) -> None:
+        super().__init__()
+        self.clean = clean
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return self.clean[: len(x)]
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "exponential"])
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral"])
+def test_a_perfect_network_restores_perfectly(schedule: str, sampler: str) -> None:
+    settings = DdpmDipSettings.model_validate(
+        {**MINI, "noise_schedule": schedule, "sampler": sampler, "prediction": "x0"}
+    )
+    observed = observe(load("skimage-patches", cap_per_image=30, split="block"), settings, 0, CPU)
+    denoiser = Denoiser(Oracle(observed.clean), schedule_of(settings), "x0", "fp32", CPU)
+    for dip in (None, torch.zeros_like(observed.clean)):
+        assert float(psnr(restore(denoiser, observed, settings, 0, dip), observed.clean).min()) > 100
+    assert torch.equal(one_step(denoiser, observed, 25.0), observed.clean)
+
+
+def test_schedules_start_at_equal_noise() -> None:
+    """The DIP's output is re-noised to the same pixel noise under every schedule, not to the same t."""
+    steps = {}
+    for name in ("linear", "cosine", "polynomial"):
+        schedule = schedule_of(DdpmDipSettings(noise_schedule=name))
+        settings = DdpmDipSettings(noise_schedule=name, start_sigma=15)
+        steps[name] = start_step(settings, schedule)
+        assert schedule.pixel_sigmas[steps[name] - 1] == pytest.approx(15, rel=0.02)
+    assert steps == {"linear": 33, "cosine": 68, "polynomial": 83}
+
+
+def test_start_as_a_fraction_of_t() -> None:
+    settings = DdpmDipSettings(start_fraction=0.2, start_sigma=15)
+    schedule = schedule_of(settings)
+    assert start_step(settings, schedule) == 200
+    assert start_step(settings.model_copy(update={"start_fraction": 1.0}), schedule) == 1000
+    assert start_step(settings.model_copy(update={"start_fraction": 1e-6}), schedule) == 1
+
+
+def test_evaluations_are_counted() -> None:
+    """No more than there are steps below the start: three for exponential at 25/255."""
+    settings = DdpmDipSettings(noise_schedule="exponential", method="ddpm", sample_steps=5)
+    assert evaluations(settings, schedule_of(settings)) == 3
+    assert evaluations(DdpmDipSettings(sample_steps=5), schedule_of(DdpmDipSettings())) == 5

@@ -1,0 +1,306 @@
+"""Reverse processes with exact denoisers, whose results are known numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from ablate.core.diffusion import add_noise
+from ablate.core.samplers import Denoiser, Reverse, consistent_with, reverse, time_grid
+from ablate.core.schedules import Schedule, make_schedule
+
+SHAPE = (4096, 3, 8, 8)
+DIMS = 3 * 8 * 8
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def fresh_noise(shape: tuple[int, ...], seed: int) -> Callable[[int], Tensor]:
+    return lambda t: torch.randn(shape, generator=generator(1000 * seed + t))
+
+
+def gaussian(mean: float, variance: float, schedule: Schedule) -> Denoiser:
+    """The exact noise prediction for data N(mean, variance): E[eps | x_t]."""
+
+    def denoise(xt: Tensor, t: Tensor) -> Tensor:
+        a = float(schedule.alpha_bars[int(t[0]) - 1])
+        estimate: Tensor = (1 - a) ** 0.5 * (xt - a**0.5 * mean) / (a * variance + 1 - a)
+        return estimate
+
+    return denoise
+
+
+def exact_moments(mean: float, variance: float, schedule: Schedule, settings: Reverse) -> tuple[float, float]:
+    """Mean and variance the sampler must give: every step is an affine map of a Gaussian plus Gaussian noise."""
+    grid = time_grid(schedule.steps, settings.steps)
+    found_mean, found_variance = 0.0, 1.0
+    for t, following in zip(grid, [*grid[1:], 0], strict=True):
+        a = float(schedule.alpha_bars[t - 1])
+        p = float(schedule.alpha_bars[following - 1]) if following else 1.0
+        gain = a**0.5 * variance / (a * variance + 1 - a)  # x_0 estimate = mean + gain (x_t - sqrt(a) mean)
+        offset = mean * (1 - gain * a**0.5)
+        beta = 1 - a / p
+        small = beta * (1 - p) / (1 - a)
+        if settings.sampler == "ancestral":
+            on_x0, on_xt = beta * p**0.5 / (1 - a), (1 - p) * (a / p) ** 0.5 / (1 - a)
+            noise = 0.0 if not following else beta if settings.variance == "large" else small
+        else:
+            noise = settings.eta**2 * small
+            direction = (1 - p - noise) ** 0.5 / (1 - a) ** 0.5
+            on_x0, on_xt = p**0.5 - direction * a**0.5, direction
+        slope = on_x0 * gain + on_xt
+        found_mean = on_x0 * offset + slope * found_mean
+        found_variance = slope**2 * found_variance + noise
+    return found_mean, found_variance
+
+
+def run(settings: Reverse, schedule: Schedule, mean: float, variance: float, *, count: int = 4096) -> Tensor:
+    shape = (count, *SHAPE[1:])
+    return reverse(
+        gaussian(mean, variance, schedule),
+        torch.randn(shape, generator=generator(1)),
+        start=schedule.steps,
+        schedule=schedule,
+        prediction="epsilon",
+        settings=settings,
+        noise=fresh_noise(shape, 2),
+    )
+
+
+# Variance of the samples for exact denoisers: discretisation makes it differ from the target's by a known amount.
+REFERENCE = [
+    ("linear", 0.1, 0.25, Reverse("ancestral", 1000, variance="large", clip=False), 0.25075),
+    ("linear", 0.1, 0.25, Reverse("ancestral", 1000, variance="small", clip=False), 0.24613),
+    ("linear", 0.1, 0.25, Reverse("ddim", 1000, clip=False), 0.24850),
+    ("linear", 0.1, 0.25, Reverse("ddim", 50, clip=False), 0.22270),
+    ("linear", 0.1, 0.25, Reverse("ddim", 10, clip=False), 0.13076),
+    ("linear", 0.1, 0.25, Reverse("ancestral", 50, variance="small", clip=False), 0.19642),
+    ("linear", 0.1, 0.25, Reverse("ancestral", 50, variance="large", clip=False), 0.26788),
+    ("cosine", 0.1, 0.25, Reverse("ancestral", 1000, variance="large", clip=False), 0.25042),
+    ("cosine", 0.1, 0.25, Reverse("ddim", 50, clip=False), 0.23478),
+    ("cosine", 0.1, 0.25, Reverse("ddim", 10, clip=False), 0.17729),
+    ("cosine", 0.1, 0.25, Reverse("ancestral", 50, variance="large", clip=False), 0.25952),
+    ("linear", 0.3, 0.01, Reverse("ancestral", 1000, variance="large", clip=False), 0.01015),
+    ("linear", 0.3, 0.01, Reverse("ddim", 50, clip=False), 0.00611),
+    ("linear", 0.3, 0.01, Reverse("ancestral", 50, variance="small", clip=False), 0.00464),
+    ("polynomial", 0.1, 0.25, Reverse("ddim", 1000, clip=False), 0.24928),
+    ("polynomial", 0.1, 0.25, Reverse("ancestral", 50, variance="small", clip=False), 0.22055),
+]
+
+
+@pytest.mark.parametrize(("name", "mean", "variance", "settings", "reference"), REFERENCE)
+def test_recursion_has_the_reference_values(
+    name: str, mean: float, variance: float, settings: Reverse, reference: float
+) -> None:
+    found = exact_moments(mean, variance, make_schedule(name, 1000), settings)
+    assert found[1] == pytest.approx(reference, abs=6e-6)
+    assert found[0] == pytest.approx(mean, abs=4e-4)
+
+
+def check_moments(settings: Reverse, schedule: Schedule, mean: float, variance: float, count: int) -> None:
+    samples = run(settings, schedule, mean, variance, count=count).double()
+    expected_mean, expected_variance = exact_moments(mean, variance, schedule, settings)
+    number = samples.numel()
+    assert float(samples.mean()) == pytest.approx(expected_mean, abs=5 * (expected_variance / number) ** 0.5)
+    assert float(samples.var()) == pytest.approx(expected_variance, abs=5 * expected_variance * (2 / number) ** 0.5)
+
+
+SHORT = [
+    Reverse("ddim", 10, clip=False),
+    Reverse("ddim", 20, eta=0.5, clip=False),
+    Reverse("ancestral", 50, variance="small", clip=False),
+    Reverse("ancestral", 50, variance="large", clip=False),
+]
+
+
+@pytest.mark.parametrize("settings", SHORT, ids=str)
+@pytest.mark.parametrize("name", ["linear", "cosine", "polynomial"])
+def test_samples_have_exactly_known_moments(name: str, settings: Reverse) -> None:
+    """An off-by-one in t, a missing root, or noise at the last step all miss this by far more than 5 errors."""
+    check_moments(settings, make_schedule(name, 1000), 0.1, 0.25, 1024)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "mean", "variance", "settings", "reference"), REFERENCE)
+def test_samples_of_the_full_chain(
+    name: str, mean: float, variance: float, settings: Reverse, reference: float
+) -> None:
+    check_moments(settings, make_schedule(name, 1000), mean, variance, 4096)
+
+
+def test_a_schedule_that_stops_short_of_noise_shifts_the_mean() -> None:
+    """exponential-beta ends at sqrt(alpha-bar) = 0.151: DDIM's samples come out 7.6 % short of the mean."""
+    found = exact_moments(0.1, 0.25, make_schedule("exponential-beta", 1000), Reverse("ddim", 1000, clip=False))
+    assert found[0] == pytest.approx(0.0924, abs=5e-5)
+
+
+def test_frechet_distance_of_samples_is_discretisation_plus_floor() -> None:
+    """FD to N(m, v I) = squared Wasserstein distance of the laws + v d (d + 5) / (4 N) for N samples."""
+    schedule, mean, variance, count = make_schedule("linear", 1000), 0.1, 0.25, 4096
+    settings = Reverse("ddim", 10, clip=False)
+    samples = run(settings, schedule, mean, variance).double().flatten(1)
+    covariance = torch.cov(samples.T)
+    roots = torch.linalg.eigvalsh(variance * covariance).clamp(min=0).sqrt()
+    found = float((samples.mean(0) - mean).square().sum() + covariance.trace() + variance * DIMS - 2 * roots.sum())
+    exact = exact_moments(mean, variance, schedule, settings)
+    apart = DIMS * ((exact[0] - mean) ** 2 + (exact[1] ** 0.5 - variance**0.5) ** 2)
+    floor = exact[1] * DIMS * (DIMS + 5) / (4 * count)
+    assert found == pytest.approx(apart + floor, rel=0.1)
+    assert apart / DIMS == pytest.approx(1.9e-2, rel=0.02)
+
+
+def test_ddim_with_eta_one_is_ancestral_sampling() -> None:
+    """The algebraic identity of Song et al. 2021: same noise, same samples."""
+    schedule = make_schedule("linear", 1000)
+    ddim = run(Reverse("ddim", 25, eta=1.0, clip=False), schedule, 0.1, 0.25, count=16)
+    ancestral = run(Reverse("ancestral", 25, variance="small", clip=False), schedule, 0.1, 0.25, count=16)
+    assert float((ddim - ancestral).abs().max()) < 1e-5
+
+
+def test_ddim_without_eta_draws_nothing() -> None:
+    schedule = make_schedule("linear", 1000)
+
+    def no_noise(t: int) -> Tensor:
+        raise AssertionError(f"noise drawn at step {t}")
+
+    x = torch.randn(2, 3, 8, 8, generator=generator(3))
+    samples = [
+        reverse(
+            gaussian(0.1, 0.25, schedule),
+            x,
+            start=1000,
+            schedule=schedule,
+            prediction="epsilon",
+            settings=Reverse("ddim", 20),
+            noise=no_noise,
+        )
+        for _ in range(2)
+    ]
+    assert torch.equal(*samples)
+
+
+def test_more_ddim_steps_come_nearer_to_the_target() -> None:
+    schedule = make_schedule("linear", 1000)
+    errors = [
+        abs(exact_moments(0.1, 0.25, schedule, Reverse("ddim", steps, clip=False))[1] - 0.25)
+        for steps in (10, 20, 50, 100, 1000)
+    ]
+    assert errors == sorted(errors, reverse=True)
+
+
+def memoriser(images: Tensor, schedule: Schedule) -> Denoiser:
+    """The exact x_0 prediction when the data are just `images`: their mean, weighted by the likelihood of x_t."""
+
+    def denoise(xt: Tensor, t: Tensor) -> Tensor:
+        a = float(schedule.alpha_bars[int(t[0]) - 1])
+        apart = torch.cdist(xt.flatten(1).double(), a**0.5 * images.flatten(1).double()).square()
+        weights = torch.softmax(-apart / (2 * (1 - a)), dim=1).float()
+        return (weights @ images.flatten(1)).reshape(xt.shape)
+
+    return denoise
+
+
+@pytest.mark.parametrize("steps", [10, 50])
+def test_the_optimal_denoiser_of_a_finite_set_copies_it(steps: int) -> None:
+    """Every sample is one of the training images, and many different ones appear."""
+    schedule = make_schedule("linear", 1000)
+    images = torch.rand(50, 3, 8, 8, generator=generator(4)) * 2 - 1
+    x = torch.randn(64, 3, 8, 8, generator=generator(5))
+    samples = reverse(
+        memoriser(images, schedule),
+        x,
+        start=1000,
+        schedule=schedule,
+        prediction="x0",
+        settings=Reverse("ddim", steps),
+        noise=fresh_noise(tuple(x.shape), 6),
+    )
+    distances = (samples[:, None] - images[None]).flatten(2).norm(dim=2)
+    assert float(distances.min(1).values.max()) < 1e-4
+    assert len(set(distances.argmin(1).tolist())) > 20
+
+
+def test_a_truncated_start_at_the_end_is_plain_sampling() -> None:
+    """Diffusing any start to T leaves N(0, I) up to sqrt(alpha-bar_T): start 0 has the law of plain sampling."""
+    schedule, settings = make_schedule("linear", 1000), Reverse("ddim", 10, clip=False)
+    noise = torch.randn(SHAPE, generator=generator(7))
+    last = torch.tensor([schedule.alpha_bars[-1]])
+    diffused = add_noise(torch.zeros(SHAPE), noise, last)
+    torch.testing.assert_close(diffused, noise * (1 - float(last)) ** 0.5)
+    samples = reverse(
+        gaussian(0.1, 0.25, schedule),
+        diffused,
+        start=1000,
+        schedule=schedule,
+        prediction="epsilon",
+        settings=settings,
+        noise=fresh_noise(SHAPE, 8),
+    )
+    expected = exact_moments(0.1, 0.25, schedule, settings)
+    assert float(samples.double().var()) == pytest.approx(expected[1], rel=5 * (2 / samples.numel()) ** 0.5 + 1e-4)
+
+
+def test_a_truncated_start_at_the_first_step_returns_the_start() -> None:
+    schedule = make_schedule("linear", 1000)
+    start = torch.rand(64, 3, 8, 8, generator=generator(9)) * 2 - 1
+    noise = torch.randn(start.shape, generator=generator(10))
+    diffused = add_noise(start, noise, torch.tensor([schedule.alpha_bars[0]]))
+    out = reverse(
+        gaussian(0.0, 1 / 3, schedule),
+        diffused,
+        start=1,
+        schedule=schedule,
+        prediction="epsilon",
+        settings=Reverse("ddim", 5),
+        noise=fresh_noise(tuple(start.shape), 11),
+    )
+    mse = float((out - start).square().mean()) / 4  # on [0, 1]
+    assert -10 * torch.log10(torch.tensor(mse)) > 45
+
+
+@pytest.mark.parametrize(
+    ("start", "steps", "grid"),
+    [
+        (1000, 1, [1000]),
+        (57, 2, [57, 1]),
+        (5, 50, [5, 4, 3, 2, 1]),
+        (1000, 5, [1000, 750, 501, 251, 1]),
+        (1, 10, [1]),
+    ],
+)
+def test_grid_of_steps(start: int, steps: int, grid: list[int]) -> None:
+    """linspace from the start to 1, rounded half to even on 0-based steps, without repetition."""
+    assert time_grid(start, steps) == grid
+
+
+def test_clipping_keeps_every_estimate_inside() -> None:
+    """The last x_0 estimate is the sample, so clipped sampling cannot leave [-1, 1]."""
+    schedule = make_schedule("linear", 1000)
+    x = 3 * torch.randn(8, 3, 8, 8, generator=generator(12))
+    out = reverse(
+        gaussian(0.0, 4.0, schedule),
+        x,
+        start=1000,
+        schedule=schedule,
+        prediction="epsilon",
+        settings=Reverse("ddim", 10),
+        noise=fresh_noise(tuple(x.shape), 13),
+    )
+    assert float(out.abs().max()) <= 1.0 + 1e-6
+
+
+def test_data_consistency_minimises_its_objective() -> None:
+    """The step is the minimiser of ||x - y||^2 + rho ||x - x_0||^2 and splits evenly where both are as noisy."""
+    noisy = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=generator(14))
+    x0 = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=generator(15))
+    std, alpha_bar = 0.2, 0.9
+    rho = std**2 * alpha_bar / (1 - alpha_bar)
+    found = consistent_with(noisy, std)(x0, alpha_bar)
+    torch.testing.assert_close((found - noisy) + rho * (found - x0), torch.zeros_like(x0), atol=1e-12, rtol=0)
+    even = consistent_with(noisy, std)(x0, 1 / (1 + std**2))
+    torch.testing.assert_close(even, (noisy + x0) / 2)

@@ -1,0 +1,123 @@
+"""Factors of ddpm-dip: what is refused, what is the same, and which settings each shared stage reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ablate.core.ddpm_dip import DdpmDip
+from ablate.core.registry import core_class
+from ablate.core.settings import DdpmDipSettings
+from ablate.recipe import Recipe, Scalar
+
+
+def stages(settings: Mapping[str, Scalar] | None = None, seed: int = 0) -> dict[str, str]:
+    recipe = Recipe("ddpm-dip", DdpmDipSettings.model_validate(dict(settings or {})).resolved(), seed)
+    return {stage.name: stage.digest for stage in DdpmDip.stages(recipe)}
+
+
+def test_the_core_is_registered() -> None:
+    assert core_class("ddpm-dip") is DdpmDip
+
+
+def test_every_factor_says_what_it_is() -> None:
+    assert all(field.description for field in DdpmDipSettings.model_fields.values())
+
+
+def test_metric_names_are_unique() -> None:
+    names = [metric.name for metric in DdpmDip.metrics]
+    assert len(names) == len(set(names))
+    assert names[0] == "psnr"
+
+
+def test_resolved_settings_give_the_same_settings() -> None:
+    settings = DdpmDipSettings(dip_epochs=7, method="dip")
+    assert DdpmDipSettings.model_validate(settings.resolved()) == settings
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"zero_terminal_snr": True}, "prediction v or x0"),
+        ({"channels": 20}, "multiple of 8"),
+        ({"attention": "8", "channel_mults": "1-2"}, "ends at 16 pixels"),
+        ({"dip_stop": "wmv", "dip_steps": 10}, "dip_window 20 is longer"),
+        ({"diffusion_steps": 10}, "beta = "),
+        ({"dip_epochs": 5, "dip_steps": 60}, "state one"),
+        ({"dip_epochs": 0}, "greater than or equal to 1"),
+        ({"noise_schedule": "cosin"}, "'cosine'"),
+        ({"noise_sigma": -1.0}, "greater than 0"),
+        ({"unknown": 1}, "not permitted"),
+    ],
+)
+def test_the_impossible_is_refused(wrong: dict[str, Scalar], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        DdpmDipSettings.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    "right", [{"zero_terminal_snr": True, "prediction": "v"}, {"attention": "16"}, {"channels": 24}]
+)
+def test_the_possible_is_not(right: dict[str, Scalar]) -> None:
+    DdpmDipSettings.model_validate(right)
+
+
+@given(st.integers(1, 1000))
+def test_epochs_of_the_dip_are_another_way_to_write_its_steps(epochs: int) -> None:
+    """One duration has one digest, however it was written."""
+    assert DdpmDipSettings(dip_epochs=epochs).resolved() == DdpmDipSettings(dip_steps=10 * epochs).resolved()
+
+
+def test_stages_follow_the_method() -> None:
+    assert set(stages({"method": "dip"})) == {"dip"}
+    assert set(stages({"method": "ddpm"})) == {"denoiser", "wiener"}
+    assert set(stages({"method": "dip+ddpm"})) == {"dip", "denoiser", "wiener"}
+
+
+@pytest.mark.parametrize(
+    ("change", "moved"),
+    [
+        ({"method": "ddpm"}, set()),
+        ({"sample_steps": 7}, set()),
+        ({"start_sigma": 5.0}, set()),
+        ({"data_consistency": True}, set()),
+        ({"noise_schedule": "cosine"}, {"denoiser"}),
+        ({"schedule_power": 3.0}, set()),
+        ({"lr": 1e-4}, {"denoiser"}),
+        ({"epochs": 2}, set()),
+        ({"dip_steps": 50}, {"dip"}),
+        ({"dip_patience": 30}, set()),
+        ({"noise_sigma": 50.0}, {"dip"}),
+        ({"eval_images": 8}, {"dip"}),
+        ({"cap_per_image": 100}, {"dip", "denoiser", "wiener"}),
+        ({"precision": "bf16"}, {"denoiser"}),
+    ],
+    ids=str,
+)
+def test_a_stage_s_digest_covers_what_it_reads_and_nothing_else(change: dict[str, Scalar], moved: set[str]) -> None:
+    before, after = stages(), stages(change)
+    assert {name for name in after if after[name] != before[name]} == moved
+
+
+def test_seed_and_duration_in_the_digest() -> None:
+    """The seed moves what is random; the duration matters only when the step size depends on it."""
+    first, second = stages(), stages(seed=1)
+    assert {name for name in first if first[name] != second[name]} == {"dip", "denoiser"}
+    short, long = ({"lr_decay": "cosine", "epochs": epochs} for epochs in (1, 2))
+    assert stages(short)["denoiser"] != stages(long)["denoiser"]
+    square: dict[str, Scalar] = {"noise_schedule": "polynomial", "schedule_power": 2.0}
+    assert stages(square)["denoiser"] != stages({**square, "schedule_power": 3.0})["denoiser"]
+
+
+def test_doubtful_settings_are_pointed_out() -> None:
+    assert "0.151" in DdpmDip.check(DdpmDipSettings(noise_schedule="exponential-beta"))[0]
+    assert not DdpmDip.check(DdpmDipSettings(noise_schedule="exponential-beta", method="dip"))
+    assert any(
+        "begins at" in text for text in DdpmDip.check(DdpmDipSettings(noise_schedule="exponential", start_sigma=5))
+    )
+    assert any("clean image" in text for text in DdpmDip.check(DdpmDipSettings(dip_stop="oracle")))
+    assert not DdpmDip.check(DdpmDipSettings())

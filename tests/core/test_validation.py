@@ -1,0 +1,112 @@
+"""The linear-Gaussian bound: right where its assumption holds, and a bar that a trained network passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from ablate.core.data import as_unit, load
+from ablate.core.denoiser import Denoiser
+from ablate.core.schedules import make_schedule
+from ablate.core.settings import DdpmDipSettings
+from ablate.core.training import Trainer
+from ablate.core.validation import Wiener, epsilon_error, fixed_choice, mean_loss_steps, validate
+
+LINEAR = make_schedule("linear", 1000)
+
+
+def gaussian_images(count: int, seed: int) -> Tensor:
+    """Images [N,3,4,4] of a Gaussian with a known mean 0.2 and standard deviations from 0.1 to 1."""
+    spread = torch.linspace(0.1, 1.0, 48).reshape(3, 4, 4)
+    return 0.2 + spread * torch.randn(count, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("t", [25, 225, 475])
+def test_on_gaussian_data_the_error_is_the_closed_form(t: int) -> None:
+    """E||eps - eps'||^2 per pixel = mean of a lambda / (a lambda + 1 - a) for the exact covariance."""
+    values = torch.linspace(0.1, 1.0, 48).square()
+    wiener = Wiener(torch.full((48,), 0.2), values, torch.eye(48))
+    a = float(LINEAR.alpha_bars[t - 1])
+    found = epsilon_error(lambda xt, _: wiener.epsilon(xt, a), gaussian_images(8000, 1), t, LINEAR)
+    assert found == pytest.approx(float((a * values / (a * values + 1 - a)).mean()), rel=0.03)
+
+
+def test_fit_finds_mean_and_covariance() -> None:
+    wiener = Wiener.fit(gaussian_images(50_000, 0), chunk=7000)
+    torch.testing.assert_close(wiener.mean, torch.full((48,), 0.2), atol=0.03, rtol=0)
+    torch.testing.assert_close(wiener.values, torch.linspace(0.1, 1.0, 48).square(), atol=0.03, rtol=0.05)
+    identity = wiener.vectors.T @ wiener.vectors
+    torch.testing.assert_close(identity, torch.eye(48), atol=1e-4, rtol=0)
+
+
+def test_estimate_is_the_conditional_mean() -> None:
+    """eps' = (x_t - sqrt(a) E[x_0 | x_t]) / sqrt(1 - a), with the textbook form of E[x_0 | x_t]."""
+    images = gaussian_images(500, 2).double()
+    wiener = Wiener.fit(images)
+    xt, a = gaussian_images(3, 3).double(), 0.7
+    flat = images.flatten(1)
+    covariance = torch.cov(flat.T)
+    inverse = torch.linalg.inv(a * covariance + (1 - a) * torch.eye(48, dtype=torch.float64))
+    mean = flat.mean(0)
+    x0 = mean + (a**0.5 * covariance @ inverse @ (xt.flatten(1) - a**0.5 * mean).T).T
+    expected = (xt.flatten(1) - a**0.5 * x0) / (1 - a) ** 0.5
+    torch.testing.assert_close(wiener.epsilon(xt, a).flatten(1), expected)
+
+
+def test_choices_are_the_same_everywhere() -> None:
+    """What is evaluated does not depend on a trial; fewer images are the beginning of more."""
+    assert torch.equal(fixed_choice(100, 5, "evaluation-images"), fixed_choice(100, 9, "evaluation-images")[:5])
+    assert not torch.equal(fixed_choice(100, 9, "evaluation-images"), fixed_choice(100, 9, "validation-images"))
+    assert len(fixed_choice(3, 9, "evaluation-images")) == 3
+
+
+def test_steps_of_the_mean_loss_lie_in_the_middle_of_equal_parts() -> None:
+    assert mean_loss_steps(1000) == [51, 151, 251, 351, 451, 551, 651, 751, 851, 951]
+    assert mean_loss_steps(4) == [1, 2, 3, 4]
+
+
+def test_an_untrained_network_scores_one() -> None:
+    settings = DdpmDipSettings(channels=8, channel_mults="1")
+    denoiser = Denoiser.build(settings, 0, torch.device("cpu"))
+    images = torch.zeros(8, 3, 32, 32)
+    wiener = Wiener(torch.zeros(3072), torch.ones(3072), torch.eye(3072))
+    found = validate(denoiser, wiener, images, (15, 25))
+    assert set(found) == {
+        *("val_loss", "val_loss_s15", "val_loss_s25", "val_loss_low"),
+        *("wiener_loss", "wiener_s15", "wiener_s25", "wiener_low"),
+    }
+    assert found["val_loss"] == pytest.approx(1.0, abs=5 * (2 / images.numel()) ** 0.5)
+    assert found["wiener_low"] == pytest.approx((found["wiener_s15"] + found["wiener_s25"]) / 2)
+
+
+@pytest.mark.slow
+def test_the_bound_on_photographs() -> None:
+    """The training covariance of the embedded patches gives 0.245, .085, .046, .020, .0038 on held-out ones."""
+    images = load("skimage-patches", cap_per_image=3000, split="block")
+    wiener = Wiener.fit(as_unit(images.train))
+    chosen = as_unit(images.test[fixed_choice(len(images.test), 500, "validation-images")])
+
+    def bound(t: int) -> float:
+        a = float(LINEAR.alpha_bars[t - 1])
+        return epsilon_error(lambda xt, _: wiener.epsilon(xt, a), chosen, t, LINEAR)
+
+    found = [bound(t) for t in (25, 75, 125, 225, 475)]
+    assert found == pytest.approx([0.245, 0.085, 0.046, 0.020, 0.0038], rel=0.06)
+
+
+@pytest.mark.slow
+def test_a_short_training_passes_the_bound_at_low_noise(tmp_path: Path) -> None:
+    """400 updates on photographs: below the best linear denoiser at noise of 15/255 and 25/255."""
+    images = load("skimage-patches", cap_per_image=3000, split="block")
+    settings = DdpmDipSettings(train_images=6400, ema_decay=0.99, warmup_steps=50)
+    trainer = Trainer(settings, images.train[fixed_choice(len(images.train), 6400, "test")], 0)
+    while not trainer.done:
+        trainer.update()
+    trainer.ema.use()
+    chosen = as_unit(images.test[fixed_choice(len(images.test), 64, "validation-images")])
+    found = validate(trainer.denoiser, Wiener.fit(as_unit(images.train)), chosen, (15, 25))
+    assert found["val_loss_s15"] < found["wiener_s15"]
+    assert found["val_loss_s25"] < found["wiener_s25"]
