@@ -47,6 +47,7 @@ class Crew:
         slot = self._slots[index]
         hello = {
             **self._hello,
+            "type": "hello",
             "device": slot.device,
             "device_name": slot.name,
             "threads": slot.threads,

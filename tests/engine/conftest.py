@@ -1,0 +1,208 @@
+"""A study small enough to run a hundred times, on a core without torch whose behaviour the study file decides."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from ablate.core.registry import core_class
+from ablate.engine.events import Event
+from ablate.engine.run import RunOptions, RunSummary, run_study
+from ablate.engine.slots import Slot
+from ablate.paths import ResultsPaths, StudyPaths
+from ablate.storage.levels import ParamKind
+from ablate.storage.read import read_study
+from ablate.storage.rows import TrialRow
+from ablate.study.load import load_study
+from ablate.study.plan import replicates
+
+TOY_CORE = '''
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from ablate import Core, CoreSettings, MetricInfo, Outcome, OutcomeKind, Recipe, Report
+from ablate.errors import DivergedError, StoppedError
+
+
+class Settings(CoreSettings):
+    mode: Literal["ok", "diverge", "raise", "hang", "die", "die_always", "memory", "cuda", "exit", "gate", "full"] = Field(
+        "ok", description="what happens"
+    )
+    steps: int = Field(3, ge=1, description="number of steps")
+    offset: float = Field(0.0, description="added to the score")
+
+
+class Toy(Core):
+    name = "toy"
+    Settings = Settings
+    metrics = (MetricInfo("score", direction="max", doc="a number that every step changes"),)
+
+    def run(self, recipes: Sequence[Recipe], report: Report) -> Iterator[tuple[Recipe, Outcome]]:
+        for recipe in recipes:
+            yield recipe, self.compute(recipe, report)
+
+    def compute(self, recipe: Recipe, report: Report) -> Outcome:
+        settings = Settings(**recipe.settings)
+        folder = report.folder(recipe)
+        checkpoint = folder / "checkpoint.json"
+        step, score = json.loads(checkpoint.read_text()) if checkpoint.exists() else (0, settings.offset + recipe.seed)
+        computed = 0
+        while step < settings.steps:
+            step, score, computed = step + 1, score * 1.000001 + 0.1, computed + 1
+            with (folder / "steps.txt").open("a") as handle:
+                handle.write(f"{step} {os.getpid()}\\n")
+            report.curve(recipe, step, score=score)
+            report.progress(recipe, "steps", step, settings.steps, loss=1 / step)
+            if report.checkpoint_due or report.stop_requested:
+                (folder / "new.json").write_text(json.dumps([step, score]))
+                os.replace(folder / "new.json", checkpoint)
+                report.checkpointed()
+            if report.stop_requested:
+                raise StoppedError
+            if step == 2:
+                self.strike(settings.mode, recipe, report)
+        return Outcome(OutcomeKind.MEASURED, recipe.digest, metrics={"score": score}, images_seen=step)
+
+    def strike(self, mode: str, recipe: Recipe, report: Report) -> None:
+        folder = report.folder(recipe)
+        struck = folder / "struck"
+        first = not struck.exists()
+        struck.touch()
+        if mode == "diverge":
+            raise DivergedError("loss is nan", images_seen=2)
+        if mode == "raise":
+            raise RuntimeError(f"this cannot work with seed {recipe.seed}")
+        if mode == "exit":
+            raise SystemExit(3)
+        if mode == "memory" or (mode == "cuda" and first):
+            raise MemoryError
+        if mode == "die_always" or (mode == "die" and first):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if mode == "hang" and first:
+            signal.pause()
+        if mode == "gate":
+            # Blocks until the test opens the pipe for writing, which tells the test that this step is reached.
+            with open(os.environ["TOY_GATE"], "rb") as gate:
+                gate.read()
+        if mode == "full" and first:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+'''
+
+KINDS: Mapping[str, ParamKind] = {"mode": "text", "steps": "int", "offset": "float"}
+
+
+@dataclass
+class Bench:
+    """A folder with the toy core and study files, and a way to run them in this process."""
+
+    folder: Path
+    events: list[Event] = field(default_factory=list)
+
+    @property
+    def results(self) -> ResultsPaths:
+        return ResultsPaths(self.folder / "results")
+
+    @property
+    def paths(self) -> StudyPaths:
+        return self.results.study("toy")
+
+    def write(self, text: str, name: str = "toy") -> Path:
+        """Write a study file; question, core, metrics and seeds are added."""
+        head = "question: Does it hold?\ncore: toycore:Toy\nmetrics: {score: {primary: true}}\n"
+        path = self.folder / f"{name}.yaml"
+        path.write_text(head + textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    def run(
+        self,
+        text: str,
+        *,
+        slots: int = 2,
+        options: RunOptions | None = None,
+        listen: Callable[[Event], None] | None = None,
+        arms: Sequence[str] = (),
+    ) -> RunSummary:
+        """Run a study file in this process."""
+        path = self.write(text)
+        study = load_study(path, resolve_core=core_class)
+        return run_study(
+            study,
+            core_class(study.core, self.folder),
+            replicates(study, arms=arms),
+            results=self.results,
+            storage_url=self.results.default_storage,
+            slots=cpu_slots(slots),
+            listen=listen or self.events.append,
+            options=options or RunOptions(),
+            kinds=KINDS,
+        )
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        """Return the events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def rows(self) -> list[TrialRow]:
+        """Return what is stored."""
+        return read_study(self.results.default_storage, "toy")[1]
+
+    def results_of(self) -> dict[tuple[str, int], tuple[str, float | None]]:
+        """Return (arm, seed) -> outcome and score, of every trial that is a result; each key must occur once."""
+        found: dict[tuple[str, int], tuple[str, float | None]] = {}
+        for row in self.rows():
+            if row.outcome is not None and row.outcome.is_result:
+                assert (row.arm, row.seed) not in found
+                found[(row.arm, row.seed)] = (row.outcome.value, row.metrics.get("score"))
+        return found
+
+    def steps(self, arm: str, seed: int) -> list[int]:
+        """Return the steps that were computed for a replicate, in order, over all attempts."""
+        text = (self.paths.trial(arm, seed).folder / "steps.txt").read_text(encoding="utf-8")
+        return [int(line.split()[0]) for line in text.splitlines()]
+
+    def start(self, text: str, **environment: str) -> subprocess.Popen[str]:
+        """Run a study file in a process of its own; it prints one line per event."""
+        self.write(text)
+        code = (
+            "import sys; sys.path.insert(0, sys.argv[1]); import driver; "
+            "raise SystemExit(driver.main(sys.argv[2]))"
+        )
+        return subprocess.Popen(
+            [sys.executable, "-c", code, str(Path(__file__).parent / "parent"), str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+
+
+def cpu_slots(count: int) -> tuple[Slot, ...]:
+    """Return CPU slots of one thread."""
+    return tuple(Slot(index, "cpu", 1, None, "test processor") for index in range(count))
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Return an empty bench; its core is forgotten afterwards, because every test has its own copy."""
+    folder = tmp_path / "it's a bench"
+    folder.mkdir()
+    (folder / "toycore.py").write_text(TOY_CORE, encoding="utf-8")
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    monkeypatch.delitem(sys.modules, "toycore", raising=False)
+    yield Bench(folder)
+    sys.modules.pop("toycore", None)
