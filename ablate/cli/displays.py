@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ablate.cli.live import picture
 from ablate.cli.screen import Screen
-from ablate.cli.units import quoted, visible
+from ablate.cli.units import quoted, shortest, visible
 from ablate.cli.view import RunView, stopping_text
 from ablate.engine import events
 from ablate.outcome import OutcomeKind
@@ -135,7 +135,7 @@ def failure_text(event: events.TrialFinished) -> str:
     if event.error:
         text += f": {visible(event.error)}"
     if event.log and event.outcome is not OutcomeKind.STOPPED:
-        text += f"  ({visible(event.log)})"
+        text += f"  ({visible(shortest(event.log))})"
     return text
 
 

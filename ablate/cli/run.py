@@ -32,16 +32,21 @@ from ablate.cli.problems import show_error
 from ablate.cli.report import write
 from ablate.cli.screen import Screen
 from ablate.cli.status import results_of
-from ablate.cli.units import plural, spoken, visible
+from ablate.cli.units import plural, shortest, spoken, visible
 from ablate.cli.view import RunView
-from ablate.engine import events
 from ablate.engine.slots import Slot, find_slots
-from ablate.errors import NothingComparableError
+from ablate.errors import ExitCode, NothingComparableError
 from ablate.interface import Core
+from ablate.outcome import OutcomeKind
 from ablate.study.factors import factors_of
 
 if TYPE_CHECKING:
+    from ablate.engine.run import RunSummary
     from ablate.storage.levels import ParamKind
+
+_PICTURE_ALIVE_S = 10.0
+_LINES_ALIVE_S = 60.0
+_SHOWN_ERRORS = 5
 
 
 def run(
@@ -54,6 +59,9 @@ def run(
     name: Name = None,
     gpus: Gpus = None,
     slots: Slots = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try trials that raise an exception once more within this run.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan, like `ablate plan`.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report at the end.")] = False,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Write the report without figures.")] = False,
@@ -84,13 +92,16 @@ def run(
         return
     for warning in asked.plan.warnings:
         screen.say(warning_text(warning, screen.err.width))
-    ended = _run(asked, places, screen)
-    if not no_report and ended.reason is None:
-        _report(asked, screen, figures=not no_figures)
+    summary = _run(asked, places, screen, retry_failed=retry_failed)
+    code = summary.exit_code
+    if not no_report and code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        comparable = _report(asked, screen, figures=not no_figures)
+        if code is ExitCode.DONE and not comparable:
+            code = ExitCode.NOTHING_COMPARABLE
     if not json:
-        _say_end(asked, ended, screen)
-    if ended.exit_code:
-        raise typer.Exit(ended.exit_code)
+        _say_end(asked, summary, screen)
+    if code:
+        raise typer.Exit(int(code))
 
 
 def _say_nothing_to_do(asked: Asked, screen: Screen) -> None:
@@ -102,31 +113,28 @@ def _say_nothing_to_do(asked: Asked, screen: Screen) -> None:
     screen.say(f"report:  ablate report {shlex.quote(plan.study)}   more seeds:  --seeds {plan.seeds + 1} or more")
 
 
-def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen) -> events.RunFinished:
-    """Run the study with a display, and return the engine's last word."""
+def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool) -> RunSummary:
+    """Run the study with a display."""
     from ablate.engine.run import RunOptions, run_study
 
     display = _display(asked, screen)
-    last: list[events.RunFinished] = []
-
-    def listen(event: events.Event) -> None:
-        display.take(event)
-        if isinstance(event, events.RunFinished):
-            last.append(event)
-
+    options = RunOptions(
+        retry_failed=retry_failed,
+        alive_s=_PICTURE_ALIVE_S if screen.live else _LINES_ALIVE_S,
+        command=asked.request.command(),
+    )
     with display:
-        run_study(
+        return run_study(
             asked.study,
             asked.core,
             asked.replicates,
             results=asked.place.results,
             storage_url=asked.place.url,
             slots=places,
-            listen=listen,
-            options=RunOptions(),
+            listen=display.take,
+            options=options,
             kinds=kinds_of(asked.core),
         )
-    return last[-1]
 
 
 def kinds_of(core: type[Core]) -> dict[str, ParamKind]:
@@ -150,24 +158,28 @@ def _display(asked: Asked, screen: Screen) -> Display:
     return Picture(screen, RunView(asked.study, planned, began=time.time(), results=before))
 
 
-def _report(asked: Asked, screen: Screen, *, figures: bool) -> None:
-    """Write the report as `ablate report` does; that nothing can be compared yet is not a fault of the run."""
-    stored = asked.place.study(asked.study.name)
+def _report(asked: Asked, screen: Screen, *, figures: bool) -> bool:
+    """Write the report as `ablate report` does; False when there is nothing to compare."""
     try:
-        write(stored, screen, figures=figures)
+        write(asked.place.study(asked.study.name), screen, figures=figures)
     except NothingComparableError as error:
         show_error(error, screen.err)
+        return False
+    return True
 
 
-def _say_end(asked: Asked, ended: events.RunFinished, screen: Screen) -> None:
-    """Say how the run ended, and what to type next: the resume command is the last line of any stop."""
-    done = f"{ended.done} of {plural(ended.total, 'trial')}"
-    busy = f", slots busy for {spoken(ended.slot_seconds)}" if ended.slot_seconds else ""
-    screen.say(f"{ended.study}: {done}, {spoken(ended.seconds)}{busy}")
-    counts = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in ended.counts.items() if count)
+def _say_end(asked: Asked, summary: RunSummary, screen: Screen) -> None:
+    """Say how the run ended and what to type next: the command to go on is the last line of any stop."""
+    done = f"{summary.done} of {plural(summary.total, 'trial')}"
+    screen.say(f"{summary.study}: {done}, {spoken(summary.seconds)}, slots busy for {spoken(summary.slot_seconds)}")
+    counts = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in summary.counts.items() if count)
     if counts:
         screen.say(f"  {counts}")
-    if ended.reason is not None:
-        screen.say(f"stopped: {visible(ended.reason)}")
-    if ended.done < ended.total:
+    for error in summary.errors[:_SHOWN_ERRORS]:
+        if error.kind is not OutcomeKind.STOPPED:
+            screen.say(f"  {error.kind.replace('_', ' ')}: {visible(error.arm)} s{error.seed}: {visible(error.error)}")
+            screen.say(f"    log: {visible(shortest(error.log))}")
+    if summary.reason is not None:
+        screen.say(f"stopped: {visible(summary.reason)}")
+    if summary.done < summary.total:
         screen.say(f"go on:  {asked.request.command()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 from rich.cells import cell_len
 
@@ -64,6 +65,14 @@ def visible(text: str) -> str:
         symbol.encode("unicode_escape").decode("ascii") if unicodedata.category(symbol).startswith("C") else symbol
         for symbol in text
     )
+
+
+def shortest(path: str) -> str:
+    """Return `path` relative to the working directory where it lies below it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return path
 
 
 def shorten(name: str, width: int) -> str:
