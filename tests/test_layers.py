@@ -84,7 +84,9 @@ def module_graph() -> dict[str, set[str]]:
     for path in FILES:
         dotted = ".".join(("ablate", *path.relative_to(PACKAGE).with_suffix("").parts))
         names[dotted.removesuffix(".__init__")] = path
-    return {name: {found for found in imports_of(path) if found in names and found != name} for name, path in names.items()}
+    return {
+        name: {found for found in imports_of(path) if found in names and found != name} for name, path in names.items()
+    }
 
 
 def test_there_is_no_import_cycle() -> None:
