@@ -207,7 +207,7 @@ def test_a_subset_is_seeded(images: Tensor) -> None:
 @pytest.mark.parametrize("prediction", ["epsilon", "x0", "v"])
 @pytest.mark.parametrize("loss_weight", ["simple", "min-snr"])
 def test_every_prediction_learns(prediction: str, loss_weight: str, tmp_path: Path) -> None:
-    """Sixteen updates on one repeated image lower the error of the predicted noise."""
+    """Twenty updates on one plain image lower the error of the predicted noise."""
     settings = DdpmDipSettings.model_validate(
         {
             **TINY.resolved(),
@@ -220,15 +220,15 @@ def test_every_prediction_learns(prediction: str, loss_weight: str, tmp_path: Pa
             "lr": 0.003,
         }
     )
-    one = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    one = torch.full((1, 3, 32, 32), 220, dtype=torch.uint8)
     before = error(Denoiser.build(settings, 3, torch.device("cpu")), one)
     trainer = run(settings, one.expand(18, -1, -1, -1).contiguous(), tmp_path)[0]
     assert error(trainer.denoiser, one) < before
 
 
 def error(denoiser: Denoiser, image: Tensor) -> float:
-    """Error of the noise at a middling step, on other noise over `image`, which nothing has flipped."""
+    """Error of the noise at a middling step, on other noise over `image`."""
     noise = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
-    t = torch.full((4,), 60)
+    t = torch.full((4,), 30)
     xt = add_noise(as_unit(image).expand_as(noise), noise, denoiser.alpha_bar(t))
     return float((denoiser.epsilon(xt, t) - noise).square().mean())
