@@ -6,14 +6,15 @@ import dataclasses
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablate.cli.options import RESULTS
 from ablate.cli.stored import Place, Stored, kinds_of
-from ablate.core.registry import core_class
-from ablate.interface import Core
-from ablate.study.load import load_study
-from ablate.study.plan import Plan, check_against_stored, make_plan, replicates
 from ablate.study.spec import Replicate, Study
+
+if TYPE_CHECKING:
+    from ablate.interface import Core
+    from ablate.study.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ def ask(request: Request) -> Asked:
     ``--seeds`` without ``--arms`` is what a study with a single look is now declared to have; with ``--arms``, or where
     several looks are declared, it is only how far this run goes: the declaration, and with it alpha, stays as it is.
     """
+    from ablate.core.registry import core_class
+    from ablate.study.load import load_study
+    from ablate.study.plan import check_against_stored, make_plan, replicates
+
     study = load_study(request.file, resolve_core=core_class, overrides=request.overrides, name=request.name)
     if request.seeds is not None and not request.arms and len(study.looks) == 1:
         study = dataclasses.replace(study, looks=(request.seeds,))

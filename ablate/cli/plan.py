@@ -35,7 +35,6 @@ from ablate.cli.units import plural, size, spoken, visible
 from ablate.engine.slots import Slot, find_slots
 from ablate.errors import Problem
 from ablate.recipe import Recipe
-from ablate.study.factors import level_text
 
 
 def plan(
@@ -152,6 +151,8 @@ def _state(asked: Asked) -> Text:
 
 
 def _factors(asked: Asked, width: int) -> list[Text]:
+    from ablate.study.factors import level_text
+
     rows = []
     for factor in asked.plan.factors:
         if factor.arms:

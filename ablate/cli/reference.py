@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.testing import CliRunner
@@ -43,7 +44,7 @@ _MEANINGS = {
 def commands() -> list[tuple[str, ...]]:
     """Return the words of every command, the program itself first."""
     found: list[tuple[str, ...]] = [()]
-    waiting = [((), typer.main.get_command(app))]
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(app))]
     while waiting:
         words, group = waiting.pop(0)
         for name, command in getattr(group, "commands", {}).items():

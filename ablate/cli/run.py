@@ -36,17 +36,17 @@ from ablate.cli.units import plural, shortest, spoken, visible
 from ablate.cli.view import RunView
 from ablate.engine.slots import Slot, find_slots
 from ablate.errors import ExitCode, NothingComparableError
-from ablate.interface import Core
 from ablate.outcome import OutcomeKind
-from ablate.study.factors import factors_of
 
 if TYPE_CHECKING:
     from ablate.engine.run import RunSummary
+    from ablate.interface import Core
     from ablate.storage.levels import ParamKind
 
 _PICTURE_ALIVE_S = 10.0
 _LINES_ALIVE_S = 60.0
 _SHOWN_ERRORS = 5
+_SHOWN_WARNINGS = 2
 
 
 def run(
@@ -90,8 +90,10 @@ def run(
     if not asked.plan.to_run:
         _say_nothing_to_do(asked, screen)
         return
-    for warning in asked.plan.warnings:
+    for warning in asked.plan.warnings[:_SHOWN_WARNINGS]:
         screen.say(warning_text(warning, screen.err.width))
+    if (more := len(asked.plan.warnings) - _SHOWN_WARNINGS) > 0:
+        screen.say(f"and {plural(more, 'more warning')}:  ablate plan {shlex.quote(str(study))}")
     summary = _run(asked, places, screen, retry_failed=retry_failed)
     code = summary.exit_code
     if not no_report and code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
@@ -139,6 +141,8 @@ def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed
 
 def kinds_of(core: type[Core]) -> dict[str, ParamKind]:
     """Return how each factor of a core is stored; names with all that the core knows, so that levels can be added."""
+    from ablate.study.factors import factors_of
+
     return {
         name: info.choices if info.kind == "name" else info.kind for name, info in factors_of(core.Settings).items()
     }
