@@ -66,7 +66,7 @@ class Replay(Core):
         if settings.trains_dip:
             # A learning curve with PSNR is kept only where the autoencoder itself is scored.
             values = read | {"dip_lr": settings.dip_lr, "scored": settings.method == "dip"}
-            found.append(_stage("dip", values, recipe.seed, 0.00012 * images * settings.dip_epochs))
+            found.append(_stage("dip", values, recipe.seed, 0.00011 * images * settings.dip_epochs))
         if settings.trains_denoiser:
             values = read | {
                 "lr": settings.lr,
@@ -75,7 +75,7 @@ class Replay(Core):
                 "table": digest_of(noise_table(settings.noise_schedule)),
                 "dip": [found[0].digest, settings.dip_epochs] if found else None,
             }
-            cost = 0.00007 * images * settings.epochs * settings.num_blocks
+            cost = 0.00009 * images * settings.epochs * settings.num_blocks
             found.append(_stage("denoiser", values, recipe.seed, cost))
         return tuple(found)
 

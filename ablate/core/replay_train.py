@@ -21,6 +21,8 @@ from ablate.recipe import Recipe
 Predict = Callable[[Tensor, torch.Generator], Tensor]
 """A batch [N,3,H,W] in [-1,1] and this step's noise -> the reconstruction that is compared with the batch."""
 _SPEAK_EVERY_STEPS = 10
+RESIDENT_IMAGES = 8192
+"""Up to this many images are held as floats as well (100 MB)."""
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Training:
         self.batch = min(self.batch, len(self.images))
         self.per_epoch = math.ceil(len(self.images) / self.batch)
         self.total = self.per_epoch * self.epochs
+        # The same floats either way; a small set is converted once, which is a fifth of the autoencoder's time.
+        self.resident = as_unit(self.images) if len(self.images) <= RESIDENT_IMAGES else None
         self.network.to(self.images.device).to(memory_format=torch.channels_last)
         self.adam = torch.optim.Adam(self.network.parameters(), lr=self.lr, fused=True)
 
@@ -65,7 +69,8 @@ class Training:
             order = torch.randperm(len(self.images), generator=generator(self.seed, f"{self.name}-order", epoch))
             self._order = order.to(self.images.device)
         chosen = self._order[place * self.batch : (place + 1) * self.batch]
-        x = as_unit(self.images[chosen]).contiguous(memory_format=torch.channels_last)
+        batch = as_unit(self.images[chosen]) if self.resident is None else self.resident[chosen]
+        x = batch.contiguous(memory_format=torch.channels_last)
         noise = generator(self.seed, f"{self.name}-noise", self.step, device=self.images.device.type)
         loss = (self.predict(x, noise) - x).square().mean()
         self.adam.zero_grad()
