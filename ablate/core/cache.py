@@ -40,11 +40,13 @@ class StageFolder:
             raise _unwritable(self.path, error) from error
 
     @contextlib.contextmanager
-    def locked(self, stop_requested: Callable[[], bool]) -> Iterator[None]:
-        """Hold the stage alone; wait for whoever holds it now. Raises StoppedError when asked to stop while waiting.
+    def locked(self, stop_requested: Callable[[], bool]) -> Iterator[float]:
+        """Hold the stage alone; wait for whoever holds it now, and give the seconds waited.
 
+        Raises StoppedError when asked to stop while waiting.
         The lock is the kernel's and goes away with the process that holds it, however it ends.
         """
+        began = time.perf_counter()
         with (self.path / ".lock").open("w") as handle:
             while True:
                 try:
@@ -54,7 +56,7 @@ class StageFolder:
                     if stop_requested():
                         raise StoppedError("stopped while another worker computed a shared stage") from None
                     time.sleep(_POLL_S)
-            yield
+            yield time.perf_counter() - began
 
     def save(self, kind: str, step: int, state: Mapping[str, Any]) -> None:
         """Write `state` (tensors, numbers, strings, lists and dicts of them) as the file of (kind, step)."""

@@ -33,6 +33,9 @@ _LEVEL_METRICS = tuple(
     for info in (
         _loss(f"val_loss_s{sigma}", f"noise-prediction error at pixel noise {sigma}/255; comparable across schedules"),
         _loss(f"wiener_s{sigma}", f"the same of the best linear denoiser: the bar for val_loss_s{sigma}"),
+        _loss(
+            f"val_ratio_s{sigma}", f"val_loss_s{sigma} / wiener_s{sigma}: below 1 is more than second-order statistics"
+        ),
     )
 )
 
@@ -55,6 +58,7 @@ class DdpmDip(Core):
         _loss("wiener_loss", "the same of the best linear denoiser: the bar for val_loss"),
         _loss("val_loss_low", "mean of val_loss_s15 and val_loss_s25: the low-noise steps"),
         _loss("wiener_low", "the same of the best linear denoiser: the bar for val_loss_low"),
+        _loss("val_ratio_low", "val_loss_low / wiener_low: below 1 is more than second-order statistics"),
         *_LEVEL_METRICS,
         _seconds("train_seconds", "training of the denoiser"),
         _seconds("dip_seconds", "DIP fits of all held-out images together"),

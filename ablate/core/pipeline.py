@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -45,6 +47,8 @@ class Run:
     found: dict[str, float] = field(default_factory=dict)
     reused: dict[str, float] = field(default_factory=dict)
     images_seen: int = 0
+    waited: float = 0.0
+    """Seconds spent waiting for another worker to finish a shared stage: nobody's cost, since the stage's counts."""
 
     @cached_property
     def settings(self) -> DdpmDipSettings:
@@ -67,9 +71,13 @@ class Run:
         """What is to be restored."""
         return observe(self.images, self.settings, self.recipe.seed, self.device)
 
-    def folder(self, stage: Stage) -> StageFolder:
-        """The cache folder of `stage`."""
-        return StageFolder(self.report.cache, stage.digest)
+    @contextlib.contextmanager
+    def stage(self, stage: Stage) -> Iterator[StageFolder]:
+        """Hold the cache folder of `stage` alone."""
+        folder = StageFolder(self.report.cache, stage.digest)
+        with folder.locked(lambda: self.report.stop_requested) as waited:
+            self.waited += waited
+            yield folder
 
 
 def run_recipe(recipe: Recipe, report: Report, *, core_version: str, sigmas: tuple[int, ...]) -> Outcome:
@@ -92,7 +100,7 @@ def _outcome(
         kind=kind,
         recipe_digest=run.recipe.digest,
         metrics=finite,
-        seconds=time.perf_counter() - began + sum(run.reused.values()),
+        seconds=time.perf_counter() - began - run.waited + sum(run.reused.values()),
         images_seen=images_seen,
         device=run.report.device,
         device_name=device_name(run.device),
@@ -131,8 +139,7 @@ def _wait(device: torch.device) -> None:
 def _dip_outputs(run: Run) -> Tensor:
     """DIP outputs of all held-out images, [N,3,H,W] in [-1,1], computed once per stage digest."""
     stage = dip_stage(run.settings, run.recipe.seed, run.core_version)
-    folder = run.folder(stage)
-    with folder.locked(lambda: run.report.stop_requested):
+    with run.stage(stage) as folder:
         state = folder.load("dip", run.settings.dip_steps)
         if state is None:
             state = _fit_dip(run)
@@ -181,7 +188,6 @@ def _denoiser(run: Run, prior: Tensor | None) -> Denoiser:
     """The trained denoiser (averaged weights), its times and its validation losses."""
     settings, seed = run.settings, run.recipe.seed
     stage = denoiser_stage(settings, seed, run.core_version)
-    folder = run.folder(stage)
     few = run.observed.first(CURVE_IMAGES)
     start = None if prior is None else prior[:CURVE_IMAGES]
 
@@ -189,7 +195,7 @@ def _denoiser(run: Run, prior: Tensor | None) -> Denoiser:
         scores = metrics.psnr(restore(denoiser, few, settings, seed, start), few.clean)
         run.report.curve(run.recipe, images, psnr=float(scores.mean()))
 
-    with folder.locked(lambda: run.report.stop_requested):
+    with run.stage(stage) as folder:
         training = choose_images(run.images.train, settings, seed)
         trainer, reused = train(
             settings, training, seed, folder, recipe=run.recipe, report=run.report, on_point=on_point
@@ -213,24 +219,31 @@ def _validation(run: Run, trainer: Trainer, folder: StageFolder) -> dict[str, fl
     """Validation losses of the trained denoiser, kept beside its weights: every arm that shares it needs them."""
     kept = folder.load("validation", trainer.step)
     if kept is not None:
-        return {name: float(value) for name, value in kept.items()}
+        run.reused["validation"] = float(kept["seconds"])
+        return {name: float(value) for name, value in kept["metrics"].items()}
+    wiener, wiener_seconds = _wiener(run)
+    began = time.perf_counter()
     chosen = fixed_choice(len(run.images.validation), IMAGES, "validation-images").to(run.device)
-    measured = validate(trainer.denoiser, _wiener(run), as_unit(run.images.validation[chosen]), run.sigmas)
-    folder.save("validation", trainer.step, measured)
+    measured = validate(trainer.denoiser, wiener, as_unit(run.images.validation[chosen]), run.sigmas)
+    seconds = wiener_seconds + time.perf_counter() - began
+    folder.save("validation", trainer.step, {"metrics": measured, "seconds": seconds})
     return measured
 
 
-def _wiener(run: Run) -> Wiener:
-    """The best linear denoiser of the training images: the same for every seed and arm."""
-    folder = run.folder(wiener_stage(run.settings, run.core_version))
-    with folder.locked(lambda: run.report.stop_requested):
+def _wiener(run: Run) -> tuple[Wiener, float]:
+    """The best linear denoiser of the training images, the same for every seed and arm, and what it took in seconds."""
+    with run.stage(wiener_stage(run.settings, run.core_version)) as folder:
         state = folder.load("wiener", 0)
         if state is None:
             run.report.progress(run.recipe, "wiener", 0, 1)
+            began = time.perf_counter()
             state = Wiener.fit(as_unit(run.images.train)).state()
+            state["seconds"] = time.perf_counter() - began
             folder.save("wiener", 0, state)
-            folder.describe({"stage": "wiener", "recipe": run.recipe.to_dict()})
-    return Wiener(*(state[name].to(run.device) for name in ("mean", "values", "vectors")))
+            folder.describe({"stage": "wiener", "seconds": state["seconds"], "recipe": run.recipe.to_dict()})
+        else:
+            run.reused["wiener"] = state["seconds"]
+    return Wiener(*(state[name].to(run.device) for name in ("mean", "values", "vectors"))), state["seconds"]
 
 
 # ------------------------------------------------------------------------------------------------ evaluation

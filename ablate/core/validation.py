@@ -92,7 +92,10 @@ def epsilon_error(epsilon: Epsilon, images: Tensor, t: int, schedule: Schedule) 
 
 
 def validate(denoiser: Denoiser, wiener: Wiener, images: Tensor, sigmas: Sequence[int]) -> dict[str, float]:
-    """Return every validation metric of `denoiser` and the same of the Wiener filter (float images in [-1,1])."""
+    """Return every validation metric of `denoiser`, the same of the Wiener filter, and their ratios.
+
+    `images` is float [N,3,H,W] in [-1,1]; `sigmas` are pixel noise levels on the 0..255 scale.
+    """
     schedule = denoiser.schedule
 
     def linear(xt: Tensor, t: Tensor) -> Tensor:
@@ -107,4 +110,6 @@ def validate(denoiser: Denoiser, wiener: Wiener, images: Tensor, sigmas: Sequenc
             metrics[f"{prefix}_s{sigma}"] = epsilon_error(epsilon, images, schedule.step_at(sigma), schedule)
         lowest = sorted(sigmas)[:2]
         metrics[f"{prefix}_low"] = sum(metrics[f"{prefix}_s{sigma}"] for sigma in lowest) / len(lowest)
+    for level in (*(f"s{sigma}" for sigma in sigmas), "low"):
+        metrics[f"val_ratio_{level}"] = metrics[f"val_loss_{level}"] / metrics[f"wiener_{level}"]
     return metrics

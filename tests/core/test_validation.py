@@ -77,8 +77,10 @@ def test_an_untrained_network_scores_one() -> None:
     assert set(found) == {
         *("val_loss", "val_loss_s15", "val_loss_s25", "val_loss_low"),
         *("wiener_loss", "wiener_s15", "wiener_s25", "wiener_low"),
+        *("val_ratio_s15", "val_ratio_s25", "val_ratio_low"),
     }
     assert found["val_loss"] == pytest.approx(1.0, abs=5 * (2 / images.numel()) ** 0.5)
+    assert found["val_ratio_s25"] == pytest.approx(found["val_loss_s25"] / found["wiener_s25"])
     assert found["wiener_low"] == pytest.approx((found["wiener_s15"] + found["wiener_s25"]) / 2)
 
 
