@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.errors import AblateError, ResultsError
@@ -16,8 +17,8 @@ from ablate.report.frame import compare_study
 from ablate.report.html import report_html
 from ablate.report.latex import table_latex
 from ablate.report.markdown import report_markdown
-from ablate.report.material import Material, costs_of, results_of, state_of
-from ablate.report.provenance import collect
+from ablate.report.material import Material, costs_of, results_of, state_of, trends_of
+from ablate.report.provenance import collect, scrub
 from ablate.report.restored import Strip, strips_of
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
@@ -73,11 +74,13 @@ def gather(
     rows = tuple(sorted(rows, key=lambda row: row.number))
     results = results_of(rows)
     return Material(
-        study=study,
+        # Pages are passed on: what they quote of the study has nothing private in it.
+        study=replace(study, file=scrub(study.file), question=scrub(study.question)),
         rows=rows,
         results=results,
         comparison=compare_study(study, rows),
         costs=costs_of(study, rows, results),
+        trends=trends_of(study, rows),
         state=state_of(study, results, stale=_is_stale(study)),
         provenance=collect(study, rows, storage=storage),
         generated_at=_timestamp(now),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~!$&])")
+_MARKDOWN = re.compile(r"[\\`*<>#|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:])")
+"""What would be markup; an underscore inside a word and a bracket that starts no link read as they are."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -20,7 +21,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "{''}",
     "±": r"$\pm$",
     "×": r"$\times$",
     "σ": r"$\sigma$",
@@ -45,7 +46,7 @@ def printable(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Return `text` as it reads in Markdown, also inside a table cell."""
-    return _MARKDOWN.sub(r"\\\1", visible(text))
+    return _MARKDOWN.sub(r"\\\g<0>", visible(text))
 
 
 def markdown_code(text: str) -> str:

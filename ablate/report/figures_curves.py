@@ -17,7 +17,7 @@ from ablate.report.figures_base import Words, brief, finish, new_figure, styled,
 from ablate.report.files import CURVE_COLUMNS, Point
 from ablate.report.material import Material
 
-MOST_ARMS = 24
+MOST_ARMS = 12
 """Arms that are drawn; the data of all of them is in curves.csv."""
 _COLUMNS = 3
 _FEW_SEEDS = 5

@@ -12,10 +12,14 @@ from ablate.report.drawing import png_image
 from ablate.report.elements import Html, join, tag
 from ablate.report.html_table import chip, level
 from ablate.report.material import Material
+from ablate.report.provenance import scrub
 from ablate.report.restored import Strip
 from ablate.report.table import verdict_word
+from ablate.report.trend import Trend
 from ablate.study.spec import Arm
 
+_CLEAR = 0.05
+"""Level of the trend test: exploratory, one per factor."""
 _CONCERNED = (OutcomeKind.FAILED, OutcomeKind.LOST, OutcomeKind.STOPPED, OutcomeKind.OUT_OF_MEMORY)
 
 
@@ -24,7 +28,24 @@ def factors_section(material: Material, drawn: Sequence[Html]) -> Html | None:
     factors = list(dict.fromkeys(arm.factor for arm in material.study.arms if arm.factor is not None))
     if not factors and not drawn:
         return None
-    return join(tag("div", [_factor_table(factor, material) for factor in factors], class_="cards"), drawn)
+    tables = tag("div", [_factor_table(factor, material) for factor in factors], class_="cards")
+    said = [tag("p", trend_sentence(trend)) for trend in material.trends if trend.p is not None]
+    return join(tables, said, drawn)
+
+
+def trend_sentence(trend: Trend) -> str:
+    """Say what Page's test says about the order of a factor's levels."""
+    levels = ", ".join(f"{level:g}" for level in trend.levels)
+    chosen = "" if trend.declared else "; the direction was not declared, so p is doubled"
+    shown = digits.p_text(trend.p)
+    p = f"p < {shown[1:]}" if shown.startswith("<") else f"p = {shown}"
+    test = f"Page's trend test, {p}, {digits.plural(trend.seeds, 'seed')}{chosen}"
+    name, where = digits.label(trend.metric), f"{trend.factor} ({levels})"
+    if trend.hump:
+        return f"{where}: the mean {name} is best or worst inside the range, so compare neighbours ({test})."
+    if trend.p is not None and trend.p <= _CLEAR:
+        return f"{where}: {name} is {trend.course} with the level ({test})."
+    return f"{where}: no trend of {name} is shown ({test})."
 
 
 def _factor_table(factor: str, material: Material) -> Html:
@@ -168,8 +189,6 @@ def _stability_row(
 
 
 def _errors(material: Material) -> Html | None:
-    from ablate.report.provenance import scrub
-
     found = [
         tag("li", tag("strong", f"{row.arm}, seed {row.seed}"), " ", scrub(str(row.attributes["error"]))[:300])
         for (_, _), row in sorted(material.results.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 
 from ablate.report import digits
@@ -45,14 +46,22 @@ def table_latex(material: Material) -> str:
 
 
 def _group_cell(arm: Arm, *, first: bool) -> str:
-    return latex(arm.factor or "") if first else ""
+    if not first or not arm.factor:
+        return ""
+    # Behind the end of a row, LaTeX takes a bracket for an option of it.
+    return ("{}" if arm.factor.startswith("[") else "") + latex(arm.factor)
+
+
+def _numbers(text: str) -> str:
+    """Escape a cell of numbers and give them minus signs instead of hyphens."""
+    return re.sub(r"-(?=\d)", "$-$", latex(text))
 
 
 def _row(line: Line, group: str, *, shade: bool = False) -> str:
     diff, interval = line.primary
-    shown = rf"\textbf{{{latex(diff)}}}" if line.bold else latex(diff)
-    cells = [group, latex(line.arm), line.n, shown, latex(interval)]
-    cells += ["" if line.baseline else line.verdict, *(latex(text) for text in line.secondary), _times(line.time)]
+    shown = rf"\textbf{{{_numbers(diff)}}}" if line.bold else _numbers(diff)
+    cells = [group, latex(line.arm), line.n, shown, _numbers(interval)]
+    cells += ["" if line.baseline else line.verdict, *(_numbers(text) for text in line.secondary), _times(line.time)]
     return (r"\rowcolor{gray!12} " if shade else "") + " & ".join(cells) + r" \\"
 
 

@@ -34,7 +34,11 @@ def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ())
 
 def _answer_parts(found: Answer) -> list[str]:
     parts = ["## Answer", markdown(str(found.summary))]
-    for heading, group in (("", found.decided), ("Undecided:", found.undecided), ("", found.untested)):
+    for heading, group in (
+        ("", found.decided),
+        ("Undecided:", found.undecided),
+        ("What this does not show:", found.untested),
+    ):
         if group:
             parts += [heading, "\n".join(_item(sentence) for sentence in group)]
     if found.warnings:
@@ -68,7 +72,7 @@ def _cells(line: Line) -> list[str]:
         line.verdict,
         line.n,
         f"{shown} {interval}".strip(),
-        line.p_holm.replace("<", "\\<"),
+        markdown(line.p_holm),
         *line.secondary,
         line.time,
     ]

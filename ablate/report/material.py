@@ -10,8 +10,9 @@ from statistics import fmean
 
 from ablate.outcome import OutcomeKind
 from ablate.report.comparison import Comparison
-from ablate.report.frame import latest_results
+from ablate.report.frame import latest_results, trials_frame
 from ablate.report.provenance import Provenance
+from ablate.report.trend import Trend, ordered_factors, trend
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, Study
 
@@ -61,6 +62,8 @@ class Material:
     results: Results
     comparison: Comparison
     costs: Mapping[str, Cost]
+    trends: tuple[Trend, ...]
+    """Dose response of every factor with numeric levels."""
     state: State
     provenance: Provenance
     generated_at: str
@@ -87,6 +90,23 @@ def results_of(rows: Sequence[TrialRow]) -> dict[tuple[str, int], TrialRow]:
     """Return per (arm, seed) the trial that counts, or the one that still runs where none has ended."""
     running = {(row.arm, row.seed): row for row in rows if row.outcome is None}
     return running | {(row.arm, row.seed): row for row in latest_results(rows)}
+
+
+def trends_of(study: Study, rows: Sequence[TrialRow]) -> tuple[Trend, ...]:
+    """Return the trend of every factor with a few numeric levels on the primary metric."""
+    factors = {factor: places for factor, places in ordered_factors(study).items() if len(places) <= _MOST_LEVELS}
+    if not factors:
+        return ()
+    frame = trials_frame(study, rows)
+    found = []
+    for factor, places in factors.items():
+        levels, arms = zip(*places, strict=True)
+        found.append(trend(frame, study.primary, factor=factor, levels=levels, arms=arms))
+    return tuple(found)
+
+
+_MOST_LEVELS = 12
+"""Levels up to which a trend is tested: the exact distribution behind it grows fast."""
 
 
 def costs_of(study: Study, rows: Sequence[TrialRow], results: Results) -> dict[str, Cost]:

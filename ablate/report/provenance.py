@@ -40,7 +40,7 @@ _SECRETS = (
     re.compile(r"(?i)(?<=bearer )[A-Za-z0-9._~+/-]{8,}=*"),
 )
 _NAMED_SECRET = re.compile(
-    r"(?i)\b([A-Za-z0-9_-]*(?:token|password|passwd|secret|api[_-]?key)[A-Za-z0-9_-]*)(\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,}\]]+)"
+    r"(?i)\b([A-Za-z0-9_-]*(?:token|password|passwd|secret|api[_-]?key)[A-Za-z0-9_-]*)([\"']?\s*[:=]\s*)(\"[^\"]*\"|'[^']*'|[^\s,}\]]+)"
 )
 _HOMES = re.compile(r"(?:/home|/Users|[A-Za-z]:\\Users)[/\\][^/\\\s:\"']+")
 _HIDDEN = "***"

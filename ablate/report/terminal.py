@@ -62,8 +62,7 @@ class ComparisonTable:
         columns = [
             _Column("verdict", tuple(f"{line.symbol} {line.verdict}".strip() for line in found)),
             _Column("n", tuple(line.n for line in found), right=True),
-            _Column(primary_header(self.comparison, arrow=False), tuple(line.primary[0] for line in found), right=True),
-            _Column("95 % interval", tuple(line.primary[1] for line in found)),
+            _Column(primary_header(self.comparison, arrow=False), _with_intervals(found)),
             _Column("p", tuple(line.p_holm for line in found), right=True),
         ]
         if any(line.time != "-" for line in found):
@@ -78,6 +77,12 @@ class ComparisonTable:
             else:
                 left_out.append(header.removesuffix(" diff").split(" diff (")[0])
         return columns, left_out
+
+
+def _with_intervals(found: Sequence[Line]) -> tuple[str, ...]:
+    """Differences and their intervals as one column, the intervals below each other."""
+    wide = max((len(line.primary[0]) for line in found), default=0)
+    return tuple(f"{line.primary[0]:>{wide}} {line.primary[1]}".rstrip() for line in found)
 
 
 def comparison_table(comparison: Comparison, times: Mapping[str, float | None] | None = None) -> ComparisonTable:

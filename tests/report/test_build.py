@@ -23,7 +23,9 @@ from ablate.report.comparison import Comparison
 from ablate.study.spec import Study
 
 DATA_AND_PAGES = {"arms.csv", "curves.csv", "report.html", "report.json", "report.md", "table.tex", "trials.csv"}
-ARM_COLUMNS = "arm,metric,n,diverged,mean,sd,diff,ci_low,ci_high,p,p_holm,verdict,note".split(",")
+ARM_COLUMNS = [
+    "arm", "metric", "n", "diverged", "mean", "sd", "diff", "ci_low", "ci_high", "p", "p_holm", "verdict", "note",
+]  # fmt: skip
 
 
 def build(case: Any, now: datetime.datetime, **options: Any) -> Comparison:

@@ -92,7 +92,7 @@ def test_hostile_text_stays_text(make_case: Callable[..., Any]) -> None:
     rows[5] = replace(rows[5], attributes={"error": HOSTILE, "device_name": HOSTILE, "environment": {HOSTILE: HOSTILE}})
     page = page_of(replace(case, study=replace(case.study, arms=arms), rows=rows))
 
-    assert [attributes for attributes in page.all("script")] == [{}]
+    assert page.all("script") == [{}]
     assert page.all("img") == []
     assert page.open == []
     assert "\x1b" not in page.text
