@@ -128,7 +128,7 @@ class EngineState:
 
     def _worker_ready(self, event: moves.WorkerReady) -> Iterable[Action]:
         slot = self._slots[event.slot]
-        slot.move(SlotState.IDLE, event.at)
+        slot.move(SlotState.IDLE, event.at, start=SlotState.STARTING)
         slot.failed_starts = 0
         return ()
 
@@ -158,7 +158,7 @@ class EngineState:
     def _batch_ended(self, event: moves.BatchEnded) -> Iterable[Action]:
         slot = self._slots[event.slot]
         actions = self._end_batch(slot, event.at, "the worker ended its batch without an outcome")
-        slot.move(SlotState.IDLE, event.at)
+        slot.move(SlotState.IDLE, event.at, start=SlotState.BUSY)
         slot.spent = event.spent
         return actions
 

@@ -101,9 +101,12 @@ class Tracked(Generic[_State]):
         self.story: list[str] = []
         self._table: Mapping[tuple[_State, _State], str] = table
 
-    def move(self, finish: _State, at: float, why: str = "") -> None:
-        """Go to `finish`; raises InvalidTransition when the table has no such row."""
-        if (self.state, finish) not in self._table:
+    def move(self, finish: _State, at: float, why: str = "", *, start: _State | None = None) -> None:
+        """Go to `finish` (from `start`, where only that makes sense).
+
+        Raises InvalidTransition when the table has no such row.
+        """
+        if (self.state, finish) not in self._table or start not in (None, self.state):
             raise InvalidTransition(self.who, self.state, finish, self.story)
         self.story.append(f"{at:.3f} {self.state} -> {finish}{f': {why}' if why else ''}")
         self.state = finish

@@ -141,14 +141,16 @@ def die_with(parent: int) -> None:
 def listen(incoming: int, orders: queue.SimpleQueue[Mapping[str, Any]], stop: threading.Event) -> None:
     """Read the parent's messages until the pipe ends; its end means that the parent is gone, and so this leaves."""
     lines = Lines()
-    while data := read_chunk(incoming):
-        for message in lines.feed(data):
-            if message["type"] == "stop":
-                stop.set()
-            else:
-                orders.put(message)
-    # The group, because a core may have started processes of its own (data loaders).
-    os.killpg(0, signal.SIGKILL)
+    try:
+        while data := read_chunk(incoming):
+            for message in lines.feed(data):
+                if message["type"] == "stop":
+                    stop.set()
+                else:
+                    orders.put(message)
+    finally:
+        # The group, because a core may have started processes of its own (data loaders).
+        os.killpg(0, signal.SIGKILL)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -23,13 +26,14 @@ from ablate.storage.rows import TrialRow
 from ablate.study.load import load_study
 from ablate.study.plan import replicates
 
-TOY_CORE = '''
+TOY_CORE = """
 from __future__ import annotations
 
 import json
 import os
 import resource
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -40,7 +44,7 @@ from ablate.errors import DivergedError, StoppedError
 
 
 class Settings(CoreSettings):
-    mode: Literal["ok", "diverge", "raise", "hang", "die", "die_always", "memory", "cuda", "exit", "gate", "full"] = Field(
+    mode: Literal["ok", "diverge", "raise", "hang", "die", "memory", "exit", "gate", "full"] = Field(
         "ok", description="what happens"
     )
     steps: int = Field(3, ge=1, description="number of steps")
@@ -68,13 +72,12 @@ class Toy(Core):
                 handle.write(f"{step} {os.getpid()}\\n")
             report.curve(recipe, step, score=score)
             report.progress(recipe, "steps", step, settings.steps, loss=1 / step)
-            if report.checkpoint_due or report.stop_requested:
-                (folder / "new.json").write_text(json.dumps([step, score]))
-                os.replace(folder / "new.json", checkpoint)
-                report.checkpointed()
+            (folder / "new.json").write_text(json.dumps([step, score]))
+            os.replace(folder / "new.json", checkpoint)
+            report.checkpointed()
             if report.stop_requested:
                 raise StoppedError
-            if step == 2:
+            if step >= 2:
                 self.strike(settings.mode, recipe, report)
         return Outcome(OutcomeKind.MEASURED, recipe.digest, metrics={"score": score}, images_seen=step)
 
@@ -89,21 +92,58 @@ class Toy(Core):
             raise RuntimeError(f"this cannot work with seed {recipe.seed}")
         if mode == "exit":
             raise SystemExit(3)
-        if mode == "memory" or (mode == "cuda" and first):
+        if mode == "memory":
             raise MemoryError
-        if mode == "die_always" or (mode == "die" and first):
+        if mode == "die" and first:
             os.kill(os.getpid(), signal.SIGKILL)
         if mode == "hang" and first:
             signal.pause()
-        if mode == "gate":
-            # Blocks until the test opens the pipe for writing, which tells the test that this step is reached.
-            with open(os.environ["TOY_GATE"], "rb") as gate:
-                gate.read()
+        if mode == "gate" and first:
+            # A step that takes for ever, but looks whether it should stop; the stage's name tells the test.
+            report.progress(recipe, "gate", 0, 1)
+            while not report.stop_requested:
+                threading.Event().wait(0.005)
         if mode == "full" and first:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-'''
+"""
+
+DRIVER = """
+import json, sys
+from pathlib import Path
+
+from ablate.core.registry import core_class
+from ablate.engine.run import RunOptions, run_study
+from ablate.engine.slots import Slot
+from ablate.errors import AblateError
+from ablate.paths import ResultsPaths
+from ablate.study.load import load_study
+from ablate.study.plan import replicates
+
+folder = Path(sys.argv[1])
+study = load_study(folder / "toy.yaml", resolve_core=core_class)
+results = ResultsPaths(folder / "results")
+try:
+    summary = run_study(
+        study,
+        core_class(study.core, folder),
+        replicates(study),
+        results=results,
+        storage_url=results.default_storage,
+        slots=[Slot(index, "cpu", 1, None, "test processor") for index in range(2)],
+        listen=lambda event: print(json.dumps(event.to_dict()), flush=True),
+        options=RunOptions(),
+        kinds={"mode": "text", "steps": "int", "offset": "float"},
+    )
+except AblateError as error:
+    sys.exit(f"{type(error).__name__}: {error.message}")
+sys.exit(int(summary.exit_code))
+"""
+DEADLINE_S = 30.0
 
 KINDS: Mapping[str, ParamKind] = {"mode": "text", "steps": "int", "offset": "float"}
+
+
+E = TypeVar("E", bound=Event)
 
 
 @dataclass
@@ -132,7 +172,7 @@ class Bench:
         self,
         text: str,
         *,
-        slots: int = 2,
+        slots: int = 1,
         options: RunOptions | None = None,
         listen: Callable[[Event], None] | None = None,
         arms: Sequence[str] = (),
@@ -152,7 +192,7 @@ class Bench:
             kinds=KINDS,
         )
 
-    def of(self, kind: type[Event]) -> list[Event]:
+    def of(self, kind: type[E]) -> list[E]:
         """Return the events of one kind."""
         return [event for event in self.events if isinstance(event, kind)]
 
@@ -174,21 +214,58 @@ class Bench:
         text = (self.paths.trial(arm, seed).folder / "steps.txt").read_text(encoding="utf-8")
         return [int(line.split()[0]) for line in text.splitlines()]
 
-    def start(self, text: str, **environment: str) -> subprocess.Popen[str]:
-        """Run a study file in a process of its own; it prints one line per event."""
+    def start(self, text: str) -> Driven:
+        """Run a study file in a process of its own."""
         self.write(text)
-        code = (
-            "import sys; sys.path.insert(0, sys.argv[1]); import driver; "
-            "raise SystemExit(driver.main(sys.argv[2]))"
+        return Driven(
+            subprocess.Popen(
+                [sys.executable, "-c", DRIVER, str(self.folder)], stdout=subprocess.PIPE, start_new_session=True
+            )
         )
-        return subprocess.Popen(
-            [sys.executable, "-c", code, str(Path(__file__).parent / "parent"), str(self.folder)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
+
+
+@dataclass
+class Driven:
+    """A run in another process, whose events can be waited for."""
+
+    process: subprocess.Popen[bytes]
+    rest: bytes = b""
+    seen: list[dict[str, Any]] = field(default_factory=list)
+
+    def wait_for(self, count: int = 1, **fields: object) -> None:
+        """Read events until `count` of them had these fields; fails after a generous deadline."""
+        assert self.process.stdout is not None
+        while sum(fields.items() <= event.items() for event in self.seen) < count:
+            ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_S)
+            data = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            assert data, f"no {fields} among {self.seen}"
+            *lines, self.rest = (self.rest + data).split(b"\n")
+            self.seen += [json.loads(line) for line in lines]
+
+    def end(self) -> int:
+        """Wait for the end of the process; return its exit code."""
+        self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode
+
+
+def wait_until_gone(pid: int) -> bool:
+    """Wait until a process that is no child of ours has ended; False when it is still there after the deadline."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], DEADLINE_S)[0])
+    finally:
+        os.close(descriptor)
+
+
+def score_after(steps: int, start: float = 0.0) -> float:
+    """Return what the toy core measures when nothing disturbs it."""
+    score = start
+    for _ in range(steps):
+        score = score * 1.000001 + 0.1
+    return score
 
 
 def cpu_slots(count: int) -> tuple[Slot, ...]:

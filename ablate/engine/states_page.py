@@ -1,0 +1,91 @@
+"""The page docs/states.md, from the literal tables: ``python -m ablate.engine.states_page > docs/states.md``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TypeVar
+
+from ablate.engine import moves
+from ablate.engine.policy import Policy
+from ablate.engine.tables import REPLICATE_TRANSITIONS, RETRIES, SLOT_TRANSITIONS, ReplicateState, SlotState
+from ablate.outcome import OutcomeKind
+
+_State = TypeVar("_State", ReplicateState, SlotState)
+
+_HEAD = """\
+# States
+
+<!-- Written by: python -m ablate.engine.states_page. Do not edit by hand. -->
+
+What happens next in a run is decided by a pure state machine, `ablate/engine/state.py`.
+It takes events, returns actions, and knows no clock, no file and no process.
+The loop around it carries the actions out and answers with events.
+Every way from one state to another is a row below.
+Anything else is a bug, and stops the run with the story of what led there.
+"""
+_PLACING = """\
+## Placing
+
+Seed by seed, so that all arms get their first seed before any gets its second.
+Inside a seed the longest expected replicate comes first.
+A stage that several replicates share is computed once.
+While one slot computes it, the others take something else, from the next seed if need be.
+They wait only when nothing else is left.
+Replicates with equal recipes are run once; the others get a copy of the outcome, each as a trial of its own.
+"""
+
+
+def page() -> str:
+    """Return the text of docs/states.md."""
+    return "\n".join(
+        [
+            _HEAD,
+            _transitions(
+                "A replicate", "It is counted by its last state; every attempt is one trial.", REPLICATE_TRANSITIONS
+            ),
+            _transitions(
+                "A slot", "A slot has at most one worker, and its worker at most one batch.", SLOT_TRANSITIONS
+            ),
+            _retries(),
+            _PLACING,
+            _records("Events", moves.Event),
+            _records("Actions", moves.Action).rstrip("\n") + "\n",
+        ]
+    )
+
+
+def _transitions(title: str, text: str, table: Mapping[tuple[_State, _State], str]) -> str:
+    rows = "".join(f"| {start} | {finish} | {why} |\n" for (start, finish), why in table.items())
+    return f"## {title}\n\n{text}\n\n| from | to | when |\n|---|---|---|\n{rows}"
+
+
+def _retries() -> str:
+    policy = Policy()
+    rows = "".join(f"| {kind} | {RETRIES.get(kind, 0)} | {_retry_note(kind)} |\n" for kind in OutcomeKind)
+    return (
+        f"## Retries\n\n| outcome | retries in one run | then |\n|---|---|---|\n{rows}\n"
+        f"{policy.same_failures} replicates in a row that fail at the same place end the run early. "
+        f"A worker without a sign of life for {policy.stall_s:g} s is killed, and its trial is lost. "
+        f"After a stop request workers have {policy.stop_s:g} s to save and stop.\n"
+    )
+
+
+def _retry_note(kind: OutcomeKind) -> str:
+    if kind.is_result:
+        return "a result: never run again"
+    if kind is OutcomeKind.OUT_OF_MEMORY:
+        return (
+            "a batch is halved; a single recipe is tried once more with its device to itself; the next run tries again"
+        )
+    return "the next run tries again"
+
+
+def _records(title: str, base: type[object]) -> str:
+    found = [one for one in vars(moves).values() if isinstance(one, type) and issubclass(one, base) and one is not base]
+    rows = "".join(f"| {one.__name__} | {' '.join((one.__doc__ or '').split())} |\n" for one in found)
+    return f"## {title}\n\n| name | meaning |\n|---|---|\n{rows}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

@@ -1,0 +1,121 @@
+"""Slots: what the driver lists, what the environment permits, and what a worker gets to see."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ablate.engine import slots as slots_module
+from ablate.engine.launch import environment, how_it_ended
+from ablate.engine.slots import Gpu, Slot, cpu_quota, find_slots, gpu_slots, parse_gpus, pick_gpus, visible_gpus
+from ablate.errors import AblateError
+
+LISTED = """\
+GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aaaa-1)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-bbbb-2)
+  MIG 3g.20gb     Device  0: (UUID: MIG-cccc-3)
+  MIG 1g.5gb      Device  1: (UUID: MIG-dddd-4)
+"""
+GPUS = (
+    Gpu(0, "GPU-aaaa-1", "NVIDIA H100 80GB HBM3"),
+    Gpu(1, "MIG-cccc-3", "NVIDIA A100-SXM4-40GB 3g.20gb"),
+    Gpu(1, "MIG-dddd-4", "NVIDIA A100-SXM4-40GB 1g.5gb"),
+)
+
+
+def test_a_gpu_that_is_split_stands_for_its_instances() -> None:
+    assert parse_gpus(LISTED) == GPUS
+
+
+def test_output_that_is_no_list_gives_no_gpu() -> None:
+    assert parse_gpus("No devices were found\n") == ()
+
+
+@pytest.mark.parametrize(
+    ("permitted", "indices"),
+    [
+        (None, [0, 1, 1]),
+        ("", []),
+        ("1", [1, 1]),
+        ("1,0", [1, 1, 0]),
+        ("GPU-aaaa", [0]),
+        ("-1", []),
+        ("MIG-dddd-4", [1]),
+    ],
+)
+def test_what_the_environment_permits_is_used(permitted: str | None, indices: list[int]) -> None:
+    given = {} if permitted is None else {"CUDA_VISIBLE_DEVICES": permitted}
+    assert [gpu.index for gpu in visible_gpus(GPUS, given)] == indices
+
+
+def test_gpus_are_picked_in_the_order_asked_for_and_once() -> None:
+    assert [gpu.uuid for gpu in pick_gpus(GPUS, "1, 0,0")] == ["MIG-cccc-3", "MIG-dddd-4", "GPU-aaaa-1"]
+
+
+@pytest.mark.parametrize("wanted", ["7", "0,x", ",", "GPU-zzz"])
+def test_a_gpu_that_is_not_there_is_refused(wanted: str) -> None:
+    with pytest.raises(AblateError, match="no GPU") as caught:
+        pick_gpus(GPUS, wanted)
+    assert caught.value.hint == "GPUs that can be used: 0, 1"
+
+
+def test_gpu_slots_share_the_cores_and_know_their_gpu_by_uuid() -> None:
+    found = gpu_slots(GPUS[:2], per_gpu=2, cores=8)
+    assert [(slot.device, slot.threads, slot.visible) for slot in found] == [
+        ("cuda:0", 2, "GPU-aaaa-1"),
+        ("cuda:0", 2, "GPU-aaaa-1"),
+        ("cuda:0", 2, "MIG-cccc-3"),
+        ("cuda:0", 2, "MIG-cccc-3"),
+    ]
+    assert found[0].group == found[1].group != found[2].group
+
+
+@pytest.mark.parametrize(("wanted", "count", "threads"), [(None, 6, 1), (2, 2, 3), (6, 6, 1), (20, 20, 1)])
+def test_cpu_slots_share_the_usable_cores(
+    monkeypatch: pytest.MonkeyPatch, wanted: int | None, count: int, threads: int
+) -> None:
+    monkeypatch.setattr(slots_module, "list_gpus", lambda: ())
+    monkeypatch.setattr(slots_module, "usable_cores", lambda: 6)
+    found = find_slots(slots=wanted)
+    assert [slot.index for slot in found] == list(range(count))
+    assert {(slot.device, slot.threads, slot.visible) for slot in found} == {("cpu", threads, None)}
+    assert found[0].name
+
+
+def test_no_gpu_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots_module, "list_gpus", lambda: GPUS)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert {slot.device for slot in find_slots(gpus="none")} == {"cpu"}
+    assert {slot.device for slot in find_slots()} == {"cuda:0"}
+
+
+@pytest.mark.parametrize(("text", "cores"), [("150000 100000", 1.5), ("max 100000", None), ("rubbish", None)])
+def test_the_control_groups_share_is_respected(tmp_path: Path, text: str, cores: float | None) -> None:
+    (tmp_path / "cpu.max").write_text(text, encoding="ascii")
+    assert cpu_quota(tmp_path) == cores
+
+
+def test_the_older_control_group_is_understood(tmp_path: Path) -> None:
+    assert cpu_quota(tmp_path) is None
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text("200000\n", encoding="ascii")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n", encoding="ascii")
+    assert cpu_quota(tmp_path) == 2.0
+
+
+def test_a_worker_sees_its_own_gpu_and_its_share_of_threads() -> None:
+    given = {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "0,1", "OMP_NUM_THREADS": "64", "MALLOC_TOP_PAD_": "1"}
+    found = environment(given, Slot(3, "cuda:0", 2, "GPU-aaaa-1", "H100"))
+    assert found["CUDA_VISIBLE_DEVICES"] == "GPU-aaaa-1"
+    assert found["OMP_NUM_THREADS"] == found["MKL_NUM_THREADS"] == "2"
+    assert found["MALLOC_TOP_PAD_"] == "1"
+    assert found["PATH"] == "/bin"
+    assert environment(given, Slot(0, "cpu", 1, None, "cpu"))["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_ends_of_processes_are_told_in_words() -> None:
+    assert how_it_ended(-9) == "the worker process was killed by SIGKILL"
+    assert how_it_ended(3) == "the worker process ended with exit code 3"
+    assert how_it_ended(-os.sysconf("SC_OPEN_MAX")).startswith("the worker process was killed by signal")

@@ -1,0 +1,409 @@
+"""The pure state machine: what follows from what, and what is true after every event."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ablate.engine import moves
+from ablate.engine.moves import Action, Event, Key, Planned
+from ablate.engine.policy import Policy
+from ablate.engine.state import EngineState
+from ablate.engine.tables import InvalidTransition, ReplicateState, SlotState
+from ablate.interface import Stage
+from ablate.outcome import Outcome, OutcomeKind
+
+A = TypeVar("A", bound=Action)
+
+
+def plan(arms: int, seeds: int, *, twin: bool = False, shared: bool = False) -> list[Planned]:
+    """Return a seed-major plan; with `twin` the last arm has the recipe of the first."""
+    found = []
+    for seed in range(seeds):
+        for arm in range(arms):
+            digest = f"r{0 if twin and arm == arms - 1 else arm}-{seed}"
+            stages = (Stage("prior", f"p{seed}", 2.0), Stage("rest", f"{digest}", 1.0 + arm)) if shared else ()
+            found.append(Planned((f"a{arm}", seed), digest, "same", stages))
+    return found
+
+
+def outcome(kind: OutcomeKind, *, error: str | None = None, traceback: str | None = None) -> Outcome:
+    return Outcome(kind, "any", error=error, traceback=traceback)
+
+
+class World:
+    """A world that answers actions the way workers do, and keeps time."""
+
+    def __init__(self, planned: Sequence[Planned], groups: Sequence[str] = ("cpu", "cpu"), **policy: object) -> None:
+        self.planned = list(planned)
+        self.state = EngineState(planned, groups, Policy(**policy))  # type: ignore[arg-type]  # names are checked there
+        self.now = 0.0
+        self.actions: list[Action] = []
+        self.alive: dict[int, str] = {}
+        self.final: dict[Key, ReplicateState] = {}
+        self.attempts: dict[Key, int] = {}
+        self.recorded: dict[Key, int] = {}
+        self.begin = self.take(moves.RunBegan(0.0))
+
+    def take(self, event: Event) -> list[Action]:
+        """Let an event happen, check every invariant, and start what the state wants started."""
+        actions = self.state.handle(event)
+        self.actions += actions
+        for action in actions:
+            if isinstance(action, moves.StartWorker):
+                assert action.slot not in self.alive
+                self.alive[action.slot] = "starting"
+            elif isinstance(action, moves.PlaceBatch):
+                assert self.alive[action.slot] == "idle"
+                self.alive[action.slot] = "busy"
+                for key in action.keys:
+                    self.attempts[key] = self.attempts.get(key, 0) + 1
+            elif isinstance(action, moves.LetLeave):
+                self.alive[action.slot] = "leaving"
+            elif isinstance(action, moves.KillWorker):
+                self.alive[action.slot] = "killed"
+            elif isinstance(action, moves.RecordOutcome):
+                for key in (action.key, *action.copies):
+                    self.recorded[key] = self.recorded.get(key, 0) + 1
+        self.check()
+        return actions
+
+    def check(self) -> None:
+        """A trial on one slot, a slot with one batch, nothing finished changes, every replicate accounted for."""
+        states = self.state.states
+        assert states.keys() == {one.key for one in self.planned}
+        on_slots = [key for slot in range(len(self.state.slots)) for key in self.state.batch_on(slot)]
+        assert len(on_slots) == len(set(on_slots))
+        assert set(on_slots) == {key for key, state in states.items() if state is ReplicateState.RUNNING}
+        for slot, mood in enumerate(self.state.slots):
+            assert not self.state.batch_on(slot) or mood is SlotState.BUSY
+            assert (mood in (SlotState.DOWN, SlotState.CLOSED)) == (slot not in self.alive)
+        for key, end in self.final.items():
+            assert states[key] is end
+        self.final.update({key: state for key, state in states.items() if state.is_end})
+        waiting = {one.key for one in self.state.waiting()}
+        assert all(states[key] is ReplicateState.WAITING for key in waiting)
+        digests = {one.key: one.digest for one in self.planned}
+        represented = {digests[key] for key in waiting} | {digests[key] for key in on_slots}
+        for key, state in states.items():
+            # A copy waits exactly as long as the one that is run for it.
+            leader_stopped = any(
+                states[other] is ReplicateState.STOPPED for other in states if digests[other] == digests[key]
+            )
+            assert state is not ReplicateState.WAITING or digests[key] in represented or leader_stopped
+        assert sum(self.recorded.values()) == sum(self.attempts.values()) - len(on_slots) + sum(
+            state.is_end for key, state in states.items() if key not in self.attempts
+        )
+
+    def ready(self, slot: int) -> list[Action]:
+        """The worker of a slot got ready."""
+        self.alive[slot] = "idle"
+        return self.take(moves.WorkerReady(self.now, slot))
+
+    def give(self, slot: int, result: Outcome) -> list[Action]:
+        """The first replicate of a slot's batch has an outcome, and the batch ends if it was the last."""
+        actions = self.take(moves.OutcomeArrived(self.now, slot, self.state.batch_on(slot)[0], result))
+        if not self.state.batch_on(slot):
+            self.alive[slot] = "idle"
+            spent = result.kind is OutcomeKind.OUT_OF_MEMORY
+            actions += self.take(moves.BatchEnded(self.now, slot, spent=spent))
+        return actions
+
+    def die(self, slot: int) -> list[Action]:
+        """The worker of a slot is gone."""
+        del self.alive[slot]
+        return self.take(moves.WorkerDied(self.now, slot, "killed"))
+
+    def placed(self) -> list[tuple[Key, ...]]:
+        """Return the batches in the order they were placed."""
+        return [action.keys for action in self.actions if isinstance(action, moves.PlaceBatch)]
+
+    def finish(self) -> None:
+        """Let everything that is still going on end well."""
+        for _ in range(1000):
+            if self.state.ended:
+                return
+            slot, mood = next(iter(self.alive.items()))
+            if mood == "starting":
+                self.ready(slot)
+            elif mood in ("leaving", "killed"):
+                self.die(slot)
+            elif mood == "busy":
+                self.give(slot, outcome(OutcomeKind.MEASURED))
+            else:
+                self.alive[slot] = self.alive.pop(slot)
+        raise AssertionError("the run does not end")
+
+
+def of(actions: Sequence[Action], kind: type[A]) -> list[A]:
+    return [action for action in actions if isinstance(action, kind)]
+
+
+def running_world(planned: Sequence[Planned], slots: int = 1, **policy: object) -> World:
+    """Return a world whose workers are ready."""
+    world = World(planned, ["cpu"] * slots, **policy)
+    for slot in range(slots):
+        world.ready(slot)
+    return world
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_order_of_events_keeps_every_invariant(data: st.DataObject) -> None:
+    """Workers start, talk, finish, die and hang, users stop: in any order, and always to an end."""
+    planned = plan(
+        data.draw(st.integers(1, 4)),
+        data.draw(st.integers(1, 3)),
+        twin=data.draw(st.booleans()),
+        shared=data.draw(st.booleans()),
+    )
+    groups = data.draw(st.sampled_from([("cpu",), ("cpu", "cpu"), ("g0", "g0", "g1")]))
+    batch = data.draw(st.integers(1, 3))
+    world = World(planned, groups, stall_s=100.0, batch=batch, budget_s=data.draw(st.sampled_from([None, 150.0])))
+    for _ in range(data.draw(st.integers(0, 60))):
+        if world.state.ended:
+            break
+        world.now += data.draw(st.sampled_from([0.0, 1.0, 40.0]))
+        slot = data.draw(st.sampled_from(sorted(world.alive)))
+        mood = world.alive[slot]
+        what = data.draw(st.sampled_from(["go on", "go on", "go on", "die", "time", "stop"]))
+        if what == "time":
+            world.take(moves.TimePassed(world.now))
+        elif what == "stop" and data.draw(st.integers(0, 9)) == 0:
+            world.take(moves.StopRequested(world.now, "Ctrl-C", force=data.draw(st.booleans())))
+        elif what == "die" or mood in ("leaving", "killed"):
+            world.die(slot)
+        elif mood == "starting":
+            world.ready(slot)
+        elif mood == "busy" and data.draw(st.booleans()):
+            stage = data.draw(st.sampled_from([None, "prior", "rest", "unknown"]))
+            world.take(moves.ProgressMade(world.now, slot, world.state.batch_on(slot)[0], stage))
+        elif mood == "busy":
+            world.give(slot, outcome(data.draw(st.sampled_from(OutcomeKind)), error="E: x"))
+    world.finish()
+    left = {key for key, state in world.state.states.items() if not state.is_end}
+    stopped = {one.digest for one in planned if world.state.states[one.key] is ReplicateState.STOPPED}
+    assert world.state.halted is not None or {one.digest for one in planned if one.key in left} <= stopped
+    assert set(world.state.slots) == {SlotState.CLOSED}
+    assert not world.alive
+
+
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))
+def test_an_undisturbed_run_computes_every_recipe_once(arms: int, seeds: int, slots: int) -> None:
+    world = World(plan(arms, seeds, twin=True), ["cpu"] * slots)
+    world.finish()
+    assert set(world.state.states.values()) == {ReplicateState.MEASURED}
+    assert sorted(world.attempts.values()) == [1] * len({one.digest for one in world.planned})
+
+
+def test_the_same_events_give_the_same_actions() -> None:
+    first, second = (World(plan(3, 2, shared=True)) for _ in range(2))
+    first.finish()
+    second.finish()
+    assert first.actions == second.actions
+
+
+def test_placing_is_seed_major_and_longest_first_inside_a_seed() -> None:
+    planned = [
+        Planned((arm, seed), f"{arm}{seed}", "k", (Stage("all", f"{arm}{seed}", cost),))
+        for seed in range(2)
+        for arm, cost in (("short", 1.0), ("long", 9.0), ("middle", 5.0))
+    ]
+    world = World(planned, ["cpu"])
+    world.finish()
+    order = [keys[0] for keys in world.placed()]
+    assert order == [(arm, seed) for seed in range(2) for arm in ("long", "middle", "short")]
+
+
+def test_measured_seconds_replace_declared_costs() -> None:
+    world = running_world(plan(2, 2))
+    world.give(0, Outcome(OutcomeKind.MEASURED, "any", seconds=1.0))
+    world.give(0, Outcome(OutcomeKind.MEASURED, "any", seconds=50.0))
+    assert world.placed()[2] == (("a1", 1),)
+
+
+def test_a_shared_stage_is_computed_by_one_slot_while_others_take_another_seed() -> None:
+    world = running_world(plan(3, 2, shared=True), slots=2)
+    assert world.placed() == [(("a2", 0),), (("a2", 1),)]
+
+
+def test_what_needs_a_stage_in_progress_waits_until_the_stage_is_done() -> None:
+    world = running_world(plan(2, 1, shared=True), slots=2)
+    assert len(world.placed()) == 1
+    slot = world.state.slots.index(SlotState.BUSY)
+    assert not of(world.take(moves.ProgressMade(1.0, slot, ("a1", 0), "prior")), moves.PlaceBatch)
+    assert of(world.take(moves.ProgressMade(2.0, slot, ("a1", 0), "rest")), moves.PlaceBatch)
+
+
+def test_nothing_is_held_back_when_progress_names_other_stages() -> None:
+    world = running_world(plan(2, 1, shared=True), slots=2)
+    slot = world.state.slots.index(SlotState.BUSY)
+    assert of(world.take(moves.ProgressMade(1.0, slot, ("a1", 0), "warm-up")), moves.PlaceBatch)
+
+
+def test_a_stage_that_all_share_at_their_end_holds_nobody_back() -> None:
+    planned = [Planned((f"a{n}", 0), str(n), "k", (Stage("own", f"o{n}"), Stage("common", "c"))) for n in range(2)]
+    assert len(running_world(planned, slots=2).placed()) == 2
+
+
+def test_equal_recipes_run_once_and_the_outcome_is_copied() -> None:
+    world = running_world(plan(2, 1, twin=True))
+    recorded = of(world.give(0, outcome(OutcomeKind.DIVERGED)), moves.RecordOutcome)
+    assert [(record.key, record.copies) for record in recorded] == [(("a0", 0), (("a1", 0),))]
+    assert set(world.state.states.values()) == {ReplicateState.DIVERGED}
+
+
+def test_a_lost_trial_is_tried_three_times_in_all() -> None:
+    world = running_world(plan(1, 1))
+    retries = []
+    for _ in range(3):
+        retries += [record.retry for record in of(world.die(0), moves.RecordOutcome)]
+        if 0 in world.alive:
+            world.ready(0)
+    assert retries == [1, 2, None]
+    assert world.state.states[("a0", 0)] is ReplicateState.LOST
+
+
+def test_a_failed_trial_is_not_tried_again_unless_wanted() -> None:
+    world = running_world(plan(1, 1))
+    world.give(0, outcome(OutcomeKind.FAILED))
+    assert world.attempts == {("a0", 0): 1}
+    wanted = running_world(plan(1, 1), retries={OutcomeKind.FAILED: 1})
+    wanted.give(0, outcome(OutcomeKind.FAILED))
+    assert wanted.attempts == {("a0", 0): 2}
+
+
+def test_an_out_of_memory_batch_is_halved_and_in_the_end_tried_alone() -> None:
+    world = running_world(plan(4, 1), batch=4)
+    full = outcome(OutcomeKind.OUT_OF_MEMORY)
+    sizes = []
+    for _ in range(40):
+        if world.state.ended:
+            break
+        if world.alive.get(0) == "busy":
+            sizes.append(len(world.state.batch_on(0)))
+            while world.state.batch_on(0):
+                world.give(0, full)
+                if world.alive.get(0) != "busy":
+                    break
+        elif world.alive.get(0) == "leaving":
+            world.die(0)
+        elif world.alive.get(0) == "starting":
+            world.ready(0)
+    assert sizes[:3] == [4, 2, 2]
+    assert set(sizes[3:]) == {1}
+    assert len(sizes[3:]) == 8
+    assert set(world.state.states.values()) == {ReplicateState.OUT_OF_MEMORY}
+
+
+def test_a_retry_after_out_of_memory_has_its_device_to_itself() -> None:
+    world = World(plan(3, 1), ["g0", "g0"])
+    world.ready(0)
+    world.ready(1)
+    world.give(0, outcome(OutcomeKind.OUT_OF_MEMORY))
+    world.die(0)
+    world.ready(0)
+    assert world.placed() == [(("a0", 0),), (("a1", 0),), (("a2", 0),)]
+    world.give(0, outcome(OutcomeKind.MEASURED))
+    assert len(world.placed()) == 3
+    world.give(1, outcome(OutcomeKind.MEASURED))
+    assert world.placed()[3] == (("a0", 0),)
+    assert sum(state is SlotState.BUSY for state in world.state.slots) == 1
+
+
+def test_a_worker_is_replaced_after_out_of_memory() -> None:
+    world = running_world(plan(2, 1))
+    actions = world.give(0, outcome(OutcomeKind.OUT_OF_MEMORY))
+    assert of(actions, moves.LetLeave)
+    assert of(world.die(0), moves.StartWorker)
+
+
+def test_the_same_failure_three_times_in_a_row_ends_the_run() -> None:
+    world = running_world(plan(5, 1))
+    trace = 'File "core.py", line 7, in run'
+    for seed in range(3):
+        world.give(0, outcome(OutcomeKind.FAILED, error=f"ValueError: seed {seed}", traceback=trace))
+    assert world.state.halted is not None
+    assert "3 trials in a row failed alike: ValueError: seed 2" in world.state.halted
+    assert len(world.placed()) == 3
+
+
+def test_different_failures_do_not_end_the_run() -> None:
+    world = running_world(plan(5, 1))
+    for line in range(4):
+        trace = f'File "core.py", line {line}, in run'
+        world.give(0, outcome(OutcomeKind.FAILED, error="ValueError: x", traceback=trace))
+    assert world.state.halted is None
+
+
+def test_a_stop_asks_busy_workers_lets_idle_ones_go_and_places_nothing() -> None:
+    world = World(plan(3, 1), ["cpu", "cpu"])
+    world.ready(0)
+    actions = world.take(moves.StopRequested(1.0, "Ctrl-C"))
+    assert [action.slot for action in of(actions, moves.AskToStop)] == [0]
+    assert [action.slot for action in of(world.ready(1), moves.LetLeave)] == [1]
+    world.give(0, outcome(OutcomeKind.STOPPED))
+    assert len(world.placed()) == 1
+
+
+def test_a_worker_that_does_not_stop_in_time_is_killed_and_its_trial_counts_as_stopped() -> None:
+    world = running_world(plan(1, 1), stop_s=30.0)
+    world.take(moves.StopRequested(5.0, "Ctrl-C"))
+    assert world.state.next_deadline() == 35.0
+    assert not of(world.take(moves.TimePassed(34.9)), moves.KillWorker)
+    assert of(world.take(moves.TimePassed(35.0)), moves.KillWorker)
+    world.die(0)
+    assert world.state.states[("a0", 0)] is ReplicateState.STOPPED
+
+
+def test_a_second_stop_kills_at_once() -> None:
+    world = running_world(plan(3, 1), slots=2)
+    world.take(moves.StopRequested(1.0, "Ctrl-C"))
+    actions = world.take(moves.StopRequested(2.0, "Ctrl-C", force=True))
+    assert [action.slot for action in of(actions, moves.KillWorker)] == [0, 1]
+
+
+def test_a_silent_worker_is_killed_and_its_trial_tried_again() -> None:
+    world = running_world(plan(1, 1), stall_s=10.0)
+    world.take(moves.ProgressMade(8.0, 0, ("a0", 0)))
+    assert not of(world.take(moves.TimePassed(17.0)), moves.KillWorker)
+    assert of(world.take(moves.TimePassed(18.0)), moves.KillWorker)
+    [record] = of(world.die(0), moves.RecordOutcome)
+    assert record.outcome.kind is OutcomeKind.LOST
+    assert record.outcome.error == "no sign of life for 10 s"
+    assert record.retry == 1
+
+
+def test_the_budget_ends_placing_and_lets_running_trials_finish() -> None:
+    world = running_world(plan(3, 1), budget_s=60.0)
+    assert world.state.next_deadline() == 60.0
+    world.take(moves.TimePassed(60.0))
+    assert world.state.halted == "the budget of 60 s is used up"
+    world.give(0, outcome(OutcomeKind.MEASURED))
+    world.finish()
+    assert sorted(world.state.states.values()) == ["measured", "waiting", "waiting"]
+
+
+def test_a_slot_whose_workers_never_start_is_given_up() -> None:
+    world = World(plan(2, 1), ["cpu"])
+    for _ in range(3):
+        world.die(0)
+    assert world.state.ended
+    assert world.state.halted == "no worker can be started"
+
+
+def test_an_impossible_event_raises_with_the_story() -> None:
+    world = running_world(plan(2, 1))
+    world.give(0, outcome(OutcomeKind.MEASURED))
+    with pytest.raises(
+        InvalidTransition, match=r"(?s)a0 seed 0.*news from slot 0.*waiting -> running.*-> measured"
+    ) as caught:
+        world.state.handle(moves.OutcomeArrived(1.0, 0, ("a0", 0), outcome(OutcomeKind.MEASURED)))
+    assert pickle.loads(pickle.dumps(caught.value)).story == world.state.story(("a0", 0))
+    with pytest.raises(InvalidTransition, match="slot 0: no transition from busy to idle"):
+        world.state.handle(moves.WorkerReady(1.0, 0))
