@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Sequence
 from statistics import median
 
@@ -78,32 +79,38 @@ class Waiting:
 
     def __init__(self) -> None:
         self._by_seed: dict[int, dict[Key, Planned]] = {}
+        self._seeds: list[int] = []
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Planned]:
-        for _, group in sorted(self._by_seed.items()):
-            yield from group.values()
+        for seed in self._seeds:
+            yield from self._by_seed[seed].values()
 
     def add(self, planned: Planned) -> None:
         """Let `planned` wait."""
-        self._by_seed.setdefault(planned.key[1], {})[planned.key] = planned
+        seed = planned.key[1]
+        if seed not in self._by_seed:
+            self._by_seed[seed] = {}
+            bisect.insort(self._seeds, seed)
+        self._by_seed[seed][planned.key] = planned
         self._count += 1
 
     def remove(self, planned: Planned) -> None:
         """`planned` waits no longer."""
-        group = self._by_seed[planned.key[1]]
-        del group[planned.key]
-        if not group:
-            del self._by_seed[planned.key[1]]
+        seed = planned.key[1]
+        del self._by_seed[seed][planned.key]
+        if not self._by_seed[seed]:
+            del self._by_seed[seed]
+            self._seeds.remove(seed)
         self._count -= 1
 
     def seeds(self) -> Iterator[tuple[Planned, ...]]:
         """Yield what waits, one seed after the other."""
-        for _, group in sorted(self._by_seed.items()):
-            yield tuple(group.values())
+        for seed in self._seeds:
+            yield tuple(self._by_seed[seed].values())
 
 
 def choose_batch(

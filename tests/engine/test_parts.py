@@ -1,0 +1,249 @@
+"""The small parts: curves, checkpoints, failures, the lock, messages, estimates."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablate.engine.curves import CurveFile, repaired
+from ablate.engine.eta import History, Pace, Running, estimate, fraction_of
+from ablate.engine.failures import classify, is_disk_full
+from ablate.engine.lock import ProcessMark, StudyLock, end_orphans
+from ablate.engine.moves import Planned
+from ablate.engine.reporting import CheckpointClock, WorkerReport
+from ablate.engine.wire import Lines
+from ablate.errors import DataError, DivergedError, StoppedError
+from ablate.interface import Stage
+from ablate.outcome import OutcomeKind
+from ablate.paths import TrialPaths
+from ablate.recipe import Recipe
+
+RECIPE = Recipe("toy", {"lr": 0.1}, 0)
+
+
+def planned(arm: str, seed: int = 0, *stages: Stage) -> Planned:
+    return Planned((arm, seed), f"{arm}{seed}", "k", stages)
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@given(cut=st.integers(0, 200))
+def test_a_curve_cut_anywhere_keeps_its_whole_points(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    path = tmp_path_factory.mktemp("curve") / "curve.jsonl"
+    curve = CurveFile(path)
+    for images in range(5):
+        curve.append(images, {"psnr": images / 3})
+    curve.close()
+    raw = path.read_bytes()
+    path.write_bytes(raw[:cut])
+    again = CurveFile(path)
+    assert again.points == [(images, {"psnr": images / 3}) for images in range(raw[:cut].count(b"\n"))]
+    for images in range(5):
+        again.append(images, {"psnr": images / 3})
+    again.close()
+    assert path.read_bytes() == raw
+
+
+def test_a_curve_takes_each_number_of_images_once_and_finite_values_only(tmp_path: Path) -> None:
+    curve = CurveFile(tmp_path / "curve.jsonl")
+    assert curve.append(64, {"psnr": 20.0, "loss": math.nan}) == {"psnr": 20.0}
+    assert curve.append(64, {"psnr": 21.0}) == {}
+    assert curve.append(128, {"psnr": math.inf}) == {}
+    curve.close()
+    assert repaired(tmp_path / "curve.jsonl") == [(64, {"psnr": 20.0})]
+
+
+def test_checkpoints_become_rarer_when_they_are_expensive() -> None:
+    clock = Clock()
+    checkpoints = CheckpointClock(20.0, clock)
+    assert not checkpoints.due()
+    clock.now = 20.0
+    assert checkpoints.due()
+    clock.now = 21.0
+    checkpoints.done()
+    clock.now = 21.0 + 49.9
+    assert not checkpoints.due()
+    clock.now = 21.0 + 50.0
+    assert checkpoints.due()
+    checkpoints.done()
+    clock.now += 20.0
+    assert checkpoints.due()
+
+
+def make_report(folder: Path, clock: Clock) -> tuple[WorkerReport, list[Mapping[str, Any]]]:
+    sent: list[Mapping[str, Any]] = []
+    report = WorkerReport(
+        device="cpu",
+        threads=1,
+        cache=folder,
+        send=sent.append,
+        stop=threading.Event(),
+        checkpoint_s=20.0,
+        clock=clock,
+    )
+    report.begin({RECIPE.digest: TrialPaths(folder)})
+    return report, sent
+
+
+def test_progress_is_passed_on_a_few_times_a_second_and_at_every_change_of_stage(tmp_path: Path) -> None:
+    clock = Clock()
+    report, sent = make_report(tmp_path, clock)
+    for step in range(100):
+        clock.now += 0.01
+        report.progress(RECIPE, "train", step, 100)
+    report.progress(RECIPE, "train", 100, 100, loss=0.5)
+    report.progress(RECIPE, "sample", 0, 10)
+    report.end()
+    assert [(one["stage"], one["done"]) for one in sent[-2:]] == [("train", 100), ("sample", 0)]
+    assert 5 <= len(sent) <= 8
+
+
+def test_curve_points_of_an_earlier_attempt_are_passed_on_again(tmp_path: Path) -> None:
+    first, _ = make_report(tmp_path, Clock())
+    first.curve(RECIPE, 10, psnr=1.0)
+    first.end()
+    second, sent = make_report(tmp_path, Clock())
+    second.curve(RECIPE, 10, psnr=1.0)
+    second.curve(RECIPE, 20, psnr=2.0)
+    second.end()
+    assert [(one["images"], one["values"]) for one in sent] == [(10, {"psnr": 1.0}), (20, {"psnr": 2.0})]
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch names its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (StoppedError(), "stopped", "stopped on request"),
+        (DivergedError("loss is inf", images_seen=640), "diverged", "loss is inf"),
+        (MemoryError(), "out_of_memory", "MemoryError"),
+        (OutOfMemoryError("CUDA"), "out_of_memory", "OutOfMemoryError: CUDA"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out_of_memory", None),
+        (ValueError("two\nlines"), "failed", "ValueError: two lines"),
+        (DataError("no cifar10", hint="ablate data fetch cifar10"), "failed", "no cifar10; ablate data fetch cifar10"),
+    ],
+)
+def test_exceptions_are_classified(error: BaseException, kind: str, text: str | None) -> None:
+    failure = classify(error)
+    assert failure.kind == OutcomeKind(kind)
+    assert text is None or failure.error == text
+    assert failure.images_seen == (640 if kind == "diverged" else 0)
+
+
+def test_a_full_disk_is_recognised_also_as_a_cause(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    wrapped = RuntimeError("unexpected pos 64 vs 0")
+    wrapped.__cause__ = full
+    assert is_disk_full(full, tmp_path)
+    assert is_disk_full(wrapped, tmp_path)
+    assert not is_disk_full(OSError(errno.ENOENT, "No such file"), tmp_path)
+    assert not is_disk_full(RuntimeError("else"), tmp_path)
+
+
+@given(st.lists(st.dictionaries(st.text(), st.integers() | st.text())), st.integers(1, 9))
+def test_messages_survive_any_cut_of_the_stream(messages: list[dict[str, Any]], size: int) -> None:
+    data = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+    lines = Lines()
+    found = [one for start in range(0, len(data), size) for one in lines.feed(data[start : start + size])]
+    assert found == messages
+
+
+def test_a_process_is_told_from_a_later_one_with_its_number(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    mark = ProcessMark.of(child.pid)
+    assert mark is not None
+    impostor = ProcessMark(mark.pid, str(int(mark.started) - 1), mark.boot)
+    assert end_orphans([impostor]) == []
+    assert child.poll() is None
+    assert end_orphans([mark]) == [child.pid]
+    child.communicate()
+    assert child.returncode == -9
+    assert ProcessMark.of(child.pid) is None
+
+
+def test_the_lock_hands_over_workers_that_outlived_their_run(tmp_path: Path) -> None:
+    with StudyLock(tmp_path / ".lock") as lock:
+        lock.record_workers([os.getpid()])
+        saved = (tmp_path / ".lock").read_bytes()
+    (tmp_path / ".lock").write_bytes(saved)
+    with StudyLock(tmp_path / ".lock") as lock:
+        assert [mark.pid for mark in lock.orphans] == [os.getpid()]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"{}"])
+def test_a_damaged_lock_file_is_no_obstacle(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / ".lock").write_bytes(text)
+    with StudyLock(tmp_path / ".lock") as lock:
+        assert lock.orphans == ()
+
+
+STAGES = (Stage("prior", "p", 1.0), Stage("rest", "r", 3.0))
+
+
+def test_the_fraction_of_a_trial_counts_stages_by_their_cost() -> None:
+    one = planned("a", 0, *STAGES)
+    assert [fraction_of(one, "prior", 1, 2), fraction_of(one, "rest", 1, 2)] == [0.125, 0.625]
+    assert fraction_of(planned("a"), "anything", 1, 4) == 0.25
+    assert fraction_of(one, "unknown", 1, 4) == 0.0
+
+
+def test_nothing_is_said_before_five_per_cent() -> None:
+    pace = Pace()
+    pace.update(0.0, "train", 0.0)
+    pace.update(1.0, "train", 0.04)
+    assert pace.left_s(1.0) is None
+    assert estimate([planned("b")], [Running(planned("a"), 1.0, None)], History(), 1) is None
+    pace.update(2.0, "train", 0.1)
+    assert pace.left_s(2.0) == pytest.approx(18.0)
+    assert pace.left_s(5.0) == pytest.approx(15.0)
+
+
+def test_a_reused_stage_does_not_make_the_rest_look_fast() -> None:
+    pace = Pace()
+    pace.update(0.0, "prior", 0.0)
+    pace.update(0.1, "rest", 0.25)
+    assert pace.left_s(0.1) is None
+    pace.update(10.1, "rest", 0.35)
+    assert pace.left_s(10.1) == pytest.approx(65.0)
+
+
+def test_equal_trials_give_an_exact_end() -> None:
+    history = History()
+    history.add(planned("a"), 10.0)
+    found = estimate([planned("a", seed) for seed in range(5)], [Running(planned("a"), 4.0, 6.0)], history, 2)
+    assert found is not None
+    assert (found.low_s, found.mid_s, found.high_s) == pytest.approx((30.0, 30.0, 30.0))
+
+
+def test_an_arm_never_run_is_expected_by_its_cost_and_spread_widens_the_range() -> None:
+    history = History()
+    for seconds in (5.0, 10.0, 15.0):
+        history.add(planned("a", 0, Stage("s", "d", 10.0)), seconds)
+    assert history.expected_s(planned("b", 0, Stage("s", "e", 30.0))) == 30.0
+    found = estimate([planned("a", seed) for seed in range(20)], [], history, 2)
+    assert found is not None
+    assert found.low_s < found.mid_s < found.high_s
