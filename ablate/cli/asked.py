@@ -71,10 +71,14 @@ def ask(request: Request) -> Asked:
     from ablate.study.load import load_study
     from ablate.study.plan import check_against_stored, make_plan, replicates
 
-    study = load_study(request.file, resolve_core=core_class, overrides=request.overrides, name=request.name)
+    def beside(name: str, folder: Path) -> type[Core]:
+        """The core `name`; its folder as an absolute path, because Python remembers what it found where."""
+        return core_class(name, folder.absolute())
+
+    study = load_study(request.file, resolve_core=beside, overrides=request.overrides, name=request.name)
     if request.seeds is not None and not request.arms and len(study.looks) == 1:
         study = dataclasses.replace(study, looks=(request.seeds,))
-    core = core_class(study.core, request.file.parent)
+    core = beside(study.core, request.file.parent)
     wanted = replicates(study, seeds=request.seeds, arms=request.arms)
     place = Place.of(request.results, request.storage)
     stored = place.known(study.name)

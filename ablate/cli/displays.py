@@ -152,7 +152,7 @@ def _fields(event: events.Event, primary: str) -> dict[str, object] | None:
     match event:
         case events.RunStarted():
             some = {"study": event.study, "total": event.total, "done": event.done, "to_run": event.to_run}
-            return {**some, "slots": len(event.slots), "log": event.log}
+            return {**some, "slots": len(event.slots), "log": shortest(event.log)}
         case events.TrialStarted():
             return _trial(event)
         case events.TrialFinished():

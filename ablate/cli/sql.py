@@ -15,7 +15,7 @@ from ablate.cli.stored import Place
 from ablate.errors import AblateError
 from ablate.storage import read, sqlitefile
 
-EXAMPLE = "select arm, count(*) as n, avg(value) as mean from ablate_trials group by arm"
+EXAMPLE = "select arm, count(*), avg(value) from ablate_trials group by arm"
 
 
 def sql(
@@ -32,7 +32,7 @@ def sql(
 
     \b
     Example:
-      ablate sql "select arm, count(*) as n, avg(value) as mean from ablate_trials group by arm"
+      ablate sql "select arm, count(*), avg(value) from ablate_trials group by arm"
     """
     screen = Screen.make(json=json)
     place = Place.of(results, storage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -46,7 +47,8 @@ class Toy(Core):
                 report.progress(recipe, "train", step + 1, steps, loss=1 / (step + 1))
                 report.curve(recipe, step + 1, score=float(step))
             noise = (recipe.seed * 37 % 11) / 100
-            metrics = {"score": 20 + lr + noise, "train_seconds": 1 + lr + noise}
+            luck = (recipe.seed * 37 + steps * 5 + int(lr * 100) * 3) % 11 / 200
+            metrics = {"score": 20 + lr + noise + luck, "train_seconds": 1 + lr + noise}
             report.log(recipe, f"lr {lr}")
             yield recipe, Outcome(OutcomeKind.MEASURED, recipe.digest, metrics=metrics, seconds=0.5)
 """
@@ -163,3 +165,21 @@ def store_half() -> None:
     log = place.results.study(study.name).trial("lr=0.5", 0).log
     log.parent.mkdir(parents=True)
     log.write_text("".join(f"line {number}\n" for number in range(30)), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def finished_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of `steps` after a whole run."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        make_project(folder, patch)
+        with contextlib.suppress(SystemExit):
+            main(["run", "steps.yaml", "--gpus", "none", "--slots", "1", "--no-figures", "--quiet"])
+    return folder / "results"
+
+
+@pytest.fixture
+def finished(project: Path, finished_results: Path) -> Path:
+    """A working directory in which the study `steps` is done."""
+    shutil.copytree(finished_results, project / "results")
+    return project
