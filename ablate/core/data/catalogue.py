@@ -8,8 +8,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from ablate.core.data import cifar, patches
+from ablate.core.data.cifar import fetch as fetch_cifar
+from ablate.core.data.cifar import load as load_cifar
 from ablate.core.data.images import ImageSet
+from ablate.core.data.patches import load as load_patches
+from ablate.core.data.patches import source_folder
 from ablate.errors import DataError
 
 DATA_SETS = ("skimage-patches", "cifar10")
@@ -45,13 +48,13 @@ def fetch(name: str, folder: Path | None = None, progress: Callable[[str], None]
     _require_known(name)
     tell = progress or (lambda _: None)
     if name == "cifar10":
-        return cifar.fetch(folder or default_folder(), tell)
+        return fetch_cifar(folder or default_folder(), tell)
     tell(f"{name} comes with ablate's dependencies: nothing to download")
-    return patches.source_folder()
+    return source_folder()
 
 
-_load_patches = lru_cache(maxsize=4)(patches.load)
-_load_cifar = lru_cache(maxsize=1)(cifar.load)
+_load_patches = lru_cache(maxsize=4)(load_patches)
+_load_cifar = lru_cache(maxsize=1)(load_cifar)
 
 
 def _require_known(name: str) -> None:
