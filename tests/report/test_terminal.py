@@ -29,8 +29,9 @@ also measured, in arms.csv and report.html: SSIM, train seconds"""
 
 def printed(renderable: Any, width: int, *, colour: bool = False) -> str:
     out = io.StringIO()
-    system = "standard" if colour else None
-    console = Console(file=out, width=width, force_terminal=colour, color_system=system, _environ={})
+    console = Console(
+        file=out, width=width, force_terminal=colour, color_system="standard" if colour else None, _environ={}
+    )
     console.print(renderable)
     return out.getvalue()
 
