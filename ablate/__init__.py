@@ -16,19 +16,22 @@ from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
 
 if TYPE_CHECKING:
-    from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
+    from ablate.errors import DivergedError, StoppedError
+from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Core",
     "CoreSettings",
+    "DivergedError",
     "MetricInfo",
     "Outcome",
     "OutcomeKind",
     "Recipe",
     "Report",
     "Stage",
+    "StoppedError",
     "__version__",
 ]
 

@@ -101,10 +101,10 @@ def _problem(trials: Trials, counts: Counts, baseline: str) -> str | None:
 def _numbers(setting: Setting, metric: MetricSpec) -> Contrast:
     trials, plan, counts = setting.trials, setting.plan, setting.counts
     values: Floats = np.where(plan.used & trials.measured, trials.values[metric.name], np.nan)
-    testable: Flags = (2 * counts.diverged < counts.runs) & plan.reached & setting.comparable
-    testable[0] = False
+    comparable: Flags = (2 * counts.diverged < counts.runs) & setting.comparable
+    comparable[0] = False
     correct: Correction = setting.method.correct if metric.primary else "none"
-    return contrast(values, metric, plan.alpha, testable, setting.method, correct=correct)
+    return contrast(values, metric, plan.alpha, comparable, plan.reached, setting.method, correct=correct)
 
 
 def _current_alpha(plan: LookPlan) -> float:

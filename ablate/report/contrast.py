@@ -90,16 +90,23 @@ def transform(metric: MetricSpec) -> Callable[[Floats], Floats]:
 
 
 def contrast(
-    values: Floats, metric: MetricSpec, alpha: Floats, testable: Flags, method: Method, *, correct: Correction
+    values: Floats,
+    metric: MetricSpec,
+    alpha: Floats,
+    comparable: Flags,
+    reached: Flags,
+    method: Method,
+    *,
+    correct: Correction,
 ) -> Contrast:
     """Compare every row of `values` [arms, seeds] with row 0.
 
-    `alpha` [arms] is the level at each arm's look; only `testable` arms get a difference. `correct` is "none" for
-    secondary metrics.
+    `alpha` [arms] is the level at each arm's look. Only `comparable` arms get a difference, and only those of them
+    that `reached` a declared look a test. `correct` is "none" for secondary metrics.
     """
     scale, sign = transform(metric), 1.0 if metric.direction == "max" else -1.0
     scaled = scale(values)
-    compared = np.where(testable[:, None], scaled, np.nan)
+    compared = np.where(comparable[:, None], scaled, np.nan)
     differences = sign * (compared - scaled[0])
     own = paired_summary(differences)
     if method.test == "welch":
@@ -108,6 +115,7 @@ def contrast(
     else:
         tested = own
     still = no_noise(tested.mean, tested.sd)
+    testable = comparable & reached
     usable = testable & (tested.n >= 2) & ~still
     if method.noise == "pooled":
         tested = pool(tested, usable)

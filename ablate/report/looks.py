@@ -22,7 +22,7 @@ class LookPlan:
     alpha: Floats
     """[arms]: the level at the arm's look."""
     reached: Flags
-    """[arms]: False where an arm has not reached the first declared look."""
+    """[arms]: False where an arm (or its baseline) has not reached the first declared look."""
     runs_wanted: int
     """Seeds per arm of the (furthest) look, 0 when none was declared."""
     looks: tuple[int, ...]
@@ -33,16 +33,20 @@ def plan_looks(trials: Trials, alpha: float, looks: Sequence[int] | None, look: 
 
     With several declared `looks`, an arm is at the largest look (up to `look`) that its results fill, and is judged
     on its first seeds up to that look only, at that look's share of `alpha`: any other choice would be one more look.
-    With one look or none, everything measured is used at `alpha`.
+    With one look, everything measured is used at `alpha`, once the arm and the baseline have that many results: a
+    verdict taken from the first two of five seeds would be a look that nobody declared. Without a look there is no
+    plan to be held to.
     """
     if not 0 < alpha < 1:
         raise AblateError(f"alpha must lie between 0 and 1, got {alpha}")
     declared = check_looks(looks) if looks is not None else ()
     results = trials.measured | trials.diverged
-    everyone = np.ones(len(trials.arms), dtype=np.bool_)
     if len(declared) < 2:
         wanted = look if look is not None else (declared[0] if declared else 0)
-        return LookPlan(results, np.full(len(trials.arms), alpha), everyone, wanted, declared)
+        runs = results.sum(axis=1)
+        return LookPlan(
+            results, np.full(len(trials.arms), alpha), np.minimum(runs, runs[0]) >= wanted, wanted, declared
+        )
     if look is not None and look not in declared:
         raise AblateError(f"{look} seeds is not a declared look", hint=f"declared: {', '.join(map(str, declared))}")
     open_looks = np.array([number for number in declared if look is None or number <= look])

@@ -61,7 +61,9 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting) -> dict[st
     shared = np.isfinite(numbers.differences)
     shared_baseline = np.where(shared, numbers.values[0], np.nan)
     baseline_mean = count_mean_sd(shared_baseline)[1]
-    diff, low, high = shown(metric, numbers.tested.mean, interval_width(numbers.tested, 0.05))
+    # Before a declared look there is a number, but no interval: an interval that excludes 0 reads like a verdict.
+    width = np.where(setting.plan.reached, interval_width(numbers.tested, 0.05), np.nan)
+    diff, low, high = shown(metric, numbers.tested.mean, width)
     corrected = setting.method.test != "permutation"
     width = interval_width(numbers.tested, numbers.level if corrected else np.full(len(diff), np.nan))
     _, thin_low, thin_high = shown(metric, numbers.tested.mean, width)

@@ -63,8 +63,8 @@ def judge(evidence: Evidence) -> Word:
     if is_diverged(evidence.diverged, evidence.runs):
         return Word(Verdict.DIVERGED, f"{evidence.diverged} of {evidence.runs} seeds diverged")
     if not evidence.reached:
-        more = max(1, evidence.wanted - evidence.runs)
-        return Word(Verdict.UNDECIDED, f"{seeds_text(more)} to the first look at {evidence.wanted}", more)
+        more = max(1, evidence.wanted - min(evidence.runs, evidence.n + evidence.diverged))
+        return Word(Verdict.UNDECIDED, f"{seeds_text(more)} to the declared {evidence.wanted}", more)
     if evidence.still:
         return _without_noise(evidence)
     if evidence.n < evidence.fewest or evidence.p is None:

@@ -48,7 +48,7 @@ def test_seeds_between_two_looks_wait() -> None:
 def test_before_the_first_look_there_is_no_test() -> None:
     row = compare(table({"baseline": noise(2, 0), "arm": noise(2, 1)}), metrics=[METRIC], looks=LOOKS).row("arm")
     assert (row.verdict, row.p, row.more_seeds) == (Verdict.UNDECIDED, None, 1)
-    assert row.note == "1 more seed to the first look at 3"
+    assert row.note == "1 more seed to the declared 3"
 
 
 def test_an_earlier_look_can_be_asked_for() -> None:
@@ -66,6 +66,17 @@ def test_one_look_uses_everything_and_tells_when_the_plan_was_left() -> None:
     assert (comparison.row("more").pairs, comparison.row("few").pairs, comparison.alpha) == (7, 4, 0.05)
     codes = {(lint.code, lint.arm) for lint in comparison.lints}
     assert {("partial", "few"), ("extra-seeds", "more")} <= codes
+
+
+@pytest.mark.parametrize("short", ["arm", "baseline"])
+def test_there_is_no_verdict_before_the_one_declared_look(short: str) -> None:
+    """Two of five seeds with a huge difference stay undecided: judging them would be a look nobody declared."""
+    values = {"baseline": noise(5, 0), "arm": [value + 100 for value in noise(5, 1)]}
+    values[short] = values[short][:2]
+    row = compare(table(values), metrics=[METRIC], looks=(5,)).row("arm")
+    assert (row.verdict, row.p) == (Verdict.UNDECIDED, None)
+    assert row.note.endswith("to the declared 5")
+    assert row.diff == pytest.approx(100, abs=10)
 
 
 def test_without_declared_looks_the_look_is_what_there_is() -> None:

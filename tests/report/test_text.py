@@ -89,7 +89,7 @@ def test_a_command_can_be_pasted_whatever_the_arm_is_called(make_case: Callable[
 def test_many_arms_and_many_notes_are_summed_up(make_case: Callable[..., Any]) -> None:
     arms = make_case().study.arms
     many = tuple(replace(arms[1], name=f"noise_schedule={at}") for at in range(60))
-    case = make_case(arms=(arms[0], *many), seeds=2)
+    case = make_case(arms=(arms[0], *many), seeds=2, looks=(2,))
     comparison = replace(
         case.material().comparison, lints=tuple(Lint("partial", f"arm {at} is short") for at in range(9))
     )

@@ -45,7 +45,7 @@ PLAIN = Evidence(
         ({"needed": None}, Word(Verdict.UNDECIDED, "within seed noise")),
         (
             {"reached": False, "runs": 1, "n": 1, "wanted": 3},
-            Word(Verdict.UNDECIDED, "2 more seeds to the first look at 3", 2),
+            Word(Verdict.UNDECIDED, "2 more seeds to the declared 3", 2),
         ),
         ({"n": 4, "fewest": 6}, Word(Verdict.UNDECIDED, "needs 2 more seeds", 2)),
     ],
