@@ -38,11 +38,11 @@ def _head(view: RunView, now: float, width: int) -> Text:
 
 def _eta(view: RunView, now: float) -> str:
     """What is left, with its range; nothing before the engine can tell."""
-    if view.eta is None:
+    if view.eta is None or view.done >= view.total:
         return ""
     passed = now - view.eta_at
     mid, low, high = (brief(max(0.0, end - passed)) for end in (view.eta.mid_s, view.eta.low_s, view.eta.high_s))
-    return f", {mid} left ({low}-{high})"
+    return f", {mid} left" + (f" ({low}-{high})" if low != high else "")
 
 
 def _bar(fraction: float, width: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from ablate.cli.options import RESULTS, Json, NoColor, Quiet, Results, Storage, StudyName
 from ablate.cli.problems import show_error
 from ablate.cli.screen import Screen
-from ablate.cli.stored import Place, Stored
+from ablate.cli.stored import Place, Stored, base_command
 from ablate.errors import AblateError, ExitCode, NothingComparableError
 
 if TYPE_CHECKING:
@@ -104,11 +105,20 @@ def write(stored: Stored, screen: Screen, *, formats: tuple[str, ...] = FORMATS,
     else:
         times = {arm: cost.ratio for arm, cost in costs_of(study, stored.rows, results_of(stored.rows)).items()}
         screen.tell(comparison_table(comparison, times))
+        screen.tell("")
         for sentence in sentences(study, comparison, times):
-            screen.out.print(sentence, soft_wrap=sentence.startswith(" "))  # a command is copied as a whole
+            screen.out.print(as_meant(sentence, stored), soft_wrap=sentence.startswith(" "))
     written = stored.paths.report_html if "html" in formats else stored.paths.folder
     screen.say(f"report:  {written}")
     return comparison
+
+
+def as_meant(sentence: str, stored: Stored) -> str:
+    """Return `sentence`; if it is a command that runs the study's file, with the overrides the study was run with."""
+    plain = f"    ablate run {shlex.quote(stored.study.file)} "
+    if not sentence.startswith(plain):
+        return sentence
+    return f"    {base_command(stored)} {sentence.removeprefix(plain)}"
 
 
 def _primary_rows(comparison: Comparison) -> list[Any]:

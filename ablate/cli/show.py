@@ -169,14 +169,15 @@ def _seed_table(stored: Stored, rows: list[TrialRow], width: int) -> list[Text]:
     if not rows:
         return [Text("  no trial yet")]
     metrics = [metric for metric in stored.study.metrics if any(metric.name in row.metrics for row in rows)][:4]
-    header = ("seed", "trial", "outcome", *(metric.name for metric in metrics), "seconds", "folder")
+    header = ("seed", "trial", "outcome", *(metric.name for metric in metrics), "seconds")
     table = []
     for row in rows:
         values = [number(row.metrics[m.name], m.digits) if m.name in row.metrics else "" for m in metrics]
         seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
-        folder = str(stored.paths.trial(row.arm, row.seed).folder)
-        table.append((f"s{row.seed}", f"#{row.number}", row.outcome or "running", *values, seconds, folder))
-    return lay_out(header, table, align=">><" + ">" * len(metrics) + ">~", width=width)
+        table.append((f"s{row.seed}", f"#{row.number}", row.outcome or "running", *values, seconds))
+    return lay_out(header, table, align=">><" + ">" * len(metrics) + ">", width=width) + [
+        Text(f"  files: {stored.paths.trial(row.arm, row.seed).folder}") for row in rows
+    ]
 
 
 def _trial_text(stored: Stored, row: TrialRow, count: int) -> Text:

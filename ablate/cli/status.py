@@ -21,7 +21,7 @@ from ablate.cli import sofar
 from ablate.cli.columns import lay_out
 from ablate.cli.options import RESULTS, Json, NoColor, Results, Storage, StudyName
 from ablate.cli.screen import Screen
-from ablate.cli.stored import Place, Stored, latest
+from ablate.cli.stored import Place, Stored, base_command, latest
 from ablate.cli.units import visible
 from ablate.outcome import OutcomeKind
 
@@ -174,7 +174,9 @@ def next_command(stored: Stored) -> str:
     """What to type next."""
     if is_done(stored):
         return f"ablate report {shlex.quote(stored.study.name)}"
-    return f"ablate run {shlex.quote(stored.study.file or stored.study.name)}"
+    counts = counts_of(stored)
+    unfinished = counts["running"] + counts["failed"] + counts["stopped"]
+    return stored.command if stored.command and unfinished else base_command(stored)
 
 
 def as_data(stored: Stored) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from ablate.study.spec import Study
 
 PLAN_ATTRIBUTE = "ablate.plan"
 """Study attribute that holds `Study.to_dict` as JSON text."""
+COMMAND_ATTRIBUTE = "ablate.command"
+"""Study attribute that holds the command line of the last run."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Stored:
     rows: tuple[TrialRow, ...]
     paths: StudyPaths
     url: str
+    command: str = ""
+    """The command line of the last run, empty where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class Place:
         text = row.attributes.get(PLAN_ATTRIBUTE)
         if not isinstance(text, str):
             raise StorageError(f"study {name!r} in {shown(self.url)} holds no plan", hint="run it again: ablate run")
-        return Stored(Study.from_dict(json.loads(text)), tuple(trials), self.results.study(name), self.url)
+        command = str(row.attributes.get(COMMAND_ATTRIBUTE, ""))
+        return Stored(Study.from_dict(json.loads(text)), tuple(trials), self.results.study(name), self.url, command)
 
     def find(self, study: str | None) -> list[Stored]:
         """The study called `study` (a name or the path of its file), or all of ablate's when None."""
@@ -71,6 +77,16 @@ class Place:
         if self.database is not None and not self.database.exists():
             return None
         return self.study(name) if name in read.study_names(self.url) else None
+
+
+def base_command(stored: Stored) -> str:
+    """The command line of the last run without what restricted it (``--arms``, ``--seeds``): the study as it is meant.
+
+    It keeps ``--set``, ``--name`` and the places; without these a study would be taken for a changed one.
+    """
+    words = shlex.split(stored.command) or ["ablate", "run", stored.study.file or stored.study.name]
+    kept = [word for at, word in enumerate(words) if not {word, words[at - 1] if at else ""} & {"--arms", "--seeds"}]
+    return shlex.join(kept)
 
 
 def name_of(study: str) -> str:

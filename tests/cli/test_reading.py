@@ -65,9 +65,11 @@ lr=0.2   study steps, core toycore:Toy
   setting  arm  baseline
   lr       0.2  0.1
 
-  seed  trial  outcome   score  seconds  folder
-    s0     #1  measured  20.50      2.0  results/steps/trials/lr=0.2-s0
-    s1     #3  measured  21.50      2.0  results/steps/trials/lr=0.2-s1
+  seed  trial  outcome   score  seconds
+    s0     #1  measured  20.50      2.0
+    s1     #3  measured  21.50      2.0
+  files: results/steps/trials/lr=0.2-s0
+  files: results/steps/trials/lr=0.2-s1
   score: +0.50 against the baseline, mean over the seeds both have
 """
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -78,6 +79,17 @@ def test_report_of_all_studies(ablate: Ablate) -> None:
     assert ablate("run", "steps.yaml", "--name", "again", "--set", "steps=5", *QUICK, "--quiet").code == 0
     found = [json.loads(line) for line in ablate("report", "--no-figures", "--json").out.splitlines()]
     assert {one["study"] for one in found} == {"steps", "again"}
+
+
+@pytest.mark.usefixtures("project")
+def test_suggested_commands_keep_the_overrides(ablate: Ablate) -> None:
+    """Without its `--set` the study would be taken for a changed one, and refused."""
+    overrides = ("--set", "steps=5", "--name", "short")
+    said = ablate("run", "steps.yaml", *overrides, "--seeds", "1", *QUICK)
+    commands = [line.strip() for line in said.out.splitlines() if line.startswith("    ablate run ")]
+    assert commands
+    assert all("--set steps=5 --name short" in command for command in commands)
+    assert ablate(*shlex.split(commands[0])[1:], "--quiet", "--no-report").code == ExitCode.DONE
 
 
 def test_a_diverged_baseline_is_nothing_comparable(ablate: Ablate, project: Path) -> None:
