@@ -84,7 +84,7 @@ class Replay(Core):
         from ablate.core.replay_run import run_recipe
 
         for recipe in recipes:
-            yield recipe, run_recipe(recipe, report)
+            yield recipe, run_recipe(recipe, report, self.stages(recipe))
 
 
 def _stage(name: str, values: dict[str, Any], seed: int, cost: float) -> Stage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +15,6 @@ from ablate.core.data import as_unit, load
 from ablate.core.grids import save_grid
 from ablate.core.metrics import psnr_seed
 from ablate.core.numerics import device_name
-from ablate.core.replay import Replay
 from ablate.core.replay_network import Autoencoder, Denoiser, draw
 from ablate.core.replay_score import Restore, denoise, score
 from ablate.core.replay_settings import ReplaySettings
@@ -61,10 +60,13 @@ class Trial:
         return generator(self.recipe.seed, purpose, device=device)
 
 
-def run_recipe(recipe: Recipe, report: Report) -> Outcome:
-    """Compute one recipe. Raises DivergedError at the first non-finite loss or score, StoppedError when asked to."""
+def run_recipe(recipe: Recipe, report: Report, stages: Sequence[Stage]) -> Outcome:
+    """Compute one recipe with its `stages`.
+
+    Raises DivergedError at the first non-finite loss or score, StoppedError when asked to stop.
+    """
     start = time.perf_counter()
-    trial = _prepare(recipe, report)
+    trial = _prepare(recipe, report, stages)
     dip = _train_dip(trial) if trial.settings.trains_dip else None
     restore = _restore_by_dip(dip) if trial.settings.method == "dip" and dip else _restore_by_denoiser(trial, dip)
     before = time.perf_counter()
@@ -91,15 +93,15 @@ def run_recipe(recipe: Recipe, report: Report) -> Outcome:
     )
 
 
-def _prepare(recipe: Recipe, report: Report) -> Trial:
+def _prepare(recipe: Recipe, report: Report, stages: Sequence[Stage]) -> Trial:
     """Bring the images to the device: a fixed subset of the training images, and a fixed choice of held-out ones."""
     settings = ReplaySettings.model_validate(dict(recipe.settings))
     images = load(settings.data)
     count = settings.train_images or len(images.train)
     train_images = _choose(images.train, count, "train_images", settings.data).to(report.device)
     test = _choose(images.test, settings.test_images, "test_images", settings.data).to(report.device)
-    stages = {stage.name: stage for stage in Replay.stages(recipe)}
-    return Trial(settings, recipe, report, train_images, as_unit(test), stages, data_note=images.note)
+    by_name = {stage.name: stage for stage in stages}
+    return Trial(settings, recipe, report, train_images, as_unit(test), by_name, data_note=images.note)
 
 
 def _choose(images: Tensor, count: int, setting: str, data: str) -> Tensor:
