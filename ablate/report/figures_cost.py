@@ -39,6 +39,8 @@ def pareto(material: Material) -> Drawing | None:
         unit = f" ({metric.unit})" if metric.unit else ""
         axis.set_ylabel(f"{digits.label(metric)}{unit}; {digits.arrow_words(metric)}")
         axis.margins(0.12)
+        # Two seeds can give an interval that reaches below zero; a time cannot.
+        axis.set_xlim(left=max(0.0, axis.get_xlim()[0]))
         if len(points) <= _MOST_NAMES:
             _names(axis, [(arm, cost[0], row.mean or 0.0) for arm, row, cost in points])
         axis.grid(visible=True)

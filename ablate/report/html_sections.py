@@ -27,6 +27,7 @@ def answer_section(material: Material) -> Html:
     return join(
         tag("p", str(found.summary), class_="summary"),
         _list((*found.decided, *found.undecided), "verdicts"),
+        _list((found.unfinished,), "verdicts") if found.unfinished is not None else None,
         _list(found.warnings, "notes"),
         _list(found.untested, "notes"),
     )

@@ -41,6 +41,8 @@ def _answer_parts(found: Answer) -> list[str]:
     ):
         if group:
             parts += [heading, "\n".join(_item(sentence) for sentence in group)]
+    if found.unfinished is not None:
+        parts.append(_item(found.unfinished))
     if found.warnings:
         parts += ["Warnings:", "\n".join(_item(sentence) for sentence in found.warnings)]
     return parts

@@ -41,6 +41,8 @@ class Answer:
     summary: Sentence
     decided: tuple[Sentence, ...]
     undecided: tuple[Sentence, ...]
+    unfinished: Sentence | None
+    """What to run first, where declared seeds are missing."""
     untested: tuple[Sentence, ...]
     warnings: tuple[Sentence, ...]
 
@@ -59,6 +61,8 @@ def sentences(study: Study, comparison: Comparison, times: Mapping[str, float | 
                 lines.append(f"    {sentence.command}")
         if len(group) > _LISTED:
             lines.append(f"... and {digits.plural(len(group) - _LISTED, 'more arm')}: see the table.")
+    if found.unfinished is not None:
+        lines += [str(found.unfinished), f"    {found.unfinished.command}"]
     return lines + [str(sentence) for sentence in (*found.warnings, *found.untested)]
 
 
@@ -69,11 +73,14 @@ def answer(study: Study, comparison: Comparison, times: Mapping[str, float | Non
     decided = sorted(
         (row for row in rows if row.verdict not in (None, Verdict.UNDECIDED)), key=lambda row: _ORDER[row.verdict]
     )
-    undecided = [row for row in rows if row.verdict in (None, Verdict.UNDECIDED) and row.arm in comparison.arms]
+    undecided = [row for row in rows if row.verdict in (None, Verdict.UNDECIDED)]
+    said = [_undecided(row, study, comparison) for row in undecided if comparison.problem is None]
+    unfinished = _unfinished(rows, study, comparison) if rows else None
     return Answer(
         summary=_summary(comparison, rows),
         decided=tuple(_decided(row, comparison, times.get(row.arm)) for row in decided),
-        undecided=tuple(_undecided(row, study, comparison) for row in undecided if comparison.problem is None),
+        undecided=tuple(said),
+        unfinished=unfinished,
         untested=tuple(_untested(study, comparison, times)),
         warnings=tuple(_warnings(comparison.lints)),
     )
@@ -86,7 +93,8 @@ def _warnings(lints: Sequence[Lint]) -> Iterator[Sentence]:
         for at, message in enumerate(own[:_ALIKE]):
             rest = len(own) - _ALIKE
             more = f" (and {digits.plural(rest, 'more note')} of this kind)" if at == _ALIKE - 1 and rest > 0 else ""
-            yield Sentence(f"Note: {visible(message)}{more}.")
+            text = f"Note: {visible(message)}{more}"
+            yield Sentence(text if text.endswith("?") else f"{text}.")
 
 
 _ALIKE = 2
@@ -156,30 +164,43 @@ def _differs(ratio: float) -> bool:
 
 def _undecided(row: Row, study: Study, comparison: Comparison) -> Sentence:
     if not row.runs:
-        text = "has no result yet."
-        return Sentence(text, row.arm, Verdict.UNDECIDED, _command(row.arm, study, max(comparison.look, study.seeds)))
+        return Sentence("has no result yet.", row.arm, Verdict.UNDECIDED)
     shown = digits.difference_text(row, comparison.primary, unit=True)
     text = "is undecided" if shown == "-" else f"is undecided: {shown} in {digits.label(comparison.primary)}"
     text += f"; {visible(row.note)}" if row.note else ""
     text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
-    seeds = _next_seeds(row, comparison)
-    command = _command(row.arm, study, seeds) if seeds is not None else None
-    return Sentence(f"{text}.", row.arm, Verdict.UNDECIDED, command)
+    seeds = None if _is_short(row, comparison) else _next_seeds(row, comparison)
+    command = _command(study, seeds, row.arm) if seeds is not None else None
+    return Sentence(text if text.endswith("?") else f"{text}.", row.arm, Verdict.UNDECIDED, command)
 
 
 def _next_seeds(row: Row, comparison: Comparison) -> int | None:
     """The number of seeds to run up to: the next declared look, or what power asks for."""
-    if row.runs < comparison.look:
-        return comparison.look
     later = [look for look in comparison.looks if look > row.runs]
     if later:
         return min(later)
     return row.runs + row.more_seeds if row.more_seeds is not None else None
 
 
-def _command(arm: str, study: Study, seeds: int) -> str:
+def _is_short(row: Row, comparison: Comparison) -> bool:
+    """True when arm or baseline lack seeds of this look: then finishing the study comes first."""
+    return row.pairs + row.diverged < comparison.look
+
+
+def _unfinished(rows: Sequence[Row], study: Study, comparison: Comparison) -> Sentence | None:
+    """One sentence, with one command, for all arms that lack declared seeds; None when none does."""
+    short = sum(row.runs < comparison.look for row in (*rows, comparison.row(comparison.baseline)))
+    if not short:
+        return None
+    arms = "1 arm has" if short == 1 else f"{short} arms have"
+    text = f"Not finished: {arms} fewer than the declared {digits.plural(comparison.look, 'seed')}."
+    return Sentence(text, command=_command(study, comparison.look))
+
+
+def _command(study: Study, seeds: int, arm: str | None = None) -> str:
     file = study.file or f"studies/{study.name}.yaml"
-    return f"ablate run {shlex.quote(file)} --arms {shlex.quote(glob.escape(visible(arm)))} --seeds {seeds}"
+    only = "" if arm is None else f" --arms {shlex.quote(glob.escape(visible(arm)))}"
+    return f"ablate run {shlex.quote(file)}{only} --seeds {seeds}"
 
 
 def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | None]) -> list[Sentence]:
