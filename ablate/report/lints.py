@@ -107,8 +107,12 @@ def _is_time(metric: MetricSpec) -> bool:
 
 def _identical_seeds(trials: Trials, metrics: Sequence[MetricSpec]) -> Iterator[Lint]:
     for metric in metrics:
+        table = trials.values[metric.name]
+        if not metric.primary and len(trials.arms) > 1 and len(np.unique(table[np.isfinite(table)])) == 1:
+            # One number in the whole study is a reference (the bound of a linear denoiser), not a forgotten seed.
+            continue
         arms = []
-        for arm, values in zip(trials.arms, trials.values[metric.name], strict=True):
+        for arm, values in zip(trials.arms, table, strict=True):
             there = values[np.isfinite(values)]
             if len(there) > 1 and (there == there[0]).all():
                 arms.append(arm)

@@ -154,7 +154,8 @@ def _first_is_primary(specs: Sequence[MetricSpec]) -> tuple[MetricSpec, ...]:
 
 
 def _warn_without_margin(mark: Mark, spec: MetricSpec, info: MetricInfo, problems: Problems) -> None:
-    if spec.margin is not None:
+    """Warn where a margin was probably forgotten: on the primary metric, and where the core knows a usual one."""
+    if spec.margin is not None or (info.margin is None and not spec.primary):
         return
     hint = None
     if info.margin is not None and spec.scale == info.scale:

@@ -83,6 +83,18 @@ def test_identical_values_in_every_seed() -> None:
     assert found(rows)["identical-seeds"] == "psnr of a is the same in every seed: is the seed used?"
 
 
+def test_a_reference_value_is_no_forgotten_seed() -> None:
+    """A secondary metric with one value in the whole study is a constant, not a result."""
+    frame = pd.DataFrame(
+        {"arm": ["baseline", "baseline", "a", "a"], "seed": [0, 1, 0, 1], "psnr": [1.0, 2.0, 3.0, 5.0]}
+    )
+    bound = MetricSpec("bound", "min")
+    same = compare(frame.assign(bound=0.5), metrics=[PSNR, bound])
+    other = compare(frame.assign(bound=[0.5, 0.5, 0.6, 0.6]), metrics=[PSNR, bound])
+    assert "identical-seeds" not in {lint.code for lint in same.lints}
+    assert "identical-seeds" in {lint.code for lint in other.lints}
+
+
 def test_unequal_images_and_unequal_time() -> None:
     rows = [("baseline", 0, 1.0), ("baseline", 1, 2.0), ("a", 0, 1.5), ("a", 1, 3.0)]
     assert found(rows, images_seen=[100, 100, 200, 200])["unequal-compute"].startswith("a takes 2.00 times")

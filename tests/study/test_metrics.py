@@ -80,8 +80,7 @@ def test_a_list_of_names_takes_the_margins_of_the_core(load: Load) -> None:
     [
         ("{psnr: {primary: true}}", 11, "0.1 dB is a usual margin"),
         ("{fid: {primary: true}}", 11, "2% is a usual margin"),
-        ("{train_seconds: {}}", 11, None),
-        ("[psnr, train_seconds]", 17, None),
+        ("{train_seconds: {primary: true}}", 11, None),
     ],
 )
 def test_a_missing_margin_is_a_warning(section: str, column: int, suggestion: str | None, load: Load) -> None:
@@ -90,6 +89,13 @@ def test_a_missing_margin_is_a_warning(section: str, column: int, suggestion: st
     assert warning.message.endswith(': "equivalent" will not be available')
     assert (warning.line, warning.column, warning.severity) == (3, column, "warning")
     assert warning.suggestion == suggestion
+
+
+@pytest.mark.parametrize(
+    "section", ["{psnr: {margin: 0.1, primary: true}, train_seconds: {}}", "[psnr, train_seconds]"]
+)
+def test_secondary_metrics_without_a_usual_margin_are_shown_without_a_word(section: str, load: Load) -> None:
+    assert load(HEAD + f"metrics: {section}").warnings == ()
 
 
 def test_another_direction_than_the_cores_is_a_warning(load: Load) -> None:
