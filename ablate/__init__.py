@@ -12,12 +12,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ablate.errors import DivergedError, StoppedError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
 
 if TYPE_CHECKING:
-    from ablate.errors import DivergedError, StoppedError
-from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
+    from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
 
 __version__ = "0.1.0"
 
