@@ -76,6 +76,8 @@ def _study(connection: sqlite3.Connection, *, path: Path, name: str) -> tuple[St
         raise unknown_study(name, _names(connection, path), str(path))
     rows = connection.execute("SELECT key, value_json FROM study_user_attributes WHERE study_id = ?", found)
     attributes = {key: json.loads(text) for key, text in rows}
+    rows = connection.execute("SELECT key, value_json FROM study_system_attributes WHERE study_id = ?", found)
+    attributes |= {key: json.loads(text) for key, text in rows if key in names.LONG}
     check_schema(name, attributes, str(path))
     return StudyRow(name, attributes), _trials(connection, found[0])
 

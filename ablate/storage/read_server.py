@@ -43,7 +43,8 @@ def read_study(url: str, name: str) -> tuple[StudyRow, list[TrialRow]]:
         storage.remove_session()
         storage.engine.dispose()
     ours = [trial for trial in trials if names.ARM in trial.user_attrs and names.SEED in trial.user_attrs]
-    return StudyRow(name, study.user_attrs), [_row(trial) for trial in ours]
+    long = {key: value for key, value in study.system_attrs.items() if key in names.LONG}
+    return StudyRow(name, {**study.user_attrs, **long}), [_row(trial) for trial in ours]
 
 
 def _open(url: str) -> RDBStorage:

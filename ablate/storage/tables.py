@@ -71,15 +71,20 @@ def find_or_create_study(
 
 
 def study_attributes(connection: Connection, study_id: int) -> dict[str, JsonValue]:
-    """Return the user attributes of a study."""
-    table = _STUDY_ATTRIBUTES
-    rows = connection.execute(select(table.c.key, table.c.value_json).where(table.c.study_id == study_id))
-    return {key: json.loads(text) for key, text in rows}
+    """Return the attributes of a study that are ours: its user attributes and the long ones beside them."""
+    found: dict[str, JsonValue] = {}
+    for table in (_STUDY_ATTRIBUTES, _STUDY_SYSTEM):
+        rows = connection.execute(select(table.c.key, table.c.value_json).where(table.c.study_id == study_id))
+        found |= {key: json.loads(text) for key, text in rows if table is _STUDY_ATTRIBUTES or key in names.LONG}
+    return found
 
 
 def put_study_attributes(connection: Connection, study_id: int, attributes: Mapping[str, JsonValue]) -> None:
-    """Set user attributes of a study, replacing those of the same name."""
-    _put(connection, _STUDY_ATTRIBUTES, {"study_id": study_id}, attributes)
+    """Set attributes of a study, replacing those of the same name; the long ones where Optuna does not print them."""
+    shown = {key: value for key, value in attributes.items() if key not in names.LONG}
+    hidden = {key: value for key, value in attributes.items() if key in names.LONG}
+    _put(connection, _STUDY_ATTRIBUTES, {"study_id": study_id}, shown)
+    _put(connection, _STUDY_SYSTEM, {"study_id": study_id}, hidden)
 
 
 def put_attributes(connection: Connection, trial_id: int, attributes: Mapping[str, JsonValue]) -> None:

@@ -18,6 +18,7 @@ from optuna.trial import TrialState
 
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Scalar
+from ablate.storage.read import read_study
 from ablate.storage.store import Store
 
 LEVELS: dict[str, Scalar] = {
@@ -58,6 +59,17 @@ def test_best_trial_direction_and_metric_name_are_set(study: optuna.Study) -> No
     assert study.direction is optuna.study.StudyDirection.MAXIMIZE
     assert study.metric_names == ["psnr"]
     assert (study.best_value, study.best_trial.user_attrs["seed"]) == (29.5, 1)
+
+
+def test_texts_of_many_lines_stay_out_of_optunas_tables(store: Store, url: str, optuna_storage: OpenOptuna) -> None:
+    """A plan of thousands of characters would make `optuna studies` unreadable; ablate reads it all the same."""
+    store.set_attributes({"ablate.plan": '{"arms": []}', "ablate.yaml": "seeds: 3", "ablate.question": "why?"})
+    store.close()
+    shown = optuna.load_study(study_name="demo", storage=optuna_storage()).user_attrs
+    assert {"ablate.plan", "ablate.yaml"}.isdisjoint(shown)
+    assert shown["ablate.question"] == "why?"
+    read = read_study(url, "demo")[0].attributes
+    assert (read["ablate.plan"], read["ablate.yaml"]) == ('{"arms": []}', "seeds: 3")
 
 
 def test_a_diverged_trial_is_a_fail_without_a_value(study: optuna.Study) -> None:
