@@ -1,6 +1,6 @@
 """What each generation metric makes of known degradations of the embedded photographs, as a Markdown table.
 
-    python benchmarks/quality_metrics.py               # 1000 images a side, one or two minutes on one core
+    python benchmarks/quality_metrics.py               # 1000 images a side, about a minute on one core
     python benchmarks/quality_metrics.py --images 2000
 
 Reference: N training patches. Every other row is another N training patches, changed as its label says, but for the
