@@ -115,6 +115,13 @@ class Core(ABC):
         return []
 
     @classmethod
+    def require(cls, settings: Any) -> None:
+        """Raise an AblateError when something that `settings` name is not here, for example a data set.
+
+        Called once per arm before anything starts. Must not import torch.
+        """
+
+    @classmethod
     def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:
         """Return the recipe's shareable stages in order of computation. Must not import torch."""
         return ()

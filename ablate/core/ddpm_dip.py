@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+from ablate.core.presence import require_data
 from ablate.core.schedules import make_schedule, schedule_warnings
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.stages import stages_of
@@ -92,6 +93,11 @@ class DdpmDip(Core):
                 f"noise schedule {schedule.name} begins at pixel noise {least:.3g}: a start at {asked:g} is moved there"
             )
         return warnings
+
+    @classmethod
+    def require(cls, settings: Any) -> None:
+        """Raise DataError when the data set has to be fetched first."""
+        require_data(settings.data)
 
     @classmethod
     def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
+from ablate.core.presence import require_data
 from ablate.core.replay_settings import ReplaySettings
 from ablate.core.replay_tables import noise_table
 from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
@@ -52,6 +53,11 @@ class Replay(Core):
         if settings.network == "identity":
             warnings.append("network identity trains nothing: lr, batch_size and epochs change nothing")
         return warnings
+
+    @classmethod
+    def require(cls, settings: Any) -> None:
+        """Raise DataError when the data set has to be fetched first."""
+        require_data(settings.data)
 
     @classmethod
     def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:

@@ -94,6 +94,7 @@ def run_study(
     StorageError when something cannot be written; whatever happened before is kept.
     """
     began = time.monotonic()
+    _require(core, replicates)
     results = ResultsPaths(results.folder.absolute())
     paths = results.study(study.name)
     make_folders(results, paths)
@@ -134,6 +135,13 @@ def run_study(
     if loop.fault is not None:
         raise loop.fault
     return summary
+
+
+def _require(core: type[Core], replicates: Sequence[Replicate]) -> None:
+    """Let the core refuse arms whose data is not here, before anything starts."""
+    arms = {replicate.arm: replicate.recipe.settings for replicate in replicates}
+    for settings in arms.values():
+        core.require(core.Settings.model_validate(dict(settings)))
 
 
 def _run_log(paths: StudyPaths) -> RunLog:

@@ -14,6 +14,8 @@ import torch
 from ablate.core import data
 from ablate.core.data import catalogue, cifar, patches
 from ablate.core.data.images import digest_of_images
+from ablate.core.presence import default_folder
+from ablate.core.registry import core_class
 from ablate.errors import DataError
 
 
@@ -259,13 +261,29 @@ def test_cifar_fetch_into_a_file_is_refused(tmp_path: Path) -> None:
         data.fetch("cifar10", tmp_path / "data")
 
 
+@pytest.mark.parametrize("core", ["ddpm-dip", "replay"])
+def test_a_core_refuses_data_that_has_to_be_fetched_first(
+    core: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The question is answered before a worker starts, by the folder alone; the files are verified when read."""
+    monkeypatch.setenv("ABLATE_DATA", str(tmp_path))
+    found = core_class(core)
+    found.require(found.Settings())
+    cifar = found.Settings.model_validate({"data": "cifar10"})
+    with pytest.raises(DataError, match="cifar10 is not in") as caught:
+        found.require(cifar)
+    assert caught.value.hint == "ablate data fetch cifar10"
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    found.require(cifar)
+
+
 def test_default_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """$ABLATE_DATA wins over data/ in the working directory."""
     monkeypatch.setenv("ABLATE_DATA", str(tmp_path / "there"))
-    assert catalogue.default_folder() == tmp_path / "there"
+    assert default_folder() == tmp_path / "there"
     monkeypatch.delenv("ABLATE_DATA")
     monkeypatch.chdir(tmp_path)
-    assert catalogue.default_folder() == tmp_path / "data"
+    assert default_folder() == tmp_path / "data"
 
 
 def test_embedded_set_needs_no_fetch() -> None:

@@ -14,7 +14,15 @@ from ablate.engine import crew as crew_module
 from ablate.engine import events
 from ablate.engine.lock import StudyLock
 from ablate.engine.run import RunOptions, run_study
-from ablate.errors import AblateError, ExitCode, ResultsError, StorageError, StudyChangedError, StudyLockedError
+from ablate.errors import (
+    AblateError,
+    DataError,
+    ExitCode,
+    ResultsError,
+    StorageError,
+    StudyChangedError,
+    StudyLockedError,
+)
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import write_json
 from ablate.storage.store import Store
@@ -282,6 +290,19 @@ def test_a_core_that_a_worker_cannot_import_ends_the_run_at_once(bench: Bench) -
             options=RunOptions(),
             kinds=KINDS,
         )
+
+
+def test_what_a_core_misses_is_said_before_anything_starts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.write(TWO_ARMS)
+    core = core_class("toycore:Toy", bench.folder)
+
+    def require(settings: object) -> None:
+        raise DataError("the toy data is not here")
+
+    monkeypatch.setattr(core, "require", require)
+    with pytest.raises(DataError, match="the toy data is not here"):
+        bench.run(TWO_ARMS)
+    assert not bench.paths.folder.exists()
 
 
 def test_an_error_in_the_display_leaves_no_worker_behind(bench: Bench) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -13,15 +12,11 @@ from ablate.core.data.cifar import load as load_cifar
 from ablate.core.data.images import ImageSet
 from ablate.core.data.patches import load as load_patches
 from ablate.core.data.patches import source_folder
+from ablate.core.presence import default_folder
 from ablate.errors import DataError
 
 DATA_SETS = ("skimage-patches", "cifar10")
 SPLITS = ("block", "image")
-
-
-def default_folder() -> Path:
-    """Where downloaded data sets live: ``$ABLATE_DATA``, else ``data/`` in the working directory."""
-    return Path(os.environ.get("ABLATE_DATA") or "data").absolute()
 
 
 def load(name: str, *, cap_per_image: int = 3000, split: str = "block", folder: Path | None = None) -> ImageSet:

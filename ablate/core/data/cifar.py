@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ablate.core.data.images import ImageSet, digest_of_images
+from ablate.core.presence import FETCH
 from ablate.errors import DataError
 
 VALIDATION = 2000
 """The last training images, kept for validation; the test images are scored only at the end."""
-HINT = "ablate data fetch cifar10"
 
 
 def load(folder: Path) -> ImageSet:
@@ -29,7 +29,7 @@ def load(folder: Path) -> ImageSet:
     try:
         train, test = (_planes(_torchvision()(root=folder, train=part).data) for part in (True, False))
     except RuntimeError as error:
-        raise DataError(f"cifar10 is not in {folder}, or a file of it is corrupt", hint=HINT) from error
+        raise DataError(f"cifar10 is not in {folder}, or a file of it is corrupt", hint=FETCH) from error
     kept, validation = train[:-VALIDATION], train[-VALIDATION:]
     return ImageSet("cifar10", kept, test, validation, digest_of_images(kept, validation, test))
 
