@@ -97,7 +97,8 @@ class StageFolder:
 
     def prune(self, kind: str, keep: int) -> None:
         """Delete all but the `keep` newest files of `kind`."""
-        for step in self.steps(kind)[:-keep]:
+        steps = self.steps(kind)
+        for step in steps[: max(len(steps) - keep, 0)]:
             for path in self._files(kind, step):
                 path.unlink(missing_ok=True)
 

@@ -216,6 +216,7 @@ def train(
             _point(trainer, folder, on_point)
     if found is None or found[0] < trainer.course.total:
         folder.save("end", trainer.step, trainer.state())
+        folder.prune("step", keep=0)
         report.checkpointed()
     trainer.ema.use()
     return trainer, reused

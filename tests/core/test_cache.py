@@ -85,6 +85,8 @@ def test_pruning_keeps_the_newest_of_one_kind(folder: StageFolder) -> None:
     folder.prune("step", keep=2)
     assert folder.steps("step") == [4, 5]
     assert folder.steps("end") == [2]
+    folder.prune("step", keep=0)
+    assert folder.steps("step") == []
 
 
 def test_saving_again_replaces(folder: StageFolder) -> None:
