@@ -10,10 +10,11 @@ from ablate.engine.folders import check_recipe, copy_trial, make_trial, read_out
 from ablate.engine.moves import Key
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import StudyPaths, TrialPaths
+from ablate.recipe import Scalar
 from ablate.storage.attributes import JsonValue
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
-from ablate.study.spec import Replicate, Study
+from ablate.study.spec import Arm, Replicate, Study
 
 LEFT_RUNNING = "the run that started this trial was killed"
 
@@ -31,6 +32,17 @@ class Found:
     """Trials of a killed run that were lost."""
 
 
+def levels_of(study: Study, arm: Arm) -> dict[str, Scalar]:
+    """Return the arm's level of every factor, as Optuna shows it.
+
+    A core may turn one factor into another (a duration in epochs into one in steps) and leave None behind: then what
+    the study file says is shown.
+    """
+    written = {**study.baseline.levels, **arm.levels}
+    settings = arm.settings
+    return {name: written.get(name) if settings[name] is None else settings[name] for name in study.factors}
+
+
 class Ledger:
     """Writes trials into the storage, and keeps the trial folders in step with it."""
 
@@ -41,7 +53,7 @@ class Ledger:
         self._study = study
         self._paths = paths
         self._replicates = {replicate.key: replicate for replicate in replicates}
-        self._levels = {arm.name: {factor: arm.settings[factor] for factor in study.factors} for arm in study.arms}
+        self._levels = {arm.name: levels_of(study, arm) for arm in study.arms}
         self._commit = commit
         self.numbers: dict[Key, int] = {}
         """Trial number of every running replicate."""

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from ablate.engine.curves import CurveFile, repaired
 from ablate.engine.eta import History, Pace, Running, estimate, fraction_of
 from ablate.engine.failures import classify, is_disk_full
+from ablate.engine.ledger import levels_of
 from ablate.engine.lock import ProcessMark, StudyLock, end_orphans
 from ablate.engine.moves import Planned
 from ablate.engine.reporting import CheckpointClock, WorkerReport
@@ -29,6 +30,7 @@ from ablate.interface import Stage
 from ablate.outcome import OutcomeKind
 from ablate.paths import TrialPaths
 from ablate.recipe import Recipe
+from ablate.study.spec import Arm, MetricSpec, Study
 
 RECIPE = Recipe("toy", {"lr": 0.1}, 0)
 
@@ -247,3 +249,16 @@ def test_an_arm_never_run_is_expected_by_its_cost_and_spread_widens_the_range() 
     found = estimate([planned("a", seed) for seed in range(20)], [], history, 2)
     assert found is not None
     assert found.low_s < found.mid_s < found.high_s
+
+
+def test_a_factor_that_its_core_turns_into_another_is_shown_as_written() -> None:
+    """`dip_epochs: 10` becomes 100 steps and leaves None behind; the storage still says 10, and 20 in the arm."""
+    common = {"dip_epochs": None, "lr": 0.001}
+    arms = (
+        Arm("baseline", {"dip_epochs": 10, "lr": 0.001}, {**common, "dip_steps": 100}),
+        Arm("dip_epochs=20", {"dip_epochs": 20}, {**common, "dip_steps": 200}),
+    )
+    factors = ("dip_epochs", "lr", "dip_steps")
+    study = Study("s", "?", "c", arms, factors, metrics=(MetricSpec("psnr", "max", primary=True),), looks=(3,))
+    assert levels_of(study, arms[0]) == {"dip_epochs": 10, "lr": 0.001, "dip_steps": 100}
+    assert levels_of(study, arms[1]) == {"dip_epochs": 20, "lr": 0.001, "dip_steps": 200}
