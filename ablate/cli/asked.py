@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablate.cli.options import RESULTS
-from ablate.cli.stored import Place, Stored, kinds_of
+from ablate.cli import rounds
+from ablate.cli.options import RESULTS, Until
+from ablate.cli.stored import Place, Stored, kinds_of, without
+from ablate.errors import AblateError
 from ablate.study.spec import Replicate, Study
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class Request:
     name: str | None = None
     gpus: str | None = None
     slots: int | None = None
+    add_seeds: int | None = None
+    until: Until | None = None
 
     def command(self) -> str:
         """Return the command that runs, or takes up, exactly this."""
@@ -38,6 +42,8 @@ class Request:
             words += [word for value in values for word in (option, value)]
         singles = {
             "--seeds": self.seeds,
+            "--add-seeds": self.add_seeds,
+            "--until": self.until,
             "--results": None if self.results == RESULTS else self.results,
             "--storage": self.storage,
             "--name": self.name,
@@ -59,6 +65,8 @@ class Asked:
     place: Place
     stored: Stored | None
     plan: Plan
+    round: rounds.Round | None = None
+    """With ``--until``: the look the replicates belong to."""
 
 
 def ask(request: Request) -> Asked:
@@ -66,23 +74,93 @@ def ask(request: Request) -> Asked:
 
     ``--seeds`` without ``--arms`` is what a study with a single look is now declared to have; with ``--arms``, or where
     several looks are declared, it is only how far this run goes: the declaration, and with it alpha, stays as it is.
+    The same holds for ``--add-seeds``.
     """
     from ablate.core.registry import core_class
     from ablate.study.load import load_study
-    from ablate.study.plan import check_against_stored, make_plan, replicates
+    from ablate.study.plan import check_against_stored
 
     def beside(name: str, folder: Path) -> type[Core]:
         """The core `name`; its folder as an absolute path, because Python remembers what it found where."""
         return core_class(name, folder.absolute())
 
     study = load_study(request.file, resolve_core=beside, overrides=request.overrides, name=request.name)
-    if request.seeds is not None and not request.arms and len(study.looks) == 1:
-        study = dataclasses.replace(study, looks=(request.seeds,))
+    _check_options(request, study)
     core = beside(study.core, request.file.parent)
-    wanted = replicates(study, seeds=request.seeds, arms=request.arms)
     place = Place.of(request.results, request.storage)
     stored = place.known(study.name)
+    request = _counted(request, study, stored)
+    if (seeds := _seeds_of(request)) is not None and not request.arms and len(study.looks) == 1:
+        study = dataclasses.replace(study, looks=(seeds,))
     if stored is not None:
         check_against_stored(stored.study, study)
+    return _planned(request, study, core, place, stored)
+
+
+def ask_again(asked: Asked) -> Asked:
+    """Ask the same of what is stored by now; the study stays as it was read first."""
+    return _planned(asked.request, asked.study, asked.core, asked.place, asked.place.known(asked.study.name))
+
+
+def _planned(request: Request, study: Study, core: type[Core], place: Place, stored: Stored | None) -> Asked:
+    """Plan what is asked for against what is stored."""
+    from ablate.study.plan import make_plan, replicates
+
     results = kinds_of(stored.rows) if stored is not None else {}
-    return Asked(request, study, core, wanted, place, stored, make_plan(study, core, wanted, results))
+    now = None
+    if request.until is None:
+        wanted = replicates(study, seeds=_seeds_of(request), arms=request.arms)
+    else:
+        now = rounds.next_round(study, stored.rows if stored is not None else (), request.arms)
+        wanted = now.replicates
+    return Asked(request, study, core, wanted, place, stored, make_plan(study, core, wanted, results), now)
+
+
+def _check_options(request: Request, study: Study) -> None:
+    if request.until is None:
+        return
+    if request.seeds is not None or request.add_seeds is not None:
+        raise AblateError(
+            "--until goes from look to look and takes no number of seeds", hint="leave out --seeds and --add-seeds"
+        )
+    if len(study.looks) < 2:
+        raise AblateError(
+            f"--until decided needs looks, and {request.file} declares none",
+            hint="declare before the first run how many seeds per arm are looked at, for example "
+            "`seeds: {looks: [3, 5, 10]}`",
+        )
+
+
+def _seeds_of(request: Request) -> int | None:
+    """Seeds per arm the request names; None for what is declared."""
+    if request.add_seeds is None:
+        return request.seeds
+    return (request.seeds or 0) + request.add_seeds
+
+
+def _counted(request: Request, study: Study, stored: Stored | None) -> Request:
+    """Fill in what ``--add-seeds`` counts from: what is declared, or what every chosen arm has if that is more.
+
+    The command stored with the study names that number. So the same command, typed again after a run that was
+    stopped, goes on to where that run was going instead of adding still more.
+    """
+    if request.add_seeds is None or request.seeds is not None:
+        return request
+    results = kinds_of(stored.rows) if stored is not None else {}
+    before = _counted_before(request, stored) if stored is not None else None
+    if before is not None:
+        from ablate.study.plan import replicates
+
+        wanted = replicates(study, seeds=before + request.add_seeds, arms=request.arms)
+        if not all(one.key in results and results[one.key].is_result for one in wanted):
+            return dataclasses.replace(request, seeds=before)
+    base = max(study.seeds, rounds.seeds_of_all(study, results, request.arms))
+    return dataclasses.replace(request, seeds=base)
+
+
+def _counted_before(request: Request, stored: Stored) -> int | None:
+    """What the last run counted from, if it was asked for the same."""
+    last, options = shlex.split(stored.command), ("--seeds", "--gpus", "--slots")
+    if "--seeds" not in last or without(last, *options) != without(shlex.split(request.command()), *options):
+        return None
+    return int(last[last.index("--seeds") + 1])

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Until(StrEnum):
+    """What ``--until`` can wait for."""
+
+    DECIDED = "decided"
+
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file.", show_default=False, exists=False)]
 StudyName = Annotated[
@@ -21,6 +29,19 @@ Set = Annotated[
 Seeds = Annotated[
     int | None,
     typer.Option("--seeds", metavar="N", min=1, help="Seeds per arm (a count) instead of what the file says."),
+]
+AddSeeds = Annotated[
+    int | None,
+    typer.Option(
+        "--add-seeds",
+        metavar="N",
+        min=1,
+        help="N more seeds per arm (a count) than --seeds, or than are declared or stored.",
+    ),
+]
+UntilDecided = Annotated[
+    Until | None,
+    typer.Option("--until", help="Go from look to look; only arms that are still undecided get more seeds."),
 ]
 Arms = Annotated[
     list[str] | None,

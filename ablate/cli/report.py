@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -98,7 +97,10 @@ def write(stored: Stored, screen: Screen, *, formats: tuple[str, ...] = FORMATS,
     from ablate.report.text import sentences
 
     study = stored.study
-    comparison = build_report(study, stored.rows, stored.paths, formats=formats, figures=figures, storage=stored.url)
+    command = base_command(stored)
+    comparison = build_report(
+        study, stored.rows, stored.paths, formats=formats, figures=figures, storage=stored.url, command=command
+    )
     if screen.json:
         for row in comparison.rows.values():
             screen.emit("comparison", {"study": study.name, **dataclasses.asdict(row)})
@@ -106,19 +108,11 @@ def write(stored: Stored, screen: Screen, *, formats: tuple[str, ...] = FORMATS,
         times = {arm: cost.ratio for arm, cost in costs_of(study, stored.rows, results_of(stored.rows)).items()}
         screen.tell(comparison_table(comparison, times))
         screen.tell("")
-        for sentence in sentences(study, comparison, times):
-            screen.out.print(as_meant(sentence, stored), soft_wrap=sentence.startswith(" "))
+        for sentence in sentences(study, comparison, times, command=command):
+            screen.out.print(sentence, soft_wrap=sentence.startswith(" "))
     written = stored.paths.report_html if "html" in formats else stored.paths.folder
     screen.say(f"report:  {written}")
     return comparison
-
-
-def as_meant(sentence: str, stored: Stored) -> str:
-    """Return `sentence`; if it is a command that runs the study's file, with the overrides the study was run with."""
-    plain = f"    ablate run {shlex.quote(stored.study.file)} "
-    if not sentence.startswith(plain):
-        return sentence
-    return f"    {base_command(stored)} {sentence.removeprefix(plain)}"
 
 
 def _primary_rows(comparison: Comparison) -> list[Any]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablate.cli.asked import Asked, Request, ask
+from ablate.cli.asked import Asked, Request, ask, ask_again
 from ablate.cli.displays import Display, JsonLines, Lines, Picture, Silence
 from ablate.cli.options import (
     RESULTS,
+    AddSeeds,
     Arms,
     Gpus,
     Json,
@@ -26,6 +27,7 @@ from ablate.cli.options import (
     Slots,
     Storage,
     StudyFile,
+    UntilDecided,
 )
 from ablate.cli.plan import show_plan, warning_text
 from ablate.cli.problems import show_error
@@ -53,6 +55,8 @@ def run(
     study: StudyFile,
     overrides: Set = None,
     seeds: Seeds = None,
+    add_seeds: AddSeeds = None,
+    until: UntilDecided = None,
     arms: Arms = None,
     results: Results = RESULTS,
     storage: Storage = None,
@@ -75,16 +79,23 @@ def run(
     What is done stays done, what failed is tried again, new arms and seeds are added. Ctrl-C once saves checkpoints
     and stops, twice stops at once.
 
+    With several declared looks, --until decided runs the first one, then gives more seeds only to the arms whose
+    verdict is still open, look by look. --add-seeds gives the chosen arms, and the baseline, a number of seeds more.
+
     \b
     Example:
       ablate run studies/schedules.yaml
       ablate run studies/schedules.yaml --arms "noise_schedule=*" --seeds 10 --slots 2
+      ablate run mystudy.yaml --until decided
+      ablate run studies/schedules.yaml --arms "noise_schedule=cosine" --add-seeds 4
     """
     screen = Screen.make(json=json, quiet=quiet, plain=plain, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name, gpus, slots)
-    asked = ask(Request(study, *words))
+    asked = ask(Request(study, *words, add_seeds=add_seeds, until=until))
     places = find_slots(gpus=gpus, slots=slots)
     if dry_run:
+        if asked.round is not None and asked.plan.to_run:
+            screen.say(f"next round: {asked.round}")
         show_plan(asked, places, screen)
         return
     if not asked.plan.to_run:
@@ -94,7 +105,7 @@ def run(
         screen.say(warning_text(warning, screen.err.width))
     if (more := len(asked.plan.warnings) - _SHOWN_WARNINGS) > 0:
         screen.say(f"and {plural(more, 'more warning')}:  ablate plan {shlex.quote(str(study))}")
-    summary = _run(asked, places, screen, retry_failed=retry_failed)
+    asked, summary = _run_rounds(asked, places, screen, retry_failed=retry_failed)
     code = summary.exit_code
     if not no_report and code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         comparable = _report(asked, screen, figures=not no_figures)
@@ -111,8 +122,39 @@ def _say_nothing_to_do(asked: Asked, screen: Screen) -> None:
     if screen.json:
         screen.emit("nothing-to-run", {"study": plan.study, "total": plan.replicates, "done": plan.done})
         return
+    report = f"report:  ablate report {shlex.quote(plan.study)}"
+    if asked.round is not None:
+        screen.say(f"{plan.study}: every arm is decided or has been run to the last look, nothing to run")
+        screen.say(report)
+        return
     screen.say(f"{plan.study}: all {plural(plan.replicates, 'trial')} are done, nothing to run")
-    screen.say(f"report:  ablate report {shlex.quote(plan.study)}   more seeds:  --seeds {plan.seeds + 1} or more")
+    screen.say(f"{report}   more seeds:  --add-seeds N")
+
+
+def _run_rounds(
+    asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool
+) -> tuple[Asked, RunSummary]:
+    """Run what is asked for; with ``--until``, look after look, as long as every trial of a look gives a result."""
+    while True:
+        _say_round(asked, screen)
+        summary = _run(asked, places, screen, retry_failed=retry_failed)
+        if asked.round is None or summary.exit_code is not ExitCode.DONE:
+            return asked, summary
+        following = ask_again(asked)
+        if not following.plan.to_run:
+            return asked, summary
+        if not screen.json:
+            _say_end(asked, summary, screen)
+        asked = following
+
+
+def _say_round(asked: Asked, screen: Screen) -> None:
+    if asked.round is None:
+        return
+    if screen.json:
+        screen.emit("round", {"study": asked.study.name, **asked.round.to_dict(), "to_run": asked.plan.to_run})
+    else:
+        screen.say(f"{asked.study.name}: {asked.round}")
 
 
 def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool) -> RunSummary:

@@ -80,13 +80,21 @@ class Place:
 
 
 def base_command(stored: Stored) -> str:
-    """The command line of the last run without what restricted it (``--arms``, ``--seeds``): the study as it is meant.
+    """The command line of the last run without what said how far it goes: the study as it is meant.
 
     It keeps ``--set``, ``--name`` and the places; without these a study would be taken for a changed one.
     """
     words = shlex.split(stored.command) or ["ablate", "run", stored.study.file or stored.study.name]
-    kept = [word for at, word in enumerate(words) if not {word, words[at - 1] if at else ""} & {"--arms", "--seeds"}]
-    return shlex.join(kept)
+    return shlex.join(without(words, *_HOW_FAR))
+
+
+_HOW_FAR = ("--arms", "--seeds", "--add-seeds", "--until")
+
+
+def without(words: Sequence[str], *options: str) -> list[str]:
+    """The words of a command line without `options` (each is followed by one value)."""
+    dropped = set(options)
+    return [word for at, word in enumerate(words) if not {word, words[at - 1] if at else ""} & dropped]
 
 
 def name_of(study: str) -> str:

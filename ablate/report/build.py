@@ -36,11 +36,13 @@ def build_report(
     figures: bool = True,
     now: datetime.datetime | None = None,
     storage: str | None = None,
+    command: str | None = None,
 ) -> Comparison:
     """Write the report of `study` into its folder and return the comparison behind it.
 
     The same results give the same bytes, except for the line that says when (`now`, or the environment's
-    SOURCE_DATE_EPOCH, or the clock). Without `figures` nothing imports matplotlib.
+    SOURCE_DATE_EPOCH, or the clock). Without `figures` nothing imports matplotlib. `command` is what the study was run
+    with, overrides included: commands that the pages suggest begin with it.
 
     Raises NothingComparableError after everything that could be written has been, ResultsError when the folder cannot
     be written, and AblateError for an unknown format.
@@ -48,7 +50,7 @@ def build_report(
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise AblateError(f"unknown report format {unknown[0]!r}", hint=f"known: {', '.join(FORMATS)}")
-    material = gather(study, rows, paths, now=now, storage=storage)
+    material = gather(study, rows, paths, now=now, storage=storage, command=command)
     try:
         _write_all(material, paths, formats=formats, figures=figures)
     except OSError as error:
@@ -68,6 +70,7 @@ def gather(
     *,
     now: datetime.datetime | None = None,
     storage: str | None = None,
+    command: str | None = None,
 ) -> Material:
     """Compare, and collect everything the pages say. Writes nothing."""
     # In one order, so that no sum depends on how the storage was read.
@@ -84,6 +87,7 @@ def gather(
         state=state_of(study, results, stale=_is_stale(study)),
         provenance=collect(study, rows, storage=storage),
         generated_at=_timestamp(now),
+        command=scrub(command) if command else None,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 
 from ablate.report import digits
@@ -12,7 +11,7 @@ from ablate.report.escape import printable, visible
 from ablate.report.html_table import chip
 from ablate.report.material import Material
 from ablate.report.provenance import scrub
-from ablate.report.text import Sentence, answer
+from ablate.report.text import Sentence, answer, file_command
 from ablate.report.wording import method_paragraphs
 
 _TODO = "TODO"
@@ -23,7 +22,7 @@ _SPELT_OUT = 25
 def answer_section(material: Material) -> Html:
     """Return the first screen: summary, decided, undecided with what to run, what was not tested."""
     times = {arm.name: material.ratio(arm.name) for arm in material.study.arms}
-    found = answer(material.study, material.comparison, times)
+    found = answer(material.study, material.comparison, times, command=material.command)
     return join(
         tag("p", str(found.summary), class_="summary"),
         _list((*found.decided, *found.undecided), "verdicts"),
@@ -147,5 +146,4 @@ def _checklist(material: Material) -> list[tuple[str, str]]:
 
 def reproduce_command(material: Material) -> str:
     """Return the command that runs the study again."""
-    study = material.study
-    return scrub(f"ablate run {shlex.quote(study.file or f'studies/{study.name}.yaml')}")
+    return scrub(material.command or file_command(material.study))

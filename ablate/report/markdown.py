@@ -19,7 +19,7 @@ def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ())
         f"# {markdown(study.name)}",
         f"{markdown(study.question)}" if study.question else "",
         f"*{material.state}*",
-        *_answer_parts(answer(study, material.comparison, times)),
+        *_answer_parts(answer(study, material.comparison, times, command=material.command)),
         "## Comparison",
         comparison_markdown(material),
         *(f"![{markdown(alt)}](figures/{name})" for name, alt in figures),

@@ -68,6 +68,8 @@ class Material:
     provenance: Provenance
     generated_at: str
     """ISO 8601, UTC, whole seconds: the only line that differs between two reports of the same results."""
+    command: str | None = None
+    """What runs the study as it was run, with its overrides; None where only its file is known."""
 
     @property
     def shown_arms(self) -> tuple[Arm, ...]:

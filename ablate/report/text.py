@@ -47,12 +47,18 @@ class Answer:
     warnings: tuple[Sentence, ...]
 
 
-def sentences(study: Study, comparison: Comparison, times: Mapping[str, float | None] | None = None) -> list[str]:
+def sentences(
+    study: Study,
+    comparison: Comparison,
+    times: Mapping[str, float | None] | None = None,
+    *,
+    command: str | None = None,
+) -> list[str]:
     """Return the answer as plain sentences, each command on a line of its own behind its sentence.
 
-    `times` maps an arm to its time relative to the baseline's.
+    `times` maps an arm to its time relative to the baseline's; `command` is as in `answer`.
     """
-    found = answer(study, comparison, times)
+    found = answer(study, comparison, times, command=command)
     lines = [str(found.summary)]
     for group in (found.decided, found.undecided):
         for sentence in group[:_LISTED]:
@@ -66,16 +72,27 @@ def sentences(study: Study, comparison: Comparison, times: Mapping[str, float | 
     return lines + [str(sentence) for sentence in (*found.warnings, *found.untested)]
 
 
-def answer(study: Study, comparison: Comparison, times: Mapping[str, float | None] | None = None) -> Answer:
-    """Return what the verdicts on the primary metric allow to be said, and nothing more."""
+def answer(
+    study: Study,
+    comparison: Comparison,
+    times: Mapping[str, float | None] | None = None,
+    *,
+    command: str | None = None,
+) -> Answer:
+    """Return what the verdicts on the primary metric allow to be said, and nothing more.
+
+    `command` runs the study as it was run, with its overrides but for all arms and the declared seeds; without it, the
+    study's file is run as it is.
+    """
     times = times or {}
+    command = command or file_command(study)
     rows = _primary_rows(comparison)
     decided = sorted(
         (row for row in rows if row.verdict not in (None, Verdict.UNDECIDED)), key=lambda row: _ORDER[row.verdict]
     )
     undecided = [row for row in rows if row.verdict in (None, Verdict.UNDECIDED)]
-    said = [_undecided(row, study, comparison) for row in undecided if comparison.problem is None]
-    unfinished = _unfinished(rows, study, comparison) if rows else None
+    said = [_undecided(row, comparison, command) for row in undecided if comparison.problem is None]
+    unfinished = _unfinished(rows, comparison, command) if rows else None
     return Answer(
         summary=_summary(comparison, rows),
         decided=tuple(_decided(row, comparison, times.get(row.arm)) for row in decided),
@@ -162,7 +179,7 @@ def _differs(ratio: float) -> bool:
     return ratio > _COMPUTE_DIFFERS or ratio < 1 / _COMPUTE_DIFFERS
 
 
-def _undecided(row: Row, study: Study, comparison: Comparison) -> Sentence:
+def _undecided(row: Row, comparison: Comparison, base: str) -> Sentence:
     if not row.runs:
         return Sentence("has no result yet.", row.arm, Verdict.UNDECIDED)
     shown = digits.difference_text(row, comparison.primary, unit=True)
@@ -170,7 +187,7 @@ def _undecided(row: Row, study: Study, comparison: Comparison) -> Sentence:
     text += f"; {visible(row.note)}" if row.note else ""
     text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
     seeds = None if _is_short(row, comparison) else _next_seeds(row, comparison)
-    command = _command(study, seeds, row.arm) if seeds is not None else None
+    command = _command(base, seeds, row.arm) if seeds is not None else None
     return Sentence(text if text.endswith("?") else f"{text}.", row.arm, Verdict.UNDECIDED, command)
 
 
@@ -187,20 +204,24 @@ def _is_short(row: Row, comparison: Comparison) -> bool:
     return row.pairs + row.diverged < comparison.look
 
 
-def _unfinished(rows: Sequence[Row], study: Study, comparison: Comparison) -> Sentence | None:
+def _unfinished(rows: Sequence[Row], comparison: Comparison, base: str) -> Sentence | None:
     """One sentence, with one command, for all arms that lack declared seeds; None when none does."""
     short = sum(row.runs < comparison.look for row in (*rows, comparison.row(comparison.baseline)))
     if not short:
         return None
     arms = "1 arm has" if short == 1 else f"{short} arms have"
     text = f"Not finished: {arms} fewer than the declared {digits.plural(comparison.look, 'seed')}."
-    return Sentence(text, command=_command(study, comparison.look))
+    return Sentence(text, command=_command(base, comparison.look))
 
 
-def _command(study: Study, seeds: int, arm: str | None = None) -> str:
-    file = study.file or f"studies/{study.name}.yaml"
+def file_command(study: Study) -> str:
+    """Return the command that runs the study's file without any override."""
+    return f"ablate run {shlex.quote(study.file or f'studies/{study.name}.yaml')}"
+
+
+def _command(base: str, seeds: int, arm: str | None = None) -> str:
     only = "" if arm is None else f" --arms {shlex.quote(glob.escape(visible(arm)))}"
-    return f"ablate run {shlex.quote(file)}{only} --seeds {seeds}"
+    return f"{base}{only} --seeds {seeds}"
 
 
 def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | None]) -> list[Sentence]:
