@@ -205,8 +205,13 @@ def _is_short(row: Row, comparison: Comparison) -> bool:
 
 
 def _unfinished(rows: Sequence[Row], comparison: Comparison, base: str) -> Sentence | None:
-    """One sentence, with one command, for all arms that lack declared seeds; None when none does."""
-    short = sum(row.runs < comparison.look for row in (*rows, comparison.row(comparison.baseline)))
+    """One sentence, with one command, for all arms that lack declared seeds; None when none does.
+
+    With several looks, an arm that was decided at an earlier one needs no more.
+    """
+    looked = len(comparison.looks) > 1
+    open_rows = [row for row in rows if not (looked and row.verdict not in (None, Verdict.UNDECIDED))]
+    short = sum(row.runs < comparison.look for row in (*open_rows, comparison.row(comparison.baseline)))
     if not short:
         return None
     arms = "1 arm has" if short == 1 else f"{short} arms have"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -273,11 +274,14 @@ def test_a_parent_on_a_full_disk_says_so(bench: Bench, monkeypatch: pytest.Monke
     assert bench.run(TWO_ARMS).done == 4
 
 
-def test_a_core_that_a_worker_cannot_import_ends_the_run_at_once(bench: Bench) -> None:
+def test_a_core_that_a_worker_cannot_import_ends_the_run_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     path = bench.write(TWO_ARMS)
     study = load_study(path, resolve_core=core_class)
     core = core_class(study.core, bench.folder)
     (bench.folder / "toycore.py").unlink()
+    # A worker searches where its parent does, and there other tests may have left a module of this name.
+    elsewhere = [entry for entry in sys.path if not (Path(entry) / "toycore.py").exists()]
+    monkeypatch.setattr(sys, "path", elsewhere)
     with pytest.raises(AblateError, match="cannot import 'toycore'"):
         run_study(
             study,

@@ -82,6 +82,19 @@ def test_an_unfinished_study_is_finished_first(case: Any) -> None:
     assert [line for line in text if "ablate run" in line] == ["    ablate run studies/example.yaml --seeds 5"]
 
 
+def test_an_arm_decided_at_an_earlier_look_is_finished(make_case: Callable[..., Any]) -> None:
+    """The diverged arm was decided with 3 seeds; that the others went on to 5 leaves nothing unfinished about it."""
+    case = make_case(looks=(3, 5))
+    diverged = next(arm for arm, row in decided(case).items() if row.verdict is Verdict.DIVERGED)
+    some = replace(case, rows=[row for row in case.rows if row.arm != diverged or row.seed < 3])
+    assert not [line for line in sentences(case.study, some.material().comparison) if line.startswith("Not finished")]
+
+
+def decided(case: Any) -> dict[str, Any]:
+    comparison = case.material().comparison
+    return {arm: comparison.row(arm) for arm in comparison.arms[1:]}
+
+
 def test_the_next_look_is_what_an_undecided_arm_is_sent_to(make_case: Callable[..., Any]) -> None:
     case = make_case(looks=(5, 10))
     text = sentences(case.study, case.material().comparison)
