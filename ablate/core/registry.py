@@ -32,7 +32,7 @@ def core_class(name: str, search: Path | None = None) -> type[Core]:
         sys.path.insert(0, str(search))
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, SyntaxError) as error:
         raise AblateError(f"core {name!r}: cannot import {module_name!r}: {error}") from error
     found = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Core)):

@@ -7,7 +7,6 @@ import math
 from ablate.report.comparison import Row
 from ablate.study.spec import MetricSpec
 
-MINUS = "-"
 _MOST_DECIMALS = 9
 _ACRONYMS = {"psnr", "ssim", "fid", "kid", "mse", "mae", "nfe", "dip", "ddpm", "lpips"}
 
