@@ -61,6 +61,20 @@ class Stage:
     cost: float = 1.0
 
 
+@dataclass(frozen=True)
+class Fusion:
+    """Whether recipes of one batch may train as one program, and how wide it is."""
+
+    width: int = 1
+    """Lanes of a fused program: trainings side by side, empty lanes included. 1 computes one recipe after another."""
+    forced: bool = False
+    """True when the user asked for it: fuse without measuring first whether it pays."""
+
+
+SERIAL = Fusion()
+"""One recipe after another."""
+
+
 class Report(Protocol):
     """What a running core sees of the engine. All methods are cheap; call them as often as is natural."""
 
@@ -75,6 +89,10 @@ class Report(Protocol):
     @property
     def cache(self) -> Path:
         """Root of the content-addressed stage cache, ``results/cache``."""
+
+    @property
+    def fusion(self) -> Fusion:
+        """Whether the recipes of one `run` call may be computed as one program; a core may always decline."""
 
     @property
     def stop_requested(self) -> bool:

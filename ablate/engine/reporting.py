@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.engine.curves import CurveFile
+from ablate.interface import SERIAL, Fusion
 from ablate.paths import TrialPaths
 from ablate.recipe import Recipe
 
@@ -69,6 +70,7 @@ class WorkerReport:
         send: Send,
         stop: threading.Event,
         checkpoint_s: float,
+        fusion: Fusion = SERIAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._device = device
@@ -77,6 +79,7 @@ class WorkerReport:
         self._send = send
         self._stop = stop
         self._checkpoint_s = checkpoint_s
+        self._fusion = fusion
         self._clock = clock
         self._checkpoints = CheckpointClock(checkpoint_s, clock)
         self._trials: dict[str, _Trial] = {}
@@ -109,6 +112,11 @@ class WorkerReport:
     def cache(self) -> Path:
         """Root of the content-addressed stage cache."""
         return self._cache
+
+    @property
+    def fusion(self) -> Fusion:
+        """Whether recipes of one batch may be computed as one program."""
+        return self._fusion
 
     @property
     def stop_requested(self) -> bool:

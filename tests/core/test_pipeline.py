@@ -20,6 +20,7 @@ from ablate.core.restoration import evaluations, observe, one_step, restore, sta
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.validation import Wiener
 from ablate.errors import StoppedError
+from ablate.interface import SERIAL, Fusion
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe, Scalar
 
@@ -50,6 +51,7 @@ class Desk:
     points: list[tuple[int, float]] = field(default_factory=list)
     device: str = "cpu"
     threads: int = 1
+    fusion: Fusion = SERIAL
 
     @property
     def cache(self) -> Path:

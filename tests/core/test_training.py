@@ -17,6 +17,7 @@ from ablate.core.diffusion import add_noise
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.training import Course, Trainer, choose_images, learning_rate, train
 from ablate.errors import DivergedError, StoppedError
+from ablate.interface import SERIAL, Fusion
 from ablate.recipe import Recipe
 
 TINY = DdpmDipSettings(
@@ -40,6 +41,7 @@ class Listener:
     seen: list[int] = field(default_factory=list)
     device: str = "cpu"
     threads: int = 1
+    fusion: Fusion = SERIAL
     looked: int = 0
 
     @property
