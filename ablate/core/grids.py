@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -42,4 +43,12 @@ def save_grid(path: Path, rows: Sequence[tuple[str, Tensor]]) -> None:
             canvas.paste(Image.fromarray(np.ascontiguousarray(enlarged)), (margin + column * (width + GAP), top))
     buffer = io.BytesIO()
     canvas.save(buffer, format="PNG", optimize=False)
+    write_atomic(path, buffer.getvalue())
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Tensor]) -> None:
+    """Write images [N,3,H,W] in [-1,1] as a compressed npz of uint8 arrays, for the report."""
+    pixels: dict[str, Any] = {name: to_uint8(images).cpu().numpy() for name, images in arrays.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **pixels)
     write_atomic(path, buffer.getvalue())

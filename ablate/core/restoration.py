@@ -8,6 +8,7 @@ not diffuse at all.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,9 +51,9 @@ def observe(images: ImageSet, settings: DdpmDipSettings, seed: int, device: torc
     return Observation(clean, clean + std * noise, std)
 
 
-def addressed_noise(shape: torch.Size, seed: int, purpose: str) -> Tensor:
+def addressed_noise(shape: Sequence[int], seed: int, purpose: str) -> Tensor:
     """Standard normal noise on the CPU, every image from a stream of its own, whatever their number."""
-    return torch.stack([torch.randn(shape[1:], generator=generator(seed, purpose, i)) for i in range(shape[0])])
+    return torch.stack([torch.randn(tuple(shape[1:]), generator=generator(seed, purpose, i)) for i in range(shape[0])])
 
 
 def start_step(settings: DdpmDipSettings, schedule: Schedule) -> int:
@@ -106,19 +107,14 @@ def restore(
     ).clamp(-1.0, 1.0)
 
 
-def generate(denoiser: Denoiser, settings: DdpmDipSettings, size: int) -> Tensor:
-    """Generate `generated_images` images [N,3,H,W] from pure noise with deterministic DDIM.
-
-    The noise is the same in every trial of every study, so that pictures of different arms can be compared one by one.
-    """
-    shape = torch.Size((settings.generated_images, 3, size, size))
-    x = addressed_noise(shape, 0, "generation-noise").to(denoiser.device)
+def generate(denoiser: Denoiser, noise: Tensor, steps: int) -> Tensor:
+    """Turn `noise` [N,3,H,W] at step T into images in [-1,1] with deterministic DDIM over at most `steps` steps."""
     return reverse(
         denoiser,
-        x,
+        noise,
         start=denoiser.schedule.steps,
         schedule=denoiser.schedule,
         prediction=denoiser.prediction,
-        settings=Reverse("ddim", settings.generation_steps),
-        noise=lambda t: torch.zeros_like(x),
+        settings=Reverse("ddim", steps),
+        noise=lambda t: torch.zeros_like(noise),
     ).clamp(-1.0, 1.0)

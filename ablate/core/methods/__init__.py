@@ -1,0 +1,14 @@
+"""How the output is produced: every method of the core, by the name that the factor ``method`` gives it."""
+
+from __future__ import annotations
+
+from ablate.core.methods.base import Method, Models
+from ablate.core.methods.standard import Ddpm, Dip
+
+__all__ = ["METHODS", "Method", "Models"]
+
+METHODS: dict[str, Method] = {
+    "ddpm": Ddpm(),
+    "dip": Dip(),
+    "dip+ddpm": Ddpm(),
+}

@@ -1,0 +1,52 @@
+"""What a method is: how the models of a trial are made, and how they restore and generate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from torch import Tensor
+
+from ablate.core.denoiser import Denoiser
+from ablate.core.restoration import Observation
+from ablate.core.run import Run
+
+
+@dataclass(frozen=True)
+class Models:
+    """What a method has fitted and trained; a method that does without one leaves it None."""
+
+    denoiser: Denoiser | None = None
+    prior: Tensor | None = None
+    """DIP outputs of the observed images, float32 [N,3,H,W] in [-1,1], in their order."""
+
+    def first(self, count: int) -> Models:
+        """The same for the first `count` observed images."""
+        return self if self.prior is None else replace(self, prior=self.prior[:count])
+
+
+Curve = Callable[[int, Models], None]
+"""(training images seen, the models as they are then): a point of the learning curve, scored by the task."""
+
+
+class Method(Protocol):
+    """One way from a recipe to images. Stateless: everything it knows is in `run` and in the models it made."""
+
+    def prepare(self, run: Run, curve: Curve) -> Models:
+        """Fit and train what the method needs, through the stage cache; record times and losses in `run.found`."""
+
+    def restore(self, run: Run, models: Models, observed: Observation, steps: int) -> Tensor:
+        """Restore `observed` with at most `steps` network evaluations per image: [N,3,H,W] in [-1,1].
+
+        `models` belong to these observations: `models.first(n)` to `observed.first(n)`.
+        """
+
+    def evaluations(self, run: Run, models: Models, steps: int) -> int:
+        """Network evaluations that `restore` really does per image when `steps` are allowed; 0 without a denoiser."""
+
+    def generate(self, run: Run, models: Models, noise: Tensor, steps: int) -> Tensor:
+        """Turn standard normal `noise` [N,3,H,W] into images in [-1,1] with at most `steps` network evaluations each.
+
+        Not called on a method that cannot generate: its settings are refused before anything starts.
+        """

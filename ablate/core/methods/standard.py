@@ -1,0 +1,58 @@
+"""The methods ``ddpm``, ``dip`` and ``dip+ddpm``."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ablate.core.methods.base import Curve, Models
+from ablate.core.restoration import Observation, evaluations, generate, restore
+from ablate.core.run import Run
+from ablate.core.stage_denoiser import trained_denoiser
+from ablate.core.stage_dip import dip_outputs
+
+
+class Ddpm:
+    """A denoiser trained on images; it restores from the observation itself and generates from pure noise."""
+
+    def prepare(self, run: Run, curve: Curve) -> Models:
+        """Train the denoiser, after the DIP has been fitted where the method has one."""
+        prior = dip_outputs(run) if run.settings.uses_dip else None
+        denoiser = trained_denoiser(run, lambda images, now: curve(images, Models(now, prior)))
+        return Models(denoiser, prior)
+
+    def restore(self, run: Run, models: Models, observed: Observation, steps: int) -> Tensor:
+        """Reverse from the observation, or from the re-noised DIP output where there is one."""
+        assert models.denoiser is not None
+        settings = run.settings.model_copy(update={"sample_steps": steps})
+        return restore(models.denoiser, observed, settings, run.seed, models.prior)
+
+    def evaluations(self, run: Run, models: Models, steps: int) -> int:
+        """No more than there are steps below the start."""
+        assert models.denoiser is not None
+        return evaluations(run.settings.model_copy(update={"sample_steps": steps}), models.denoiser.schedule)
+
+    def generate(self, run: Run, models: Models, noise: Tensor, steps: int) -> Tensor:
+        """Reverse from pure noise at step T with deterministic DDIM."""
+        assert models.denoiser is not None
+        return generate(models.denoiser, noise, steps)
+
+
+class Dip:
+    """A Deep Image Prior alone: its output is the result."""
+
+    def prepare(self, run: Run, curve: Curve) -> Models:
+        """Fit the DIP; there is no learning curve over training images."""
+        return Models(prior=dip_outputs(run))
+
+    def restore(self, run: Run, models: Models, observed: Observation, steps: int) -> Tensor:
+        """Return the DIP's outputs."""
+        assert models.prior is not None
+        return models.prior
+
+    def evaluations(self, run: Run, models: Models, steps: int) -> int:
+        """There is no denoiser."""
+        return 0
+
+    def generate(self, run: Run, models: Models, noise: Tensor, steps: int) -> Tensor:
+        """There is nothing to generate from: a DIP knows one image."""
+        raise AssertionError("method dip does not generate")

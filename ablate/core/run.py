@@ -1,0 +1,74 @@
+"""What one trial knows and has found so far: handed to its method, its task and its stages."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+
+from ablate.core import data
+from ablate.core.cache import StageFolder
+from ablate.core.data import ImageSet
+from ablate.core.restoration import Observation, observe
+from ablate.core.settings import DdpmDipSettings
+from ablate.interface import Report, Stage
+from ablate.recipe import Recipe
+
+
+@dataclass
+class Run:
+    """One trial of ``ddpm-dip`` while it is computed."""
+
+    recipe: Recipe
+    report: Report
+    core_version: str
+    sigmas: tuple[int, ...]
+    """Noise levels of the validation losses, on the 0..255 scale."""
+    found: dict[str, float] = field(default_factory=dict)
+    """Metrics so far; those without a finite value are left out of the outcome and named in its notes."""
+    reused: dict[str, float] = field(default_factory=dict)
+    images_seen: int = 0
+    waited: float = 0.0
+    """Seconds spent waiting for another worker to finish a shared stage: nobody's cost, since the stage's counts."""
+
+    @cached_property
+    def settings(self) -> DdpmDipSettings:
+        """The recipe's settings, validated."""
+        return DdpmDipSettings.model_validate(dict(self.recipe.settings))
+
+    @property
+    def seed(self) -> int:
+        """The recipe's seed."""
+        return self.recipe.seed
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where to compute."""
+        return torch.device(self.report.device)
+
+    @cached_property
+    def images(self) -> ImageSet:
+        """The data set, resident on the device."""
+        settings = self.settings
+        return data.load(settings.data, cap_per_image=settings.cap_per_image, split=settings.split).to(self.device)
+
+    @cached_property
+    def observed(self) -> Observation:
+        """What is to be restored."""
+        return observe(self.images, self.settings, self.seed, self.device)
+
+    @contextlib.contextmanager
+    def stage(self, stage: Stage) -> Iterator[StageFolder]:
+        """Hold the cache folder of `stage` alone."""
+        folder = StageFolder(self.report.cache, stage.digest)
+        with folder.locked(lambda: self.report.stop_requested) as waited:
+            self.waited += waited
+            yield folder
+
+    def wait_for_device(self) -> None:
+        """Return when everything asked of the device is done: before and after whatever is timed."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)

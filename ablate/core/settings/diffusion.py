@@ -1,0 +1,39 @@
+"""The diffusion process: noise schedule, what the network predicts, how the reverse process is run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ablate.core.settings.base import factor
+from ablate.interface import CoreSettings
+
+NoiseSchedule = Literal[
+    "linear",
+    "quad",
+    "cosine",
+    "sigmoid",
+    "simple-linear",
+    "cosine-tau",
+    "polynomial",
+    "exponential",
+    "exponential-beta",
+    "ve-geometric",
+]
+
+
+class DiffusionSettings(CoreSettings):
+    """Forward process, prediction and sampler."""
+
+    noise_schedule: NoiseSchedule = factor("linear", "how alpha-bar falls from 1 to about 0 over the diffusion steps")
+    schedule_power: float = factor(2.0, "p of polynomial, tau of cosine-tau; others ignore it", gt=0, le=10)
+    zero_terminal_snr: bool = factor(False, "rescale the schedule to alpha-bar = 0 at the last step (Lin et al. 2023)")
+    diffusion_steps: int = factor(1000, "T, length of the forward process", unit="steps", ge=2, le=10_000)
+    prediction: Literal["epsilon", "x0", "v"] = factor("epsilon", "what the network predicts")
+    loss_weight: Literal["simple", "min-snr"] = factor("simple", "weight of each step's loss; min-snr has gamma = 5")
+
+    sampler: Literal["ddim", "ancestral"] = factor("ddim", "how the reverse process is run")
+    sample_steps: int = factor(5, "network evaluations per restored image, at most", unit="steps", ge=1, le=10_000)
+    eta: float = factor(0.0, "DDIM's noise: 0 is deterministic, 1 is ancestral with small variance", ge=0, le=1)
+    variance: Literal["large", "small"] = factor(
+        "large", "ancestral noise: beta_t (large) or its posterior value (small)"
+    )

@@ -1,0 +1,70 @@
+"""The stages ``denoiser`` and ``wiener``: a trained denoiser with its validation losses beside the linear bound's."""
+
+from __future__ import annotations
+
+import time
+
+from ablate.core.cache import StageFolder
+from ablate.core.data import as_unit
+from ablate.core.denoiser import Denoiser
+from ablate.core.run import Run
+from ablate.core.stages import denoiser_stage, wiener_stage
+from ablate.core.training import OnPoint, Trainer, choose_images, train
+from ablate.core.validation import IMAGES, Wiener, fixed_choice, validate
+
+
+def trained_denoiser(run: Run, on_point: OnPoint) -> Denoiser:
+    """Return the trained denoiser (averaged weights); its times and validation losses are recorded.
+
+    `on_point` is called at every point of the learning curve, also at those that earlier computation left.
+    """
+    stage = denoiser_stage(run.settings, run.seed, run.core_version)
+    with run.stage(stage) as folder:
+        training = choose_images(run.images.train, run.settings, run.seed)
+        trainer, reused = train(
+            run.settings, training, run.seed, folder, recipe=run.recipe, report=run.report, on_point=on_point
+        )
+        if reused:
+            run.reused["denoiser"] = reused
+        run.images_seen = trainer.course.images_seen(trainer.step)
+        _record(run, trainer)
+        run.found.update(_validation(run, trainer, folder))
+        folder.describe({"stage": "denoiser", "seconds": trainer.seconds, "recipe": run.recipe.to_dict()})
+    return trainer.denoiser
+
+
+def _record(run: Run, trainer: Trainer) -> None:
+    run.found["train_seconds"] = trainer.seconds
+    run.found["seconds_per_epoch"] = trainer.seconds / trainer.course.epochs
+    run.found["updates"] = float(trainer.step)
+
+
+def _validation(run: Run, trainer: Trainer, folder: StageFolder) -> dict[str, float]:
+    """Validation losses of the trained denoiser, kept beside its weights: every arm that shares it needs them."""
+    kept = folder.load("validation", trainer.step)
+    if kept is not None:
+        run.reused["validation"] = float(kept["seconds"])
+        return {name: float(value) for name, value in kept["metrics"].items()}
+    wiener, wiener_seconds = wiener_of(run)
+    began = time.perf_counter()
+    chosen = fixed_choice(len(run.images.validation), IMAGES, "validation-images").to(run.device)
+    measured = validate(trainer.denoiser, wiener, as_unit(run.images.validation[chosen]), run.sigmas)
+    seconds = wiener_seconds + time.perf_counter() - began
+    folder.save("validation", trainer.step, {"metrics": measured, "seconds": seconds})
+    return measured
+
+
+def wiener_of(run: Run) -> tuple[Wiener, float]:
+    """The best linear denoiser of the training images, the same for every seed and arm, and what it took in seconds."""
+    with run.stage(wiener_stage(run.settings, run.core_version)) as folder:
+        state = folder.load("wiener", 0)
+        if state is None:
+            run.report.progress(run.recipe, "wiener", 0, 1)
+            began = time.perf_counter()
+            state = Wiener.fit(as_unit(run.images.train)).state()
+            state["seconds"] = time.perf_counter() - began
+            folder.save("wiener", 0, state)
+            folder.describe({"stage": "wiener", "seconds": state["seconds"], "recipe": run.recipe.to_dict()})
+        else:
+            run.reused["wiener"] = state["seconds"]
+    return Wiener(*(state[name].to(run.device) for name in ("mean", "values", "vectors"))), state["seconds"]
