@@ -6,25 +6,29 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from ablate.recipe import Scalar
+from ablate.study.components import leave_all_out, leave_one_out, only_one
 from ablate.study.drafts import (
     MOST_ARMS,
     Context,
     Draft,
+    Drafted,
     Level,
     combination_name,
     factor_of,
+    named_settings,
     read_level,
-    read_settings,
     table_of,
 )
 from ablate.study.factors import FactorInfo, level_text
 from ablate.study.problems import Mark
+from ablate.study.routes import path
 from ablate.study.tree import Items, Leaf, Node
 
-Reader = Callable[[Leaf, Node, Context], list[Draft]]
+Reader = Callable[[Leaf, Node, Context], Drafted]
 
 
-def vary(key: Leaf, node: Node, context: Context) -> list[Draft]:
+def vary(key: Leaf, node: Node, context: Context) -> Drafted:
     """One change at a time: every level of every factor is an arm, named ``factor=level``."""
     drafts = []
     for factor, levels in _levels_by_factor(key, node, context, "{factor: [level, ...]}"):
@@ -38,55 +42,37 @@ def vary(key: Leaf, node: Node, context: Context) -> list[Draft]:
                     note=f"the baseline's: {context.baseline_place(factor.name)}",
                 )
             else:
-                drafts.append(Draft(name, {factor.name: level}, level.mark, factor=factor.name))
-    return drafts
+                cell = {factor.name: level.value}
+                drafts.append(Draft(name, {factor.name: level}, level.mark, factor=factor.name, cell=cell))
+    return Drafted(drafts)
 
 
-def arms(key: Leaf, node: Node, context: Context) -> list[Draft]:
+def arms(key: Leaf, node: Node, context: Context) -> Drafted:
     """Named arms, each with any number of changes against the baseline."""
-    return list(_named_settings(key, node, context, "{name: {factor: level, ...}}"))
+    stated = named_settings(key, node, context, "{name: {factor: level, ...}}")
+    return Drafted([Draft(name.text, levels, name.mark, cell=_values(levels)) for name, levels in stated])
 
 
-def grid(key: Leaf, node: Node, context: Context) -> list[Draft]:
+def grid(key: Leaf, node: Node, context: Context) -> Drafted:
     """Every combination of the levels; the baseline's own combination is the baseline, not an arm."""
     columns = dict(_columns(key, node, context, "{factor: [level, ...]}"))
     if not columns or not _affordable(math.prod(len(levels) for levels in columns.values()), key, context):
-        return []
+        return Drafted()
     return _combinations(key.mark, columns, itertools.product(*columns.values()), context)
 
 
-def zip_(key: Leaf, node: Node, context: Context) -> list[Draft]:
+def zip_(key: Leaf, node: Node, context: Context) -> Drafted:
     """Levels taken in step: the first of each factor, the second of each, and so on."""
     columns = dict(_columns(key, node, context, "{factor: [level, ...], other factor: [level, ...]}"))
     lengths = {factor.name: len(levels) for factor, levels in columns.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
         context.problems.error(key.mark, f"{key.text!r} wants as many levels for each factor", note=counts)
-        return []
+        return Drafted()
     return _combinations(key.mark, columns, zip(*columns.values(), strict=True), context)
 
 
-def leave_one_out(key: Leaf, node: Node, context: Context) -> list[Draft]:
-    """Switch components off one by one, and all of them: ``{component: {factor: level that switches it off}}``."""
-    before = len(context.problems.errors)
-    parts = list(_named_settings(key, node, context, "{component: {factor: level that switches it off}}"))
-    drafts = [Draft(f"without {part.name}", part.levels, part.mark) for part in parts]
-    together: dict[str, Level] = {}
-    for part in parts:
-        for factor, level in part.levels.items():
-            if factor in together and together[factor].value != level.value:
-                context.problems.error(
-                    level.mark,
-                    f"'without all' cannot set {factor} to two levels",
-                    note=f"the other one: {level_text(together[factor].value)} at {together[factor].mark}",
-                )
-            together.setdefault(factor, level)
-    if len(parts) > 1 and len(context.problems.errors) == before:
-        drafts.append(Draft("without all", together, key.mark))
-    return drafts
-
-
-def factorial(key: Leaf, node: Node, context: Context) -> list[Draft]:
+def factorial(key: Leaf, node: Node, context: Context) -> Drafted:
     """Every combination of two levels per factor, of which one is the baseline's (it need not be written)."""
     columns: dict[str, list[Level]] = {}
     for factor, levels in _columns(key, node, context, "{factor: other level} or {factor: [level, other level]}"):
@@ -102,7 +88,7 @@ def factorial(key: Leaf, node: Node, context: Context) -> list[Draft]:
         else:
             columns[factor.name] = [base, others[0]]
     if not columns or not _affordable(2 ** len(columns), key, context):
-        return []
+        return Drafted()
     infos = {context.factors[name]: levels for name, levels in columns.items()}
     return _combinations(key.mark, infos, itertools.product(*infos.values()), context)
 
@@ -113,8 +99,15 @@ READERS: Mapping[str, Reader] = {
     "grid": grid,
     "zip": zip_,
     "leave-one-out": leave_one_out,
+    "leave-all-out": leave_all_out,
+    "only-one": only_one,
     "factorial": factorial,
+    "path": path,
 }
+
+
+def _values(levels: Mapping[str, Level]) -> dict[str, Scalar]:
+    return {name: level.value for name, level in levels.items()}
 
 
 def _levels_by_factor(key: Leaf, node: Node, context: Context, wanted: str) -> Iterator[tuple[FactorInfo, list[Level]]]:
@@ -156,23 +149,15 @@ def _combinations(
     columns: Mapping[FactorInfo, list[Level]],
     rows: Iterable[tuple[Level, ...]],
     context: Context,
-) -> list[Draft]:
-    drafts = []
+) -> Drafted:
+    drafts, baseline = [], None
     for row in rows:
         levels = {factor.name: level for factor, level in zip(columns, row, strict=True)}
         if all(context.is_baseline_level(name, level.value) for name, level in levels.items()):
-            continue
-        drafts.append(Draft(combination_name(levels), levels, mark))
-    return drafts
-
-
-def _named_settings(key: Leaf, node: Node, context: Context, wanted: str) -> Iterator[Draft]:
-    table = table_of(node, key, wanted, context.problems)
-    for name, stated in table.entries if table is not None else ():
-        settings = table_of(stated, name, "{factor: level, ...}", context.problems)
-        levels = read_settings(settings, context.factors, context.problems) if settings is not None else None
-        if levels is not None:
-            yield Draft(name.text, levels, name.mark)
+            baseline = _values(levels)
+        else:
+            drafts.append(Draft(combination_name(levels), levels, mark, cell=_values(levels)))
+    return Drafted(drafts, baseline)
 
 
 def _affordable(combinations: int, key: Leaf, context: Context) -> bool:

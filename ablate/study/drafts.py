@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ablate.recipe import Scalar
 from ablate.study import values
@@ -21,7 +21,10 @@ TOP_LEVEL = (
     "grid",
     "zip",
     "leave-one-out",
+    "leave-all-out",
+    "only-one",
     "factorial",
+    "path",
     "seeds",
     "metrics",
     "alpha",
@@ -40,7 +43,7 @@ class Level:
     mark: Mark
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Draft:
     """An arm as written: `levels` are its statements, by factor."""
 
@@ -48,6 +51,16 @@ class Draft:
     levels: Mapping[str, Level]
     mark: Mark
     factor: str | None = None
+    cell: Mapping[str, Scalar] = field(default_factory=dict)
+    """Its place in the design (see `Design.cells`)."""
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """What one section states: its arms in order, and the baseline's place among them, if it has one."""
+
+    drafts: Sequence[Draft] = ()
+    baseline: Mapping[str, Scalar] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,3 +142,13 @@ def table_of(node: Node, key: Leaf, wanted: str, problems: Problems) -> Table | 
 def combination_name(levels: Mapping[str, Level]) -> str:
     """Name an arm by its levels: ``lr=0.01, batch_size=128``."""
     return ", ".join(f"{factor}={level_text(level.value)}" for factor, level in levels.items())
+
+
+def named_settings(key: Leaf, node: Node, context: Context, wanted: str) -> Iterator[tuple[Leaf, dict[str, Level]]]:
+    """Yield the readable entries of a ``{name: {factor: level, ...}}`` section; the rest is recorded."""
+    table = table_of(node, key, wanted, context.problems)
+    for name, stated in table.entries if table is not None else ():
+        settings = table_of(stated, name, "{factor: level, ...}", context.problems)
+        levels = read_settings(settings, context.factors, context.problems) if settings is not None else None
+        if levels is not None:
+            yield name, levels

@@ -10,8 +10,9 @@ from ablate.interface import Core
 from ablate.paths import is_study_name
 from ablate.study import values
 from ablate.study.designs import READERS
-from ablate.study.drafts import MOST_ARMS, TOP_LEVEL, Context, Draft, Level, read_level, read_settings
+from ablate.study.drafts import MOST_ARMS, TOP_LEVEL, Context, Draft, Drafted, Level, read_level, read_settings
 from ablate.study.factors import FactorInfo, factors_of
+from ablate.study.merge import merge, refuse_bad_names
 from ablate.study.metrics import read_metrics
 from ablate.study.overrides import apply_overrides
 from ablate.study.problems import (
@@ -23,9 +24,9 @@ from ablate.study.problems import (
     known_words,
     nearest,
 )
-from ablate.study.resolve import Resolver, factor_names, refuse_bad_names, refuse_same_recipes
+from ablate.study.resolve import Resolver, factor_names
 from ablate.study.sections import read_alpha, read_budget, read_looks, read_question
-from ablate.study.spec import BASELINE, Arm, Study
+from ablate.study.spec import BASELINE, Arm, Design, Study
 from ablate.study.tree import Leaf, Node, Table, read_tree, source_of
 
 DEFAULT_CORE = "ddpm-dip"
@@ -138,7 +139,7 @@ class _Loader:
         if core is None:
             return None
         metrics = read_metrics(self.nodes.get("metrics"), core.metrics, self.problems, self.keys.get("metrics"))
-        arms = self._arms(core, factors)
+        arms, designs = self._arms(core, factors)
         if not arms or self.problems.errors:
             return None
         return Study(
@@ -150,7 +151,7 @@ class _Loader:
             metrics=metrics,
             looks=looks,
             alpha=alpha,
-            design="+".join(key for key in READERS if key in self.nodes),
+            designs=designs,
             budget=budget,
             text=self.text,
             file=str(self.path),
@@ -262,43 +263,44 @@ class _Loader:
         level = read_level(node, factors["data"], self.problems)
         return {"data": level} if level is not None else None
 
-    def _arms(self, core: type[Core], factors: Mapping[str, FactorInfo]) -> tuple[Arm, ...]:
-        """Return the resolved arms, baseline first; only complete when no error was recorded."""
+    def _arms(self, core: type[Core], factors: Mapping[str, FactorInfo]) -> tuple[tuple[Arm, ...], tuple[Design, ...]]:
+        """Return the resolved arms, baseline first, and their designs; only complete when no error was recorded."""
         if not factors:
-            return ()
+            return (), ()
         stated = self._baseline(factors)
         resolver = Resolver(core, stated, self.problems) if stated is not None else None
         levels = resolver.levels if resolver is not None else None
-        drafts = self._drafts(Context(factors, levels, stated.levels if stated is not None else {}, self.problems))
+        sections = self._sections(Context(factors, levels, stated.levels if stated is not None else {}, self.problems))
+        drafts = [draft for drafted in sections.values() for draft in drafted.drafts]
         refuse_bad_names(drafts, self.problems)
         if stated is None or resolver is None:
-            return ()
+            return (), ()
         baseline = resolver.arm(stated)
-        arms = [(draft, arm) for draft in drafts if baseline is not None and (arm := resolver.arm(draft)) is not None]
+        arms = {draft: arm for draft in drafts if baseline is not None and (arm := resolver.arm(draft)) is not None}
         resolver.flush()
-        if baseline is None:
-            return ()
-        refuse_same_recipes(arms, (stated, baseline), self.problems)
-        return (baseline, *(arm for _, arm in arms))
+        if baseline is None or len(arms) < len(drafts):
+            return (), ()
+        return merge(sections, arms, (stated, baseline), self.problems)
 
-    def _drafts(self, context: Context) -> list[Draft]:
-        drafts: list[Draft] = []
+    def _sections(self, context: Context) -> dict[str, Drafted]:
+        """The designs as stated, by the name of their section."""
+        found: dict[str, Drafted] = {}
         for name in self.keys:
             if name not in READERS:
                 continue
             before = len(self.problems.errors)
-            found = READERS[name](self.keys[name], self.nodes[name], context)
-            if not found and len(self.problems.errors) == before and context.baseline is not None:
+            found[name] = READERS[name](self.keys[name], self.nodes[name], context)
+            empty = not found[name].drafts and len(self.problems.errors) == before
+            if empty and context.baseline is not None:
                 self.problems.error(self.keys[name].mark, f"{name!r} adds no arm: it holds only the baseline")
-            drafts.extend(found)
-        if not any(name in READERS for name in self.keys):
+        if not found:
             self.problems.error(
                 self.whole,
                 "nothing is compared with the baseline",
                 suggestion="add 'vary: {factor: [level, ...]}'",
                 note=f"designs: {', '.join(READERS)}",
             )
-        if len(drafts) > MOST_ARMS:
-            self.problems.error(self.whole, f"{len(drafts)} arms, at most {MOST_ARMS}")
-            return []
-        return drafts
+        if (count := sum(len(drafted.drafts) for drafted in found.values())) > MOST_ARMS:
+            self.problems.error(self.whole, f"{count} arms, at most {MOST_ARMS}")
+            return {}
+        return found

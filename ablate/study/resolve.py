@@ -1,8 +1,8 @@
-"""Drafts to arms: the core's settings model completes and checks each, and no two may be the same experiment."""
+"""Drafts to arms: the core's settings model completes and checks each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,7 +13,6 @@ from ablate.study.drafts import Draft
 from ablate.study.problems import Mark, Problems
 from ablate.study.spec import BASELINE, Arm
 
-LONGEST_NAME = 200
 _NAMED_AT_MOST = 3
 
 
@@ -94,52 +93,6 @@ def _arms(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_NAMED_AT_MOST])
     more = len(names) - _NAMED_AT_MOST
     return f"arm{'s' * (len(names) > 1)}: {shown}{f' and {more} more' if more > 0 else ''}"
-
-
-def refuse_bad_names(drafts: Iterable[Draft], problems: Problems) -> None:
-    """Record names that cannot be shown, that are too long, or that two arms share (folders may ignore case)."""
-    taken: dict[str, Draft] = {}
-    for draft in drafts:
-        name = draft.name
-        if not name.strip() or name != name.strip():
-            problems.error(draft.mark, f"an arm's name begins and ends with a visible character: {name!r}")
-        elif not name.isprintable():
-            problems.error(draft.mark, f"unprintable character in the arm name {name!r}")
-        elif len(name) > LONGEST_NAME:
-            problems.error(draft.mark, f"an arm's name has at most {LONGEST_NAME} characters, this one has {len(name)}")
-        elif name.casefold() == BASELINE:
-            problems.error(draft.mark, f"{name!r} is the name of the baseline", suggestion="choose another name")
-        elif (other := taken.setdefault(name.casefold(), draft)) is not draft and not _same_levels(other, draft):
-            alike = "" if name == other.name else f", which differs from {other.name!r} only in case"
-            problems.error(
-                draft.mark,
-                f"two arms are called {name!r}{alike}",
-                suggestion="choose another name",
-                note=f"the other one: {other.mark}",
-            )
-
-
-def _same_levels(one: Draft, other: Draft) -> bool:
-    """True for one arm written twice, which is reported as one recipe, not as a clash of names."""
-    return {name: level.value for name, level in one.levels.items()} == {
-        name: level.value for name, level in other.levels.items()
-    }
-
-
-def refuse_same_recipes(arms: Iterable[tuple[Draft, Arm]], baseline: tuple[Draft, Arm], problems: Problems) -> None:
-    """Record every arm whose resolved settings are those of the baseline or of an earlier arm."""
-    seen: dict[tuple[Scalar, ...], Draft] = {tuple(baseline[1].settings.values()): baseline[0]}
-    for draft, arm in arms:
-        first = seen.setdefault(tuple(arm.settings.values()), draft)
-        if first is draft:
-            continue
-        if first is baseline[0]:
-            message = f"arm {draft.name!r} resolves to the same recipe as the baseline"
-        elif first.name == draft.name:
-            message = f"arm {draft.name!r} is stated twice"
-        else:
-            message = f"arms {first.name!r} and {draft.name!r} resolve to the same recipe"
-        problems.error(draft.mark, message, suggestion="remove one of them", note=f"the other one: {first.mark}")
 
 
 def factor_names(core: type[Core], arms: Sequence[Arm]) -> tuple[str, ...]:

@@ -49,6 +49,43 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class Design:
+    """One section of a study file that states arms, with the structure an analysis of it needs.
+
+    `cells` places arms in the design, in its order: arm -> what it has of each of the design's factors. An arm that two
+    designs state has a place in both.
+
+    | kind | what is in a cell | the baseline |
+    |---|---|---|
+    | vary, arms, zip | the levels the section states for this arm | no cell |
+    | grid | a level of every factor | a cell when its combination is one of the grid's |
+    | factorial | a level of every factor; 2^k cells | always a cell: the low corner (-1), other levels are +1 |
+    | leave-one-out, leave-all-out, only-one | component -> True (as in the baseline) or False (off) | all True |
+    | path | change -> whether it has been made; each cell makes one change more | first cell: none made |
+    """
+
+    kind: str
+    cells: Mapping[str, Mapping[str, Scalar]]
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """The factors, components or changes of the design, in study-file order."""
+        return tuple(dict.fromkeys(name for cell in self.cells.values() for name in cell))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-ready data; lists, because the order of cells and factors means something."""
+        cells = [
+            {"arm": arm, "levels": [[name, level] for name, level in cell.items()]} for arm, cell in self.cells.items()
+        ]
+        return {"kind": self.kind, "cells": cells}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Design:
+        """Rebuild a design from `to_dict`."""
+        return cls(data["kind"], {cell["arm"]: dict(cell["levels"]) for cell in data["cells"]})
+
+
+@dataclass(frozen=True)
 class Study:
     """One question: a baseline, what is compared with it, how often, and on which metrics.
 
@@ -65,7 +102,8 @@ class Study:
     metrics: tuple[MetricSpec, ...]
     looks: tuple[int, ...]
     alpha: float = 0.05
-    design: str = "vary"
+    designs: tuple[Design, ...] = ()
+    """The sections that state arms, in study-file order."""
     budget: Mapping[str, float] = field(default_factory=dict)
     """Limits the user declared, for example ``{"hours": 2.0}``: checked by plan, enforced by the engine."""
     text: str = ""
@@ -77,6 +115,11 @@ class Study:
     def baseline(self) -> Arm:
         """The arm the others are compared with."""
         return self.arms[0]
+
+    @property
+    def design(self) -> str:
+        """The kinds of the designs in one word: ``vary+factorial``."""
+        return "+".join(design.kind for design in self.designs)
 
     @property
     def primary(self) -> MetricSpec:
@@ -112,7 +155,7 @@ class Study:
             "metrics": [dict(vars(metric)) for metric in self.metrics],
             "looks": list(self.looks),
             "alpha": self.alpha,
-            "design": self.design,
+            "designs": [design.to_dict() for design in self.designs],
             "budget": dict(self.budget),
             "text": self.text,
             "file": self.file,
@@ -130,7 +173,7 @@ class Study:
             metrics=tuple(MetricSpec(**metric) for metric in data["metrics"]),
             looks=tuple(data["looks"]),
             alpha=data["alpha"],
-            design=data["design"],
+            designs=tuple(Design.from_dict(design) for design in data["designs"]),
             budget=data["budget"],
             text=data["text"],
             file=data["file"],

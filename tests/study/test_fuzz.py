@@ -29,7 +29,10 @@ KEYS = st.sampled_from(
         "zip",
         "leave-one-out",
         "leave_one_out",
+        "leave-all-out",
+        "only-one",
         "factorial",
+        "path",
         "seeds",
         "metrics",
         "alpha",
@@ -103,10 +106,13 @@ def check_problems(error: StudyFileError) -> None:
 
 
 def check_study(study: Study) -> None:
-    """No two arms share a name or a recipe, one metric decides, and nothing is lost on the way through JSON."""
-    assert study.arms[0].name == "baseline"
-    assert len({arm.name for arm in study.arms}) == len(study.arms) > 1
-    assert len({study.recipe(arm, 0).digest for arm in study.arms}) == len(study.arms)
+    """No two arms share a name, or a recipe without a word; designs place every arm; nothing is lost in JSON."""
+    names = [arm.name for arm in study.arms]
+    assert names[0] == "baseline"
+    assert len(set(names)) == len(names) > 1
+    twins = len(names) - len({study.recipe(arm, 0).digest for arm in study.arms})
+    assert twins <= sum("same recipe" in warning.message for warning in study.warnings)
+    assert {arm for design in study.designs for arm in design.cells} | {"baseline"} == set(names)
     assert sum(metric.primary for metric in study.metrics) == 1
     assert list(study.looks) == sorted(set(study.looks))
     assert Study.from_dict(study.to_dict()).to_dict() == study.to_dict()

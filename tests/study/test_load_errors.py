@@ -96,11 +96,6 @@ CASES = [
     ),
     (BASE + "vary: {lr: [0.01, «1e-2»]}\n", ["arm 'lr=0.01' is stated twice"], "remove one of them"),
     (
-        BASE + "vary: {lr: [0.01]}\narms: {«fast»: {lr: 0.01}}\n",
-        ["arms 'lr=0.01' and 'fast' resolve to the same recipe"],
-        "remove one of them",
-    ),
-    (
         BASE + "arms: {«same»: {lr: 0.001, epochs: 10}}\n",
         ["arm 'same' resolves to the same recipe as the baseline"],
         "remove one of them",
@@ -200,12 +195,6 @@ def test_a_broken_baseline_does_not_accuse_the_arms(refuse: Refuse) -> None:
 def test_known_words_are_listed(refuse: Refuse) -> None:
     (problem,) = refuse("baseline: {method: cnn}\n" + ARM)
     assert problem.note == "known: ddpm, dip, dip+ddpm, off"
-
-
-def test_both_places_of_one_recipe_are_named(refuse: Refuse) -> None:
-    (problem,) = refuse(BASE + "vary: {lr: [0.01]}\narms: {fast: {lr: 0.01}}\n")
-    assert problem.note is not None
-    assert problem.note.endswith("study.yaml:2:13")
 
 
 def test_the_place_of_the_baseline_is_named(refuse: Refuse) -> None:

@@ -14,7 +14,8 @@ from ablate.core.registry import core_class
 from ablate.study.load import load_study
 
 TEMPLATE = files("ablate.study") / "template.yaml"
-COMMENTED_DESIGN = re.compile(r"^# ((?:grid|zip|leave-one-out|factorial|budget):.*(?:\n#   .*)*)", re.MULTILINE)
+SHOWN = ("grid", "zip", "leave-one-out", "only-one", "factorial", "path", "budget")
+COMMENTED_DESIGN = re.compile(rf"^# ((?:{'|'.join(SHOWN)}):.*(?:\n#   .*)*)", re.MULTILINE)
 
 
 def test_the_template_is_a_valid_study() -> None:
@@ -25,7 +26,7 @@ def test_the_template_is_a_valid_study() -> None:
     assert study.warnings == ()
 
 
-@pytest.mark.parametrize("key", ["grid", "zip", "leave-one-out", "factorial", "budget"])
+@pytest.mark.parametrize("key", SHOWN)
 def test_what_the_template_shows_in_comments_works(key: str, tmp_path: Path) -> None:
     """Each commented example, with its comment signs removed, is accepted."""
     text = TEMPLATE.read_text(encoding="utf-8")
