@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from ablate.report.compare import compare
+from ablate.report import compare
 from ablate.report.comparison import Correction, Verdict
 from ablate.report.corrections import adjust, split_alpha
 from ablate.report.noise import pool

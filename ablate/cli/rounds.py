@@ -68,7 +68,7 @@ def _others(study: Study, globs: Sequence[str]) -> tuple[str, ...]:
 
 def _undecided(study: Study, rows: Sequence[TrialRow], look: int) -> set[str]:
     """The arms without a decision at `look`; none when nothing can be compared, as more seeds would not change that."""
-    from ablate.report.compare import compare
+    from ablate.report.comparing import compare
     from ablate.report.comparison import Verdict
     from ablate.report.frame import trials_frame
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ablate.errors import AblateError
-from ablate.report.compare import compare
+from ablate.report.comparing import compare
 from ablate.report.comparison import Comparison, Correction, Noise, Row, Test
 from ablate.report.lints import design_lints
 from ablate.storage.rows import TrialRow

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ablate.report.compare import compare
+from ablate.report import compare
 from ablate.report.comparison import Verdict
 from ablate.report.convergence import curve_means, with_convergence
 from ablate.study.spec import MetricSpec

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ablate.errors import AblateError
-from ablate.report.compare import compare
+from ablate.report import compare
 from ablate.report.intake import read_trials, settle_metrics
 from ablate.study.spec import MetricSpec
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.recipe import Scalar
-from ablate.report.compare import compare
+from ablate.report import compare
 from ablate.report.comparison import Lint
 from ablate.report.lints import design_lints
 from ablate.study.spec import Arm, MetricSpec, Study

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ablate.errors import AblateError
-from ablate.report.compare import compare
+from ablate.report import compare
 from ablate.report.comparison import Verdict
 from ablate.study.spec import MetricSpec
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ablate.report.comparison import Comparison, Correction, Noise, Row, Stability, Test
 from ablate.report.contrast import Contrast, Method, contrast
+from ablate.report.declared import declared_metrics, found_metrics
 from ablate.report.intake import Flags, Trials, read_trials, settle_metrics
 from ablate.report.lints import data_lints
 from ablate.report.looks import LookPlan, plan_looks
@@ -22,8 +23,8 @@ from ablate.study.spec import BASELINE, MetricSpec
 def compare(
     frame: pd.DataFrame,
     *,
-    metrics: Sequence[MetricSpec],
     baseline: str = BASELINE,
+    metrics: Sequence[MetricSpec | str] | None = None,
     alpha: float = 0.05,
     look: int | None = None,
     arms: Sequence[str] | None = None,
@@ -33,6 +34,10 @@ def compare(
     correct: Correction = "holm",
 ) -> Comparison:
     """Compare all arms of `frame` with `baseline` on every metric.
+
+    `metrics` are `MetricSpec` or texts such as ``"psnr:max:0.1"`` and ``"seconds:min:5%:log"`` (see
+    `declared.read_metric`); the first is primary unless one says so. Without them, every column of numbers whose name
+    tells which way is better is compared, without margins, and a lint names the others.
 
     `frame` has one row per trial: `arm`, `seed`, one column per metric, and `outcome` (without it, every row is
     measured). Rows with infrastructure outcomes are ignored; `diverged` ones count. `alpha` is the level of the whole
@@ -46,15 +51,16 @@ def compare(
     there without verdicts, and `Comparison.problem` says why.
     """
     method = Method(test, noise, correct)
-    metrics = settle_metrics(metrics)
-    trials = read_trials(frame, metrics, baseline, arms)
+    found, left = found_metrics(frame) if metrics is None else (declared_metrics(metrics), ())
+    settled = settle_metrics(found)
+    trials = read_trials(frame, settled, baseline, arms)
     plan = plan_looks(trials, alpha, looks, look)
     counts = _counts(trials, plan)
     problem = _problem(trials, counts, baseline)
     setting = Setting(trials, plan, counts, method, comparable=problem is None)
     rows: dict[tuple[str, str], Row] = {}
     tested = 0
-    for metric in metrics:
+    for metric in settled:
         numbers = _numbers(setting, metric)
         tested = numbers.family if metric.primary else tested
         for arm, row in metric_rows(setting, metric, numbers, exploratory=not metric.primary).items():
@@ -62,12 +68,12 @@ def compare(
     return Comparison(
         baseline=baseline,
         arms=trials.arms,
-        metrics=metrics,
-        rows={(arm, metric.name): rows[(arm, metric.name)] for arm in trials.arms for metric in metrics},
+        metrics=settled,
+        rows={(arm, metric.name): rows[(arm, metric.name)] for arm in trials.arms for metric in settled},
         alpha=_current_alpha(plan),
         look=plan.runs_wanted or (int(counts.runs.max()) if len(counts.runs) else 0),
         tested=tested,
-        lints=data_lints(trials, metrics, plan, shared_seeds=test != "welch"),
+        lints=(*left, *data_lints(trials, settled, plan, shared_seeds=test != "welch")),
         study_alpha=alpha,
         looks=plan.looks,
         test=test,
@@ -90,12 +96,20 @@ def _problem(trials: Trials, counts: Counts, baseline: str) -> str | None:
         return "nothing has been measured yet"
     runs, diverged = int(counts.runs[0]), int(counts.diverged[0])
     if runs == 0:
-        return f"the baseline {baseline!r} has no results"
+        return f"the baseline {baseline!r} has no results{_others(trials)}"
     if is_diverged(diverged, runs):
         return f"the baseline {baseline!r} diverged in {diverged} of {runs} seeds"
     if len(trials.arms) == 1:
         return f"there is no arm beside the baseline {baseline!r}"
     return None
+
+
+def _others(trials: Trials) -> str:
+    """Arms that have results, for a baseline whose name is not among them."""
+    some = np.flatnonzero((trials.measured | trials.diverged).any(axis=1))
+    there = [trials.arms[place] for place in some]
+    more = f" and {len(there) - 5} more" if len(there) > 5 else ""
+    return f"; arms with results: {', '.join(there[:5])}{more}"
 
 
 def _numbers(setting: Setting, metric: MetricSpec) -> Contrast:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ablate.errors import AblateError, ExitCode, NothingComparableError
-from ablate.report.compare import compare
+from ablate.report import compare
 from ablate.report.comparison import Comparison, Verdict
 from ablate.report.power import seeds_needed
 from ablate.study.spec import MetricSpec
@@ -231,7 +231,7 @@ def test_stability_by_exact_tests() -> None:
 @pytest.mark.parametrize(
     ("arms", "problem"),
     [
-        ({"arm": BASE}, "the baseline 'baseline' has no results"),
+        ({"arm": BASE}, "the baseline 'baseline' has no results; arms with results: arm"),
         ({"baseline": [DIVERGED] * 3, "arm": BASE}, "the baseline 'baseline' diverged in 3 of 3 seeds"),
         ({"baseline": BASE}, "there is no arm beside the baseline 'baseline'"),
     ],
