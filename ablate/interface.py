@@ -7,7 +7,7 @@ A core is one class: a pydantic settings model whose fields are the factors, a t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -95,6 +95,10 @@ class Report(Protocol):
         """Whether the recipes of one `run` call may be computed as one program; a core may always decline."""
 
     @property
+    def wanted(self) -> frozenset[str]:
+        """Names of the study's metrics: a core may leave out costly ones that nobody asked for."""
+
+    @property
     def stop_requested(self) -> bool:
         """True when the parent wants this worker to stop: save a checkpoint, then raise StoppedError."""
 
@@ -137,6 +141,13 @@ class Core(ABC):
         """Raise an AblateError when something that `settings` name is not here, for example a data set.
 
         Called once per arm before anything starts. Must not import torch.
+        """
+
+    @classmethod
+    def require_metrics(cls, settings: Any, names: Collection[str]) -> None:
+        """Raise an AblateError when one of the study's metrics `names` cannot be measured with `settings`.
+
+        For metrics that need an optional package, a file or a setting. Called like `require`; must not import torch.
         """
 
     @classmethod

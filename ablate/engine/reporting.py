@@ -71,6 +71,7 @@ class WorkerReport:
         stop: threading.Event,
         checkpoint_s: float,
         fusion: Fusion = SERIAL,
+        wanted: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._device = device
@@ -80,6 +81,7 @@ class WorkerReport:
         self._stop = stop
         self._checkpoint_s = checkpoint_s
         self._fusion = fusion
+        self._wanted = wanted
         self._clock = clock
         self._checkpoints = CheckpointClock(checkpoint_s, clock)
         self._trials: dict[str, _Trial] = {}
@@ -117,6 +119,11 @@ class WorkerReport:
     def fusion(self) -> Fusion:
         """Whether recipes of one batch may be computed as one program."""
         return self._fusion
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Names of the study's metrics."""
+        return self._wanted
 
     @property
     def stop_requested(self) -> bool:

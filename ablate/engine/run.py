@@ -94,7 +94,7 @@ def run_study(
     StorageError when something cannot be written; whatever happened before is kept.
     """
     began = time.monotonic()
-    _require(core, replicates)
+    _require(core, study, replicates)
     results = ResultsPaths(results.folder.absolute())
     paths = results.study(study.name)
     make_folders(results, paths)
@@ -119,6 +119,7 @@ def run_study(
             loop = _make_loop(study, core, found.todo, slots, ledger, announcer, interrupts, options)
             hello = {
                 "core": study.core,
+                "metrics": [metric.name for metric in study.metrics],
                 "search": str(_home(study)) if study.file else None,
                 "path": [str(Path(entry).absolute()) for entry in sys.path],
                 "cache": str(results.cache),
@@ -137,11 +138,13 @@ def run_study(
     return summary
 
 
-def _require(core: type[Core], replicates: Sequence[Replicate]) -> None:
-    """Let the core refuse arms whose data is not here, before anything starts."""
+def _require(core: type[Core], study: Study, replicates: Sequence[Replicate]) -> None:
+    """Let the core refuse arms whose data is not here or whose metrics cannot be measured, before anything starts."""
     arms = {replicate.arm: replicate.recipe.settings for replicate in replicates}
     for settings in arms.values():
-        core.require(core.Settings.model_validate(dict(settings)))
+        validated = core.Settings.model_validate(dict(settings))
+        core.require(validated)
+        core.require_metrics(validated, [metric.name for metric in study.metrics])
 
 
 def _run_log(paths: StudyPaths) -> RunLog:

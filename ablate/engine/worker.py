@@ -51,6 +51,7 @@ class Worker:
             send=send,
             stop=stop,
             checkpoint_s=hello["checkpoint_s"],
+            wanted=frozenset(hello["metrics"]),
         )
 
     def run(self, entries: Sequence[Mapping[str, Any]]) -> None:

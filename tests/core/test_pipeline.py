@@ -52,6 +52,7 @@ class Desk:
     device: str = "cpu"
     threads: int = 1
     fusion: Fusion = SERIAL
+    wanted: frozenset[str] = frozenset()
 
     @property
     def cache(self) -> Path:

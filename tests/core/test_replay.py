@@ -34,6 +34,7 @@ class Listener:
     device: str = "cpu"
     threads: int = 1
     fusion: Fusion = SERIAL
+    wanted: frozenset[str] = frozenset()
     points: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     saved: int = 0
     asked: int = 0

@@ -42,6 +42,7 @@ class Listener:
     device: str = "cpu"
     threads: int = 1
     fusion: Fusion = SERIAL
+    wanted: frozenset[str] = frozenset()
     looked: int = 0
 
     @property

@@ -79,7 +79,8 @@ class Toy(Core):
                 raise StoppedError
             if step >= 2:
                 self.strike(settings.mode, recipe, report)
-        return Outcome(OutcomeKind.MEASURED, recipe.digest, metrics={"score": score}, images_seen=step)
+        return Outcome(OutcomeKind.MEASURED, recipe.digest, metrics={"score": score}, images_seen=step,
+                       notes=tuple(f"asked for {name}" for name in sorted(report.wanted)))
 
     def strike(self, mode: str, recipe: Recipe, report: Report) -> None:
         folder = report.folder(recipe)

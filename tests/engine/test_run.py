@@ -309,6 +309,29 @@ def test_what_a_core_misses_is_said_before_anything_starts(bench: Bench, monkeyp
     assert not bench.paths.folder.exists()
 
 
+def test_a_metric_that_cannot_be_measured_is_said_before_anything_starts(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write(TWO_ARMS)
+    asked: list[tuple[object, list[str]]] = []
+
+    def require_metrics(settings: object, names: list[str]) -> None:
+        asked.append((settings, names))
+        raise AblateError("score needs a ruler", hint="bring one")
+
+    monkeypatch.setattr(core_class("toycore:Toy", bench.folder), "require_metrics", require_metrics)
+    with pytest.raises(AblateError, match="score needs a ruler"):
+        bench.run(TWO_ARMS)
+    assert [names for _, names in asked] == [["score"]]
+    assert not bench.paths.folder.exists()
+
+
+def test_a_core_hears_which_metrics_the_study_asks_for(bench: Bench) -> None:
+    bench.run(TWO_ARMS)
+    outcome = json.loads(bench.paths.trial("baseline", 0).outcome.read_text(encoding="utf-8"))
+    assert outcome["notes"] == ["asked for score"]
+
+
 def test_an_error_in_the_display_leaves_no_worker_behind(bench: Bench) -> None:
     def listen(event: events.Event) -> None:
         if isinstance(event, events.TrialProgress):
