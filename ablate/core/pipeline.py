@@ -9,7 +9,7 @@ import numpy as np
 from ablate.core.methods import METHODS
 from ablate.core.methods.base import Models
 from ablate.core.numerics import apply_numerics, device_name, environment
-from ablate.core.run import Run
+from ablate.core.run import CurvePoint, Run
 from ablate.core.tasks import TASKS
 from ablate.errors import DivergedError
 from ablate.interface import Report
@@ -32,8 +32,9 @@ def run_recipe(recipe: Recipe, report: Report, *, core_version: str, sigmas: tup
 def _compute(run: Run) -> str:
     method, task = METHODS[run.settings.method], TASKS[run.settings.task]
 
-    def curve(images: int, models: Models) -> None:
-        run.report.curve(run.recipe, images, **task.curve(run, method, models))
+    def curve(images: int, seconds: float, models: Models) -> None:
+        run.points.append(CurvePoint(images, seconds, task.curve(run, method, models)))
+        run.report.curve(run.recipe, images, **run.points[-1].values)
 
     return task.evaluate(run, method, method.prepare(run, curve))
 

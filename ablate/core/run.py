@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,6 +18,17 @@ from ablate.interface import Report, Stage
 from ablate.recipe import Recipe
 
 
+@dataclass(frozen=True)
+class CurvePoint:
+    """A point of the learning curve."""
+
+    images: int
+    """Training images seen."""
+    seconds: float
+    """Seconds of training up to here, whoever spent them."""
+    values: Mapping[str, float]
+
+
 @dataclass
 class Run:
     """One trial of ``ddpm-dip`` while it is computed."""
@@ -30,6 +41,8 @@ class Run:
     found: dict[str, float] = field(default_factory=dict)
     """Metrics so far; those without a finite value are left out of the outcome and named in its notes."""
     reused: dict[str, float] = field(default_factory=dict)
+    points: list[CurvePoint] = field(default_factory=list)
+    """The learning curve, in order of images."""
     images_seen: int = 0
     waited: float = 0.0
     """Seconds spent waiting for another worker to finish a shared stage: nobody's cost, since the stage's counts."""

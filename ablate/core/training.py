@@ -73,10 +73,15 @@ def learning_rate(settings: DdpmDipSettings, step: int, total: int) -> float:
 
 def choose_images(train: Tensor, settings: DdpmDipSettings, seed: int) -> Tensor:
     """Return the training images of a trial: all, or a seeded subset (uint8 [N,3,H,W], same device)."""
-    if not settings.train_images or settings.train_images >= len(train):
-        return train
-    order = torch.randperm(len(train), generator=generator(seed, "train-images"))
-    return train[order[: settings.train_images].to(train.device)]
+    chosen = chosen_images(len(train), settings, seed)
+    return train if chosen is None else train[chosen.to(train.device)]
+
+
+def chosen_images(count: int, settings: DdpmDipSettings, seed: int) -> Tensor | None:
+    """Return which of `count` training images a trial trains on, int64 positions; None for all of them."""
+    if not settings.train_images or settings.train_images >= count:
+        return None
+    return torch.randperm(count, generator=generator(seed, "train-images"))[: settings.train_images]
 
 
 @dataclass
@@ -184,8 +189,8 @@ class Trainer:
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
 
-OnPoint = Callable[[int, Denoiser], None]
-"""(training images seen, denoiser with averaged weights) at a point of the learning curve."""
+OnPoint = Callable[[int, float, Denoiser], None]
+"""(training images seen, seconds trained so far, denoiser with averaged weights) at a point of the learning curve."""
 
 
 def train(
@@ -258,9 +263,9 @@ def _keeps_snapshots(trainer: Trainer) -> bool:
 
 def _point(trainer: Trainer, folder: StageFolder, on_point: OnPoint) -> None:
     if _keeps_snapshots(trainer):
-        folder.save("ema", trainer.step, {"ema": trainer.ema.weights})
+        folder.save("ema", trainer.step, {"ema": trainer.ema.weights, "seconds": trainer.seconds})
     with trainer.ema.applied():
-        on_point(trainer.course.images_seen(trainer.step), trainer.denoiser)
+        on_point(trainer.course.images_seen(trainer.step), trainer.seconds, trainer.denoiser)
 
 
 def _replay_points(trainer: Trainer, folder: StageFolder, points: list[int], on_point: OnPoint) -> None:
@@ -271,5 +276,5 @@ def _replay_points(trainer: Trainer, folder: StageFolder, points: list[int], on_
         if snapshot is not None:
             trainer.ema.load(snapshot["ema"])
             with trainer.ema.applied():
-                on_point(trainer.course.images_seen(step), trainer.denoiser)
+                on_point(trainer.course.images_seen(step), snapshot.get("seconds", math.nan), trainer.denoiser)
     trainer.ema.load(live)

@@ -80,7 +80,7 @@ def run(
         StageFolder(root, "stage"),
         recipe=Recipe("ddpm-dip", settings.resolved(), 3),
         report=Listener(root, stop_after),
-        on_point=lambda seen, denoiser: points.append(seen),
+        on_point=lambda seen, seconds, denoiser: points.append(seen),
     )
     return trainer, reused, points
 

@@ -26,8 +26,8 @@ class Models:
         return self if self.prior is None else replace(self, prior=self.prior[:count])
 
 
-Curve = Callable[[int, Models], None]
-"""(training images seen, the models as they are then): a point of the learning curve, scored by the task."""
+Curve = Callable[[int, float, Models], None]
+"""(training images seen, seconds trained so far, the models as they are then): a point of the learning curve."""
 
 
 class Method(Protocol):

@@ -17,7 +17,7 @@ class Ddpm:
     def prepare(self, run: Run, curve: Curve) -> Models:
         """Train the denoiser, after the DIP has been fitted where the method has one."""
         prior = dip_outputs(run) if run.settings.uses_dip else None
-        denoiser = trained_denoiser(run, lambda images, now: curve(images, Models(now, prior)))
+        denoiser = trained_denoiser(run, lambda images, seconds, now: curve(images, seconds, Models(now, prior)))
         return Models(denoiser, prior)
 
     def restore(self, run: Run, models: Models, observed: Observation, steps: int) -> Tensor:
