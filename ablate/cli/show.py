@@ -19,6 +19,7 @@ from ablate.cli.units import number, spoken, visible
 from ablate.errors import AblateError
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm
+from ablate.tables import is_table, table_label
 
 _ARM_AND_SEED = re.compile(r"(?P<arm>.+?)[ ]+s(?P<seed>\d+)")
 
@@ -211,4 +212,6 @@ def log_tail(path: Path, count: int) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    return "off" if value is False else "on" if value is True else "none" if value is None else str(value)
+    if isinstance(value, bool) or value is None:
+        return "off" if value is False else "on" if value else "none"
+    return table_label(value) if is_table(value) else str(value)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import sys
 from pathlib import Path
 
 from ablate.errors import AblateError
 from ablate.interface import Core
+from ablate.loading import load_object
 
 BUILT_IN = {
     "ddpm-dip": "ablate.core.ddpm_dip:DdpmDip",
@@ -28,13 +27,7 @@ def core_class(name: str, search: Path | None = None) -> type[Core]:
         close = difflib.get_close_matches(name, BUILT_IN, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(BUILT_IN)}, or your own as module:Class"
         raise AblateError(f"unknown core {name!r}", hint=hint)
-    if search is not None and name not in BUILT_IN and str(search) not in sys.path:
-        sys.path.insert(0, str(search))
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, SyntaxError) as error:
-        raise AblateError(f"core {name!r}: cannot import {module_name!r}: {error}") from error
-    found = getattr(module, class_name, None)
+    found = load_object(target, what="core", search=None if name in BUILT_IN else search)
     if not (isinstance(found, type) and issubclass(found, Core)):
         raise AblateError(f"core {name!r}: {class_name!r} in {module_name!r} is not a subclass of ablate.Core")
     return found

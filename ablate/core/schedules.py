@@ -14,6 +14,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ablate.tables import is_table, table_label, table_numbers
+
 Array = NDArray[np.float64]
 
 BETA_CAP = 0.999
@@ -154,6 +156,17 @@ _BETAS: dict[str, Callable[[int, float], Array]] = {
 SCHEDULE_NAMES = tuple(_BETAS)
 
 
+def _betas(name: str, steps: int, power: float) -> Array:
+    if is_table(name):
+        betas = np.array(table_numbers(name))
+        if len(betas) != steps:
+            raise ValueError(f"{table_label(name)}, but diffusion_steps is {steps}; they must be equal")
+        return betas
+    if name not in _BETAS:
+        raise ValueError(f"unknown noise schedule {name!r}; known: {', '.join(SCHEDULE_NAMES)}")
+    return _BETAS[name](steps, power)
+
+
 def with_zero_terminal_snr(alpha_bars: Array) -> Array:
     """Shift and scale sqrt(alpha-bar): its first value stays, its last becomes 0 (Lin et al. 2023, algorithm 1)."""
     roots = np.sqrt(alpha_bars)
@@ -165,18 +178,18 @@ def with_zero_terminal_snr(alpha_bars: Array) -> Array:
 def make_schedule(name: str, steps: int, *, power: float = 2.0, zero_terminal_snr: bool = False) -> Schedule:
     """Compile the schedule `name` for T = `steps`.
 
-    `power` is p of ``polynomial`` and tau of ``cosine-tau``. Raises ValueError for an unknown name and for a schedule
-    that is no forward process: a beta outside (0, 1), or an alpha-bar that does not fall at every step.
+    `power` is p of ``polynomial`` and tau of ``cosine-tau``. `name` may also be the text of a table of betas (see
+    `ablate.tables`), whose last beta may be 1. Raises ValueError for an unknown name, for a table of another length
+    than `steps`, and for a schedule that is no forward process: a beta outside (0, 1), or an alpha-bar that does not
+    fall at every step.
     """
-    if name not in _BETAS:
-        raise ValueError(f"unknown noise schedule {name!r}; known: {', '.join(SCHEDULE_NAMES)}")
-    betas = _BETAS[name](steps, power)
+    betas = _betas(name, steps, power)
     alpha_bars: Array = np.asarray(np.cumprod(1.0 - betas))
     if zero_terminal_snr:
         alpha_bars = with_zero_terminal_snr(alpha_bars)
         betas = 1.0 - alpha_bars / np.concatenate([[1.0], alpha_bars[:-1]])
-    schedule = Schedule(name=name, betas=betas, alpha_bars=alpha_bars)
-    _validate(schedule, last_may_be_one=zero_terminal_snr)
+    schedule = Schedule(name=table_label(name) if is_table(name) else name, betas=betas, alpha_bars=alpha_bars)
+    _validate(schedule, last_may_be_one=zero_terminal_snr or is_table(name))
     betas.flags.writeable = alpha_bars.flags.writeable = False
     return schedule
 

@@ -15,6 +15,7 @@ from ablate.storage.attributes import JsonValue
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
 from ablate.study.spec import Arm, Replicate, Study
+from ablate.tables import is_table, table_label
 
 LEFT_RUNNING = "the run that started this trial was killed"
 
@@ -36,11 +37,18 @@ def levels_of(study: Study, arm: Arm) -> dict[str, Scalar]:
     """Return the arm's level of every factor, as Optuna shows it.
 
     A core may turn one factor into another (a duration in epochs into one in steps) and leave None behind: then what
-    the study file says is shown.
+    the study file says is shown, and so is the name of a table.
     """
     written = {**study.baseline.levels, **arm.levels}
     settings = arm.settings
-    return {name: written.get(name) if settings[name] is None else settings[name] for name in study.factors}
+
+    def shown(name: str) -> Scalar:
+        setting = settings[name]
+        if setting is None:
+            return written.get(name)
+        return written.get(name, table_label(str(setting))) if is_table(setting) else setting
+
+    return {name: shown(name) for name in study.factors}
 
 
 class Ledger:

@@ -8,6 +8,7 @@ from ablate.report.comparison import Row
 from ablate.report.elements import Child, Html, join, tag
 from ablate.report.material import Material
 from ablate.report.table import Line, lines_of, primary_header, secondary_headers
+from ablate.study.factors import level_text
 from ablate.study.spec import Arm, MetricSpec
 
 SHAPES = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?", "diverged": "✕"}
@@ -110,7 +111,7 @@ def _changes(arm: Arm, baseline: Arm) -> list[tuple[str, str]]:
 
 def level(value: Scalar) -> str:
     """Return a level as a study file has it."""
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return "none" if value is None else level_text(value)
 
 
 def _numbers(row: Row, metric: MetricSpec) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ TOP_LEVEL = (
     "question",
     "core",
     "data",
+    "schedules",
     "baseline",
     "vary",
     "arms",
@@ -30,7 +31,7 @@ TOP_LEVEL = (
     "alpha",
     "budget",
 )
-"""Keys of a study file; `data` only when the core has a factor of that name."""
+"""Keys of a study file; `data` only when the core has a factor of that name, `schedules` when one takes tables."""
 
 MOST_ARMS = 10_000
 

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from ablate.errors import AblateError
 from ablate.interface import CoreSettings
 from ablate.recipe import Scalar
+from ablate.tables import is_table, table_label
 
 Kind = Literal["bool", "int", "float", "name", "text"]
 
@@ -32,6 +33,8 @@ class FactorInfo:
     high_open: bool = False
     optional: bool = False
     """True when a level may be nothing at all (``null``)."""
+    tables: bool = False
+    """True when a level may also name a table of the study's ``schedules``."""
     unit: str = ""
     doc: str = ""
 
@@ -54,9 +57,11 @@ class FactorInfo:
 
 
 def level_text(value: Scalar) -> str:
-    """Return a level as study files and arm names write it: ``true``, ``0.001``, ``1``, ``null``."""
+    """Return a level as study files and arm names write it: ``true``, ``0.001``, ``1``, ``null``; a table in brief."""
     if value is None:
         return "null"
+    if isinstance(value, str) and is_table(value):
+        return table_label(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
@@ -79,10 +84,11 @@ def _factor(name: str, field: FieldInfo, model: type[CoreSettings]) -> FactorInf
         raise AblateError(f"{where} has no default", hint="every setting of a core needs a default value")
     parts, metadata = _unwrap(field.annotation, list(field.metadata))
     members = [part for part in parts if part is not type(None)]
-    kind, choices = _kind(members, where)
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    tables = bool(extra.get("tables"))
+    kind, choices = _kind([member for member in members if member is not str] if tables else members, where)
     low, low_open = _bound(metadata, annotated_types.Gt, annotated_types.Ge, "gt", "ge", max)
     high, high_open = _bound(metadata, annotated_types.Lt, annotated_types.Le, "lt", "le", min)
-    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     default = field.get_default(call_default_factory=True, validated_data={})
     return FactorInfo(
         name=name,
@@ -94,6 +100,7 @@ def _factor(name: str, field: FieldInfo, model: type[CoreSettings]) -> FactorInf
         low_open=low_open,
         high_open=high_open,
         optional=len(members) < len(parts),
+        tables=tables,
         unit=str(extra.get("unit", "")),
         doc=field.description or "",
     )

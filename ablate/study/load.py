@@ -27,6 +27,7 @@ from ablate.study.problems import (
 from ablate.study.resolve import Resolver, factor_names
 from ablate.study.sections import read_alpha, read_budget, read_looks, read_question
 from ablate.study.spec import BASELINE, Arm, Design, Study
+from ablate.study.tables import NO_TABLES, Tables, read_tables
 from ablate.study.tree import Leaf, Node, Table, read_tree, source_of
 
 DEFAULT_CORE = "ddpm-dip"
@@ -113,6 +114,16 @@ def _root(text: str, source: Source, problems: Problems) -> Table | None:
     return None
 
 
+def known_keys(factors: Mapping[str, FactorInfo]) -> tuple[str, ...]:
+    """Return the top-level keys that make sense with the factors of a core; all of them when there is no core."""
+    absent = set()
+    if factors and "data" not in factors:
+        absent.add("data")
+    if factors and not any(factor.tables for factor in factors.values()):
+        absent.add("schedules")
+    return tuple(key for key in TOP_LEVEL if key not in absent)
+
+
 class _Loader:
     """Reads one tree, section by section; every section records its own problems."""
 
@@ -124,6 +135,7 @@ class _Loader:
         self.keys: dict[str, Leaf] = {}
         self.nodes: dict[str, Node] = {}
         self.whole = Mark(root.mark.source, 1, 1)
+        self.tables: Tables | None = NO_TABLES
         self._table = root
 
     def load(self, name: str) -> Study | None:
@@ -132,6 +144,9 @@ class _Loader:
         core_name, core = self._core()
         factors = self._factors(core)
         self._sort_keys(factors)
+        self.tables, factors = read_tables(
+            self.keys.get("schedules"), self.nodes.get("schedules"), factors, self.path.parent, self.problems
+        )
         question = read_question(self.nodes.get("question"), self.problems)
         looks = read_looks(self.nodes.get("seeds"), self.problems)
         alpha = read_alpha(self.nodes.get("alpha"), self.problems)
@@ -206,13 +221,13 @@ class _Loader:
                 self.problems.error(
                     key.mark, f"{name!r} is given twice", note=f"first in line {self.keys[name].mark.line}"
                 )
-            elif name not in TOP_LEVEL or (name == "data" and factors and "data" not in factors):
+            elif name not in known_keys(factors):
                 self._unknown_key(key, node, factors)
             else:
                 self.keys[name], self.nodes[name] = key, node
 
     def _unknown_key(self, key: Leaf, node: Node, factors: Mapping[str, FactorInfo]) -> None:
-        known = tuple(name for name in TOP_LEVEL if name != "data" or "data" in factors)
+        known = known_keys(factors)
         suggestion = None
         if key.text in factors:
             suggestion = f"{key.text!r} is a factor: put it under 'baseline' or 'vary'"
@@ -268,7 +283,10 @@ class _Loader:
         if not factors:
             return (), ()
         stated = self._baseline(factors)
-        resolver = Resolver(core, stated, self.problems) if stated is not None else None
+        # A faulty table breaks what uses it: said once, where the table stands.
+        resolver = None
+        if stated is not None and self.tables is not None:
+            resolver = Resolver(core, stated, self.problems, self.tables)
         levels = resolver.levels if resolver is not None else None
         sections = self._sections(Context(factors, levels, stated.levels if stated is not None else {}, self.problems))
         drafts = [draft for drafted in sections.values() for draft in drafted.drafts]

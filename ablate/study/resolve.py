@@ -12,6 +12,7 @@ from ablate.recipe import Scalar
 from ablate.study.drafts import Draft
 from ablate.study.problems import Mark, Problems
 from ablate.study.spec import BASELINE, Arm
+from ablate.study.tables import NO_TABLES, Tables
 
 _NAMED_AT_MOST = 3
 
@@ -19,8 +20,9 @@ _NAMED_AT_MOST = 3
 class Resolver:
     """Resolves the arms of one study against its baseline; problems are collected until `flush`."""
 
-    def __init__(self, core: type[Core], baseline: Draft, problems: Problems) -> None:
+    def __init__(self, core: type[Core], baseline: Draft, problems: Problems, tables: Tables = NO_TABLES) -> None:
         self._core = core
+        self._tables = tables
         self._stated = {name: level.value for name, level in baseline.levels.items()}
         self._problems = problems
         self._errors: dict[tuple[Mark, str], list[str]] = {}
@@ -62,7 +64,8 @@ class Resolver:
     def _resolve(self, draft: Draft) -> dict[str, Scalar] | None:
         stated = self._stated | {name: level.value for name, level in draft.levels.items()}
         try:
-            model = self._core.Settings.model_validate(stated)
+            given = {name: self._tables.setting(name, value) for name, value in stated.items()}
+            model = self._core.Settings.model_validate(given)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 mark, message = self._refusal(detail, draft)

@@ -22,7 +22,9 @@ class ToySettings(CoreSettings):
     """One factor of every kind."""
 
     method: Literal["ddpm", "dip", "dip+ddpm", "off"] = Field("ddpm", description="what is trained")
-    noise_schedule: Literal["linear", "cosine", "exponential", "polynomial"] = Field("linear", description="schedule")
+    noise_schedule: Literal["linear", "cosine", "exponential", "polynomial"] | str = Field(
+        "linear", description="schedule", json_schema_extra={"tables": True}
+    )
     lr: float = Field(0.001, gt=0, le=1, description="step size")
     dip_lr: float = Field(0.01, gt=0, description="step size of the DIP")
     batch_size: int = Field(64, ge=1, le=4096, description="images per step", json_schema_extra={"unit": "images"})

@@ -27,10 +27,6 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
     @model_validator(mode="after")
     def _possible(self) -> Self:
         """Refuse combinations that cannot be computed."""
-        if self.zero_terminal_snr and self.prediction == "epsilon":
-            raise ValueError(
-                "prediction epsilon with zero_terminal_snr divides by alpha-bar = 0; use prediction v or x0"
-            )
         levels = len(self.mults)
         if self.attention in ("8", "16") and IMAGE_SIZE >> (levels - 1) > int(self.attention):
             raise ValueError(
@@ -39,10 +35,13 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
             )
         if self.dip_stop == "wmv" and self.dip_window > self.dip_steps:
             raise ValueError(f"dip_window {self.dip_window} is longer than dip_steps {self.dip_steps}")
-        make_schedule(
+        schedule = make_schedule(
             self.noise_schedule,
             self.diffusion_steps,
             power=self.schedule_power,
             zero_terminal_snr=self.zero_terminal_snr,
         )
+        if schedule.alpha_bars[-1] == 0 and self.prediction == "epsilon":
+            why = "zero_terminal_snr" if self.zero_terminal_snr else f"the last step of {schedule.name}"
+            raise ValueError(f"prediction epsilon with {why} divides by alpha-bar = 0; use prediction v or x0")
         return self

@@ -11,7 +11,9 @@ IMAGE_SIZE = 32
 """Height and width of every data set of this core, in pixels."""
 
 
-def factor(default: Any, description: str, *, unit: str = "", **bounds: Any) -> Any:
-    """Return a pydantic field with a description, bounds and a unit."""
-    extra: JsonDict | None = {"unit": unit} if unit else None
-    return Field(default, description=description, json_schema_extra=extra, **bounds)
+def factor(default: Any, description: str, *, unit: str = "", tables: bool = False, **bounds: Any) -> Any:
+    """Return a pydantic field with a description, bounds, a unit, and whether a level may name one of the tables."""
+    extra: JsonDict = {"unit": unit} if unit else {}
+    if tables:
+        extra["tables"] = True
+    return Field(default, description=description, json_schema_extra=extra or None, **bounds)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from ablate.core.settings.base import factor
 from ablate.interface import CoreSettings
+from ablate.tables import is_table, table_numbers
 
 NoiseSchedule = Literal[
     "linear",
@@ -24,10 +27,20 @@ NoiseSchedule = Literal[
 class DiffusionSettings(CoreSettings):
     """Forward process, prediction and sampler."""
 
-    noise_schedule: NoiseSchedule = factor("linear", "how alpha-bar falls from 1 to about 0 over the diffusion steps")
+    noise_schedule: NoiseSchedule | str = factor(
+        "linear",
+        "how alpha-bar falls from 1 to about 0 over the diffusion steps; or a table of the study's `schedules`",
+        tables=True,
+    )
     schedule_power: float = factor(2.0, "p of polynomial, tau of cosine-tau; others ignore it", gt=0, le=10)
     zero_terminal_snr: bool = factor(False, "rescale the schedule to alpha-bar = 0 at the last step (Lin et al. 2023)")
-    diffusion_steps: int = factor(1000, "T, length of the forward process", unit="steps", ge=2, le=10_000)
+    diffusion_steps: int = factor(
+        1000,
+        "T, length of the forward process; a table brings its own where nothing is stated",
+        unit="steps",
+        ge=2,
+        le=10_000,
+    )
     prediction: Literal["epsilon", "x0", "v"] = factor("epsilon", "what the network predicts")
     loss_weight: Literal["simple", "min-snr"] = factor("simple", "weight of each step's loss; min-snr has gamma = 5")
 
@@ -37,3 +50,11 @@ class DiffusionSettings(CoreSettings):
     variance: Literal["large", "small"] = factor(
         "large", "ancestral noise: beta_t (large) or its posterior value (small)"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _length_of_table(cls, data: Any) -> Any:
+        """Let a table decide how many steps there are, unless something else is stated and then refused."""
+        if not isinstance(data, dict) or not is_table(data.get("noise_schedule")) or "diffusion_steps" in data:
+            return data
+        return {**data, "diffusion_steps": len(table_numbers(data["noise_schedule"]))}
