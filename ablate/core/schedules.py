@@ -84,6 +84,12 @@ def _exponential_beta(steps: int, power: float) -> Array:
     return np.geomspace(k * 1e-4, k * 0.02, steps)
 
 
+def _sigmoid_beta(steps: int, power: float) -> Array:
+    # Betas on a logistic curve between linear's two ends (GeoDiff, Xu et al. 2022; diffusers' `sigmoid`).
+    k = 1000.0 / steps
+    return np.asarray(k * (1e-4 + (0.02 - 1e-4) / (1.0 + np.exp(-np.linspace(-6.0, 6.0, steps)))))
+
+
 def _exponential(steps: int, power: float) -> Array:
     # alpha-bar(u) = exp(-12 u): every step has the same beta.
     return np.full(steps, -np.expm1(-12.0 / steps))
@@ -151,6 +157,7 @@ _BETAS: dict[str, Callable[[int, float], Array]] = {
     "polynomial": _polynomial,
     "exponential": _exponential,
     "exponential-beta": _exponential_beta,
+    "sigmoid-beta": _sigmoid_beta,
     "ve-geometric": _ve_geometric,
 }
 SCHEDULE_NAMES = tuple(_BETAS)

@@ -10,12 +10,10 @@ from ablate.engine.folders import check_recipe, copy_trial, make_trial, read_out
 from ablate.engine.moves import Key
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import StudyPaths, TrialPaths
-from ablate.recipe import Scalar
 from ablate.storage.attributes import JsonValue
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
-from ablate.study.spec import Arm, Replicate, Study
-from ablate.tables import is_table, table_label
+from ablate.study.spec import Replicate, Study, levels_of
 
 LEFT_RUNNING = "the run that started this trial was killed"
 
@@ -31,24 +29,6 @@ class Found:
     """Outcomes that were on disk and are in the storage now: key, trial number, outcome, arm it was copied from."""
     settled: int = 0
     """Trials of a killed run that were lost."""
-
-
-def levels_of(study: Study, arm: Arm) -> dict[str, Scalar]:
-    """Return the arm's level of every factor, as Optuna shows it.
-
-    A core may turn one factor into another (a duration in epochs into one in steps) and leave None behind: then what
-    the study file says is shown, and so is the name of a table.
-    """
-    written = {**study.baseline.levels, **arm.levels}
-    settings = arm.settings
-
-    def shown(name: str) -> Scalar:
-        setting = settings[name]
-        if setting is None:
-            return written.get(name)
-        return written.get(name, table_label(str(setting))) if is_table(setting) else setting
-
-    return {name: shown(name) for name in study.factors}
 
 
 class Ledger:

@@ -13,7 +13,8 @@ from ablate.recipe import Scalar
 from ablate.report.drawing import PALETTE, Drawing
 from ablate.report.figures_base import LINES, Words, brief, finish, new_figure, styled
 from ablate.report.material import Material
-from ablate.study.spec import Study
+from ablate.study.spec import Arm, Study
+from ablate.tables import is_table
 
 _MOST = 12
 _DRAWN_STEPS = 200
@@ -38,7 +39,7 @@ def schedules_of(study: Study) -> dict[str, Schedule]:
             continue
         schedule = _compiled(arm.settings)
         if schedule is not None:
-            found.setdefault(_label(arm.settings, study.baseline.settings), schedule)
+            found.setdefault(_label(arm, study.baseline), schedule)
     return found
 
 
@@ -53,14 +54,17 @@ def _compiled(settings: Mapping[str, Scalar]) -> Schedule | None:
         return None
 
 
-def _label(settings: Mapping[str, Scalar], base: Mapping[str, Scalar]) -> str:
-    """The schedule's name, with the other settings of it where they are not the baseline's."""
+def _label(arm: Arm, base: Arm) -> str:
+    """The schedule's name as the study has it, with the other settings of it where they are not the baseline's."""
     extra = [
-        f"{key.removeprefix('schedule_')}={settings.get(key)}"
+        f"{key.removeprefix('schedule_')}={arm.settings.get(key)}"
         for key in ("schedule_power", "diffusion_steps", "zero_terminal_snr")
-        if settings.get(key) != base.get(key)
+        if arm.settings.get(key) != base.settings.get(key)
     ]
-    return ", ".join([str(settings.get("noise_schedule")), *extra])
+    setting = arm.settings.get("noise_schedule")
+    # A recipe holds a table as numbers; the name it was given stands in the study.
+    written = arm.levels.get("noise_schedule", base.levels.get("noise_schedule"))
+    return ", ".join([str(written if is_table(setting) else setting), *extra])
 
 
 def _diffusion(found: Mapping[str, Schedule]) -> Drawing | None:

@@ -14,7 +14,7 @@ from ablate.recipe import Recipe, Scalar
 from ablate.study.factors import level_text
 from ablate.study.problems import did_you_mean, known_words
 from ablate.study.sections import BUDGET_UNITS
-from ablate.study.spec import BASELINE, Replicate, Study
+from ablate.study.spec import BASELINE, Replicate, Study, levels_of
 
 _SHOWN_CHANGES = 3
 
@@ -176,10 +176,11 @@ def _sharing(core: type[Core], todo: Iterable[Recipe], measured: Iterable[Recipe
 
 
 def _factor_levels(study: Study, arms: set[str]) -> tuple[FactorLevels, ...]:
+    levels = {arm.name: levels_of(study, arm) for arm in study.arms}
     rows = []
     for name in study.factors:
-        base = study.baseline.settings[name]
-        others = [arm.settings[name] for arm in study.arms if arm.name in arms and arm.settings[name] != base]
+        base = levels[study.baseline.name][name]
+        others = [levels[arm][name] for arm in levels if arm in arms and levels[arm][name] != base]
         rows.append(FactorLevels(name, tuple(dict.fromkeys([base, *others])), len(others)))
     return tuple(rows)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ablate.errors import Problem
 from ablate.recipe import Recipe, Scalar
+from ablate.tables import is_table, table_label
 
 BASELINE = "baseline"
 """Name of the baseline's arm in every study."""
@@ -178,6 +179,24 @@ class Study:
             text=data["text"],
             file=data["file"],
         )
+
+
+def levels_of(study: Study, arm: Arm) -> dict[str, Scalar]:
+    """Return the arm's level of every factor, as people and Optuna see it.
+
+    A core may turn one factor into another (a duration in epochs into one in steps) and leave None behind: then what
+    the study file says is shown, and so is the name of a table.
+    """
+    written = {**study.baseline.levels, **arm.levels}
+    settings = arm.settings
+
+    def shown(name: str) -> Scalar:
+        setting = settings[name]
+        if setting is None:
+            return written.get(name)
+        return written.get(name, table_label(str(setting))) if is_table(setting) else setting
+
+    return {name: shown(name) for name in study.factors}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.core.schedules import SCHEDULE_NAMES, make_schedule, schedule_warnings
+from ablate.tables import table_text
 
 # beta_1, beta_T, then alpha-bar at t = 1, 10, 100, 250, 500, 750, 1000, for T = 1000. Computed once in float64 from the
 # definitions of the papers, by a program that shares nothing with this package.
@@ -26,6 +27,9 @@ REFERENCE: dict[tuple[str, float, bool], str] = {
         "1.192829e-2 1.192829e-2 .9880717 .8869204 .3011942 4.978707e-2 2.478752e-3 1.234098e-4 6.144212e-6"
     ),
     ("exponential-beta", 2, False): "1e-4 .02 .9999 .9989762 .9869302 .9493162 .7804075 .3728308 2.279218e-2",
+    ("sigmoid-beta", 2, False): (
+        "1.492052e-4 1.995079e-2 .9998508 .9984814 .9807493 .9037447 .3019311 5.732199e-3 3.968182e-5"
+    ),
     ("ve-geometric", 2, False): (
         "9.999e-5 1.690012e-2 .9999 .9998834 .9994594 .9930672 .6685586 2.762054e-2 3.998401e-4"
     ),
@@ -128,6 +132,25 @@ def test_impossible_schedules_are_refused(name: str, steps: int) -> None:
 def test_flat_polynomial_is_refused() -> None:
     with pytest.raises(ValueError, match="beta = 0"):
         make_schedule("polynomial", 1000, power=10)
+
+
+def test_a_table_gives_the_numbers_it_holds() -> None:
+    """A built-in schedule written out as a table is the same schedule to the last bit, under another name."""
+    built_in = make_schedule("cosine", 1000)
+    table = make_schedule(table_text(built_in.betas.tolist()), 1000)
+    np.testing.assert_array_equal(table.alpha_bars, built_in.alpha_bars)
+    assert table.name.startswith("table ")
+
+
+def test_a_table_may_end_at_zero_snr_and_not_before() -> None:
+    assert make_schedule("[0.5,1.0]", 2).alpha_bars[-1] == 0
+    with pytest.raises(ValueError, match=r"beta = 1.0 at t = 1"):
+        make_schedule("[1.0,0.5]", 2)
+
+
+def test_a_table_of_another_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="of 2 betas, but diffusion_steps is 1000"):
+        make_schedule("[0.5,0.5]", 1000)
 
 
 def test_arrays_cannot_be_changed() -> None:

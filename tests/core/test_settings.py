@@ -51,6 +51,9 @@ def test_resolved_settings_give_the_same_settings() -> None:
         ({"dip_epochs": 0}, "greater than or equal to 1"),
         ({"noise_schedule": "cosin"}, "'cosine'"),
         ({"noise_sigma": -1.0}, "greater than 0"),
+        ({"noise_schedule": "[0.1,0.2]", "diffusion_steps": 3}, "of 2 betas, but diffusion_steps is 3"),
+        ({"noise_schedule": "[0.1,1.0]"}, "the last step of table .* divides by alpha-bar = 0"),
+        ({"noise_schedule": "[0.1,2.0]"}, "beta = 2.0 at t = 2"),
         ({"unknown": 1}, "not permitted"),
     ],
 )
@@ -121,3 +124,7 @@ def test_doubtful_settings_are_pointed_out() -> None:
     )
     assert any("clean image" in text for text in DdpmDip.check(DdpmDipSettings(dip_stop="oracle")))
     assert not DdpmDip.check(DdpmDipSettings())
+
+
+def test_a_table_decides_how_many_steps_there_are() -> None:
+    assert DdpmDipSettings(noise_schedule="[0.1,0.2,0.9]").diffusion_steps == 3

@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from ablate.engine.curves import CurveFile, repaired
 from ablate.engine.eta import History, Pace, Running, estimate, fraction_of
 from ablate.engine.failures import classify, is_disk_full
-from ablate.engine.ledger import levels_of
 from ablate.engine.lock import ProcessMark, StudyLock, end_orphans
 from ablate.engine.moves import Planned
 from ablate.engine.reporting import CheckpointClock, WorkerReport
@@ -30,7 +29,7 @@ from ablate.interface import Stage
 from ablate.outcome import OutcomeKind
 from ablate.paths import TrialPaths
 from ablate.recipe import Recipe
-from ablate.study.spec import Arm, MetricSpec, Study
+from ablate.study.spec import Arm, MetricSpec, Study, levels_of
 
 RECIPE = Recipe("toy", {"lr": 0.1}, 0)
 

@@ -46,6 +46,22 @@ def test_every_figure_is_drawn_and_is_the_same_twice(make_case: Callable[..., An
     assert dict(mpl.rcParams) == settings
 
 
+def test_a_table_is_drawn_under_the_name_the_study_gives_it(case: Any) -> None:
+    """Settings hold the numbers; the legend holds the name."""
+    text = "[0.1,0.5,0.9]"
+    base = case.study.baseline
+    mine = replace(
+        base,
+        name="noise_schedule=mine",
+        levels={"noise_schedule": "mine"},
+        settings={**base.settings, "noise_schedule": text, "diffusion_steps": 3},
+    )
+    study = replace(case.study, arms=(base, mine))
+    found = schedules_of(study)
+    assert list(found) == ["linear", "mine, diffusion_steps=3"]
+    assert found["mine, diffusion_steps=3"].betas.tolist() == [0.1, 0.5, 0.9]
+
+
 def test_the_forest_shows_the_intervals_of_the_comparison(case: Any) -> None:
     material = case.material()
     for row in rows_of(forest(material)):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ablate.core.settings.base import factor
 from ablate.interface import CoreSettings
@@ -20,14 +20,18 @@ NoiseSchedule = Literal[
     "polynomial",
     "exponential",
     "exponential-beta",
+    "sigmoid-beta",
     "ve-geometric",
 ]
+
+TableText = Annotated[str, Field(pattern=r"^\[")]
+"""A table of betas as a recipe holds it; study files give it a name under `schedules`."""
 
 
 class DiffusionSettings(CoreSettings):
     """Forward process, prediction and sampler."""
 
-    noise_schedule: NoiseSchedule | str = factor(
+    noise_schedule: NoiseSchedule | TableText = factor(
         "linear",
         "how alpha-bar falls from 1 to about 0 over the diffusion steps; or a table of the study's `schedules`",
         tables=True,
