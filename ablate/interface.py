@@ -100,7 +100,7 @@ class Report(Protocol):
 
     @property
     def stop_requested(self) -> bool:
-        """True when the parent wants this worker to stop: save a checkpoint, then raise StoppedError."""
+        """True when the parent wants this worker to stop, or a search gave the trial up: save, then StoppedError."""
 
     @property
     def checkpoint_due(self) -> bool:

@@ -12,10 +12,15 @@ SCHEMA_VERSION = 1
 
 
 class OutcomeKind(StrEnum):
-    """How a trial ended. `measured` and `diverged` are results; the others are infrastructure and are run again."""
+    """How a trial ended.
+
+    `measured`, `diverged` and `pruned` are results; the others are infrastructure and are run again. Only candidates of
+    a search are pruned (given up before their end), never arms.
+    """
 
     MEASURED = "measured"
     DIVERGED = "diverged"
+    PRUNED = "pruned"
     FAILED = "failed"
     LOST = "lost"
     STOPPED = "stopped"
@@ -24,7 +29,7 @@ class OutcomeKind(StrEnum):
     @property
     def is_result(self) -> bool:
         """True when the replicate is answered and must never be run again."""
-        return self in (OutcomeKind.MEASURED, OutcomeKind.DIVERGED)
+        return self in (OutcomeKind.MEASURED, OutcomeKind.DIVERGED, OutcomeKind.PRUNED)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 import ablate
 
 PACKAGE = Path(ablate.__file__).parent
-SHARED = {"errors", "recipe", "outcome", "paths", "interface", "tables", "loading"}
+SHARED = {"errors", "recipe", "outcome", "paths", "interface", "search", "tables", "loading"}
 MAY_IMPORT = {
     "study": SHARED,
     "core": SHARED,

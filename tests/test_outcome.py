@@ -51,8 +51,12 @@ def test_non_finite_metrics_are_refused(value: float) -> None:
         Outcome(kind=OutcomeKind.MEASURED, recipe_digest="x", metrics={"psnr": value})
 
 
-def test_only_measured_and_diverged_answer_a_replicate() -> None:
-    assert {kind for kind in OutcomeKind if kind.is_result} == {OutcomeKind.MEASURED, OutcomeKind.DIVERGED}
+def test_only_measured_diverged_and_pruned_answer_a_replicate() -> None:
+    assert {kind for kind in OutcomeKind if kind.is_result} == {
+        OutcomeKind.MEASURED,
+        OutcomeKind.DIVERGED,
+        OutcomeKind.PRUNED,
+    }
 
 
 def test_an_outcome_of_another_schema_is_refused() -> None:

@@ -24,6 +24,12 @@ class Planned:
     """Of its recipe: replicates with equal digests are run once."""
     batch_key: str
     stages: tuple[Stage, ...] = ()
+    wave: int = -1
+    """What is placed first: lower waves, in general those of lower seeds (the default)."""
+
+    def __post_init__(self) -> None:
+        if self.wave < 0:
+            object.__setattr__(self, "wave", self.key[1])
 
     @property
     def cost(self) -> float:

@@ -75,7 +75,7 @@ class Expectation:
 
 
 class Waiting:
-    """Replicates that wait, by seed in order of seeds, each in order of the plan."""
+    """Replicates that wait, by wave (in general their seed), each wave in order of the plan."""
 
     def __init__(self) -> None:
         self._by_seed: dict[int, dict[Key, Planned]] = {}
@@ -91,7 +91,7 @@ class Waiting:
 
     def add(self, planned: Planned) -> None:
         """Let `planned` wait."""
-        seed = planned.key[1]
+        seed = planned.wave
         if seed not in self._by_seed:
             self._by_seed[seed] = {}
             bisect.insort(self._seeds, seed)
@@ -100,7 +100,7 @@ class Waiting:
 
     def remove(self, planned: Planned) -> None:
         """`planned` waits no longer."""
-        seed = planned.key[1]
+        seed = planned.wave
         del self._by_seed[seed][planned.key]
         if not self._by_seed[seed]:
             del self._by_seed[seed]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class WorkerReport:
         send: Send,
         stop: threading.Event,
         checkpoint_s: float,
+        pruned: Set[str] = frozenset(),
         fusion: Fusion = SERIAL,
         wanted: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
@@ -79,6 +80,7 @@ class WorkerReport:
         self._cache = cache
         self._send = send
         self._stop = stop
+        self._pruned = pruned
         self._checkpoint_s = checkpoint_s
         self._fusion = fusion
         self._wanted = wanted
@@ -127,8 +129,8 @@ class WorkerReport:
 
     @property
     def stop_requested(self) -> bool:
-        """True when the parent wants this worker to stop."""
-        return self._stop.is_set()
+        """True when the parent wants this worker to stop, or a search gave up a recipe of the batch."""
+        return self._stop.is_set() or not self._pruned.isdisjoint(self._trials)
 
     @property
     def checkpoint_due(self) -> bool:

@@ -10,12 +10,13 @@ from ablate.outcome import OutcomeKind
 
 
 class ReplicateState(StrEnum):
-    """Where a replicate is. The last six are ends and carry the name of the outcome."""
+    """Where a replicate is. All but the first two are ends and carry the name of the outcome."""
 
     WAITING = "waiting"
     RUNNING = "running"
     MEASURED = "measured"
     DIVERGED = "diverged"
+    PRUNED = "pruned"
     FAILED = "failed"
     LOST = "lost"
     STOPPED = "stopped"
@@ -45,6 +46,7 @@ REPLICATE_TRANSITIONS: Mapping[tuple[ReplicateState, ReplicateState], str] = {
     (_R.WAITING, _R.RUNNING): "placed on a slot; an attempt (an Optuna trial) begins",
     (_R.RUNNING, _R.MEASURED): "its outcome file has every metric",
     (_R.RUNNING, _R.DIVERGED): "its outcome file says diverged: a result",
+    (_R.RUNNING, _R.PRUNED): "its search gave it up: a result, and no measurement",
     (_R.RUNNING, _R.FAILED): "the core raised an exception, and no retry is left",
     (_R.RUNNING, _R.LOST): "the worker died without an outcome file, and no retry is left",
     (_R.RUNNING, _R.STOPPED): "stopped on request; the next run goes on from its checkpoint",
@@ -52,6 +54,7 @@ REPLICATE_TRANSITIONS: Mapping[tuple[ReplicateState, ReplicateState], str] = {
     (_R.RUNNING, _R.WAITING): "lost, out of memory or failed, with a retry left; the attempt is recorded",
     (_R.WAITING, _R.MEASURED): "a replicate with the same recipe was measured; its outcome is copied",
     (_R.WAITING, _R.DIVERGED): "a replicate with the same recipe diverged; its outcome is copied",
+    (_R.WAITING, _R.PRUNED): "a replicate with the same recipe was pruned; its outcome is copied",
     (_R.WAITING, _R.FAILED): "a replicate with the same recipe failed; its outcome is copied",
     (_R.WAITING, _R.LOST): "a replicate with the same recipe was lost; its outcome is copied",
     (_R.WAITING, _R.OUT_OF_MEMORY): "a replicate with the same recipe did not fit; its outcome is copied",

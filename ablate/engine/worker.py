@@ -35,10 +35,14 @@ _PR_SET_PDEATHSIG = 1
 class Worker:
     """Computes batches with one core on one slot."""
 
-    def __init__(self, hello: Mapping[str, Any], send: Send, stop: threading.Event) -> None:
-        """Take the slot and the core from the parent's first message; raises what importing the core raises."""
+    def __init__(self, hello: Mapping[str, Any], send: Send, stop: threading.Event, pruned: set[str]) -> None:
+        """Take the slot and the core from the parent's first message; raises what importing the core raises.
+
+        `pruned` holds the digests of recipes that were given up; it grows while a batch is computed.
+        """
         self._send = send
         self._stop = stop
+        self._pruned = pruned
         self._hello = hello
         self._results = Path(hello["results"])
         sys.path.extend(entry for entry in hello["path"] if entry not in sys.path)
@@ -50,6 +54,7 @@ class Worker:
             cache=Path(hello["cache"]),
             send=send,
             stop=stop,
+            pruned=pruned,
             checkpoint_s=hello["checkpoint_s"],
             wanted=frozenset(hello["metrics"]),
         )
@@ -111,6 +116,8 @@ class Worker:
 
     def _fail(self, paths: TrialPaths, failure: Failure, recipe: Recipe, began: float) -> None:
         """Write the outcome of a recipe whose computation raised."""
+        if failure.kind is OutcomeKind.STOPPED and recipe.digest in self._pruned:
+            failure = replace(failure, kind=OutcomeKind.PRUNED, error="given up by its search")
         append_log(paths, f"{failure.kind}: {failure.error}")
         if failure.traceback:
             append_log(paths, failure.traceback)
@@ -119,7 +126,7 @@ class Worker:
             recipe_digest=recipe.digest,
             images_seen=failure.images_seen,
             error=failure.error,
-            traceback=failure.traceback if failure.kind is not OutcomeKind.STOPPED else None,
+            traceback=failure.traceback,
         )
         self._keep(paths, outcome, recipe, began)
 
@@ -139,7 +146,9 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def listen(incoming: int, orders: queue.SimpleQueue[Mapping[str, Any]], stop: threading.Event) -> None:
+def listen(
+    incoming: int, orders: queue.SimpleQueue[Mapping[str, Any]], stop: threading.Event, pruned: set[str]
+) -> None:
     """Read the parent's messages until the pipe ends; its end means that the parent is gone, and so this leaves."""
     lines = Lines()
     try:
@@ -147,6 +156,8 @@ def listen(incoming: int, orders: queue.SimpleQueue[Mapping[str, Any]], stop: th
             for message in lines.feed(data):
                 if message["type"] == "stop":
                     stop.set()
+                elif message["type"] == "prune":
+                    pruned.add(message["digest"])
                 else:
                     orders.put(message)
     finally:
@@ -171,10 +182,10 @@ def main(arguments: Sequence[str]) -> None:
                 os._exit(1)
 
     orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-    stop = threading.Event()
-    threading.Thread(target=listen, args=(incoming, orders, stop), daemon=True).start()
+    stop, pruned = threading.Event(), set[str]()
+    threading.Thread(target=listen, args=(incoming, orders, stop, pruned), daemon=True).start()
     try:
-        worker = Worker(orders.get(), send, stop)
+        worker = Worker(orders.get(), send, stop, pruned)
     except AblateError as error:
         send({"type": "broken", "error": error.message, "hint": error.hint})
         return

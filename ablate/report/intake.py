@@ -15,9 +15,9 @@ from ablate.outcome import OutcomeKind
 from ablate.report.stats import Floats
 from ablate.study.spec import MetricSpec
 
-MEASURED, DIVERGED, PRUNED = OutcomeKind.MEASURED.value, OutcomeKind.DIVERGED.value, "pruned"
+MEASURED, DIVERGED, PRUNED = OutcomeKind.MEASURED.value, OutcomeKind.DIVERGED.value, OutcomeKind.PRUNED.value
 INFRASTRUCTURE = frozenset(kind.value for kind in OutcomeKind if not kind.is_result)
-OUTCOMES = (*(kind.value for kind in OutcomeKind), PRUNED)
+OUTCOMES = tuple(kind.value for kind in OutcomeKind)
 
 Flags = NDArray[np.bool_]
 

@@ -20,7 +20,7 @@ class TrialRow:
     arm: str
     seed: int
     state: str
-    """Optuna's word: RUNNING, COMPLETE, FAIL."""
+    """Optuna's word: RUNNING, COMPLETE, PRUNED, FAIL."""
     outcome: OutcomeKind | None
     metrics: Mapping[str, float]
     seconds: float | None

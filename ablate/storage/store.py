@@ -141,7 +141,7 @@ class Store:
         return True
 
     def finish(self, number: int, outcome: Outcome, attributes: Mapping[str, JsonValue] | None = None) -> None:
-        """End a trial for good: COMPLETE with the primary metric's value when it was measured, else FAIL.
+        """End a trial for good: COMPLETE with the primary metric's value when it was measured, PRUNED, or FAIL.
 
         The outcome, every metric by name and `attributes` (which win over fields of the outcome of the same name)
         are written in the same transaction. Raises StorageError for a trial that has finished already.
@@ -151,7 +151,9 @@ class Store:
         value = outcome.metrics.get(self._study.primary) if measured else None
         record = names.outcome_attributes(outcome, self._study.primary)
         with self._transaction() as connection:
-            if not tables.end_trial(connection, running.trial_id, value):
+            values = None if value is None else [value]
+            pruned = outcome.kind is OutcomeKind.PRUNED
+            if not tables.end_trial(connection, running.trial_id, values, pruned=pruned):
                 raise self._already_finished(number)
             tables.put_attributes(connection, running.trial_id, {**record, **(attributes or {})})
         del self._running[number]

@@ -135,16 +135,19 @@ def insert_point(connection: Connection, trial_id: int, step: int, value: float)
     connection.execute(insert(_POINTS), [row])
 
 
-def end_trial(connection: Connection, trial_id: int, value: float | None) -> bool:
-    """Finish a RUNNING trial, COMPLETE with `value` or FAIL without; return False when it is not running."""
-    state = TrialState.FAIL if value is None else TrialState.COMPLETE
+def end_trial(connection: Connection, trial_id: int, values: Sequence[float] | None, *, pruned: bool = False) -> bool:
+    """Finish a RUNNING trial, COMPLETE with `values` or PRUNED or FAIL without; False when it is not running."""
+    state = TrialState.PRUNED if pruned else TrialState.FAIL if values is None else TrialState.COMPLETE
     running = (_TRIALS.c.trial_id == trial_id) & (_TRIALS.c.state == TrialState.RUNNING)
     result = connection.execute(update(_TRIALS).where(running).values(state=state, datetime_complete=_now()))
     if result.rowcount != 1:
         return False
-    if value is not None:
-        row = {"trial_id": trial_id, "objective": 0, "value": value, "value_type": _FINITE_VALUE}
-        connection.execute(insert(_VALUES), [row])
+    rows = [
+        {"trial_id": trial_id, "objective": objective, "value": value, "value_type": _FINITE_VALUE}
+        for objective, value in enumerate(values or ())
+    ]
+    if rows:
+        connection.execute(insert(_VALUES), rows)
     return True
 
 

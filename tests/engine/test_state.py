@@ -220,6 +220,14 @@ def test_placing_is_seed_major_and_longest_first_inside_a_seed() -> None:
     assert order == [(arm, seed) for seed in range(2) for arm in ("long", "middle", "short")]
 
 
+def test_waves_are_placed_in_order_whatever_the_seed() -> None:
+    """All seeds of one candidate come before the next candidate."""
+    planned = [Planned((f"c{n}", seed), f"{n}-{seed}", "k", wave=2 * n + seed) for n in range(2) for seed in range(2)]
+    world = World(planned, ["cpu"])
+    world.finish()
+    assert [keys[0] for keys in world.placed()] == [("c0", 0), ("c0", 1), ("c1", 0), ("c1", 1)]
+
+
 def test_measured_seconds_replace_declared_costs() -> None:
     world = running_world(plan(2, 2))
     world.give(0, Outcome(OutcomeKind.MEASURED, "any", seconds=1.0))

@@ -55,6 +55,16 @@ def test_load_study_gives_params_as_written(study: optuna.Study) -> None:
     assert {type(value) for value in study.trials[0].params.values()} == {float, int, str, bool}
 
 
+def test_a_pruned_trial_is_pruned_and_has_no_value(store: Store, optuna_storage: OpenOptuna) -> None:
+    """Its last point is no measurement, so that no mean over values can contain it."""
+    number = store.start("search #3", 1000, LEVELS)
+    store.curve(number, 100, 20.0)
+    store.finish(number, Outcome(OutcomeKind.PRUNED, "00", error="given up by its search"))
+    store.close()
+    (trial,) = optuna.load_study(study_name="demo", storage=optuna_storage()).trials
+    assert (trial.state, trial.value, trial.intermediate_values) == (TrialState.PRUNED, None, {100: 20.0})
+
+
 def test_best_trial_direction_and_metric_name_are_set(study: optuna.Study) -> None:
     assert study.direction is optuna.study.StudyDirection.MAXIMIZE
     assert study.metric_names == ["psnr"]
