@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 FORMATS = ("html", "md", "csv", "tex", "json")
 
 
+class Layout(StrEnum):
+    """What the rows of the table begin with."""
+
+    ARMS = "arms"
+    COMPONENTS = "components"
+
+
 class Gate(StrEnum):
     """Verdicts that ``--fail-on`` can watch for."""
 
@@ -42,6 +49,10 @@ def report(
             help="Leave with exit code 5 when an arm is worse, diverged or undecided; repeatable.",
         ),
     ] = None,
+    layout: Annotated[
+        Layout,
+        typer.Option(help="Of the table in report.md and table.tex; components gives boolean factors check marks."),
+    ] = Layout.ARMS,
     results: Results = RESULTS,
     storage: Storage = None,
     json: Json = False,
@@ -64,7 +75,7 @@ def report(
         if number and not json:
             screen.tell("")
         try:
-            comparison = write(stored, screen, formats=formats, figures=not no_figures)
+            comparison = write(stored, screen, formats=formats, figures=not no_figures, layout=layout)
         except NothingComparableError as error:
             if study is not None:
                 raise
@@ -89,7 +100,14 @@ def formats_of(text: str) -> tuple[str, ...]:
     return found
 
 
-def write(stored: Stored, screen: Screen, *, formats: tuple[str, ...] = FORMATS, figures: bool = True) -> Comparison:
+def write(
+    stored: Stored,
+    screen: Screen,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    figures: bool = True,
+    layout: str = Layout.ARMS,
+) -> Comparison:
     """Write the report of one study, print its table and sentences, and say where the files are."""
     from ablate.report.build import build_report
     from ablate.report.material import costs_of, results_of
@@ -99,7 +117,14 @@ def write(stored: Stored, screen: Screen, *, formats: tuple[str, ...] = FORMATS,
     study = stored.study
     command = base_command(stored)
     comparison = build_report(
-        study, stored.rows, stored.paths, formats=formats, figures=figures, storage=stored.url, command=command
+        study,
+        stored.rows,
+        stored.paths,
+        formats=formats,
+        figures=figures,
+        layout=layout,
+        storage=stored.url,
+        command=command,
     )
     if screen.json:
         for row in comparison.rows.values():

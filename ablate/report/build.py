@@ -12,6 +12,7 @@ from ablate.errors import AblateError, ResultsError
 from ablate.paths import StudyPaths, write_atomic
 from ablate.report import files
 from ablate.report.comparison import Comparison
+from ablate.report.components import check_layout
 from ablate.report.drawing import Drawing
 from ablate.report.frame import compare_study
 from ablate.report.html import report_html
@@ -34,6 +35,7 @@ def build_report(
     *,
     formats: Collection[str] = FORMATS,
     figures: bool = True,
+    layout: str = "arms",
     now: datetime.datetime | None = None,
     storage: str | None = None,
     command: str | None = None,
@@ -42,15 +44,17 @@ def build_report(
 
     The same results give the same bytes, except for the line that says when (`now`, or the environment's
     SOURCE_DATE_EPOCH, or the clock). Without `figures` nothing imports matplotlib. `command` is what the study was run
-    with, overrides included: commands that the pages suggest begin with it.
+    with, overrides included: commands that the pages suggest begin with it. `layout` is the table's in report.md and
+    table.tex: `components` gives every boolean factor a column.
 
     Raises NothingComparableError after everything that could be written has been, ResultsError when the folder cannot
-    be written, and AblateError for an unknown format.
+    be written, and AblateError for an unknown format or a layout that does not fit the study.
     """
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise AblateError(f"unknown report format {unknown[0]!r}", hint=f"known: {', '.join(FORMATS)}")
-    material = gather(study, rows, paths, now=now, storage=storage, command=command)
+    check_layout(study, layout)
+    material = gather(study, rows, paths, layout=layout, now=now, storage=storage, command=command)
     try:
         _write_all(material, paths, formats=formats, figures=figures)
     except OSError as error:
@@ -68,6 +72,7 @@ def gather(
     rows: Sequence[TrialRow],
     paths: StudyPaths,
     *,
+    layout: str = "arms",
     now: datetime.datetime | None = None,
     storage: str | None = None,
     command: str | None = None,
@@ -88,6 +93,7 @@ def gather(
         provenance=collect(study, rows, storage=storage),
         generated_at=_timestamp(now),
         command=scrub(command) if command else None,
+        layout=layout,
     )
 
 

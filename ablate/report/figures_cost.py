@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -33,6 +34,7 @@ def pareto(material: Material) -> Drawing | None:
         figure, (axis,) = new_figure(7.4, 4.2)
         for arm, row, (mean, half) in points:
             _point(axis, row, mean, half, baseline=arm == comparison.baseline)
+        _front(axis, [(cost[0], row.mean or 0.0) for _, row, cost in points], comparison.primary)
         label = digits.label(time) if time is not None else "seconds per trial"
         axis.set_xlabel(f"{label}{f' ({time.unit})' if time is not None else ''}; lower is better")
         metric = comparison.primary
@@ -74,27 +76,41 @@ def _point(axis: Axes, row: Row, time: float, half: float | None, *, baseline: b
     )  # fmt: skip
 
 
+def _front(axis: Axes, points: Sequence[tuple[float, float]], metric: MetricSpec) -> None:
+    """Join the means that no other mean beats in both, as steps: what a budget of time buys."""
+    sign = 1.0 if metric.direction == "max" else -1.0
+    front: list[tuple[float, float]] = []
+    for time, quality in sorted(points, key=lambda point: (point[0], -sign * point[1])):
+        if not front or sign * quality > sign * front[-1][1]:
+            front.append((time, quality))
+    if len(front) > 1:
+        style: dict[str, Any] = {"color": PALETTE["grey"], "linewidth": 1.2, "linestyle": (0, (1, 2)), "zorder": 1}
+        axis.step(*zip(*front, strict=True), where="post", **style)
+
+
 def _names(axis: Axes, points: Sequence[tuple[str, float, float]]) -> None:
-    """Write each arm's name beside its point: at the first of four corners where no other name is in the way."""
+    """Write each arm's name beside its point: at the first place where no other name and no point is in the way."""
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
-    taken: list[tuple[float, float, float]] = []
-    for arm, x, y in points:
+    places = [(_PLOT[0] * (x - left) / (right - left), _PLOT[1] * (y - bottom) / (top - bottom)) for _, x, y in points]
+    taken = [(x - _POINT, y - _POINT, 2 * _POINT) for x, y in places]
+    for (arm, x, y), (at_x, at_y) in zip(points, places, strict=True):
         name = brief(arm)
-        at_x, at_y = _PLOT[0] * (x - left) / (right - left), _PLOT[1] * (y - bottom) / (top - bottom)
         width = _LETTER * len(name)
-        corners = [(7, 6), (7, -13), (-7 - width, 6), (-7 - width, -13)]
-        free = [corner for corner in corners if _is_free(at_x + corner[0], at_y + corner[1], width, taken)]
-        shift = (free or corners)[0]
+        sides = [(side, height) for height in (6, -13, 20, -27, 34, -41, 48, -55) for side in (7.0, -7.0 - width)]
+        free = [side for side in sides if _is_free(at_x + side[0], at_y + side[1], width, taken)]
+        shift = (free or sides)[0]
         taken.append((at_x + shift[0], at_y + shift[1], width))
-        axis.annotate(name, (x, y), xytext=shift, textcoords="offset points", fontsize=8.5)
+        far = abs(shift[1]) > _NEAR
+        line = {"arrowstyle": "-", "color": INK, "linewidth": 0.5, "shrinkB": 4} if far else None
+        axis.annotate(name, (x, y), xytext=shift, textcoords="offset points", fontsize=8.5, arrowprops=line)
 
 
-_PLOT, _LETTER, _LINE = (460.0, 250.0), 5.0, 11.0
-"""Points: about the size of the plot, the width of a letter, the height of a line."""
+_PLOT, _LETTER, _LINE, _POINT, _NEAR = (460.0, 250.0), 5.2, 11.0, 5.0, 13
+"""Points: about the size of the plot, the width of a letter, the height of a line, half a marker, no line needed."""
 
 
 def _is_free(x: float, y: float, width: float, taken: Sequence[tuple[float, float, float]]) -> bool:
-    inside = x >= 0 and x + width <= _PLOT[0] + 40
+    inside = x >= 0 and x + width <= _PLOT[0] + 40 and 0 <= y <= _PLOT[1]
     return inside and all(
         x + width < left or left + other < x or abs(y - bottom) >= _LINE for left, bottom, other in taken
     )
@@ -108,7 +124,8 @@ def _pareto_words(metric: MetricSpec, label: str, count: int) -> Words:
         alt=f"Scatter plot of {digits.label(metric)} against {label} for {digits.plural(count, 'arm')}. "
         "The numbers are in the comparison table.",
         caption="Means over seeds; crosses are 95 % t-intervals of each arm's own mean (not of the difference). "
-        "Shape and colour are the verdict on quality; the diamond is the baseline.",
+        "Shape and colour are the verdict on quality; the diamond is the baseline. "
+        "Dotted: the means that no other arm beats in both (Pareto front); where crosses overlap it is not decided.",
     )
 
 
@@ -141,6 +158,9 @@ def _dose(factor: str, material: Material) -> Drawing | None:
         axis.errorbar(values, means, yerr=halves, fmt="o-", color=PALETTE["blue"], capsize=3)
         if min(values) > 0 and max(values) / min(values) >= 8:
             axis.set_xscale("log")
+        # Labels only where there is a level: a logarithmic axis would write its own as TeX.
+        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.set_xticks([], minor=True)
         unit = f" ({metric.unit})" if metric.unit else ""
         axis.set(xlabel=factor, ylabel=f"{digits.label(metric)}{unit}")
         axis.grid(visible=True)

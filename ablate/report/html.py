@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 
+import ablate
 from ablate.report import html_evidence as evidence
 from ablate.report import html_sections as sections
 from ablate.report.drawing import Drawing
 from ablate.report.elements import Html, join, tag
 from ablate.report.html_table import comparison_table
-from ablate.report.material import Material
+from ablate.report.material import Material, State
 from ablate.report.restored import Strip
 
 
@@ -85,15 +86,24 @@ def _optional(name: str, title: str, content: Html | None) -> tuple[str, str, Ht
 
 
 def _header(material: Material) -> Html:
-    study, state = material.study, material.state
-    badge = tag("span", str(state), class_=f"badge {'stale' if state.stale else state.word}")
+    study = material.study
+    origin = f" from {study.file}" if study.file else ""
     return tag(
         "header",
-        tag("p", "Ablation report ", badge, class_="eyebrow"),
+        tag("p", "Ablation report ", _badges(material.state), class_="eyebrow"),
         tag("h1", study.name),
         tag("p", study.question, class_="question") if study.question else None,
-        tag("p", f"Generated at {material.generated_at}", class_="generated"),
+        tag("p", f"Generated at {material.generated_at} by ablate {ablate.__version__}{origin}", class_="generated"),
     )
+
+
+def _badges(state: State) -> Html:
+    """How far the study is, and whether the page still fits its file, as capitals and in words."""
+    done = "all trials" if state.word == "complete" else f"{state.results} of {state.planned} trials"
+    badges = [(state.word, f"{done} have a result" if state.word == "complete" else done)]
+    if state.stale:
+        badges.append(("stale", "the study file has changed since the run"))
+    return join([tag("span", tag("strong", word.upper()), " ", text, class_=f"badge {word}") for word, text in badges])
 
 
 def _footer(material: Material, files: Mapping[str, bytes]) -> Html:

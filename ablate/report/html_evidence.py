@@ -55,13 +55,14 @@ def _factor_table(factor: str, material: Material) -> Html:
     ]
     base = level(study.baseline.settings.get(factor))
     first = tag("tr", tag("th", base, scope="row"), tag("td", "baseline"), tag("td"))
-    return tag(
+    table = tag(
         "table",
         tag("caption", tag("code", factor)),
         tag("thead", tag("tr", [tag("th", text, scope="col") for text in ("level", "verdict", "difference")])),
         tag("tbody", first, [_level_row(arm, factor, comparison) for arm in arms]),
         class_="factor",
     )
+    return tag("div", table, class_="scroll")
 
 
 def _level_row(arm: Arm, factor: str, comparison: Comparison) -> Html:

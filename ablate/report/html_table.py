@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ablate.recipe import Scalar
 from ablate.report import digits
-from ablate.report.comparison import Row
+from ablate.report.comparison import Comparison, Row
 from ablate.report.elements import Child, Html, join, tag
 from ablate.report.material import Material
-from ablate.report.table import Line, lines_of, primary_header, secondary_headers
+from ablate.report.table import (
+    Line,
+    difference_header,
+    headline_metrics,
+    lines_of,
+    p_header,
+    primary_header,
+    secondary_metrics,
+)
 from ablate.study.factors import level_text
 from ablate.study.spec import Arm, MetricSpec
 
@@ -24,28 +34,52 @@ def chip(verdict: str) -> Html:
 
 
 def comparison_table(material: Material) -> Html:
-    """Return the section's content: the table and how to read it."""
+    """Return the section's content: the table, how to read it, and the metrics that had no room in it."""
     comparison = material.comparison
     times = {arm.name: material.ratio(arm.name) for arm in material.study.arms}
     lines = lines_of(comparison, [arm.name for arm in material.shown_arms], times)
+    first = headline_metrics(comparison)
+    rest = [metric for metric in secondary_metrics(comparison) if metric not in first]
+    headers = ["arm", "verdict", "n", primary_header(comparison), p_header(comparison)]
+    headers += [*(difference_header(metric) for metric in first), "time"]
     arms = {arm.name: arm for arm in material.study.arms}
-    headers = ["arm", "verdict", "n", primary_header(comparison), "p (Holm)", *secondary_headers(comparison), "time"]
-    head = tag("tr", [_header(text, at) for at, text in enumerate(headers)])
-    base = [_line(line, arms[line.arm], material) for line in lines if line.baseline and line.arm in arms]
-    others = [_line(line, arms[line.arm], material) for line in lines if not line.baseline and line.arm in arms]
+    rows = [(line, _line(line, arms[line.arm], first, material)) for line in lines if line.arm in arms]
+    table = _sortable(headers, rows, _caption(material), "Comparison table")
+    return join(table, _other_metrics(lines, rest, comparison) if rest else None)
+
+
+def _other_metrics(lines: Sequence[Line], metrics: Sequence[MetricSpec], comparison: Comparison) -> Html:
+    """The exploratory metrics beyond the first few, as a table of their own."""
+    headers = ["arm", *(difference_header(metric) for metric in metrics)]
+    rows = [
+        (
+            line,
+            tag(
+                "tr",
+                tag("th", tag("span", line.arm, class_="name"), scope="row", data_v=line.arm),
+                [_secondary_cell(line, metric, comparison) for metric in metrics],
+            ),
+        )
+        for line in lines
+    ]
+    caption = "Difference to the baseline with 95 % t-interval, exploratory; the baseline's own row shows its mean."
+    table = _sortable(headers, rows, caption, "Table of other metrics")
+    return tag("details", tag("summary", f"{digits.plural(len(metrics), 'more metric')}, exploratory"), table)
+
+
+def _sortable(headers: Sequence[str], rows: Sequence[tuple[Line, Html]], caption: str, label: str) -> Html:
     table = tag(
         "table",
-        tag("caption", _caption(material)),
-        tag("thead", head),
-        tag("tbody", base, class_="pinned"),
-        tag("tbody", others, class_="sortable"),
+        tag("caption", caption),
+        tag("thead", tag("tr", [_header(text, number=text not in ("arm", "verdict")) for text in headers])),
+        tag("tbody", [row for line, row in rows if line.baseline], class_="pinned"),
+        tag("tbody", [row for line, row in rows if not line.baseline], class_="sortable"),
         class_="arms",
     )
-    label = "Comparison table, scrolls sideways on a narrow screen"
-    return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=label)
+    return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=f"{label}, scrolls sideways")
 
 
-def _header(text: str, at: int) -> Html:
+def _header(text: str, *, number: bool) -> Html:
     words = {"↑": "higher is better", "↓": "lower is better"}
     arrow = text[-1] if text[-1] in words else ""
     shown = text.removesuffix(arrow).rstrip()
@@ -53,11 +87,11 @@ def _header(text: str, at: int) -> Html:
         join(" ", tag("span", arrow, aria_hidden="true"), tag("span", words[arrow], class_="hidden")) if arrow else None
     )
     return tag(
-        "th", tag("button", shown, sign, type="button"), scope="col", aria_sort="none", class_="num" if at > 1 else None
+        "th", tag("button", shown, sign, type="button"), scope="col", aria_sort="none", class_="num" if number else None
     )
 
 
-def _line(line: Line, arm: Arm, material: Material) -> Html:
+def _line(line: Line, arm: Arm, metrics: Sequence[MetricSpec], material: Material) -> Html:
     comparison = material.comparison
     row = comparison.row(line.arm)
     diff, interval = line.primary
@@ -69,21 +103,16 @@ def _line(line: Line, arm: Arm, material: Material) -> Html:
         tag("td", shown, " ", tag("span", interval, class_="interval"), class_="num", data_v=_sort_value(row.diff)),
         tag("td", line.p_holm, class_="num", data_v=_sort_value(row.p_holm)),
     ]
-    for text, metric in zip(line.secondary, [m for m in comparison.metrics if not m.primary], strict=True):
-        other = comparison.rows.get((line.arm, metric.name))
-        first, _, rest = text.partition(" ")
-        cells.append(
-            tag(
-                "td",
-                first,
-                " ",
-                tag("span", rest, class_="interval"),
-                class_="num",
-                data_v=_sort_value(other.diff if other else None),
-            )
-        )
+    cells += [_secondary_cell(line, metric, comparison) for metric in metrics]
     cells.append(tag("td", line.time, class_="num", data_v=_sort_value(material.ratio(line.arm))))
     return tag("tr", cells)
+
+
+def _secondary_cell(line: Line, metric: MetricSpec, comparison: Comparison) -> Html:
+    row = comparison.rows.get((line.arm, metric.name))
+    first, _, rest = line.secondary[metric.name].partition(" ")
+    value = _sort_value(row.diff if row else None)
+    return tag("td", first, " ", tag("span", rest, class_="interval"), class_="num", data_v=value)
 
 
 def _sort_value(value: float | None) -> str:

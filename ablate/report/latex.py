@@ -3,53 +3,111 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from ablate.report import digits
+from ablate.report.components import are_told_apart, arms_in_order, components_of
 from ablate.report.escape import latex
 from ablate.report.material import Material
-from ablate.report.table import Line, lines_of, primary_header, secondary_headers
-from ablate.study.spec import Arm
+from ablate.report.table import Line, difference_header, headline_metrics, lines_of, primary_header
+from ablate.study.spec import Arm, MetricSpec
+
+_PACKAGES = {
+    "arms": r"% \usepackage{booktabs,graphicx} \usepackage[table]{xcolor}",
+    "components": r"% \usepackage{amssymb,booktabs,graphicx} \usepackage[table]{xcolor}",
+}
+_MOST_SECONDARY = 1
+"""Secondary metrics that still fit the text width of a paper beside the primary one; arms.csv has all."""
 
 
 def table_latex(material: Material) -> str:
-    """Return a complete ``table`` environment; it needs the packages booktabs and colortbl (xcolor)."""
+    """Return a complete ``table`` environment; its first line names the packages it needs."""
     comparison = material.comparison
     times = {arm.name: material.ratio(arm.name) for arm in material.study.arms}
-    arms = material.shown_arms
+    arms = arms_in_order(material.study, material.layout)
     lines = {line.arm: line for line in lines_of(comparison, [arm.name for arm in arms], times)}
-    secondary = secondary_headers(comparison, arrow=False)
-    body = [_row(lines[arms[0].name], "", shade=True)] if arms[0].name in lines else []
-    for _, group in groupby(arms[1:], key=lambda arm: arm.factor):
-        known = [arm for arm in group if arm.name in lines]
-        body += [r"\midrule"] * bool(known)
-        body += [_row(lines[arm.name], _group_cell(arm, first=at == 0)) for at, arm in enumerate(known)]
-    headers = ["Factor", "Arm", "$n$", rf"\multicolumn{{2}}{{c}}{{{latex(primary_header(comparison, arrow=False))}}}"]
-    headers += ["Verdict", *(latex(header) for header in secondary), "Time"]
+    metrics = headline_metrics(comparison)[:_MOST_SECONDARY]
+    columns = r"cr@{\ }ll" + r"r@{\ }l" * len(metrics) + "r"
+    lead = _Components(material) if material.layout == "components" else _Factors()
+    headers = [*lead.headers(), "$n$", rf"\multicolumn{{2}}{{c}}{{{latex(primary_header(comparison, arrow=False))}}}"]
+    headers += ["Verdict", *(_secondary_header(metric) for metric in metrics), "Time"]
     return "\n".join(
         [
-            "% \\usepackage{booktabs} \\usepackage[table]{xcolor}",
+            _PACKAGES[material.layout],
             r"\begin{table}",
-            r"\centering",
+            r"\centering\footnotesize\setlength{\tabcolsep}{4pt}\setlength{\belowcaptionskip}{5pt}",
             rf"\caption{{{_caption(material)}}}",
-            rf"\begin{{tabular}}{{llcr@{{\ }}ll{'r' * len(secondary)}r}}",
+            # Shrinks a table that is wider than the text, and leaves others as they are.
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+            rf"\begin{{tabular}}{{{lead.columns()}{columns}}}",
             r"\toprule",
             " & ".join(headers) + r" \\",
             r"\midrule",
-            *body,
+            *_body(arms, lines, lead, metrics),
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table}",
             "",
         ]
     )
 
 
-def _group_cell(arm: Arm, *, first: bool) -> str:
-    if not first or not arm.factor:
-        return ""
-    # Behind the end of a row, LaTeX takes a bracket for an option of it.
-    return ("{}" if arm.factor.startswith("[") else "") + latex(arm.factor)
+def _secondary_header(metric: MetricSpec) -> str:
+    return rf"\multicolumn{{2}}{{c}}{{{latex(difference_header(metric, arrow=False))}}}"
+
+
+class _Factors:
+    """First columns of the usual layout: the factor, once per group, and the arm."""
+
+    def headers(self) -> list[str]:
+        return ["Factor", "Arm"]
+
+    def columns(self) -> str:
+        return "ll"
+
+    def group(self, arm: Arm) -> object:
+        return arm.factor
+
+    def cells(self, arm: Arm, *, first: bool) -> list[str]:
+        shown = first and arm.factor
+        # Behind the end of a row, LaTeX takes a bracket for an option of it.
+        factor = ("{}" if arm.factor.startswith("[") else "") + latex(arm.factor) if shown and arm.factor else ""
+        # Beside its factor, an arm of one change is its level.
+        return [factor, latex(arm.name.removeprefix(f"{arm.factor}="))]
+
+
+class _Components:
+    """First columns of the component layout: a check mark per boolean factor, and names where marks do not do."""
+
+    def __init__(self, material: Material) -> None:
+        self.names = components_of(material.study)
+        self.named = not are_told_apart(material.study)
+
+    def headers(self) -> list[str]:
+        return [*(latex(name) for name in self.names), *(["Arm"] * self.named)]
+
+    def columns(self) -> str:
+        return "c" * len(self.names) + "l" * self.named
+
+    def group(self, arm: Arm) -> object:
+        return sum(arm.settings[name] is True for name in self.names)
+
+    def cells(self, arm: Arm, *, first: bool) -> list[str]:
+        marks = [r"\checkmark" if arm.settings[name] else "" for name in self.names]
+        return [*marks, *([latex(arm.name)] * self.named)]
+
+
+def _body(
+    arms: Sequence[Arm], lines: Mapping[str, Line], lead: _Factors | _Components, metrics: Sequence[MetricSpec]
+) -> Iterator[str]:
+    if arms[0].name in lines:
+        # A colour reaches 2 pt to the left of each cell: more would cover the number that its interval stands close to.
+        yield r"\rowcolor{gray!12}[2pt][6pt] " + _row(lines[arms[0].name], lead.cells(arms[0], first=True), metrics)
+    for _, group in groupby(arms[1:], key=lead.group):
+        known = [arm for arm in group if arm.name in lines]
+        yield from [r"\midrule"] * bool(known)
+        yield from (_row(lines[arm.name], lead.cells(arm, first=at == 0), metrics) for at, arm in enumerate(known))
 
 
 def _numbers(text: str) -> str:
@@ -57,16 +115,26 @@ def _numbers(text: str) -> str:
     return re.sub(r"-(?=\d)", "$-$", latex(text))
 
 
-def _row(line: Line, group: str, *, shade: bool = False) -> str:
-    diff, interval = line.primary
-    shown = rf"\textbf{{{_numbers(diff)}}}" if line.bold else _numbers(diff)
-    cells = [group, latex(line.arm), line.n, shown, _numbers(interval)]
-    cells += ["" if line.baseline else line.verdict, *(_numbers(text) for text in line.secondary), _times(line.time)]
-    return (r"\rowcolor{gray!12} " if shade else "") + " & ".join(cells) + r" \\"
+def _row(line: Line, lead: Sequence[str], metrics: Sequence[MetricSpec]) -> str:
+    cells = [*lead, line.n, _pair(*line.primary, bold=line.bold), "" if line.baseline else line.verdict]
+    for metric in metrics:
+        first, _, rest = line.secondary[metric.name].partition(" ")
+        cells.append(_pair(first, rest))
+    return " & ".join([*cells, _times(line.time)]) + r" \\"
+
+
+def _pair(value: str, spread: str, *, bold: bool = False) -> str:
+    """A number and its interval as two columns that are aligned where they meet."""
+    if value == "-":
+        return r"\multicolumn{2}{c}{--}"
+    shown = _numbers(value)
+    if bold:
+        shown = rf"\textbf{{{shown}}}"
+    return f"{shown} & {_numbers(spread)}"
 
 
 def _times(text: str) -> str:
-    return text.replace("x", r"$\times$")
+    return "--" if text == "-" else text.replace("x", r"$\times$")
 
 
 def _caption(material: Material) -> str:

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ablate.report import digits
+from ablate.report.comparison import Comparison
+from ablate.report.components import arms_in_order, components_of
 from ablate.report.escape import markdown, markdown_code
 from ablate.report.material import Material
-from ablate.report.table import Line, lines_of, primary_header, secondary_headers
+from ablate.report.table import (
+    Line,
+    difference_header,
+    headline_metrics,
+    lines_of,
+    p_header,
+    primary_header,
+    secondary_metrics,
+)
 from ablate.report.text import Answer, Sentence, answer
 from ablate.report.wording import method_paragraphs
+from ablate.study.spec import MetricSpec
 
 
 def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ()) -> str:
@@ -22,6 +34,7 @@ def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ())
         *_answer_parts(answer(study, material.comparison, times, command=material.command)),
         "## Comparison",
         comparison_markdown(material),
+        _left_out(material.comparison),
         *(f"![{markdown(alt)}](figures/{name})" for name, alt in figures),
         "## Method",
         *(markdown(text) for text in method_paragraphs(material)),
@@ -55,17 +68,29 @@ def _item(sentence: Sentence) -> str:
 
 
 def comparison_markdown(material: Material) -> str:
-    """Return the comparison table in Markdown."""
-    comparison = material.comparison
-    times = {arm.name: material.ratio(arm.name) for arm in material.study.arms}
-    lines = lines_of(comparison, [arm.name for arm in material.shown_arms], times)
-    header = ["arm", "verdict", "n", primary_header(comparison), "p (Holm)", *secondary_headers(comparison), "time"]
-    align = ["---", "---", "--:", "--:", "--:", *["--:"] * (len(header) - 6), "--:"]
-    rows = [header, align, *(_cells(line) for line in lines)]
+    """Return the comparison table in Markdown; the layout `components` has a column per boolean factor."""
+    comparison, study = material.comparison, material.study
+    times = {arm.name: material.ratio(arm.name) for arm in study.arms}
+    arms = {arm.name: arm for arm in arms_in_order(study, material.layout)}
+    lines = lines_of(comparison, list(arms), times)
+    names = components_of(study) if material.layout == "components" else ()
+    shown = headline_metrics(comparison)
+    header = [*(markdown(name) for name in names), "arm", "verdict", "n"]
+    header += [primary_header(comparison), p_header(comparison)]
+    header += [*(difference_header(metric) for metric in shown), "time"]
+    align = [*[":-:"] * len(names), "---", "---", *["--:"] * (len(header) - len(names) - 2)]
+    marks = [["✓" if arms[line.arm].settings[name] else "" for name in names] for line in lines]
+    rows = [header, align, *([*own, *_cells(line, shown)] for own, line in zip(marks, lines, strict=True))]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _cells(line: Line) -> list[str]:
+def _left_out(comparison: Comparison) -> str:
+    shown = headline_metrics(comparison)
+    rest = [digits.label(metric) for metric in secondary_metrics(comparison) if metric not in shown]
+    return markdown(f"Also measured, in arms.csv and report.html: {', '.join(rest)}.") if rest else ""
+
+
+def _cells(line: Line, metrics: Sequence[MetricSpec]) -> list[str]:
     name = markdown(line.arm)
     diff, interval = line.primary
     shown = f"**{diff}**" if line.bold else diff
@@ -75,7 +100,7 @@ def _cells(line: Line) -> list[str]:
         line.n,
         f"{shown} {interval}".strip(),
         markdown(line.p_holm),
-        *line.secondary,
+        *(line.secondary[metric.name] for metric in metrics),
         line.time,
     ]
 

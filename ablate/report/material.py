@@ -70,6 +70,8 @@ class Material:
     """ISO 8601, UTC, whole seconds: the only line that differs between two reports of the same results."""
     command: str | None = None
     """What runs the study as it was run, with its overrides; None where only its file is known."""
+    layout: str = "arms"
+    """Of the table in report.md and table.tex; see `ablate.report.components`."""
 
     @property
     def shown_arms(self) -> tuple[Arm, ...]:

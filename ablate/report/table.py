@@ -12,6 +12,8 @@ from ablate.report import digits
 from ablate.report.comparison import Comparison, Row, Verdict
 from ablate.study.spec import MetricSpec
 
+MOST_SECONDARY = 3
+"""Secondary metrics in the table of a page; more would not fit beside the verdict."""
 _NO_NOISE = 1e-12
 
 
@@ -28,8 +30,8 @@ class Line:
     primary: tuple[str, str]
     """Difference and interval; for the baseline mean and half-width (``29.36``, ``± 0.14``)."""
     p_holm: str
-    secondary: tuple[str, ...]
-    """Difference with interval per secondary metric; for the baseline its mean."""
+    secondary: Mapping[str, str]
+    """Difference with interval per secondary metric, by its name; for the baseline its mean."""
     time: str
     bold: bool
     """Best, or better and not shown to be worse than the best."""
@@ -54,7 +56,6 @@ def _known(arm: str, comparison: Comparison) -> bool:
 def _line(arm: str, comparison: Comparison, best: frozenset[str], times: Mapping[str, float | None]) -> Line:
     row = comparison.row(arm)
     baseline = arm == comparison.baseline
-    others = [metric for metric in comparison.metrics if not metric.primary]
     return Line(
         arm=arm,
         baseline=baseline,
@@ -63,7 +64,10 @@ def _line(arm: str, comparison: Comparison, best: frozenset[str], times: Mapping
         n=digits.seeds_text(row),
         primary=_baseline_cell(row, comparison.primary) if baseline else _cell(row, comparison.primary),
         p_holm="" if baseline else digits.p_text(row.p_holm),
-        secondary=tuple(_secondary(comparison, arm, metric, baseline=baseline) for metric in others),
+        secondary={
+            metric.name: _secondary(comparison, arm, metric, baseline=baseline)
+            for metric in secondary_metrics(comparison)
+        },
         time=digits.times_text(times.get(arm)),
         bold=arm in best,
     )
@@ -124,20 +128,33 @@ def _shown_worse(row: Row, best: Row, sign: float, alpha: float) -> bool:
 
 def primary_header(comparison: Comparison, *, arrow: bool = True) -> str:
     """Return the header of the primary metric's column, ``PSNR diff (dB) ↑``."""
-    metric = comparison.primary
+    return difference_header(comparison.primary, arrow=arrow)
+
+
+def difference_header(metric: MetricSpec, *, arrow: bool = True) -> str:
+    """Return the header of a column of differences, ``SSIM diff ↑``."""
     unit = digits.unit_of_difference(metric)
     return f"{digits.label(metric)} diff{f' ({unit})' if unit else ''}{arrow_of(metric) if arrow else ''}"
 
 
-def secondary_headers(comparison: Comparison, *, arrow: bool = True) -> list[str]:
-    """Return the headers of the secondary metrics' columns."""
-    return [
-        f"{digits.label(metric)} diff"
-        + (f" ({unit})" if (unit := digits.unit_of_difference(metric)) else "")
-        + (arrow_of(metric) if arrow else "")
-        for metric in comparison.metrics
-        if not metric.primary
-    ]
+def p_header(comparison: Comparison) -> str:
+    """Return the header of the column of corrected p values."""
+    return {"holm": "p (Holm)", "bh": "p (BH)", "none": "p"}[comparison.correct]
+
+
+def secondary_metrics(comparison: Comparison) -> tuple[MetricSpec, ...]:
+    """Return every metric but the primary one, in study order."""
+    return tuple(metric for metric in comparison.metrics if not metric.primary)
+
+
+def headline_metrics(comparison: Comparison) -> tuple[MetricSpec, ...]:
+    """Return the few secondary metrics that stand in the table beside the primary one, in study order.
+
+    Those with a declared margin come before the others: the study says that they matter.
+    """
+    others = secondary_metrics(comparison)
+    first = sorted(others, key=lambda metric: metric.margin is None)[:MOST_SECONDARY]
+    return tuple(metric for metric in others if metric in first)
 
 
 def arrow_of(metric: MetricSpec) -> str:

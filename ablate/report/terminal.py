@@ -12,7 +12,7 @@ from rich.text import Text
 from ablate.report import digits
 from ablate.report.comparison import Comparison
 from ablate.report.escape import visible
-from ablate.report.table import Line, lines_of, primary_header, secondary_headers
+from ablate.report.table import Line, difference_header, lines_of, primary_header, secondary_metrics
 
 WIDTH = 80
 """Columns of the plain table."""
@@ -69,13 +69,14 @@ class ComparisonTable:
             columns.append(_Column("time", tuple(line.time for line in found), right=True))
         left_out: list[str] = []
         longest = max((cell_len(visible(line.arm)) for line in found), default=0)
-        for at, header in enumerate(secondary_headers(self.comparison, arrow=False)):
-            column = _Column(header, tuple(line.secondary[at] for line in found), right=True)
+        for metric in secondary_metrics(self.comparison):
+            header = difference_header(metric, arrow=False)
+            column = _Column(header, tuple(line.secondary[metric.name] for line in found), right=True)
             room = width - min(longest, 24) - sum(known.width + len(_GAP) for known in columns)
             if column.width + len(_GAP) <= room and not left_out:
                 columns.append(column)
             else:
-                left_out.append(header.removesuffix(" diff").split(" diff (")[0])
+                left_out.append(digits.label(metric))
         return columns, left_out
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,14 @@ from ablate.report.comparison import Verdict
 from ablate.report.elements import join, tag
 from ablate.report.html import report_html
 from ablate.report.restored import strips_of
+from ablate.report.table import headline_metrics
+from ablate.study.spec import MetricSpec
 
+METRICS = (
+    MetricSpec("psnr", "max", margin=0.1, primary=True, unit="dB"),
+    MetricSpec("ssim", "max", margin=0.005, digits=4),
+    MetricSpec("train_seconds", "min", scale="log", margin=0.05, relative=True, unit="s", digits=1),
+)
 HOSTILE = '<script>alert(1)</script> & "q" `x` \x1b[31m \u202e\n<img src=x onerror=alert(2)>'
 SECTIONS = ("answer", "comparison", "factors", "cost", "stability", "method", "provenance", "checklist")
 VOID = {"meta", "br", "img", "hr", "link"}
@@ -133,12 +141,35 @@ def test_seed_values_are_there(case: Any) -> None:
         assert f"{value:.3f}" in text
 
 
+def test_a_changed_study_file_makes_the_page_stale(make_case: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "example.yaml"
+    file.write_text("question: another one\n", encoding="utf-8")
+    text = page_of(make_case(file=str(file))).text
+
+    assert "COMPLETE all trials have a result STALE the study file has changed since the run" in text
+    assert "STALE" not in page_of(make_case()).text
+
+
+def test_metrics_beyond_the_first_few_have_a_table_of_their_own(make_case: Callable[..., Any]) -> None:
+    """The study's margins say which metrics matter; nothing that was measured is left out of the page."""
+    more = tuple(MetricSpec(name, "min") for name in ("nfe", "loss_a", "loss_b"))
+    case = make_case(metrics=(METRICS[0], *more, *METRICS[1:]))
+    text = report_html(case.material())
+    first, rest = text.split("2 more metrics, exploratory")
+
+    assert headline_metrics(case.material().comparison) == (more[0], *METRICS[1:])
+    assert "nfe diff" in first
+    assert "loss a diff" not in first
+    assert "loss a diff" in rest
+    assert "loss b diff" in rest
+
+
 def test_an_empty_study_says_so_and_shows_no_empty_section(make_case: Callable[..., Any]) -> None:
     case = make_case()
     page = page_of(replace(case, rows=[]))
 
     assert "Nothing can be compared: nothing has been measured yet." in page.text
-    assert "partial: 0 of 30 trials" in page.text
+    assert "PARTIAL 0 of 30 trials" in page.text
     assert "cost" not in [attributes["id"] for attributes in page.all("section")]
 
 
