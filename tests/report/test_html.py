@@ -19,11 +19,6 @@ from ablate.report.restored import strips_of
 from ablate.report.table import headline_metrics
 from ablate.study.spec import MetricSpec
 
-METRICS = (
-    MetricSpec("psnr", "max", margin=0.1, primary=True, unit="dB"),
-    MetricSpec("ssim", "max", margin=0.005, digits=4),
-    MetricSpec("train_seconds", "min", scale="log", margin=0.05, relative=True, unit="s", digits=1),
-)
 HOSTILE = '<script>alert(1)</script> & "q" `x` \x1b[31m \u202e\n<img src=x onerror=alert(2)>'
 SECTIONS = ("answer", "comparison", "factors", "cost", "stability", "method", "provenance", "checklist")
 VOID = {"meta", "br", "img", "hr", "link"}
@@ -152,13 +147,14 @@ def test_a_changed_study_file_makes_the_page_stale(make_case: Callable[..., Any]
 
 def test_metrics_beyond_the_first_few_have_a_table_of_their_own(make_case: Callable[..., Any]) -> None:
     """The study's margins say which metrics matter; nothing that was measured is left out of the page."""
-    more = tuple(MetricSpec(name, "min") for name in ("nfe", "loss_a", "loss_b"))
-    case = make_case(metrics=(METRICS[0], *more, *METRICS[1:]))
+    primary, *declared = make_case().study.metrics
+    more = tuple(MetricSpec(name, "min") for name in ("loss", "loss_a", "loss_b"))
+    case = make_case(metrics=(primary, *more, *declared))
     text = report_html(case.material())
     first, rest = text.split("2 more metrics, exploratory")
 
-    assert headline_metrics(case.material().comparison) == (more[0], *METRICS[1:])
-    assert "nfe diff" in first
+    assert headline_metrics(case.material().comparison) == (more[0], *declared)
+    assert "loss diff" in first
     assert "loss a diff" not in first
     assert "loss a diff" in rest
     assert "loss b diff" in rest

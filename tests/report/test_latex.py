@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 from ablate.report.escape import latex
 from ablate.report.latex import table_latex
 
-TABLE = r"""\begin{tabular}{llcr@{\ }llrrr}
+TABLE = r"""\begin{tabular}{llcr@{\ }llr@{\ }lr}
 \toprule
-Factor & Arm & $n$ & \multicolumn{2}{c}{PSNR diff (dB)} & Verdict & SSIM diff & train seconds diff (\%) & Time \\
+Factor & Arm & $n$ & \multicolumn{2}{c}{PSNR diff (dB)} & Verdict & \multicolumn{2}{c}{SSIM diff} & Time \\
 \midrule
-\rowcolor{gray!12}  & baseline & 5 & 27.41 & $\pm$ 0.15 &  & 0.89136 $\pm$ 0.00049 & 12.03 $\pm$ 0.17 & 1.00$\times$ \\
+\rowcolor{gray!12}[2pt][6pt]  & baseline & 5 & 27.41 & $\pm$ 0.15 &  & 0.89136 & $\pm$ 0.00049 & 1.00$\times$ \\
 \midrule
-noise\_schedule & noise\_schedule=cosine & 5 & $-$0.28 & [$-$0.39, $-$0.18] & worse & $-$0.00095 [$-$0.00131, $-$0.00058] & $-$0.2 [$-$2.0, +1.6] & 1.00$\times$ \\
- & noise\_schedule=exponential & 5 & $-$0.003 & [$-$0.046, +0.040] & equivalent & $-$0.00001 [$-$0.00015, +0.00013] & $-$0.4 [$-$2.5, +1.7] & 1.00$\times$ \\
+noise\_schedule & cosine & 5 & $-$0.28 & [$-$0.39, $-$0.18] & worse & $-$0.00095 & [$-$0.00131, $-$0.00058] & 1.00$\times$ \\
+ & exponential & 5 & $-$0.003 & [$-$0.046, +0.040] & equivalent & $-$0.00001 & [$-$0.00015, +0.00013] & 1.00$\times$ \\
 \midrule
-dip\_epochs & dip\_epochs=5 & 5 & $-$0.27 & [$-$0.50, $-$0.04] & undecided & $-$0.00090 [$-$0.00168, $-$0.00013] & $-$20.4 [$-$22.1, $-$18.6] & 0.84$\times$ \\
- & dip\_epochs=20 & 5 & \textbf{+0.602} & [+0.558, +0.646] & better & +0.00201 [+0.00186, +0.00215] & +93.1 [+89.6, +96.6] & 1.74$\times$ \\
+dip\_epochs & 5 & 5 & $-$0.27 & [$-$0.50, $-$0.04] & undecided & $-$0.00090 & [$-$0.00168, $-$0.00013] & 0.84$\times$ \\
+ & 20 & 5 & \textbf{+0.602} & [+0.558, +0.646] & better & +0.00201 & [+0.00186, +0.00215] & 1.74$\times$ \\
 \midrule
- & both lr 0.03 & 1/5 & - &  & diverged & - & - & 0.97$\times$ \\
+ & both lr 0.03 & 1/5 & \multicolumn{2}{c}{--} & diverged & \multicolumn{2}{c}{--} & 0.97$\times$ \\
 \bottomrule
-\end{tabular}"""  # noqa: E501  # a table is one line per row
+\end{tabular}}"""  # noqa: E501  # a table is one line per row
 
 
 def test_the_table_reads_as_expected(case: Any) -> None:
