@@ -35,7 +35,7 @@ def test_every_lint_is_named() -> None:
 
 def test_the_simulation_runs() -> None:
     """With few replications: every table of the page is printed."""
-    script = ROOT / "benchmarks" / "statistics.py"
+    script = ROOT / "benchmarks" / "verdict_statistics.py"
     command = [sys.executable, "-W", "error", str(script), "--scale", "0.003"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for title in ("One arm.", "Coverage of 95 %", "Eight arms", "Whole studies", "Smallest difference"):

@@ -1,7 +1,7 @@
 """How often the verdicts are wrong, and how often they find what is there: measured by simulation.
 
-    python benchmarks/statistics.py            # about a minute on one core
-    python benchmarks/statistics.py --scale 5  # five times the replications
+    python benchmarks/verdict_statistics.py            # about a minute on one core
+    python benchmarks/verdict_statistics.py --scale 5  # five times the replications
 
 Every number is a share of simulated studies. The unit of effects is one arm's seed standard deviation; `rho` is the
 correlation over seeds between an arm and the baseline. The tables are Markdown.
