@@ -38,7 +38,7 @@ def test_counts_without_a_cap() -> None:
     """Per photograph as published for this cut."""
     counts = {True: [], False: []}  # type: dict[bool, list[int]]
     for entry in patches.manifest()["images"]:
-        scaled = list(patches._scaled(patches._read(entry)))
+        scaled = list(patches._scaled(patches.read_photograph(entry)))
         for training, found in counts.items():
             border = patches._columns(scaled[0][1].shape[1], "block", training)
             masks = [patches._between(patches._not_flat(pixels), scale, border) for scale, pixels in scaled]
@@ -113,7 +113,7 @@ def test_altered_photograph_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / entry["file"]).write_bytes(b"another picture")
     monkeypatch.setattr(patches, "source_folder", lambda: tmp_path)
     with pytest.raises(DataError, match="not the recorded photograph"):
-        patches._read(entry)
+        patches.read_photograph(entry)
 
 
 def test_missing_photograph_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ def test_one_step_together_as_one_by_one_in_float32() -> None:
     assert torch.allclose(together, alone, atol=1e-5)
 
 
+@pytest.mark.acceptance("I5")
 def test_same_seed_same_numbers_other_seed_others() -> None:
     """Deterministic given the seed; global random state plays no part."""
     noisy = _noisy(2)
@@ -56,6 +57,7 @@ def test_same_seed_same_numbers_other_seed_others() -> None:
     assert not torch.equal(fit(noisy, SMALL, seed=2).restored, first.restored)
 
 
+@pytest.mark.acceptance("I5")
 def test_equal_images_get_different_networks() -> None:
     """Two copies of one image are fitted from different weights and codes."""
     twice = _noisy(1).repeat(2, 1, 1, 1)
@@ -184,6 +186,7 @@ def test_real_patches_gain_many_decibels() -> None:
     assert _mean_psnr(found.restored, clean) > _mean_psnr(noisy, clean) + 5
 
 
+@pytest.mark.acceptance("I6")
 @pytest.mark.slow
 def test_peak_comes_early_and_overfitting_follows() -> None:
     """32x32 patches: the output peaks before step 250 and has lost 4 dB by step 800; ES-WMV comes within 1 dB."""

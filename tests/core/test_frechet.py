@@ -34,6 +34,7 @@ def _by_eigenvalues(a: Tensor, b: Tensor) -> float:
     return float((a.mean(0) - b.mean(0)).square().sum()) + float(np.trace(first + second) - 2 * roots.sum())
 
 
+@pytest.mark.acceptance("M1")
 @pytest.mark.parametrize(("n", "m"), [(300, 300), (60, 500)])
 def test_agrees_with_square_root_and_eigenvalue_forms(n: int, m: int) -> None:
     a, b = _normal(n, 20, 0), _normal(m, 20, 1, spread=2.0, shift=0.5)
@@ -42,6 +43,7 @@ def test_agrees_with_square_root_and_eigenvalue_forms(n: int, m: int) -> None:
     assert distance == pytest.approx(_by_eigenvalues(a, b), rel=1e-6)
 
 
+@pytest.mark.acceptance("M1")
 @pytest.mark.parametrize("n", [10, 200])
 def test_distance_to_itself_is_zero(n: int) -> None:
     """Also with fewer images than features, where other forms lose digits."""
@@ -50,6 +52,7 @@ def test_distance_to_itself_is_zero(n: int) -> None:
     assert 0.0 <= frechet_distance(a, a.flip(0)) < 1e-8
 
 
+@pytest.mark.acceptance("M1")
 def test_is_symmetric_and_blind_to_rotations() -> None:
     a, b = _normal(90, 12, 3), _normal(70, 12, 4, shift=1.0)
     distance = frechet_distance(a, b)
@@ -67,6 +70,7 @@ def test_shifted_and_scaled_sets_have_closed_forms() -> None:
     assert frechet_distance(centred, 3 * centred) == pytest.approx(4 * float(a.var(0).sum()), rel=1e-9)
 
 
+@pytest.mark.acceptance("M1")
 def test_diagonal_gaussians() -> None:
     """Uncorrelated samples with exactly known moments reach the closed form."""
     white = torch.linalg.qr(_normal(400, 6, 7) - _normal(400, 6, 7).mean(0)).Q * 399**0.5
@@ -79,6 +83,7 @@ def test_diagonal_gaussians() -> None:
     assert frechet_distance(a, b) == pytest.approx(exact, rel=1e-6)
 
 
+@pytest.mark.acceptance("M2")
 @pytest.mark.parametrize(("d", "n"), [(16, 500), (64, 1000)])
 def test_floor_of_white_features(d: int, n: int) -> None:
     """d (d + 5) / 2N within 5 %; the mean of a few repeats at a fixed seed."""
@@ -150,6 +155,7 @@ def _gaussian_texture(images: Tensor) -> Tensor:
     return to_uint8((flat.mean(0) + weights @ (flat - flat.mean(0))).reshape(N, 3, 32, 32))
 
 
+@pytest.mark.acceptance("M4")
 def test_known_degradations_are_ordered(images: Tensor, reference: tuple[FeatureScale, Tensor, float]) -> None:
     """Noise 2 < 5 < 10 < 25 < 50 and blur 0.5 < 1 < 2, all above the floor."""
     scale, real, floor = reference
@@ -163,6 +169,7 @@ def test_known_degradations_are_ordered(images: Tensor, reference: tuple[Feature
     assert [floor, *blur] == sorted([floor, *blur])
 
 
+@pytest.mark.acceptance("M4")
 def test_a_gaussian_with_the_right_covariance_is_seen(
     images: Tensor, reference: tuple[FeatureScale, Tensor, float]
 ) -> None:
@@ -171,6 +178,7 @@ def test_a_gaussian_with_the_right_covariance_is_seen(
     assert frechet_distance(real, scale(gabor_features(_gaussian_texture(images)))) > 10 * floor
 
 
+@pytest.mark.acceptance("M4")
 def test_few_images_repeated_are_seen(images: Tensor, reference: tuple[FeatureScale, Tensor, float]) -> None:
     """Ten images forty times score more than five times the floor, though each of them is real."""
     scale, real, floor = reference

@@ -36,6 +36,7 @@ def test_blocks_do_not_show() -> None:
     assert kernel_distance(a, b) == pytest.approx(sum(within) - 2 * float(kernel[2].mean()), rel=1e-9)
 
 
+@pytest.mark.acceptance("M3")
 def test_is_zero_on_average_for_equal_distributions() -> None:
     """The mean of 200 repeats lies within 3 standard errors of 0, and about half of them are negative."""
     found = torch.tensor([kernel_distance(_normal(50, 8, 2 * i), _normal(50, 8, 2 * i + 1)) for i in range(200)])

@@ -53,6 +53,7 @@ def test_copies_are_flagged_and_held_out_images_are_not(patches: tuple[Tensor, T
     assert share_below(fresh.carlini_ratio, known.carlini_ratio, 0.1) < 0.2
 
 
+@pytest.mark.acceptance("G5")
 @pytest.mark.parametrize("steps", [10, 50])
 def test_the_optimal_denoiser_of_few_images_copies_all_of_them(patches: tuple[Tensor, Tensor], steps: int) -> None:
     """E[x_0 | x_t] for the empirical distribution of 50 images: every sample is a training image, many different."""

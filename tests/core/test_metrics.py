@@ -63,6 +63,7 @@ def test_seed_metrics_agree_with_scikit_image(pair: tuple[Tensor, Tensor]) -> No
     assert metrics.psnr_seed(*pair).tolist() == pytest.approx(psnrs, abs=1e-9)
 
 
+@pytest.mark.acceptance("M6")
 def test_identical_images() -> None:
     """PSNR is infinite (never a number to average), SSIM is 1."""
     image = torch.rand(2, 3, 16, 16) * 2 - 1
@@ -71,6 +72,7 @@ def test_identical_images() -> None:
     assert metrics.ssim_seed(image, image).tolist() == pytest.approx([1, 1], abs=1e-12)
 
 
+@pytest.mark.acceptance("M5")
 @pytest.mark.parametrize("shift", [0.02, 0.1, 0.5])
 def test_psnr_of_a_constant_shift(shift: float) -> None:
     """A shift of s on [-1,1] is s/2 on [0,1]: 20 log10(2/s)."""
@@ -79,6 +81,7 @@ def test_psnr_of_a_constant_shift(shift: float) -> None:
     assert metrics.mse(a, a + shift).item() == pytest.approx(shift**2 / 4)
 
 
+@pytest.mark.acceptance("M5")
 def test_bright_images_lose_nothing() -> None:
     """An image whose values are all above 0 has the same PSNR as its negative: no range guessed from the data."""
     generator = torch.Generator().manual_seed(0)
@@ -95,6 +98,7 @@ def test_values_outside_the_range_are_clipped_before_scoring() -> None:
     assert math.isfinite(metrics.psnr_seed(white, white + 0.5).item())
 
 
+@pytest.mark.acceptance("M5")
 def test_each_image_is_scored_alone(pair: tuple[Tensor, Tensor]) -> None:
     """A value does not depend on the rest of the batch."""
     clean, noisy = pair

@@ -158,6 +158,7 @@ def test_pictures(shared: dict[str, tuple[Desk, Outcome]]) -> None:
         assert all(arrays[name].dtype == np.uint8 for name in arrays)
 
 
+@pytest.mark.acceptance("M8")
 def test_the_same_recipe_gives_the_same_numbers(shared: dict[str, tuple[Desk, Outcome]], tmp_path: Path) -> None:
     again = compute(Desk(tmp_path), method="dip+ddpm").metrics
     first = shared["dip+ddpm"][1].metrics
@@ -177,6 +178,7 @@ def test_another_seed_gives_other_noise_on_the_same_images(shared: dict[str, tup
     assert torch.equal(more.noisy[:3], first.noisy)
 
 
+@pytest.mark.acceptance("U8")
 def test_divergence_is_an_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The third batch overflows: the trial ends there, and tells the images seen up to and including it."""
     weights = iter([1.0, 1.0, math.inf])

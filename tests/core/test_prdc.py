@@ -31,6 +31,7 @@ def test_follows_the_definitions() -> None:
     assert found.coverage == sum(any(row) for row in in_real) / 40
 
 
+@pytest.mark.acceptance("M3")
 def test_expectations_for_equal_distributions() -> None:
     """Coverage 0.969 for 1000 against 1000 at k = 5; in 64 dimensions, where balls overlap a lot."""
     assert expected_coverage(1000, 1000) == pytest.approx(0.969, abs=5e-4)

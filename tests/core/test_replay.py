@@ -156,6 +156,7 @@ def identity() -> Denoiser:
     return Denoiser(10, noise_table("linear"), identity=True)
 
 
+@pytest.mark.acceptance("R1")
 def test_identity_scores_what_its_noise_amounts_to(identity: Denoiser) -> None:
     """30.99 ± 1.33 dB: ten applications of ten noises, each application at a random level."""
     images = torch.zeros(8, 3, 32, 32)
@@ -186,6 +187,7 @@ def test_same_seed_same_noise_for_every_arm() -> None:
     assert not torch.equal(states[0], states[2])
 
 
+@pytest.mark.acceptance("M6")
 def test_perfect_images_are_left_out_and_noted() -> None:
     """An infinite PSNR is never averaged."""
     images = torch.rand(2, 3, 16, 16)
@@ -225,6 +227,7 @@ def test_a_trial_measures_what_it_declares(method: str, tmp_path: Path) -> None:
     assert (report.folder(recipe) / outcome.samples).is_file()
 
 
+@pytest.mark.acceptance("M8")
 def test_same_recipe_same_numbers(tmp_path: Path) -> None:
     """Bit for bit, without a shared cache; another seed gives others."""
     first, again, other = (
@@ -234,6 +237,7 @@ def test_same_recipe_same_numbers(tmp_path: Path) -> None:
     assert first != other
 
 
+@pytest.mark.acceptance("R2")
 def test_cosine_and_polynomial_are_bit_identical(tmp_path: Path) -> None:
     """Computed apart, the report's two arms give the same numbers; its real polynomial gives others."""
     cosine, polynomial, real = (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,6 +14,9 @@ from hypothesis import strategies as st
 
 from ablate.core.schedules import SCHEDULE_NAMES, make_schedule, schedule_warnings
 from ablate.tables import table_text
+
+Record = Callable[[str, object], None]
+"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/acceptance.md."""
 
 # beta_1, beta_T, then alpha-bar at t = 1, 10, 100, 250, 500, 750, 1000, for T = 1000. Computed once in float64 from the
 # definitions of the papers, by a program that shares nothing with this package.
@@ -37,13 +42,17 @@ REFERENCE: dict[tuple[str, float, bool], str] = {
 }
 
 
+@pytest.mark.acceptance("S1")
 @pytest.mark.parametrize("key", REFERENCE, ids=str)
-def test_reference_values(key: tuple[str, float, bool]) -> None:
+def test_reference_values(key: tuple[str, float, bool], record_property: Record) -> None:
     """The printed digits of the reference table, all of them."""
     name, power, zero = key
     schedule = make_schedule(name, 1000, power=power, zero_terminal_snr=zero)
     found = [schedule.betas[0], schedule.betas[-1], *(schedule.alpha_bars[t - 1] for t in AT)]
-    np.testing.assert_allclose(found, [float(text) for text in REFERENCE[key].split()], rtol=1e-6, atol=1e-12)
+    expected = np.array([float(text) for text in REFERENCE[key].split()])
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12)
+    apart = np.abs(found / np.where(expected, expected, 1) - (expected != 0)).max()
+    record_property("largest relative deviation, schedule by schedule", ("< 1e-6", apart))
 
 
 STEP_OF_SIGMA = {
@@ -63,17 +72,24 @@ def test_step_of_equal_noise(name: str) -> None:
     assert tuple(schedule.step_at(sigma) for sigma in (5, 15, 25, 50, 75)) == STEP_OF_SIGMA[name]
 
 
-def test_linear_posterior_variances() -> None:
+@pytest.mark.acceptance("P3")
+def test_linear_posterior_variances(record_property: Record) -> None:
     found = make_schedule("linear", 1000).posterior_variances[[1, 9, 99, 499, 999]]
     reference = [5.45318766e-5, 2.38182028e-4, 2.03459626e-3, 1.00313554e-2, 1.99999835e-2]
     np.testing.assert_allclose(found, reference, rtol=1e-8)
+    apart = np.abs(found / reference - 1).max()
+    record_property("posterior variances at t = 2, 10, 100, 500, 1000: largest relative deviation", ("< 1e-8", apart))
 
 
+@pytest.mark.acceptance("S2")
 @pytest.mark.parametrize(("name", "capped"), [("cosine", 1), ("sigmoid", 1), ("polynomial", 0), ("linear", 0)])
-def test_number_of_capped_betas(name: str, capped: int) -> None:
-    assert np.sum(make_schedule(name, 1000).betas >= 0.999) == capped
+def test_number_of_capped_betas(name: str, capped: int, record_property: Record) -> None:
+    found = int(np.sum(make_schedule(name, 1000).betas >= 0.999))
+    assert found == capped
+    record_property("betas at the cap 0.999: cosine, sigmoid, polynomial, linear", (capped, found))
 
 
+@pytest.mark.acceptance("S3")
 @given(
     name=st.sampled_from(SCHEDULE_NAMES),
     steps=st.integers(25, 4000),
@@ -92,15 +108,20 @@ def test_every_schedule_is_a_forward_process(name: str, steps: int, power: float
         np.testing.assert_array_equal(alpha_bars, np.cumprod(1 - schedule.betas))
 
 
+@pytest.mark.acceptance("S4")
 @pytest.mark.parametrize(("steps", "last"), [(250, 3.26e-5), (100, 2.04e-5), (50, 7.74e-6)])
-def test_linear_ends_alike_for_every_length(steps: int, last: float) -> None:
+def test_linear_ends_alike_for_every_length(steps: int, last: float, record_property: Record) -> None:
     """Without the factor 1000 / T a chain of 100 steps would end at alpha-bar = 0.36."""
-    assert make_schedule("linear", steps).alpha_bars[-1] == pytest.approx(last, rel=5e-3)
+    found = make_schedule("linear", steps).alpha_bars[-1]
+    assert found == pytest.approx(last, rel=5e-3)
+    record_property("last alpha-bar of linear with T = 250, 100, 50", (last, found))
 
 
-def test_polynomial_is_not_cosine() -> None:
+@pytest.mark.acceptance("S5")
+def test_polynomial_is_not_cosine(record_property: Record) -> None:
     difference = make_schedule("polynomial", 1000).alpha_bars - make_schedule("cosine", 1000).alpha_bars
     assert np.abs(difference).max() > 0.05
+    record_property("largest difference of alpha-bar, polynomial and cosine", ("> 0.05", np.abs(difference).max()))
 
 
 def test_all_names_give_different_schedules() -> None:
@@ -109,12 +130,32 @@ def test_all_names_give_different_schedules() -> None:
         assert all(np.abs(curve - other).max() > 0.01 for other in curves[:index])
 
 
-def test_zero_terminal_snr_keeps_the_first_step() -> None:
+@pytest.mark.acceptance("S6")
+def test_zero_terminal_snr_keeps_the_first_step(record_property: Record) -> None:
     plain, zero = make_schedule("linear", 1000), make_schedule("linear", 1000, zero_terminal_snr=True)
     assert zero.alpha_bars[0] == pytest.approx(plain.alpha_bars[0], rel=1e-14)
     assert zero.alpha_bars[-1] == 0
     assert zero.betas[-1] == 1
     assert zero.log_snr[-1] == -np.inf
+    ends = (float(zero.alpha_bars[0]), float(zero.alpha_bars[-1]), float(zero.betas[-1]))
+    record_property("first and last alpha-bar, last beta of linear with zero terminal SNR", ("0.9999 0 1", ends))
+
+
+@pytest.mark.acceptance("S7")
+@pytest.mark.parametrize(("name", "cost"), [("linear", 7e-7), ("cosine", 1.4e-5)])
+def test_alpha_bars_are_multiplied_in_float64(name: str, cost: float, record_property: Record) -> None:
+    """The product of float32 factors would be off by up to `cost`; ours is the exact one, rounded once at most."""
+    schedule = make_schedule(name, 1000)
+    exact = Fraction(1)
+    for t, beta in enumerate(schedule.betas):
+        exact *= 1 - Fraction(float(beta))
+        exact = exact.limit_denominator(10**40) if t % 50 == 49 else exact
+        if t in (99, 499, 998):
+            assert schedule.alpha_bars[t] == pytest.approx(float(exact), rel=1e-13)
+    single = np.cumprod(1 - schedule.betas.astype(np.float32), dtype=np.float32)
+    found = np.abs(single / schedule.alpha_bars - 1).max()
+    assert found == pytest.approx(cost, rel=0.5)
+    record_property("what float32 products would cost, relative: linear, cosine", (cost, found))
 
 
 def test_a_schedule_that_never_reaches_noise_is_pointed_out() -> None:

@@ -8,6 +8,7 @@ import torch
 from ablate.core.skipnet import Architecture, Bank
 
 
+@pytest.mark.acceptance("I1")
 @pytest.mark.parametrize(
     ("architecture", "channels", "scales", "parameters"),
     [

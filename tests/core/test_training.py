@@ -93,6 +93,7 @@ def same(first: Trainer, second: Trainer) -> bool:
     return all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
 
 
+@pytest.mark.acceptance("U6")
 def test_the_same_seed_gives_the_same_bits(images: Tensor, tmp_path: Path) -> None:
     """Whatever the global random state is, and wherever it is computed."""
     torch.manual_seed(1)
@@ -101,6 +102,7 @@ def test_the_same_seed_gives_the_same_bits(images: Tensor, tmp_path: Path) -> No
     assert same(first, run(TINY, images, tmp_path / "b")[0])
 
 
+@pytest.mark.acceptance("U6")
 @pytest.mark.parametrize("stop_after", [1, 4, 7])
 def test_an_interrupted_training_ends_bit_for_bit_alike(images: Tensor, tmp_path: Path, stop_after: int) -> None:
     whole = run(TINY, images, tmp_path / "a")[0]
@@ -139,6 +141,7 @@ def test_curve_points_are_replayed_when_the_work_is_reused(images: Tensor, tmp_p
     assert run(settings, images, tmp_path)[2] == points
 
 
+@pytest.mark.acceptance("U8")
 def test_a_non_finite_loss_ends_the_training_as_diverged(images: Tensor, tmp_path: Path) -> None:
     """Raised at the batch that gave it, with the images seen up to and including that batch."""
     settings = TINY.model_copy(update={"lr": 1.0, "grad_clip": 0.0, "warmup_steps": 0, "dropout": 0.0})
@@ -151,6 +154,7 @@ def test_a_non_finite_loss_ends_the_training_as_diverged(images: Tensor, tmp_pat
     assert caught.value.images_seen == 8
 
 
+@pytest.mark.acceptance("U2")
 def test_the_first_loss_is_the_noise_s_own_mean_square(images: Tensor) -> None:
     """An untrained network predicts 0, so the loss is E[eps^2] = 1."""
     trainer = Trainer(TINY.model_copy(update={"batch_size": 18}), images, 0)

@@ -14,6 +14,7 @@ def small(attention: str = "none", seed: int = 0) -> UNet:
     return build_unet(channels=8, mults=(1, 2), blocks=1, attention=attention, dropout=0.0, image_size=32, seed=seed)
 
 
+@pytest.mark.acceptance("U1")
 def test_the_paper_s_settings_give_the_paper_s_network() -> None:
     """35.7 million parameters for CIFAR-10, to the last one (Ho et al. 2020, appendix B)."""
     with torch.device("meta"):
@@ -21,6 +22,7 @@ def test_the_paper_s_settings_give_the_paper_s_network() -> None:
     assert sum(weight.numel() for weight in network.parameters()) == 35_746_307
 
 
+@pytest.mark.acceptance("U2")
 @pytest.mark.parametrize("attention", ["none", "middle", "16"])
 def test_an_untrained_network_predicts_zero(attention: str) -> None:
     """So the first loss is the mean square of the noise: 1."""
@@ -74,6 +76,7 @@ def test_step_embedding_by_its_definition() -> None:
     torch.testing.assert_close(found[1], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.acceptance("U4")
 @pytest.mark.parametrize(("update", "decay", "used"), [(1, 0.999, 2 / 11), (90, 0.999, 0.91), (10**6, 0.999, 0.999)])
 def test_ramp_of_the_average(update: int, decay: float, used: float) -> None:
     assert ema_decay_at(update, decay) == pytest.approx(used)

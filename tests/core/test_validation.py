@@ -102,6 +102,7 @@ def test_the_bound_on_photographs() -> None:
     assert found == pytest.approx([0.245, 0.085, 0.046, 0.020, 0.0038], rel=0.06)
 
 
+@pytest.mark.acceptance("U7")
 @pytest.mark.slow
 def test_a_short_training_passes_the_bound_at_low_noise(tmp_path: Path) -> None:
     """400 updates on photographs: below the best linear denoiser at noise of 15/255 and 25/255."""

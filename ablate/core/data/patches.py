@@ -47,7 +47,7 @@ def load(cap_per_image: int, split: str) -> ImageSet:
     """
     parts: dict[bool, list[Pixels]] = {True: [], False: []}
     for entry in manifest()["images"]:
-        scaled = list(_scaled(_read(entry)))
+        scaled = list(_scaled(read_photograph(entry)))
         kept = [_not_flat(pixels) for _, pixels in scaled]
         width = scaled[0][1].shape[1]
         for training in (True, False):
@@ -77,7 +77,7 @@ def source_folder() -> Path:
     return Path(found.origin).parent / "data"
 
 
-def _read(entry: Any) -> Image.Image:
+def read_photograph(entry: Any) -> Image.Image:
     """Open one photograph after checking its bytes."""
     path = source_folder() / entry["file"]
     hint = "reinstall scikit-image: pip install --force-reinstall --no-deps scikit-image"
