@@ -100,6 +100,10 @@ class TrialPaths:
     def samples(self) -> Path:
         return self.folder / "samples.png"
 
+    def pictures(self) -> list[Path]:
+        """Every picture in the folder, by name."""
+        return sorted(self.folder.glob("*.png"))
+
 
 @dataclass(frozen=True)
 class StudyPaths:
@@ -188,6 +192,11 @@ class ResultsPaths:
     @property
     def cache(self) -> Path:
         return self.folder / "cache"
+
+    @property
+    def artifacts(self) -> Path:
+        """Pictures of all trials, as ``optuna-dashboard --artifact-dir`` takes them."""
+        return self.folder / "artifacts"
 
     def study(self, name: str) -> StudyPaths:
         """Paths of the study `name`; raises ValueError for a name that is not safe as a folder."""

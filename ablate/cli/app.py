@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ablate import __version__
-from ablate.cli import data, doctor, export, init, plan, report, run, show, sql, status
+from ablate.cli import archive, cache, data, doctor, export, init, life, plan, report, run, show, sql, status
 from ablate.cli.problems import report_bug, show_error
 from ablate.cli.screen import console
 from ablate.errors import AblateError
@@ -56,8 +56,13 @@ for function in (
     sql.sql,
     init.init,
     doctor.doctor,
+    life.rename,
+    life.remove,
+    archive.archive,
 ):
     app.command()(function)
+app.command("import")(archive.import_study)
+app.add_typer(cache.app, name="cache")
 app.add_typer(data.app, name="data")
 
 

@@ -67,10 +67,14 @@ class Place:
         """The study called `study` (a name or the path of its file), or all of ablate's when None."""
         if study is not None:
             return [self.study(name_of(study))]
-        names = read.study_names(self.url)
-        if not names:
+        found = self.studies()
+        if not found:
             raise StorageError(f"no study in {shown(self.url)}", hint=RUN_FIRST)
-        return [self.study(name) for name in names]
+        return found
+
+    def studies(self) -> list[Stored]:
+        """All of ablate's studies."""
+        return [self.study(name) for name in read.study_names(self.url)]
 
     def known(self, name: str) -> Stored | None:
         """The study called `name`, or None when it was never run here."""

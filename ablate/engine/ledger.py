@@ -9,7 +9,8 @@ from pathlib import Path
 from ablate.engine.folders import check_recipe, copy_trial, make_trial, read_outcome
 from ablate.engine.moves import Key
 from ablate.outcome import Outcome, OutcomeKind
-from ablate.paths import StudyPaths, TrialPaths
+from ablate.paths import ResultsPaths, StudyPaths, TrialPaths
+from ablate.storage.artifacts import keep
 from ablate.storage.attributes import JsonValue
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
@@ -43,6 +44,7 @@ class Ledger:
         self._replicates = {replicate.key: replicate for replicate in replicates}
         self._levels = {arm.name: levels_of(study, arm) for arm in study.arms}
         self._commit = commit
+        self._artifacts = ResultsPaths(paths.folder.parent).artifacts
         self.numbers: dict[Key, int] = {}
         """Trial number of every running replicate."""
 
@@ -87,7 +89,7 @@ class Ledger:
         if outcome is None or (row is None and not outcome.kind.is_result):
             return
         number = row.number if row is not None else self._begin(replicate.key, {})
-        self._store.finish(number, outcome)
+        self._end(replicate.key, number, outcome)
         found.recorded.append((replicate.key, number, outcome, None))
         if outcome.kind.is_result:
             found.done[replicate.key] = outcome.kind
@@ -132,13 +134,19 @@ class Ledger:
     def finish(self, key: Key, outcome: Outcome) -> int:
         """End the running attempt; returns the trial's number."""
         number = self.numbers.pop(key)
-        self._store.finish(number, outcome)
+        self._end(key, number, outcome)
         return number
+
+    def _end(self, key: Key, number: int, outcome: Outcome) -> None:
+        """Record an outcome; the pictures of a measured trial go where optuna-dashboard finds them."""
+        measured = outcome.kind is OutcomeKind.MEASURED
+        pictures = keep(self.trial(key).pictures(), self._artifacts) if measured else {}
+        self._store.finish(number, outcome, artifacts=pictures)
 
     def copy(self, source: Key, target: Key, outcome: Outcome) -> int:
         """Give `target` the outcome of `source`, which has the same recipe, as a trial of its own."""
         if outcome.kind.is_result:
             copy_trial(self.trial(source), self.trial(target), self._replicates[target].recipe, outcome)
         number = self._begin(target, {"copied_from": source[0]})
-        self._store.finish(number, outcome)
+        self._end(target, number, outcome)
         return number

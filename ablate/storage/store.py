@@ -11,10 +11,11 @@ import contextlib
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, cast
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
@@ -103,11 +104,57 @@ class Store:
             raise StorageError(
                 f"arm {arm!r}, seed {seed} is running already", hint="settle what an earlier run left first"
             )
+        with self._transaction() as connection:
+            trial_id, number = tables.insert_trial(connection, self._study)
+            levels = self._describe(connection, trial_id, arm, seed, params, attributes or {})
+        self._levels.update(levels)
+        self._running[number] = _Running(trial_id, (arm, seed), set())
+        return number
+
+    def adopt(self, rows: Sequence[TrialRow], artifacts: Sequence[Mapping[str, str]] = ()) -> list[int]:
+        """Add trials that ended elsewhere, with their times and all that is known of them; return their numbers.
+
+        `artifacts` holds those of each row, when given. All trials are added or none. Raises StorageError for a level
+        that cannot be stored, ValueError for a param that `kinds` does not know and for a trial that has not ended.
+        """
+        if running := [row.number for row in rows if row.outcome is None]:
+            raise ValueError(f"trials that have not ended: {running}")
+        before = dict(self._levels)
+        try:
+            with self._transaction() as connection:
+                pairs = zip(rows, artifacts or [{}] * len(rows), strict=True)
+                return [self._adopt(connection, row, named) for row, named in pairs]
+        except BaseException:
+            self._levels = before
+            raise
+
+    def _adopt(self, connection: Connection, row: TrialRow, artifacts: Mapping[str, str]) -> int:
+        trial_id, number = tables.insert_trial(connection, self._study)
+        value = row.metrics.get(self._study.primary) if row.outcome is OutcomeKind.MEASURED else None
+        values = None if value is None else [value]
+        tables.end_trial(connection, trial_id, values, pruned=row.outcome is OutcomeKind.PRUNED)
+        tables.set_times(connection, trial_id, _moment(row.started_at), _moment(row.finished_at))
+        attributes = cast("Mapping[str, JsonValue]", row.attributes)
+        self._levels |= self._describe(connection, trial_id, row.arm, row.seed, row.params, attributes)
+        tables.insert_points(connection, trial_id, row.curve)
+        tables.put_system_attributes(connection, trial_id, artifacts)
+        return number
+
+    def _describe(
+        self,
+        connection: Connection,
+        trial_id: int,
+        arm: str,
+        seed: int,
+        params: Mapping[str, Scalar],
+        attributes: Mapping[str, JsonValue],
+    ) -> dict[str, BaseDistribution]:
+        """Write params and attributes of a new trial; return the distributions it widened or made."""
         unknown = sorted(params.keys() - self._kinds.keys())
         if unknown:
             raise ValueError(f"params that are no factors of this study: {unknown}")
         unset: list[JsonValue] = [name for name in params if is_omitted(self._kinds[name], params[name])]
-        record: dict[str, JsonValue] = {**(attributes or {}), names.ARM: arm, names.SEED: seed}
+        record: dict[str, JsonValue] = {**attributes, names.ARM: arm, names.SEED: seed}
         if unset:
             record[names.UNSET] = unset
         levels = {
@@ -115,17 +162,11 @@ class Store:
             for name, value in params.items()
             if name not in unset
         }
-        with self._transaction() as connection:
-            self._widen(connection, levels)
-            trial_id, number = tables.insert_trial(connection, self._study)
-            coded = [
-                (name, encoded(level, params[name]), distribution_to_json(level)) for name, level in levels.items()
-            ]
-            tables.insert_params(connection, trial_id, coded)
-            tables.put_attributes(connection, trial_id, record)
-        self._levels.update(levels)
-        self._running[number] = _Running(trial_id, (arm, seed), set())
-        return number
+        self._widen(connection, levels)
+        coded = [(name, encoded(level, params[name]), distribution_to_json(level)) for name, level in levels.items()]
+        tables.insert_params(connection, trial_id, coded)
+        tables.put_attributes(connection, trial_id, record)
+        return levels
 
     def curve(self, number: int, images: int, value: float) -> bool:
         """Add a point of the primary metric's learning curve; return whether it was new and finite.
@@ -136,15 +177,23 @@ class Store:
         if not math.isfinite(value) or images in running.steps:
             return False
         with self._transaction() as connection:
-            tables.insert_point(connection, running.trial_id, images, value)
+            tables.insert_points(connection, running.trial_id, [(images, value)])
         running.steps.add(images)
         return True
 
-    def finish(self, number: int, outcome: Outcome, attributes: Mapping[str, JsonValue] | None = None) -> None:
+    def finish(
+        self,
+        number: int,
+        outcome: Outcome,
+        attributes: Mapping[str, JsonValue] | None = None,
+        *,
+        artifacts: Mapping[str, str] | None = None,
+    ) -> None:
         """End a trial for good: COMPLETE with the primary metric's value when it was measured, PRUNED, or FAIL.
 
-        The outcome, every metric by name and `attributes` (which win over fields of the outcome of the same name)
-        are written in the same transaction. Raises StorageError for a trial that has finished already.
+        The outcome, every metric by name, `attributes` (which win over fields of the outcome of the same name) and
+        `artifacts` (what `ablate.storage.artifacts.keep` returned) are written in the same transaction. Raises
+        StorageError for a trial that has finished already.
         """
         running = self._running_trial(number)
         measured = outcome.kind is OutcomeKind.MEASURED
@@ -156,6 +205,7 @@ class Store:
             if not tables.end_trial(connection, running.trial_id, values, pruned=pruned):
                 raise self._already_finished(number)
             tables.put_attributes(connection, running.trial_id, {**record, **(attributes or {})})
+            tables.put_system_attributes(connection, running.trial_id, artifacts or {})
         del self._running[number]
 
     def settle(self, reason: str) -> list[TrialRow]:
@@ -239,3 +289,8 @@ class Store:
         return StorageError(
             f"trial {number} of study {self._study.name!r} is not running", hint="a finished trial is never changed"
         )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """ISO 8601 in UTC as the naive UTC time that Optuna stores."""
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC).replace(tzinfo=None)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from ablate.errors import StorageError
 from ablate.storage import attributes as names
+from ablate.storage.artifacts import PREFIX
 from ablate.storage.attributes import JsonValue
 from ablate.storage.records import check_schema
 
@@ -25,6 +26,7 @@ _STUDY_ATTRIBUTES: Final[Table] = models.StudyUserAttributeModel.__table__
 _STUDY_SYSTEM: Final[Table] = models.StudySystemAttributeModel.__table__
 _TRIALS: Final[Table] = models.TrialModel.__table__
 _ATTRIBUTES: Final[Table] = models.TrialUserAttributeModel.__table__
+_SYSTEM: Final[Table] = models.TrialSystemAttributeModel.__table__
 _PARAMS: Final[Table] = models.TrialParamModel.__table__
 _VALUES: Final[Table] = models.TrialValueModel.__table__
 _POINTS: Final[Table] = models.TrialIntermediateValueModel.__table__
@@ -92,6 +94,19 @@ def put_attributes(connection: Connection, trial_id: int, attributes: Mapping[st
     _put(connection, _ATTRIBUTES, {"trial_id": trial_id}, attributes)
 
 
+def put_system_attributes(connection: Connection, trial_id: int, attributes: Mapping[str, str]) -> None:
+    """Set system attributes of a trial, replacing those of the same name."""
+    _put(connection, _SYSTEM, {"trial_id": trial_id}, attributes)
+
+
+def artifacts(connection: Connection, study_id: int | None = None) -> set[str]:
+    """Return the identities of the artifacts that the trials of a study name, or those of all studies."""
+    query = select(_SYSTEM.c.key).where(_SYSTEM.c.key.startswith(PREFIX))
+    if study_id is not None:
+        query = query.where(_SYSTEM.c.trial_id.in_(select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)))
+    return {key.removeprefix(PREFIX) for key in connection.scalars(query)}
+
+
 def writer(connection: Connection, study_id: int) -> JsonValue:
     """Return the token of the process that may write to the study."""
     table = _STUDY_SYSTEM
@@ -119,6 +134,14 @@ def insert_trial(connection: Connection, study: StudyKey) -> tuple[int, int]:
     return int(key[0]), number
 
 
+def set_times(connection: Connection, trial_id: int, started: datetime | None, ended: datetime | None) -> None:
+    """Give a trial that ran elsewhere its times, as far as they are known."""
+    times = {"datetime_start": started, "datetime_complete": ended}
+    known = {name: moment for name, moment in times.items() if moment is not None}
+    if known:
+        connection.execute(update(_TRIALS).where(_TRIALS.c.trial_id == trial_id).values(known))
+
+
 def insert_params(connection: Connection, trial_id: int, params: Sequence[tuple[str, float, str]]) -> None:
     """Insert (name, stored number, distribution as JSON) of every param of a trial."""
     rows = [
@@ -129,10 +152,14 @@ def insert_params(connection: Connection, trial_id: int, params: Sequence[tuple[
         connection.execute(insert(_PARAMS), rows)
 
 
-def insert_point(connection: Connection, trial_id: int, step: int, value: float) -> None:
-    """Insert an intermediate value."""
-    row = {"trial_id": trial_id, "step": step, "intermediate_value": value, "intermediate_value_type": _FINITE}
-    connection.execute(insert(_POINTS), [row])
+def insert_points(connection: Connection, trial_id: int, points: Sequence[tuple[int, float]]) -> None:
+    """Insert intermediate values: (step, value)."""
+    rows = [
+        {"trial_id": trial_id, "step": step, "intermediate_value": value, "intermediate_value_type": _FINITE}
+        for step, value in points
+    ]
+    if rows:
+        connection.execute(insert(_POINTS), rows)
 
 
 def end_trial(connection: Connection, trial_id: int, values: Sequence[float] | None, *, pruned: bool = False) -> bool:

@@ -250,7 +250,7 @@ def test_a_worker_on_a_full_disk_stops_the_run_and_loses_nothing(bench: Bench) -
 def test_a_storage_that_fails_stops_the_run_and_the_files_are_recorded_later(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StorageError("the disk is full: ablate.db")
 
     with monkeypatch.context() as patch:
