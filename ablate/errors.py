@@ -71,6 +71,17 @@ class StudyFileError(AblateError):
         self.problems = problems
 
 
+class TableError(AblateError):
+    """A table of results that cannot be read one way only: every problem with its line, in one pass."""
+
+    def __init__(self, problems: tuple[Problem, ...], *, more: int = 0) -> None:
+        count = len(problems) + more
+        super().__init__(f"{count} error{'s' * (count != 1)}, nothing was written")
+        self.problems = problems
+        """The first of them."""
+        self.more = more
+
+
 class StudyLockedError(AblateError):
     """Another process is running this study."""
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ablate.cli.units import plural, visible
-from ablate.errors import AblateError, Problem, StudyFileError
+from ablate.errors import AblateError, Problem, StudyFileError, TableError
 
 _STYLES = {"error": "bold red", "warning": "bold yellow"}
 
@@ -25,6 +25,10 @@ def show_error(error: AblateError, console: Console) -> None:
     if isinstance(error, StudyFileError):
         show_problems(error.problems, console)
         console.print(Text(count_of(error.problems) + ", nothing was started"))
+        return
+    if isinstance(error, TableError):
+        show_problems(error.problems, console)
+        console.print(Text(error.message))
         return
     console.print(Text.assemble(("error", "bold red"), f": {_multiline(error.message)}"), soft_wrap=True)
     if error.hint:

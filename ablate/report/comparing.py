@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ablate.report.comparison import Comparison, Correction, Noise, Row, Stability, Test
+from ablate.report.comparison import Comparison, Correction, Lint, Noise, Row, Stability, Test
 from ablate.report.contrast import Contrast, Method, contrast
 from ablate.report.declared import declared_metrics, found_metrics
 from ablate.report.intake import Flags, Trials, read_trials, settle_metrics
@@ -50,36 +50,53 @@ def compare(
     Raises AblateError for a table that cannot be read. A baseline without results is not an error here: the rows are
     there without verdicts, and `Comparison.problem` says why.
     """
-    method = Method(test, noise, correct)
+    method = Method(test, noise, correct)  # Refused before the table is read.
     found, left = found_metrics(frame) if metrics is None else (declared_metrics(metrics), ())
     settled = settle_metrics(found)
     trials = read_trials(frame, settled, baseline, arms)
     plan = plan_looks(trials, alpha, looks, look)
+    problem = _problem(trials, _counts(trials, plan), baseline)
+    lints = (*left, *data_lints(trials, settled, plan, shared_seeds=test != "welch"))
+    return compared(trials, settled, plan, method, name=baseline, alpha=alpha, lints=lints, problem=problem)
+
+
+def compared(
+    trials: Trials,
+    metrics: Sequence[MetricSpec],
+    plan: LookPlan,
+    method: Method,
+    *,
+    name: str,
+    alpha: float,
+    lints: tuple[Lint, ...],
+    problem: str | None,
+) -> Comparison:
+    """Compare every arm of `trials` with its partner; `name` is what the comparison calls what it compares with."""
     counts = _counts(trials, plan)
-    problem = _problem(trials, counts, baseline)
-    setting = Setting(trials, plan, counts, method, comparable=problem is None)
+    setting = Setting(trials, plan, counts, method, _comparable(trials, counts) & (problem is None))
     rows: dict[tuple[str, str], Row] = {}
     tested = 0
-    for metric in settled:
+    for metric in metrics:
         numbers = _numbers(setting, metric)
         tested = numbers.family if metric.primary else tested
         for arm, row in metric_rows(setting, metric, numbers, exploratory=not metric.primary).items():
             rows[(arm, metric.name)] = row
     return Comparison(
-        baseline=baseline,
+        baseline=name,
         arms=trials.arms,
-        metrics=settled,
-        rows={(arm, metric.name): rows[(arm, metric.name)] for arm in trials.arms for metric in settled},
-        alpha=_current_alpha(plan),
+        metrics=tuple(metrics),
+        rows={(arm, metric.name): rows[(arm, metric.name)] for arm in trials.arms for metric in metrics},
+        alpha=_current_alpha(trials, plan),
         look=plan.runs_wanted or (int(counts.runs.max()) if len(counts.runs) else 0),
         tested=tested,
-        lints=(*left, *data_lints(trials, settled, plan, shared_seeds=test != "welch")),
+        lints=lints,
         study_alpha=alpha,
         looks=plan.looks,
-        test=test,
-        noise=noise,
-        correct=correct,
-        stability=_stability(trials.arms, counts),
+        test=method.test,
+        noise=method.noise,
+        correct=method.correct,
+        stability=_stability(trials, counts),
+        reference=trials.reference,
         problem=problem,
     )
 
@@ -88,6 +105,12 @@ def _counts(trials: Trials, plan: LookPlan) -> Counts:
     diverged = (trials.diverged & plan.used).sum(axis=1)
     everything = (trials.measured | trials.diverged).sum(axis=1)
     return Counts(plan.used.sum(axis=1), diverged, trials.pruned.sum(axis=1), everything)
+
+
+def _comparable(trials: Trials, counts: Counts) -> Flags:
+    """Arms whose partner has something to compare with."""
+    diverged, runs = counts.diverged[trials.partner], counts.runs[trials.partner]
+    return np.asarray(~trials.baselines & (runs > 0) & (2 * diverged < runs))
 
 
 def _problem(trials: Trials, counts: Counts, baseline: str) -> str | None:
@@ -116,18 +139,21 @@ def _numbers(setting: Setting, metric: MetricSpec) -> Contrast:
     trials, plan, counts = setting.trials, setting.plan, setting.counts
     values: Floats = np.where(plan.used & trials.measured, trials.values[metric.name], np.nan)
     comparable: Flags = (2 * counts.diverged < counts.runs) & setting.comparable
-    comparable[0] = False
     correct: Correction = setting.method.correct if metric.primary else "none"
-    return contrast(values, metric, plan.alpha, comparable, plan.reached, setting.method, correct=correct)
+    return contrast(
+        values, trials.partner, metric, plan.alpha, comparable, plan.reached, setting.method, correct=correct
+    )
 
 
-def _current_alpha(plan: LookPlan) -> float:
+def _current_alpha(trials: Trials, plan: LookPlan) -> float:
     """The level at the furthest look any arm has reached."""
-    others = plan.alpha[1:][plan.reached[1:]]
+    others = plan.alpha[plan.reached & ~trials.baselines]
     return float(others.max()) if len(others) else float(plan.alpha[0])
 
 
-def _stability(arms: tuple[str, ...], counts: Counts) -> dict[str, Stability]:
+def _stability(trials: Trials, counts: Counts) -> dict[str, Stability]:
     pairs = list(zip(counts.diverged.tolist(), counts.runs.tolist(), strict=True))
-    against = [None, *[pairs[0]] * (len(arms) - 1)]
-    return {arm: stability(arm, *pair, other) for arm, pair, other in zip(arms, pairs, against, strict=True)}
+    found = {}
+    for place, (arm, partner) in enumerate(zip(trials.arms, trials.partner.tolist(), strict=True)):
+        found[arm] = stability(arm, *pairs[place], None if partner == place else pairs[partner])
+    return found

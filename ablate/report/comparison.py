@@ -122,6 +122,7 @@ class Comparison:
     """Every arm on every metric. `rows` is keyed by (arm, metric name); arms are in study-file order."""
 
     baseline: str
+    """Name of the arm, or of the other study, that the arms are compared with."""
     arms: tuple[str, ...]
     metrics: tuple[MetricSpec, ...]
     rows: Mapping[tuple[str, str], Row]
@@ -141,6 +142,8 @@ class Comparison:
     correct: Correction = "holm"
     stability: Mapping[str, Stability] = field(default_factory=dict)
     """Arm -> how often it diverged."""
+    reference: str = "the baseline"
+    """What a difference is taken to, in words."""
     problem: str | None = None
     """Why nothing can be compared, or None. The rows still show every number there is."""
 

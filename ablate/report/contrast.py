@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ablate.errors import AblateError
 from ablate.report.comparison import Correction, Noise, Test
@@ -55,7 +56,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Contrast:
-    """One metric of all arms, row 0 the baseline. Vectors are [arms], matrices [arms, seeds], NaN where undefined."""
+    """One metric of all arms. Vectors are [arms], matrices [arms, seeds], NaN where undefined."""
 
     values: Floats
     """The metric's values that are used, in its unit."""
@@ -82,6 +83,8 @@ class Contrast:
     """Arms with a test."""
     needed: Floats
     """Seeds in all that would probably decide, NaN above 50."""
+    reference: Floats
+    """[arms, seeds]: values of what each arm is compared with, in the metric's unit."""
 
 
 def transform(metric: MetricSpec) -> Callable[[Floats], Floats]:
@@ -91,6 +94,7 @@ def transform(metric: MetricSpec) -> Callable[[Floats], Floats]:
 
 def contrast(
     values: Floats,
+    partner: NDArray[np.int64],
     metric: MetricSpec,
     alpha: Floats,
     comparable: Flags,
@@ -99,18 +103,19 @@ def contrast(
     *,
     correct: Correction,
 ) -> Contrast:
-    """Compare every row of `values` [arms, seeds] with row 0.
+    """Compare every row of `values` [arms, seeds] with its `partner` row (row 0, in a study with one baseline).
 
     `alpha` [arms] is the level at each arm's look. Only `comparable` arms get a difference, and only those of them
     that `reached` a declared look a test. `correct` is "none" for secondary metrics.
     """
     scale, sign = transform(metric), 1.0 if metric.direction == "max" else -1.0
     scaled = scale(values)
+    reference = scaled[partner]
     compared = np.where(comparable[:, None], scaled, np.nan)
-    differences = sign * (compared - scaled[0])
+    differences = sign * (compared - reference)
     own = paired_summary(differences)
     if method.test == "welch":
-        two = welch_summary(compared, scaled[0])
+        two = welch_summary(compared, reference)
         tested = Summary(two.n, sign * two.mean, two.sd, two.se, two.df)
     else:
         tested = own
@@ -119,7 +124,7 @@ def contrast(
     usable = testable & (tested.n >= 2) & ~still
     if method.noise == "pooled":
         tested = pool(tested, usable)
-    margin = _margins(metric, values, differences)
+    margin = _margins(metric, values[partner], differences)
     p, p_equivalence = _test(differences, tested, margin, usable, method)
     adjusted = adjust(p, alpha, correct)
     per_test = alpha / max(1, adjusted.tested)
@@ -150,12 +155,13 @@ def contrast(
         level=adjusted.level,
         family=adjusted.tested,
         needed=needed,
+        reference=values[partner],
     )
 
 
-def _margins(metric: MetricSpec, values: Floats, differences: Floats) -> Floats:
+def _margins(metric: MetricSpec, reference: Floats, differences: Floats) -> Floats:
     """The margin on the test's scale: as declared, of the baseline's mean over the shared seeds, or ln(1 + m)."""
-    arms = len(values)
+    arms = len(reference)
     if metric.margin is None:
         return np.full(arms, np.nan)
     if metric.scale == "log":
@@ -165,7 +171,7 @@ def _margins(metric: MetricSpec, values: Floats, differences: Floats) -> Floats:
     shared = np.isfinite(differences)
     # Without shared seeds (two samples) the baseline's own mean is the reference.
     shared[~shared.any(axis=1)] = True
-    _, mean, _ = count_mean_sd(np.where(shared, values[0], np.nan))
+    _, mean, _ = count_mean_sd(np.where(shared, reference, np.nan))
     return np.asarray(metric.margin * np.abs(mean))
 
 

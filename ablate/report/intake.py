@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,15 @@ class Trials:
     """Arms with results that were not asked for."""
     compute: tuple[str, Floats] | None = None
     """What a trial cost: the column's name and its values, where there is such a column."""
+    partner: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """[arms]: the row each arm is compared with; a row that is its own partner is a baseline."""
+    reference: str = "the baseline"
+    """What arms are compared with, in words."""
+
+    @property
+    def baselines(self) -> Flags:
+        """[arms]: True for arms that others are compared with."""
+        return np.asarray(self.partner == np.arange(len(self.arms)))
 
 
 def settle_metrics(metrics: Sequence[MetricSpec]) -> tuple[MetricSpec, ...]:
@@ -195,4 +204,5 @@ def _matrices(
 
     values = {metric.name: numbers(f"metric {metric.name}") for metric in metrics}
     cost = None if compute is None else (compute, np.where(flags(MEASURED), numbers("compute"), np.nan))
-    return Trials(arms, seeds, flags(MEASURED), flags(DIVERGED), flags(PRUNED), values, left_out, cost)
+    partner = np.zeros(len(arms), dtype=np.int64)
+    return Trials(arms, seeds, flags(MEASURED), flags(DIVERGED), flags(PRUNED), values, left_out, cost, partner)

@@ -40,6 +40,11 @@ def data_lints(
     return tuple(found)
 
 
+def pair_lints(trials: Trials) -> tuple[Lint, ...]:
+    """Doubts about results that are compared with those of another study: other seeds, unequal compute."""
+    return (*_other_seeds(trials), *_unequal_compute(trials))
+
+
 def _same_recipes(study: Study) -> Iterator[Lint]:
     groups: dict[str, list[str]] = defaultdict(list)
     for arm in study.arms:
@@ -74,16 +79,15 @@ def _baseline_missing(trials: Trials) -> Iterator[Lint]:
 def _other_seeds(trials: Trials) -> Iterator[Lint]:
     """Arms whose finished seeds are not the baseline's."""
     results = trials.measured | trials.diverged
-    if not results[0].any():
-        return
     seeds = np.array(trials.seeds)
-    for place, arm in enumerate(trials.arms[1:], start=1):
-        alone = seeds[results[place] & ~results[0]]
-        lacking = seeds[results[0] & ~results[place]]
-        if not results[place].any() or not (len(alone) or len(lacking)):
+    for place in np.flatnonzero(~trials.baselines):
+        arm, theirs = trials.arms[place], results[trials.partner[place]]
+        alone = seeds[results[place] & ~theirs]
+        lacking = seeds[theirs & ~results[place]]
+        if not results[place].any() or not theirs.any() or not (len(alone) or len(lacking)):
             continue
         parts = [f"lacks seed {_numbers(lacking)}"] if len(lacking) else []
-        parts += [f"has seed {_numbers(alone)} that the baseline lacks"] if len(alone) else []
+        parts += [f"has seed {_numbers(alone)} that {trials.reference} lacks"] if len(alone) else []
         yield Lint("other-seeds", f"{arm} {' and '.join(parts)}: only shared seeds are compared", arm)
 
 
@@ -127,13 +131,14 @@ def _unequal_compute(trials: Trials) -> Iterator[Lint]:
     name, cost = trials.compute
     limit = UNEQUAL_IMAGES if name == "images_seen" else UNEQUAL_SECONDS
     what = "training images" if name == "images_seen" else "time"
-    for place, arm in enumerate(trials.arms[1:], start=1):
-        shared = (cost[0] > 0) & (cost[place] > 0)
+    for place in np.flatnonzero(~trials.baselines):
+        arm, own, theirs = trials.arms[place], cost[place], cost[trials.partner[place]]
+        shared = (theirs > 0) & (own > 0)
         if not shared.any():
             continue
-        ratio = float(np.exp(np.mean(np.log(cost[place][shared] / cost[0][shared]))))
+        ratio = float(np.exp(np.mean(np.log(own[shared] / theirs[shared]))))
         if max(ratio, 1 / ratio) > limit:
-            yield Lint("unequal-compute", f"{arm} takes {ratio:.2f} times the baseline's {what}", arm)
+            yield Lint("unequal-compute", f"{arm} takes {ratio:.2f} times the {what} of {trials.reference}", arm)
 
 
 def _off_plan(trials: Trials, plan: LookPlan) -> Iterator[Lint]:

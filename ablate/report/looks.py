@@ -31,8 +31,9 @@ class LookPlan:
 def plan_looks(trials: Trials, alpha: float, looks: Sequence[int] | None, look: int | None) -> LookPlan:
     """Place every arm at its look.
 
-    With several declared `looks`, an arm is at the largest look (up to `look`) that its results fill, and is judged
-    on its first seeds up to that look only, at that look's share of `alpha`: any other choice would be one more look.
+    With several declared `looks`, an arm is at the largest look (up to `look`) that its results and its baseline's
+    fill, and is judged on its first seeds up to that look only, at that look's share of `alpha`: any other choice
+    would be one more look.
     With one look, everything measured is used at `alpha`, once the arm and the baseline have that many results: a
     verdict taken from the first two of five seeds would be a look that nobody declared. Without a look there is no
     plan to be held to.
@@ -45,16 +46,22 @@ def plan_looks(trials: Trials, alpha: float, looks: Sequence[int] | None, look: 
         wanted = look if look is not None else (declared[0] if declared else 0)
         runs = results.sum(axis=1)
         return LookPlan(
-            results, np.full(len(trials.arms), alpha), np.minimum(runs, runs[0]) >= wanted, wanted, declared
+            results,
+            np.full(len(trials.arms), alpha),
+            np.minimum(runs, runs[trials.partner]) >= wanted,
+            wanted,
+            declared,
         )
     if look is not None and look not in declared:
         raise AblateError(f"{look} seeds is not a declared look", hint=f"declared: {', '.join(map(str, declared))}")
     open_looks = np.array([number for number in declared if look is None or number <= look])
     parts = np.array(split_alpha(alpha, len(declared)))
-    place = np.searchsorted(open_looks, results.sum(axis=1), side="right") - 1
+    runs = results.sum(axis=1)
+    place = np.searchsorted(open_looks, np.minimum(runs, runs[trials.partner]), side="right") - 1
     reached = place >= 0
     place = np.maximum(place, 0)
     used = results & (np.cumsum(results, axis=1) <= open_looks[place][:, None])
-    used[0] = results[0]
-    furthest = int(open_looks[place[1:][reached[1:]].max()]) if reached[1:].any() else int(open_looks[0])
+    used[trials.baselines] = results[trials.baselines]
+    compared = reached & ~trials.baselines
+    furthest = int(open_looks[place[compared].max()]) if compared.any() else int(open_looks[0])
     return LookPlan(used, parts[place], reached, furthest, declared)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ablate.report.comparison import Row, Verdict
 from ablate.report.contrast import Contrast, Method, interval_width, shown, transform
-from ablate.report.intake import Trials
+from ablate.report.intake import Flags, Trials
 from ablate.report.looks import LookPlan
 from ablate.report.stats import Floats, correlations, count_mean_sd, half_width
 from ablate.report.verdicts import FEWEST_FLIPS, Evidence, Word, is_diverged, judge
@@ -35,8 +35,8 @@ class Setting:
     plan: LookPlan
     counts: Counts
     method: Method
-    comparable: bool
-    """False when the baseline has nothing to compare with."""
+    comparable: Flags
+    """[arms]: False for baselines, and where the baseline has nothing to compare with."""
 
 
 def metric_rows(setting: Setting, metric: MetricSpec, numbers: Contrast, *, exploratory: bool) -> dict[str, Row]:
@@ -59,7 +59,7 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting) -> dict[st
     """Every numeric field of `Row`, as vectors [arms]."""
     scaled = transform(metric)(numbers.values)
     shared = np.isfinite(numbers.differences)
-    shared_baseline = np.where(shared, numbers.values[0], np.nan)
+    shared_baseline = np.where(shared, numbers.reference, np.nan)
     baseline_mean = count_mean_sd(shared_baseline)[1]
     # Before a declared look there is a number, but no interval: an interval that excludes 0 reads like a verdict.
     width = np.where(setting.plan.reached, interval_width(numbers.tested, 0.05), np.nan)
@@ -68,7 +68,7 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting) -> dict[st
     width = interval_width(numbers.tested, numbers.level if corrected else np.full(len(diff), np.nan))
     _, thin_low, thin_high = shown(metric, numbers.tested.mean, width)
     seed_sd = count_mean_sd(scaled)[2]
-    typical = np.sqrt((seed_sd**2 + seed_sd[0] ** 2) / 2)
+    typical = np.sqrt((seed_sd**2 + seed_sd[setting.trials.partner] ** 2) / 2)
     relative = diff if metric.scale == "log" else _ratio(diff, np.abs(baseline_mean))
     pooled_mean = numbers.tested.mean
     return {
@@ -92,7 +92,7 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting) -> dict[st
         "p_equivalence": numbers.p_equivalence,
         "margin": numbers.margin,
         "alpha": setting.plan.alpha,
-        "rho": correlations(np.where(shared, scaled, np.nan), scaled[0]),
+        "rho": correlations(np.where(shared, scaled, np.nan), scaled[setting.trials.partner]),
     }
 
 
@@ -109,7 +109,8 @@ def _row(
     *,
     exploratory: bool,
 ) -> Row:
-    counts, is_baseline = setting.counts, place == 0
+    counts, partner = setting.counts, int(setting.trials.partner[place])
+    is_baseline = partner == place
     runs, diverged = int(counts.runs[place]), int(counts.diverged[place])
     hopeless = is_diverged(diverged, runs)
     if hopeless:
@@ -118,7 +119,7 @@ def _row(
         # Intervals at the corrected level belong to the family of tests on the primary metric.
         cells = {**cells, "p_holm": None, "holm_low": None, "holm_high": None}
     word = None
-    if not is_baseline and (setting.comparable or hopeless):
+    if not is_baseline and (bool(setting.comparable[place]) or hopeless):
         word = judge(_evidence(setting, metric, numbers, place, cells, exploratory=exploratory))
     paired = np.isfinite(numbers.differences[place]) & (not is_baseline)
     differences = shown(metric, numbers.differences[place][paired], np.zeros(int(paired.sum())))[0]
@@ -131,7 +132,7 @@ def _row(
         n=int(numbers.n[place]),
         runs=runs,
         diverged=diverged,
-        pairs=int(numbers.n[0]) if is_baseline else int(numbers.pairs[place]),
+        pairs=int(numbers.n[place]) if is_baseline else int(numbers.pairs[place]),
         verdict=word.verdict if word else None,
         exploratory=exploratory,
         note=_note(setting, numbers, place, word, exploratory=exploratory),
@@ -160,7 +161,7 @@ def _evidence(
         n=int(numbers.tested.n[place]),
         runs=int(counts.runs[place]),
         diverged=int(counts.diverged[place]),
-        baseline_diverged=int(counts.diverged[0]),
+        baseline_diverged=int(counts.diverged[setting.trials.partner[place]]),
         improvement=cells["improvement"],
         still=bool(numbers.still[place]),
         p=cells["p"] if exploratory else cells["p_holm"],

@@ -57,15 +57,16 @@ def paired_summary(differences: Floats) -> Summary:
 def welch_summary(values: Floats, baseline: Floats) -> Summary:
     """Summarise mean(values) - mean(baseline) of independent samples with unequal variances (Welch 1947).
 
-    `values` is [arms, seeds], `baseline` [seeds]; df is Satterthwaite's.
+    `values` is [arms, seeds], `baseline` the same or [seeds]; df is Satterthwaite's.
     """
     n1, mean1, sd1 = count_mean_sd(values)
-    n0, mean0, sd0 = (column[0] for column in count_mean_sd(baseline[None, :]))
+    n0, mean0, sd0 = count_mean_sd(np.broadcast_to(baseline, (len(values), baseline.shape[-1])))
     enough = (n1 > 1) & (n0 > 1)
     nan = np.full(len(n1), np.nan)
     part1 = np.divide(sd1**2, n1, out=nan.copy(), where=enough)
-    part0 = sd0**2 / n0 if n0 > 1 else np.nan
-    below = np.divide(part1**2, n1 - 1, out=nan.copy(), where=enough) + part0**2 / max(n0 - 1, 1)
+    part0 = np.divide(sd0**2, n0, out=nan.copy(), where=enough)
+    below = np.divide(part1**2, n1 - 1, out=nan.copy(), where=enough)
+    below += np.divide(part0**2, n0 - 1, out=nan.copy(), where=enough)
     df = np.divide((part1 + part0) ** 2, below, out=nan.copy(), where=below > 0)
     return Summary(np.minimum(n1, n0), mean1 - mean0, np.sqrt(sd1**2 + sd0**2), np.sqrt(part1 + part0), df)
 
@@ -107,7 +108,10 @@ def t_interval(values: ArrayLike, level: float = LEVEL) -> tuple[float, float]:
 
 
 def correlations(values: Floats, baseline: Floats) -> Floats:
-    """Pearson correlation over seeds of each row with `baseline` [seeds]; NaN below 3 shared or without spread."""
+    """Pearson correlation over seeds of each row with `baseline`, the same row of it or [seeds].
+
+    NaN below 3 shared seeds or without spread.
+    """
     shared = np.isfinite(values) & np.isfinite(baseline)
     ours = np.where(shared, values, np.nan)
     theirs = np.where(shared, baseline, np.nan)

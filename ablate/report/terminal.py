@@ -96,13 +96,15 @@ def plain_table(comparison: Comparison, width: int = WIDTH, times: Mapping[str, 
     return "\n".join(line.plain for line in comparison_table(comparison, times).lines(width))
 
 
+_CORRECTED = {"holm": "; p by Holm", "bh": "; p by Benjamini-Hochberg", "none": "; p uncorrected"}
+
+
 def _legend(comparison: Comparison, left_out: Sequence[str]) -> list[str]:
     metric = comparison.primary
     margin = digits.margin_text(metric)
     lines = [
-        f"{digits.label(metric)}: {digits.arrow_words(metric)}; difference to the baseline [95 % interval]; p by Holm"
-        if comparison.correct == "holm"
-        else f"{digits.label(metric)}: {digits.arrow_words(metric)}; difference to the baseline [95 % interval]",
+        f"{digits.label(metric)}: {digits.arrow_words(metric)}; difference to {visible(comparison.reference)} "
+        f"[95 % interval]{_CORRECTED[comparison.correct]}",
         f"over {comparison.tested} comparisons, level {comparison.alpha:.4g}, "
         + (f"margin {margin}" if margin else "no margin declared, so nothing can be equivalent"),
     ]

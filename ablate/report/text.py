@@ -99,12 +99,12 @@ def answer(
         undecided=tuple(said),
         unfinished=unfinished,
         untested=tuple(_untested(study, comparison, times)),
-        warnings=tuple(_warnings(comparison.lints)),
+        warnings=tuple(warnings_of(comparison.lints)),
     )
 
 
-def _warnings(lints: Sequence[Lint]) -> Iterator[Sentence]:
-    """The first lints of every kind, and how many more there are of it."""
+def warnings_of(lints: Sequence[Lint]) -> Iterator[Sentence]:
+    """Return the first lints of every kind, and how many more there are of it."""
     for code in dict.fromkeys(lint.code for lint in lints):
         own = [lint.message for lint in lints if lint.code == code]
         for at, message in enumerate(own[:_ALIKE]):
