@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablate.cli.options import RESULTS, Json, NoColor, Quiet, Results, Storage, StudyName
+from ablate.cli.options import RESULTS, Json, NoColor, Quiet, Results, Storage
 from ablate.cli.problems import show_error
 from ablate.cli.screen import Screen
 from ablate.cli.stored import Place, Stored, base_command
+from ablate.cli.versus import write_versus
 from ablate.errors import AblateError, ExitCode, NothingComparableError
 
 if TYPE_CHECKING:
     from ablate.report.comparison import Comparison
+    from ablate.report.contrast import Method
 
 FORMATS = ("html", "md", "csv", "tex", "json")
+Studies = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="STUDY", help="A study's name or file (all when left out), or two to compare."),
+]
+
+
+class TestName(StrEnum):
+    """Tests that ``--test`` knows."""
+
+    PAIRED = "paired"
+    WELCH = "welch"
+    PERMUTATION = "permutation"
+
+
+class NoiseName(StrEnum):
+    """What ``--noise`` knows."""
+
+    OWN = "own"
+    POOLED = "pooled"
+
+
+class CorrectName(StrEnum):
+    """What ``--correct`` knows."""
+
+    HOLM = "holm"
+    BH = "bh"
+    NONE = "none"
 
 
 class Layout(StrEnum):
@@ -36,7 +68,7 @@ class Gate(StrEnum):
 
 
 def report(
-    study: StudyName = None,
+    studies: Studies = None,
     form: Annotated[
         str, typer.Option("--format", metavar="LIST", help="Which files to write, separated by commas.")
     ] = ",".join(FORMATS),
@@ -53,6 +85,32 @@ def report(
         Layout,
         typer.Option(help="Of the table in report.md and table.tex; components gives boolean factors check marks."),
     ] = Layout.ARMS,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="Report on this table (arm, seed, metrics) instead: not made by ablate."
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="ARM", help="With --csv: the arm to compare with (default: baseline).")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:max:MARGIN",
+            help="With --csv: a metric, which way is better, and a margin (0.1 or 2%); repeatable, the first decides.",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="With --csv: folder of the report.")] = None,
+    test: Annotated[TestName, typer.Option(help="paired t; welch where seeds are not shared; exact sign flips.")] = (
+        TestName.PAIRED
+    ),
+    noise: Annotated[NoiseName, typer.Option(help="Seed noise: of each arm, or pooled over alike arms.")] = (
+        NoiseName.OWN
+    ),
+    correct: Annotated[
+        CorrectName, typer.Option(help="For the number of arms: Holm, false discovery rate, or not.")
+    ] = (CorrectName.HOLM),
     results: Results = RESULTS,
     storage: Storage = None,
     json: Json = False,
@@ -62,32 +120,85 @@ def report(
     """Compare arms, print verdicts, write tables and figures.
 
     Everything goes to the study's folder: report.html, report.md, table.tex, arms.csv, trials.csv, curves.csv.
+    With two studies, every arm of the second is compared with the same arm of the first, seed by seed: for a change
+    of the code, or of the data. DIR/NAME is a study in another folder of results.
 
     \b
     Example:
       ablate report schedules --format html,csv
+      ablate report before/schedules schedules --fail-on worse
+      ablate report --csv runs.csv --baseline plain --metric accuracy:max:0.5%
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
+    gates = set(fail_on or ())
     formats = formats_of(form)
+    place = Place.of(results, storage)
+    asked = tuple(studies or ())
+    _check_words(asked, csv, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
+    how = _method(test, noise, correct)
     failure: NothingComparableError | None = None
-    hit = False
-    for number, stored in enumerate(Place.of(results, storage).find(study)):
+    found: list[Comparison] = []
+    if len(asked) == 2:
+        found.append(write_versus((asked[0], asked[1]), place, screen, method=how, formats=formats))
+        sources: list[Stored] = []
+    elif csv is not None:
+        sources = [imported(csv, place, baseline=baseline, metrics=tuple(metric or ()), name=name)]
+    else:
+        sources = place.find(asked[0] if asked else None)
+    for number, stored in enumerate(sources):
         if number and not json:
             screen.tell("")
         try:
-            comparison = write(stored, screen, formats=formats, figures=not no_figures, layout=layout)
+            found.append(write(stored, screen, formats=formats, figures=not no_figures, layout=layout, method=how))
         except NothingComparableError as error:
-            if study is not None:
+            if len(sources) == 1:
                 raise
             failure = error
             show_error(error, screen.err)
-            continue
-        hit |= bool(set(fail_on or ()) & {row.verdict for row in _primary_rows(comparison)})
-    if hit:
+    _leave(found, gates, failure, screen)
+
+
+def _check_words(studies: tuple[str, ...], csv: Path | None, only_csv: Mapping[str, object]) -> None:
+    """Refuse words that do not go together."""
+    if len(studies) > 2:
+        raise AblateError(
+            f"{len(studies)} studies were named: one is reported, two are compared", hint="leave out the others"
+        )
+    if csv is not None and studies:
+        raise AblateError(f"--csv and the study {studies[0]!r} do not go together", hint="leave out one of them")
+    given = [option for option, value in only_csv.items() if value]
+    if csv is None and given:
+        raise AblateError(f"{given[0]} goes with --csv", hint="a study's file says what its baseline and metrics are")
+
+
+def _method(test: TestName, noise: NoiseName, correct: CorrectName) -> Method:
+    from ablate.report.contrast import Method
+
+    return Method(test.value, noise.value, correct.value)
+
+
+def _leave(
+    found: Sequence[Comparison], gates: set[Gate], failure: NothingComparableError | None, screen: Screen
+) -> None:
+    """End with the exit code that fits what was found."""
+    if gates & {row.verdict for comparison in found for row in _primary_rows(comparison)}:
         screen.say("an arm has a verdict that --fail-on names")
         raise typer.Exit(int(ExitCode.GATE))
     if failure is not None:
         raise typer.Exit(int(failure.exit_code))
+
+
+def imported(csv: Path, place: Place, *, baseline: str | None, metrics: tuple[str, ...], name: str | None) -> Stored:
+    """Return the results of a CSV file as if they were stored; refuses the folder of a study that ablate ran."""
+    from ablate.report.imported import read_results
+
+    study, rows = read_results(csv, baseline=baseline, metrics=metrics, name=name)
+    paths = place.results.study(study.name)
+    if paths.plan.exists() or paths.study_file.exists():
+        raise AblateError(f"{paths.folder} holds a study that ablate ran", hint="give these results another --name")
+    words = ["ablate", "report", "--csv", str(csv), "--baseline", study.baseline.name]
+    words += [word for metric in metrics for word in ("--metric", metric)]
+    return Stored(study, rows, paths, url="", command=shlex.join(words))
 
 
 def formats_of(text: str) -> tuple[str, ...]:
@@ -107,6 +218,7 @@ def write(
     formats: tuple[str, ...] = FORMATS,
     figures: bool = True,
     layout: str = Layout.ARMS,
+    method: Method | None = None,
 ) -> Comparison:
     """Write the report of one study, print its table and sentences, and say where the files are."""
     from ablate.report.build import build_report
@@ -123,8 +235,9 @@ def write(
         formats=formats,
         figures=figures,
         layout=layout,
-        storage=stored.url,
+        storage=stored.url or None,
         command=command,
+        method=method,
     )
     if screen.json:
         for row in comparison.rows.values():

@@ -12,7 +12,7 @@ import pandas as pd
 from ablate.errors import AblateError
 from ablate.recipe import digest_of
 from ablate.report.comparing import compared
-from ablate.report.comparison import Comparison, Correction, Lint, Noise, Row, Test
+from ablate.report.comparison import Comparison, Lint, Row
 from ablate.report.contrast import Method
 from ablate.report.frame import trials_frame
 from ablate.report.intake import Trials, read_trials
@@ -59,9 +59,7 @@ def compare_studies(
     after: tuple[Study, Iterable[TrialRow]],
     *,
     labels: tuple[str, str] | None = None,
-    test: Test = "paired",
-    noise: Noise = "own",
-    correct: Correction = "holm",
+    method: Method | None = None,
 ) -> Across:
     """Compare every arm that two studies have with itself, over the seeds that both measured.
 
@@ -92,7 +90,7 @@ def compare_studies(
         trials,
         metrics,
         plan,
-        Method(test, noise, correct),
+        method or Method(),
         name=names[0],
         alpha=new.alpha,
         lints=lints,

@@ -13,6 +13,7 @@ from ablate.paths import StudyPaths, write_atomic
 from ablate.report import files
 from ablate.report.comparison import Comparison
 from ablate.report.components import check_layout
+from ablate.report.contrast import Method
 from ablate.report.drawing import Drawing
 from ablate.report.frame import compare_study
 from ablate.report.html import report_html
@@ -39,13 +40,15 @@ def build_report(
     now: datetime.datetime | None = None,
     storage: str | None = None,
     command: str | None = None,
+    method: Method | None = None,
 ) -> Comparison:
     """Write the report of `study` into its folder and return the comparison behind it.
 
     The same results give the same bytes, except for the line that says when (`now`, or the environment's
-    SOURCE_DATE_EPOCH, or the clock). Without `figures` nothing imports matplotlib. `command` is what the study was run
-    with, overrides included: commands that the pages suggest begin with it. `layout` is the table's in report.md and
-    table.tex: `components` gives every boolean factor a column.
+    SOURCE_DATE_EPOCH, or the clock). Without `figures` nothing imports matplotlib. `method` is how verdicts are taken
+    (default: paired, own noise, Holm). `command` is what the study was run with, overrides included: commands that the
+    pages suggest begin with it. `layout` is the table's in report.md and table.tex: `components` gives every boolean
+    factor a column.
 
     Raises NothingComparableError after everything that could be written has been, ResultsError when the folder cannot
     be written, and AblateError for an unknown format or a layout that does not fit the study.
@@ -54,7 +57,7 @@ def build_report(
     if unknown:
         raise AblateError(f"unknown report format {unknown[0]!r}", hint=f"known: {', '.join(FORMATS)}")
     check_layout(study, layout)
-    material = gather(study, rows, paths, layout=layout, now=now, storage=storage, command=command)
+    material = gather(study, rows, paths, layout=layout, now=now, storage=storage, command=command, method=method)
     try:
         _write_all(material, paths, formats=formats, figures=figures)
     except OSError as error:
@@ -76,6 +79,7 @@ def gather(
     now: datetime.datetime | None = None,
     storage: str | None = None,
     command: str | None = None,
+    method: Method | None = None,
 ) -> Material:
     """Compare, and collect everything the pages say. Writes nothing."""
     # In one order, so that no sum depends on how the storage was read.
@@ -86,7 +90,7 @@ def gather(
         study=replace(study, file=scrub(study.file), question=scrub(study.question)),
         rows=rows,
         results=results,
-        comparison=compare_study(study, rows),
+        comparison=compare_study(study, rows, method),
         costs=costs_of(study, rows, results),
         trends=trends_of(study, rows),
         state=state_of(study, results, stale=_is_stale(study)),
@@ -107,7 +111,7 @@ def _timestamp(now: datetime.datetime | None) -> str:
 
 def _is_stale(study: Study) -> bool:
     """True when the study's file is still there and reads differently now."""
-    if not study.file or not study.text:
+    if not study.file or not study.text or not study.core:
         return False
     try:
         return Path(study.file).read_text(encoding="utf-8") != study.text

@@ -108,8 +108,8 @@ def found_metrics(frame: pd.DataFrame) -> tuple[tuple[MetricSpec, ...], tuple[Li
         for name, kind in frame.dtypes.items()
         if name not in KEYS and pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
     ]
-    known = [MetricSpec(name, way) for name in numeric if (way := _direction(name)) is not None]
-    unknown = [name for name in numeric if _direction(name) is None]
+    known = [MetricSpec(name, way) for name in numeric if (way := direction_of(name)) is not None]
+    unknown = [name for name in numeric if direction_of(name) is None]
     if not known:
         example = f"metrics=['{unknown[0]}:max']" if unknown else "metrics=['psnr:max:0.1']"
         raise AblateError(
@@ -124,7 +124,8 @@ def found_metrics(frame: pd.DataFrame) -> tuple[tuple[MetricSpec, ...], tuple[Li
     return declared_metrics(known), lints
 
 
-def _direction(name: str) -> Direction | None:
+def direction_of(name: str) -> Direction | None:
+    """Return which way is better where the name of a column says so, else None."""
     words = set(re.split(r"[^a-z0-9]+", name.casefold()))
     higher, lower = bool(words & _HIGHER), bool(words & _LOWER)
     if higher == lower:

@@ -14,10 +14,9 @@ from ablate.paths import StudyPaths
 from ablate.report.comparison import Comparison, Row
 from ablate.report.frame import ARM_COLUMNS, MORE_COLUMNS
 from ablate.report.material import Material
+from ablate.report.plain import SCHEMA_VERSION, comparison_data, json_text
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
-
-SCHEMA_VERSION = 1
 
 CURVE_COLUMNS = ("study", "arm", "seed", "images", "metric", "value")
 
@@ -139,39 +138,13 @@ def report_json(material: Material) -> str:
         "schema_version": SCHEMA_VERSION,
         "study": {**material.study.to_dict(), "text": material.provenance.study_text, "file": _fact(material)},
         "state": asdict(material.state) | {"word": material.state.word},
-        "comparison": {
-            "baseline": comparison.baseline,
-            "primary": comparison.primary.name,
-            "alpha": comparison.alpha,
-            "study_alpha": comparison.study_alpha,
-            "look": comparison.look,
-            "looks": list(comparison.looks),
-            "tested": comparison.tested,
-            "test": comparison.test,
-            "noise": comparison.noise,
-            "correct": comparison.correct,
-            "problem": comparison.problem,
-            "lints": [asdict(lint) for lint in comparison.lints],
-            "rows": [asdict(row) for row in ordered_rows(comparison)],
-            "stability": {arm: asdict(found) for arm, found in comparison.stability.items()},
-        },
+        "comparison": comparison_data(comparison),
         "costs": {arm: asdict(cost) for arm, cost in material.costs.items()},
         "provenance": asdict(material.provenance),
         "generated_at": material.generated_at,
     }
-    return json.dumps(_finite_only(data), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(data)
 
 
 def _fact(material: Material) -> str:
     return dict(material.provenance.facts)["study file"]
-
-
-def _finite_only(value: Any) -> Any:
-    """Replace what JSON has no word for: non-finite numbers become None, keys become text."""
-    if isinstance(value, dict):
-        return {str(key): _finite_only(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite_only(inner) for inner in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

@@ -10,7 +10,8 @@ import pandas as pd
 
 from ablate.errors import AblateError
 from ablate.report.comparing import compare
-from ablate.report.comparison import Comparison, Correction, Noise, Row, Test
+from ablate.report.comparison import Comparison, Row
+from ablate.report.contrast import Method
 from ablate.report.lints import design_lints
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
@@ -151,24 +152,22 @@ def _arm_record(row: Row) -> dict[str, Any]:
 def compare_study(
     study: Study,
     rows: Iterable[TrialRow],
-    *,
-    test: Test = "paired",
-    noise: Noise = "own",
-    correct: Correction = "holm",
+    method: Method | None = None,
 ) -> Comparison:
-    """Compare a stored study at its declared looks and alpha; the study's own lints come before those of the data.
+    """Compare a stored study by `method` at its declared looks and alpha; the study's own lints come first.
 
     Arms that have not run yet are there without numbers.
     """
+    method = method or Method()
     comparison = compare(
         trials_frame(study, rows),
         metrics=study.metrics,
         baseline=study.baseline.name,
         alpha=study.alpha,
         arms=[arm.name for arm in study.arms],
-        looks=study.looks,
-        test=test,
-        noise=noise,
-        correct=correct,
+        looks=study.looks or None,
+        test=method.test,
+        noise=method.noise,
+        correct=method.correct,
     )
     return replace(comparison, lints=(*design_lints(study), *comparison.lints))

@@ -46,6 +46,8 @@ def pair_lints(trials: Trials) -> tuple[Lint, ...]:
 
 
 def _same_recipes(study: Study) -> Iterator[Lint]:
+    if not study.core:
+        return  # Of imported results only some settings are known.
     groups: dict[str, list[str]] = defaultdict(list)
     for arm in study.arms:
         groups[digest_of(dict(arm.settings))].append(arm.name)

@@ -63,6 +63,7 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting) -> dict[st
     baseline_mean = count_mean_sd(shared_baseline)[1]
     # Before a declared look there is a number, but no interval: an interval that excludes 0 reads like a verdict.
     width = np.where(setting.plan.reached, interval_width(numbers.tested, 0.05), np.nan)
+    width = np.where(numbers.still, 0.0, width)  # What is left of it is the rounding of floats.
     diff, low, high = shown(metric, numbers.tested.mean, width)
     corrected = setting.method.test != "permutation"
     width = interval_width(numbers.tested, numbers.level if corrected else np.full(len(diff), np.nan))

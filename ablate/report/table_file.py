@@ -100,7 +100,9 @@ def read_table(path: Path) -> TableFile:
             elif any(cell.strip() for cell in cells):
                 rows.append((line, tuple(cell.strip() for cell in cells)))
     except csv.Error as error:
-        raise AblateError(f"{path}:{before + 1}: {error}", hint="a cell with a comma or a line break is quoted") from None
+        raise AblateError(
+            f"{path}:{before + 1}: {error}", hint="a cell with a comma or a line break is quoted"
+        ) from None
     table = TableFile(path, text, header, tuple(rows))
     _check_shape(table)
     return table

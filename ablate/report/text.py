@@ -68,7 +68,8 @@ def sentences(
         if len(group) > _LISTED:
             lines.append(f"... and {digits.plural(len(group) - _LISTED, 'more arm')}: see the table.")
     if found.unfinished is not None:
-        lines += [str(found.unfinished), f"    {found.unfinished.command}"]
+        lines.append(str(found.unfinished))
+        lines += [f"    {found.unfinished.command}"] if found.unfinished.command else []
     return lines + [str(sentence) for sentence in (*found.warnings, *found.untested)]
 
 
@@ -82,10 +83,10 @@ def answer(
     """Return what the verdicts on the primary metric allow to be said, and nothing more.
 
     `command` runs the study as it was run, with its overrides but for all arms and the declared seeds; without it, the
-    study's file is run as it is.
+    study's file is run as it is. Results without a core (imported ones) get no commands.
     """
     times = times or {}
-    command = command or file_command(study)
+    command = (command or file_command(study)) if study.core else ""
     rows = _primary_rows(comparison)
     decided = sorted(
         (row for row in rows if row.verdict not in (None, Verdict.UNDECIDED)), key=lambda row: _ORDER[row.verdict]
@@ -187,7 +188,7 @@ def _undecided(row: Row, comparison: Comparison, base: str) -> Sentence:
     text += f"; {visible(row.note)}" if row.note else ""
     text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
     seeds = None if _is_short(row, comparison) else _next_seeds(row, comparison)
-    command = _command(base, seeds, row.arm) if seeds is not None else None
+    command = _command(base, seeds, row.arm) if seeds is not None and base else None
     return Sentence(text if text.endswith("?") else f"{text}.", row.arm, Verdict.UNDECIDED, command)
 
 
@@ -216,11 +217,13 @@ def _unfinished(rows: Sequence[Row], comparison: Comparison, base: str) -> Sente
         return None
     arms = "1 arm has" if short == 1 else f"{short} arms have"
     text = f"Not finished: {arms} fewer than the declared {digits.plural(comparison.look, 'seed')}."
-    return Sentence(text, command=_command(base, comparison.look))
+    return Sentence(text, command=_command(base, comparison.look) if base else None)
 
 
 def file_command(study: Study) -> str:
-    """Return the command that runs the study's file without any override."""
+    """Return the command that runs the study's file without any override; of imported results, that reports them."""
+    if not study.core:
+        return f"ablate report --csv {shlex.quote(study.file)} --baseline {shlex.quote(study.baseline.name)}"
     return f"ablate run {shlex.quote(study.file or f'studies/{study.name}.yaml')}"
 
 
@@ -231,7 +234,7 @@ def _command(base: str, seeds: int, arm: str | None = None) -> str:
 
 def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | None]) -> list[Sentence]:
     found = []
-    if study.design != "factorial" and len(study.arms) > 2:
+    if not any(design.kind in ("factorial", "grid") for design in study.designs) and len(study.arms) > 2:
         found.append(Sentence("Not tested: interactions between factors; arms are compared with the baseline alone."))
     data = study.baseline.settings.get("data")
     if isinstance(data, str):

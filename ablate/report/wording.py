@@ -40,6 +40,12 @@ def method_paragraphs(material: Material) -> list[str]:
 def _design(material: Material) -> str:
     study, comparison = material.study, material.comparison
     arms = digits.plural(len(study.arms) - 1, "arm")
+    if not study.looks:
+        return (
+            f"{arms} compared with one baseline. The results were made elsewhere: whether the number of seeds was "
+            f"decided before they were seen is not known, nor whether equal seeds mean equal random numbers. "
+            f"Level {study.alpha:g}."
+        )
     looks = ", ".join(str(look) for look in study.looks)
     when = (
         f"at {looks} seeds per arm"

@@ -129,8 +129,8 @@ class Study:
 
     @property
     def seeds(self) -> int:
-        """Seeds per arm that a plain run computes: the first look."""
-        return self.looks[0]
+        """Seeds per arm that a plain run computes: the first look; 0 for results that no run of ablate's declared."""
+        return self.looks[0] if self.looks else 0
 
     def recipe(self, arm: Arm, seed: int) -> Recipe:
         """The recipe of the replicate (arm, seed): the same seed in every arm."""

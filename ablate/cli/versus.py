@@ -1,0 +1,80 @@
+"""``ablate report A B``: the arms that two studies share, each against itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablate.cli.screen import Screen
+from ablate.cli.stored import Place, Stored, name_of
+from ablate.errors import AblateError, ResultsError
+
+if TYPE_CHECKING:
+    from ablate.report.across import Across
+    from ablate.report.comparison import Comparison
+    from ablate.report.contrast import Method
+
+
+def locate(word: str, place: Place) -> Stored:
+    """Return the study that `word` names: NAME, its file, or DIR/NAME for one in another folder of results."""
+    if word.endswith((".yaml", ".yml")) or "/" not in word:
+        return place.study(name_of(word))
+    folder = Path(word)
+    return Place.of(folder.parent, None).study(folder.name)
+
+
+def write_versus(
+    words: tuple[str, str], place: Place, screen: Screen, *, method: Method, formats: tuple[str, ...]
+) -> Comparison:
+    """Compare two stored studies, print table and sentences, and write files into the second one's folder."""
+    from ablate.report.across import compare_studies
+    from ablate.report.across_text import across_sentences
+    from ablate.report.terminal import comparison_table
+
+    first, second = (locate(word, place) for word in words)
+    if (first.url, first.study.name) == (second.url, second.study.name):
+        raise AblateError(f"{words[0]} and {words[1]} are the same study", hint="name two studies, or DIR/NAME")
+    labels = words if first.study.name == second.study.name else (first.study.name, second.study.name)
+    across = compare_studies(
+        (first.study, first.rows), (second.study, second.rows), labels=(labels[0], labels[1]), method=method
+    )
+    comparison = across.comparison
+    if screen.json:
+        for row in comparison.rows.values():
+            screen.emit("comparison", {"before": across.before, "study": across.after, **dataclasses.asdict(row)})
+    else:
+        screen.tell(comparison_table(comparison))
+        screen.tell("")
+        for sentence in across_sentences(across):
+            screen.out.print(sentence)
+    folder = second.paths.folder / f"against-{re.sub('[^A-Za-z0-9._+-]', '_', across.before)}"
+    write_files(across, folder, formats)
+    screen.say(f"report:  {folder}")
+    comparison.check_comparable()
+    return comparison
+
+
+def write_files(across: Across, folder: Path, formats: tuple[str, ...]) -> None:
+    """Write arms.csv, report.md and report.json of the comparison, as far as `formats` asks for them."""
+    from ablate.paths import write_atomic
+    from ablate.report.across_text import across_markdown
+    from ablate.report.files import arms_csv
+    from ablate.report.plain import across_json
+
+    texts = {
+        "csv": ("arms.csv", arms_csv(across.comparison)),
+        "md": ("report.md", across_markdown(across)),
+        "json": ("report.json", across_json(across)),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for form in formats:
+            if form in texts:
+                name, text = texts[form]
+                write_atomic(folder / name, text)
+    except OSError as error:
+        raise ResultsError(
+            f"cannot write the report into {folder}: {error.strerror or error}", hint="choose another --results"
+        ) from error

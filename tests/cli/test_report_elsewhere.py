@@ -1,0 +1,109 @@
+"""`ablate report` on two studies, and on tables that ablate did not produce."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ablate.errors import ExitCode
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Ablate
+
+RUNS = "arm,seed,accuracy\n" + "".join(
+    f"{arm},{seed},{value}\n"
+    for arm, values in {"plain": (0.71, 0.74, 0.72, 0.73), "wide": (0.81, 0.83, 0.815, 0.84)}.items()
+    for seed, value in enumerate(values)
+)
+
+
+@pytest.fixture
+def twice(finished: Path, finished_results: Path) -> Path:
+    """The same study in two folders of results."""
+    shutil.copytree(finished_results, finished / "before")
+    return finished
+
+
+def test_two_studies_are_compared_arm_by_arm(twice: Path, ablate: Ablate) -> None:
+    said = ablate("report", "before/steps", "steps", "--fail-on", "worse", "--fail-on", "undecided")
+    assert said.code == ExitCode.DONE, said.err
+    assert "The 4 arms of both studies, steps against before/steps on score" in said.out
+    assert "baseline in steps is equivalent to before/steps" in said.out
+    assert "identical results" in said.out
+    written = twice / "results" / "steps" / "against-before_steps"
+    assert sorted(path.name for path in written.iterdir()) == ["arms.csv", "report.json", "report.md"]
+    assert json.loads((written / "report.json").read_text(encoding="utf-8"))["before"] == "before/steps"
+
+
+def test_a_change_for_the_worse_fails_the_gate(twice: Path, ablate: Ablate) -> None:
+    core = twice / "toycore.py"
+    worse = core.read_text(encoding="utf-8").replace('"score": 20 + lr', '"score": 19 + lr * 1.1 ** recipe.seed')
+    core.write_text(worse, encoding="utf-8")
+    shutil.rmtree(twice / "results")
+    assert ablate("run", "steps.yaml", "--gpus", "none", "--slots", "1", "--no-figures", "--quiet").code == 0
+    said = ablate("report", "before/steps", "steps", "--fail-on", "worse")
+    assert said.code == ExitCode.GATE
+    assert "is worse than in before/steps" in said.out
+    assert "--fail-on names" in said.err
+    rows = [json.loads(line) for line in ablate("report", "before/steps", "steps", "--json").out.splitlines()]
+    assert {(row["event"], row["before"], row["study"]) for row in rows} == {("comparison", "before/steps", "steps")}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("report", "steps", "steps"), "steps and steps are the same study"),
+        (("report", "steps", "step"), "no study 'step'"),
+        (("report", "nowhere/steps", "steps"), "nowhere"),
+        (("report", "a", "b", "c"), "3 studies were named"),
+        (("report", "steps", "--csv", "runs.csv"), "--csv and the study 'steps' do not go together"),
+        (("report", "steps", "--baseline", "plain"), "--baseline goes with --csv"),
+        (("report", "steps", "--test", "welch", "--noise", "pooled"), "pooled noise goes with the paired test"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_words_that_do_not_go_together_are_one_error(
+    finished: Path, ablate: Ablate, words: tuple[str, ...], message: str
+) -> None:
+    said = ablate(*words)
+    assert said.code == ExitCode.USAGE
+    assert message in said.err
+    assert said.err.count("error:") == 1
+
+
+def test_a_table_from_elsewhere_gets_a_report(project: Path, ablate: Ablate) -> None:
+    (project / "runs.csv").write_text(RUNS, encoding="utf-8")
+    said = ablate("report", "--csv", "runs.csv", "--baseline", "plain", "--metric", "accuracy:max:1%", "--no-figures")
+    assert said.code == ExitCode.DONE, said.err
+    assert "wide is better: +0.0" in said.out
+    written = sorted(path.name for path in (project / "results" / "runs").iterdir())
+    assert written == ["arms.csv", "curves.csv", "report.html", "report.json", "report.md", "table.tex", "trials.csv"]
+
+
+def test_a_bad_table_is_refused_with_its_lines_and_writes_nothing(project: Path, ablate: Ablate) -> None:
+    (project / "runs.csv").write_text(RUNS + "wide,4,high\nwide,x,0.8\n", encoding="utf-8")
+    said = ablate("report", "--csv", "runs.csv", "--baseline", "plain")
+    assert said.code == ExitCode.USAGE
+    assert "runs.csv:10:8" in said.err
+    assert "runs.csv:11:6" in said.err
+    assert "2 errors, nothing was written" in said.err
+    assert not (project / "results").exists()
+
+
+def test_a_table_never_overwrites_the_report_of_a_study(finished: Path, ablate: Ablate) -> None:
+    (finished / "steps.csv").write_text(RUNS, encoding="utf-8")
+    said = ablate("report", "--csv", "steps.csv", "--baseline", "plain")
+    assert said.code == ExitCode.USAGE
+    assert "holds a study that ablate ran" in said.err
+    assert "--name" in said.err
+
+
+def test_the_method_can_be_chosen(finished: Path, ablate: Ablate) -> None:
+    said = ablate("report", "steps", "--no-figures", "--noise", "pooled", "--correct", "bh", "--json")
+    assert said.code == ExitCode.DONE, said.err
+    data = json.loads((finished / "results" / "steps" / "report.json").read_text(encoding="utf-8"))
+    assert (data["comparison"]["noise"], data["comparison"]["correct"]) == ("pooled", "bh")
