@@ -9,7 +9,7 @@ from ablate.report import digits
 from ablate.report.across import Across
 from ablate.report.comparison import Comparison, Row, Verdict
 from ablate.report.escape import markdown, visible
-from ablate.report.table import lines_of, primary_header, secondary_headers
+from ablate.report.table import difference_header, lines_of, p_header, primary_header, secondary_metrics
 from ablate.report.text import warnings_of
 
 _LISTED = 25
@@ -100,12 +100,24 @@ def across_markdown(across: Across) -> str:
 def _table(across: Across) -> str:
     comparison = across.comparison
     metric = comparison.primary
-    header = ["arm", "verdict", "n", "before", "after", primary_header(comparison), "p", *secondary_headers(comparison)]
+    others = secondary_metrics(comparison)
+    header = ["arm", "verdict", "n", "before", "after", primary_header(comparison), p_header(comparison)]
+    header += [difference_header(other) for other in others]
     align = ["---", "---", *["--:"] * (len(header) - 2)]
     rows = [header, align]
     for line in lines_of(comparison):
         before, after = across.first[(line.arm, metric.name)], comparison.row(line.arm)
         means = (digits.mean_text(before, metric), digits.mean_text(after, metric))
         diff = " ".join(line.primary).strip()
-        rows.append([markdown(line.arm), line.verdict, line.n, *means, diff, markdown(line.p_holm), *line.secondary])
+        rows.append(
+            [
+                markdown(line.arm),
+                line.verdict,
+                line.n,
+                *means,
+                diff,
+                markdown(line.p_holm),
+                *(line.secondary[other.name] for other in others),
+            ]
+        )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
