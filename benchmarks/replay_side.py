@@ -1,0 +1,54 @@
+"""The core ``replay`` on the founding loop's work: seconds per update, alone or in a fused program.
+
+python -m benchmarks.replay_side ddpm 60            # JSON: CPU seconds per update after a warm-up
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+from torch import Tensor
+
+from ablate.core.data import load
+from ablate.core.replay_network import Autoencoder, Denoiser, draw
+from ablate.core.replay_tables import noise_table
+from ablate.core.replay_train import Predict, Training
+from benchmarks.frame import clock
+
+
+def training(kind: str, images: Tensor, *, seed: int = 0, lr: float = 1e-3, batch: int = 64) -> Training:
+    """A training of the report's size that goes on as long as it is asked to."""
+    dip = Autoencoder().to(images.device)
+    draw(dip, torch.Generator().manual_seed(seed))
+    name = "dip" if kind == "dip" else "denoiser"
+    network: torch.nn.Module = dip
+    predict: Predict = lambda x, noise: network(x)  # noqa: E731
+    if kind != "dip":
+        table = noise_table("linear")
+        denoiser = Denoiser(10, table)
+        draw(denoiser, torch.Generator().manual_seed(seed + 1))
+        network, dip = denoiser, dip.requires_grad_(False)
+
+        def predict(x: Tensor, noise: torch.Generator) -> Tensor:
+            t = torch.randint(len(table), (1,), generator=noise, device=x.device)
+            output: Tensor = denoiser(dip(x) if kind == "dip+ddpm" else x, t, noise)
+            return output
+
+    return Training(name, network, predict, images, seed, lr, batch, 1000)
+
+
+def main(kind: str, steps: int, device: str = "cpu") -> None:
+    """Time `steps` updates after a warm-up."""
+    one = training(kind, load("skimage-patches").train[:12_800].to(device))
+    for _ in range(10):
+        one.update()
+    began = clock(device)
+    for _ in range(steps):
+        loss = one.update()
+    print(json.dumps({"seconds": (clock(device) - began) / steps, "loss": loss}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

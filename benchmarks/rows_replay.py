@@ -1,0 +1,103 @@
+"""One update of the founding report's networks: its own loop against the core ``replay``, one thread each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ablate.core.data import as_unit, load
+from ablate.core.seeding import generator
+from benchmarks import founding
+from benchmarks.frame import Row, in_process, in_turn, plain_environment, worker_environment
+from benchmarks.replay_side import training
+
+STEPS, ROUNDS = 40, 3
+COMPARED_UPDATES = 25
+TOLERANCE = 1e-5
+"""Relative, per loss. Layout of the images in memory and the fused Adam change the last bits of every update."""
+PREDICTED = {"ddpm": "1.7-2.5x", "dip": "1.4-1.8x", "dip+ddpm": "1.7-2.5x"}
+
+
+def rows(deadline: float) -> Iterator[Row]:
+    """Denoiser alone, autoencoder alone, and the denoiser behind the frozen autoencoder."""
+    for kind in ("ddpm", "dip", "dip+ddpm"):
+        theirs, ours, rounds = in_turn(
+            lambda kind=kind: _seconds("founding", kind, plain_environment(1)),
+            lambda kind=kind: _seconds("replay_side", kind, worker_environment(1)),
+            ROUNDS,
+            deadline,
+        )
+        apart = losses_apart(kind)
+        yield Row(
+            name=f"update of {kind}, batch 64",
+            unit="CPU ms",
+            theirs="founding loop",
+            theirs_took=1e3 * theirs,
+            ours="core replay",
+            ours_took=1e3 * ours,
+            agreement=f"{COMPARED_UPDATES} losses with equal draws: {apart:.1e} apart at most (asked: {TOLERANCE:g})",
+            agrees=apart <= TOLERANCE,
+            predicted=PREDICTED[kind],
+            reach=2.0 if "ddpm" in kind else None,
+            rounds=rounds,
+            left_out="the start of the process; the founding loop has torch's and glibc's default settings, "
+            "ablate's side those of its workers",
+        )
+
+
+def _seconds(side: str, kind: str, environment: dict[str, str]) -> float:
+    found: float = in_process(side, [kind, str(STEPS)], environment)["seconds"]
+    return found
+
+
+class OurDraws:
+    """The addressed random numbers of ``replay``, in the order in which the founding loop asks for them."""
+
+    def __init__(self, name: str, blocks: int, seed: int = 0) -> None:
+        self.name, self.blocks, self.seed = name, blocks, seed
+        self.step = -1
+        self.shape: torch.Size = torch.Size()
+
+    def batches(self, images: Tensor, size: int) -> Iterator[Tensor]:
+        """One epoch in the order of ``replay``."""
+        order = torch.randperm(len(images), generator=generator(self.seed, f"{self.name}-order", 0))
+        for chosen in order.split(size):
+            self.step += 1
+            batch = as_unit(images[chosen])
+            self.shape = batch.shape
+            yield batch
+
+    def level(self, count: int) -> int:
+        """The level of this update; the noise of all blocks is drawn with it."""
+        stream = generator(self.seed, f"{self.name}-noise", self.step)
+        level = int(torch.randint(count, (1,), generator=stream))
+        n, c, h, w = self.shape
+        self.noise = iter(torch.randn((self.blocks, n, h, w, c), generator=stream).permute(0, 1, 4, 2, 3))
+        return level
+
+    def randn_like(self, x: Tensor) -> Tensor:
+        """The next block's noise."""
+        return next(self.noise).contiguous()
+
+    def as_draws(self) -> founding.Draws:
+        """What the founding loop takes."""
+        return founding.Draws(self.randn_like, self.level, self.batches)
+
+
+def losses_apart(kind: str) -> float:
+    """Return the largest relative difference between both sides' losses over the first updates, with equal draws."""
+    images = load("skimage-patches").train[: 64 * COMPARED_UPDATES]
+    ours = training(kind, images)
+    draws = OurDraws(ours.name, 10).as_draws()
+    dip, reference = founding.DIP(), training("dip", images).network
+    dip.load_state_dict(reference.state_dict())
+    if kind == "dip":
+        theirs = founding.train_dip(dip, images, epochs=1, draws=draws)
+    else:
+        ddpm = founding.DDPM(10, 3, founding.LINEAR, draws)
+        for block, net in zip(ddpm.blocks, ours.network.nets, strict=True):
+            block.net.load_state_dict(net.state_dict())
+        theirs = founding.train_ddpm(ddpm, images, dip=dip if "dip" in kind else None, epochs=1, draws=draws)
+    return max(abs(ours.update() - loss) / loss for loss in theirs)
