@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
-from ablate.core.ddpm_metrics import METRICS, VALIDATION_SIGMAS
-from ablate.core.presence import require_data
+from ablate.core.ddpm_metrics import METRICS, ONLY_IN, VALIDATION_SIGMAS
+from ablate.core.presence import image_counts, require_data
 from ablate.core.schedules import make_schedule, schedule_warnings
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.stages import stages_of
+from ablate.errors import AblateError
 from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe
+
+
+def _require_quality(name: str, settings: Any) -> None:
+    if settings.quality is None:
+        raise AblateError(
+            f"metric {name} needs the quality to be reached, declared before anything runs",
+            hint="set quality, in dB of psnr (restoration) or in gfd78 (generation)",
+        )
+    setting = "samples" if settings.task == "generation" else "eval_images"
+    full = settings.samples if settings.task == "generation" else settings.eval_images * settings.eval_seeds
+    if not name.startswith("steps_to_") and settings.uses_ddpm and settings.curve_count != full:
+        raise AblateError(
+            f"metric {name} reads the learning curve, whose points have {settings.curve_count} images; the declared "
+            f"quality means {setting}: {full}",
+            hint=f"set curve_images to {full}",
+        )
 
 
 class DdpmDip(Core):
@@ -48,8 +65,29 @@ class DdpmDip(Core):
 
     @classmethod
     def require(cls, settings: Any) -> None:
-        """Raise DataError when the data set has to be fetched first."""
+        """Raise an AblateError when the data set has to be fetched first, or has too few images for `samples`."""
         require_data(settings.data)
+        if settings.task == "generation":
+            training, held_out = image_counts(settings.data, settings.split, settings.cap_per_image)
+            most = min(training // 2, held_out)
+            if settings.samples > most:
+                raise AblateError(
+                    f"samples: {settings.samples} generated images are compared with as many training images, with as "
+                    f"many others and with as many held-out ones; {settings.data} has enough for {most}",
+                    hint=f"set samples to {most} or less",
+                )
+
+    @classmethod
+    def require_metrics(cls, settings: Any, names: Collection[str]) -> None:
+        """Raise an AblateError for a metric that another task measures, or one that needs a setting."""
+        for name in names:
+            if ONLY_IN.get(name, settings.task) != settings.task:
+                raise AblateError(
+                    f"metric {name} belongs to task {ONLY_IN[name]}, and an arm of this study has task {settings.task}",
+                    hint="name the metrics of the task under 'metrics'",
+                )
+            if name.startswith(("steps_to_", "images_to_", "seconds_to_")):
+                _require_quality(name, settings)
 
     @classmethod
     def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ablate.interface import MetricInfo
 
 VALIDATION_SIGMAS = (15, 25, 50, 100, 200)
@@ -9,6 +11,12 @@ VALIDATION_SIGMAS = (15, 25, 50, 100, 200)
 
 The lowest is the least noise that every schedule has a step for (``exponential`` begins at 14/255 for T = 1000).
 """
+
+_KNOWN_SETS = {
+    "real": "the same of other training images: what a perfect generator scores at this N",
+    "heldout": "the same of held-out images",
+    "gaussian": "the same of a Gaussian with the training images' pixel mean and covariance",
+}
 
 
 def _seconds(name: str, doc: str) -> MetricInfo:
@@ -19,47 +27,108 @@ def _loss(name: str, doc: str) -> MetricInfo:
     return MetricInfo(name, "min", scale="log", digits=4, doc=doc)
 
 
-_LEVEL_METRICS = tuple(
-    info
-    for sigma in VALIDATION_SIGMAS
-    for info in (
-        _loss(f"val_loss_s{sigma}", f"noise-prediction error at pixel noise {sigma}/255; comparable across schedules"),
-        _loss(f"wiener_s{sigma}", f"the same of the best linear denoiser: the bar for val_loss_s{sigma}"),
-        _loss(
-            f"val_ratio_s{sigma}", f"val_loss_s{sigma} / wiener_s{sigma}: below 1 is more than second-order statistics"
-        ),
+def _beside(infos: tuple[MetricInfo, ...], *sets: str) -> tuple[MetricInfo, ...]:
+    """Return each metric followed by the same metric of sets whose quality is known."""
+    return tuple(
+        replace(info, name=f"{info.name}_{known}", doc=f"{info.name}, {_KNOWN_SETS[known]}") if known else info
+        for info in infos
+        for known in ("", *sets)
     )
-)
+
+
+def _until(name: str, unit: str, doc: str) -> tuple[MetricInfo, ...]:
+    """Return a metric that may be censored, whether it was reached, and the last value tried."""
+    return (
+        MetricInfo(name, "min", unit=unit, scale="log", doc=f"{doc}; left out when that is never the case"),
+        MetricInfo(f"{name}_reached", "max", digits=0, doc=f"1 when {name} was reached, 0 when it is censored"),
+        MetricInfo(f"{name}_limit", "max", unit=unit, digits=0, doc=f"the last value tried for {name}"),
+    )
+
 
 RESTORATION = (
     MetricInfo("psnr", "max", unit="dB", margin=0.1, doc="mean PSNR of the restored held-out images, on [0, 1]"),
     MetricInfo("ssim", "max", margin=0.005, digits=4, doc="mean SSIM (Gaussian window 1.5, range 1) of the same"),
     MetricInfo("mse", "min", scale="log", digits=5, doc="mean squared error of the same, on [0, 1]"),
-    MetricInfo("psnr_input", "max", unit="dB", doc="PSNR of the noisy images: what doing nothing scores"),
-    MetricInfo("ssim_input", "max", digits=4, doc="SSIM of the noisy images: what doing nothing scores"),
+    MetricInfo("psnr_input", "max", unit="dB", doc="PSNR of the corrupted images: what doing nothing scores"),
+    MetricInfo("ssim_input", "max", digits=4, doc="SSIM of the corrupted images: what doing nothing scores"),
     MetricInfo("psnr_start", "max", unit="dB", doc="PSNR of the DIP output, before any reverse diffusion"),
     MetricInfo("psnr_onestep", "max", unit="dB", doc="PSNR of one network evaluation on the noisy image (1 NFE)"),
-)  # fmt: skip
+    MetricInfo("aulc_psnr", "max", unit="dB", doc="mean of the learning curve of psnr over log images"),
+)
 """Quality of restored images."""
+_COPIES = "share of samples nearer to a training image than 99 % of held-out images are, by the distances to the"
+_QUALITY = (
+    MetricInfo(
+        "gfd78",
+        "min",
+        scale="log",
+        digits=2,
+        doc="Gabor-Fréchet distance of N samples to N training images; not FID, comparable at equal N only",
+    ),
+    MetricInfo("kid_gabor", "min", digits=4, doc="unbiased kernel distance of the same features; may be negative"),
+    MetricInfo("precision", "max", doc="share of samples that lie among training images (5th neighbour)"),
+    MetricInfo("recall", "max", doc="share of training images that lie among samples (5th neighbour)"),
+    MetricInfo("density", "max", doc="balls of training images that a sample lies in, over 5; may exceed 1"),
+    MetricInfo("coverage", "max", doc="share of training images with a sample in their ball"),
+    MetricInfo("pairwise_distance", "max", doc="mean distance of two samples' features: how different they are"),
+    MetricInfo("effective_rank", "max", doc="number of directions in which the samples' features vary"),
+)
+_NOVELTY = (
+    MetricInfo("nn_copies", "min", doc=f"{_COPIES} nearest two; 0.01 is usual"),
+    MetricInfo("carlini_copies", "min", doc=f"{_COPIES} nearest fifty; 0.01 is usual"),
+    MetricInfo("nn_distance", "max", unit="/255", doc="median distance to the nearest training image, per pixel"),
+)
+GENERATION = (
+    *_beside(_QUALITY, "real", "heldout", "gaussian"),
+    *_beside(_NOVELTY, "heldout", "gaussian"),
+    MetricInfo("aulc_gfd78", "min", scale="log", digits=2, doc="mean of the learning curve of gfd78 over log images"),
+)
+"""Quality, variety and novelty of generated images, each with the same of sets whose quality is known."""
+EVALUATION = (
+    MetricInfo("eval_sd", "min", digits=4, doc="standard deviation of psnr or gfd78 over evaluations (eval_seeds)"),
+)
 TRAINING = (
     _loss("val_loss", "noise-prediction error, mean over steps spread over 1..T; NOT comparable across schedules"),
     _loss("wiener_loss", "the same of the best linear denoiser: the bar for val_loss"),
     _loss("val_loss_low", "mean of val_loss_s15 and val_loss_s25: the low-noise steps"),
     _loss("wiener_low", "the same of the best linear denoiser: the bar for val_loss_low"),
     _loss("val_ratio_low", "val_loss_low / wiener_low: below 1 is more than second-order statistics"),
-    *_LEVEL_METRICS,
-)  # fmt: skip
+    *(
+        info
+        for sigma in VALIDATION_SIGMAS
+        for info in (
+            _loss(
+                f"val_loss_s{sigma}", f"noise-prediction error at pixel noise {sigma}/255; comparable across schedules"
+            ),
+            _loss(f"wiener_s{sigma}", f"the same of the best linear denoiser: the bar for val_loss_s{sigma}"),
+            _loss(f"val_ratio_s{sigma}", f"val_loss_s{sigma} / wiener_s{sigma}: below 1 is more than second order"),
+        )
+    ),
+)
 """Losses on fixed (x_0, t, eps) triples."""
+CONVERGENCE = (
+    *_until("steps_to_quality", "steps", "least sampling steps from which on the declared quality is kept"),
+    *_until("images_to_quality", "images", "training images from which on the declared quality is kept"),
+    *_until("seconds_to_quality", "s", "training seconds from which on the declared quality is kept"),
+)
+"""How fast the declared quality comes."""
 COST = (
     _seconds("train_seconds", "training of the denoiser"),
     _seconds("dip_seconds", "DIP fits of all held-out images together"),
-    _seconds("sample_seconds", "reverse process of all held-out images together"),
-    _seconds("seconds_per_image", "time to restore one image: DIP and reverse process, without training"),
+    _seconds("sample_seconds", "reverse process of all images together, once"),
+    _seconds("seconds_per_image", "time per image, without training: DIP, and the reverse process timed in batches"),
+    MetricInfo("images_per_second", "max", unit="/s", scale="log", doc="the inverse of seconds_per_image"),
     _seconds("seconds_per_epoch", "training time per pass over the training images"),
     MetricInfo("updates", "min", digits=0, doc="updates of the denoiser"),
-    MetricInfo("nfe", "min", digits=0, doc="network evaluations per restored image"),
+    MetricInfo("nfe", "min", digits=0, doc="network evaluations per image, counted"),
     MetricInfo("dip_stopped_at", "min", digits=1, doc="iteration at which the DIP stopped, mean over images"),
-)  # fmt: skip
+)
 """Time and work."""
-METRICS = (*RESTORATION, *TRAINING, *COST)
+METRICS = (*RESTORATION, *GENERATION, *EVALUATION, *TRAINING, *CONVERGENCE, *COST)
 """In the order in which listings show them; the first is a study's primary metric unless it names another."""
+
+ONLY_IN = {
+    **dict.fromkeys((info.name for info in RESTORATION), "restoration"),
+    **dict.fromkeys((info.name for info in GENERATION), "generation"),
+}
+"""Task of each metric that the other task does not measure."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,8 @@ class Denoiser:
     prediction: Prediction
     precision: str
     device: torch.device
+    evaluated: int = field(default=0, compare=False)
+    """Images put through the network so far, each time counted."""
 
     def __post_init__(self) -> None:
         self._alpha_bars = torch.tensor([1.0, *self.schedule.alpha_bars], dtype=torch.float64, device=self.device)
@@ -59,6 +61,7 @@ class Denoiser:
     def __call__(self, xt: Tensor, t: Tensor) -> Tensor:
         """Predict, in evaluation mode and in float32 outside the network."""
         self.network.eval()
+        self.evaluated += len(xt)
         with autocast(self.precision, self.device):
             output: Tensor = self.network(xt, t)
         return output.float()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,18 @@ class Nearness:
     """Distance to the nearest over distance to the second nearest: 0 for a copy, 1 when two are equally near."""
     carlini_ratio: Tensor
     """Distance to the nearest over half the mean distance to the 50 nearest (Carlini et al. 2023)."""
+
+
+def gallery_of(images: Tensor, cells: Tensor | None) -> Tensor:
+    """Return the training images that others are compared with: of overlapping patches the first one in each cell.
+
+    Among patches that share most of their pixels the second nearest is as near as the nearest, and no copy would
+    stand out. `images` is uint8 [N,3,H,W], `cells` int64 [N] or None where no images overlap.
+    """
+    if cells is None:
+        return images
+    _, first = np.unique(cells.cpu().numpy(), return_index=True)
+    return images[torch.from_numpy(np.sort(first)).to(images.device)]
 
 
 def nearness(images: Tensor, gallery: Tensor, neighbours: int = NEIGHBOURS) -> Nearness:

@@ -32,9 +32,11 @@ def run_recipe(recipe: Recipe, report: Report, *, core_version: str, sigmas: tup
 def _compute(run: Run) -> str:
     method, task = METHODS[run.settings.method], TASKS[run.settings.task]
 
+    keep = run.kept_curve()
+
     def curve(images: int, seconds: float, models: Models) -> None:
-        run.points.append(CurvePoint(images, seconds, task.curve(run, method, models)))
-        run.report.curve(run.recipe, images, **run.points[-1].values)
+        point = run.points.get(images) or keep(CurvePoint(images, seconds, task.curve(run, method, models)))
+        run.report.curve(run.recipe, images, **point.values)
 
     return task.evaluate(run, method, method.prepare(run, curve))
 
@@ -54,6 +56,6 @@ def _outcome(
         error=error,
         reused=run.reused,
         samples=samples,
-        environment=environment(run.settings, run.report.threads),
-        notes=tuple(f"{name} has no finite value" for name in sorted(run.found.keys() - finite.keys())),
+        environment={**environment(run.settings, run.report.threads), **run.environment},
+        notes=(*run.notes, *(f"{name} has no finite value" for name in sorted(run.found.keys() - finite.keys()))),
     )

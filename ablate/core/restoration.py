@@ -17,7 +17,7 @@ from torch import Tensor
 from ablate.core.data import ImageSet, as_unit
 from ablate.core.denoiser import Denoiser
 from ablate.core.diffusion import add_noise
-from ablate.core.samplers import Reverse, consistent_with, reverse, time_grid
+from ablate.core.samplers import Reverse, consistent_with, reverse
 from ablate.core.schedules import Schedule
 from ablate.core.seeding import generator
 from ablate.core.settings import DdpmDipSettings
@@ -51,9 +51,13 @@ def observe(images: ImageSet, settings: DdpmDipSettings, seed: int, device: torc
     return Observation(clean, clean + std * noise, std)
 
 
-def addressed_noise(shape: Sequence[int], seed: int, purpose: str) -> Tensor:
-    """Standard normal noise on the CPU, every image from a stream of its own, whatever their number."""
-    return torch.stack([torch.randn(tuple(shape[1:]), generator=generator(seed, purpose, i)) for i in range(shape[0])])
+def addressed_noise(shape: Sequence[int], seed: int, purpose: str, *, first: int = 0) -> Tensor:
+    """Standard normal noise on the CPU, every image from a stream of its own, whatever their number.
+
+    Image i of the result has the stream of position `first` + i.
+    """
+    streams = (generator(seed, purpose, first + i) for i in range(shape[0]))
+    return torch.stack([torch.randn(tuple(shape[1:]), generator=stream) for stream in streams])
 
 
 def start_step(settings: DdpmDipSettings, schedule: Schedule) -> int:
@@ -66,12 +70,6 @@ def start_step(settings: DdpmDipSettings, schedule: Schedule) -> int:
 def reverse_settings(settings: DdpmDipSettings) -> Reverse:
     """The sampler the settings name."""
     return Reverse(settings.sampler, settings.sample_steps, settings.eta, settings.variance)
-
-
-def evaluations(settings: DdpmDipSettings, schedule: Schedule) -> int:
-    """Network evaluations per restored image."""
-    start = schedule.step_at(settings.noise_sigma) if settings.method == "ddpm" else start_step(settings, schedule)
-    return len(time_grid(start, settings.sample_steps))
 
 
 def one_step(denoiser: Denoiser, observed: Observation, sigma: float) -> Tensor:
@@ -104,17 +102,4 @@ def restore(
         settings=reverse_settings(settings),
         noise=lambda t: addressed_noise(shape, seed, f"sampler-noise-{t}").to(device),
         adjust=consistent_with(observed.noisy, observed.noise_std) if settings.data_consistency else None,
-    ).clamp(-1.0, 1.0)
-
-
-def generate(denoiser: Denoiser, noise: Tensor, steps: int) -> Tensor:
-    """Turn `noise` [N,3,H,W] at step T into images in [-1,1] with deterministic DDIM over at most `steps` steps."""
-    return reverse(
-        denoiser,
-        noise,
-        start=denoiser.schedule.steps,
-        schedule=denoiser.schedule,
-        prediction=denoiser.prediction,
-        settings=Reverse("ddim", steps),
-        noise=lambda t: torch.zeros_like(noise),
     ).clamp(-1.0, 1.0)

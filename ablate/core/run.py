@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +14,7 @@ from ablate.core.cache import StageFolder
 from ablate.core.data import ImageSet
 from ablate.core.restoration import Observation, observe
 from ablate.core.settings import DdpmDipSettings
+from ablate.core.stages import curve_digest
 from ablate.interface import Report, Stage
 from ablate.recipe import Recipe
 
@@ -41,8 +42,11 @@ class Run:
     found: dict[str, float] = field(default_factory=dict)
     """Metrics so far; those without a finite value are left out of the outcome and named in its notes."""
     reused: dict[str, float] = field(default_factory=dict)
-    points: list[CurvePoint] = field(default_factory=list)
-    """The learning curve, in order of images."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """What else the numbers depend on: conventions, extractors, how something was timed."""
+    notes: list[str] = field(default_factory=list)
+    points: dict[int, CurvePoint] = field(default_factory=dict)
+    """The learning curve, by training images seen."""
     images_seen: int = 0
     waited: float = 0.0
     """Seconds spent waiting for another worker to finish a shared stage: nobody's cost, since the stage's counts."""
@@ -80,6 +84,25 @@ class Run:
         with folder.locked(lambda: self.report.stop_requested) as waited:
             self.waited += waited
             yield folder
+
+    def kept_curve(self) -> Callable[[CurvePoint], CurvePoint]:
+        """Load the points that an earlier attempt at this recipe scored; return what adds one and keeps it.
+
+        Weights on the way are not kept for large networks: their points could not be scored again after a resume.
+        """
+        folder = StageFolder(self.report.cache, curve_digest(self.recipe, self.core_version))
+        for images in folder.steps("point"):
+            if (state := folder.load("point", images)) is not None:
+                self.points[images] = CurvePoint(images, float(state["seconds"]), state["values"])
+
+        def keep(point: CurvePoint) -> CurvePoint:
+            if not self.points:
+                folder.describe({"stage": "curve", "recipe": self.recipe.to_dict()})
+            folder.save("point", point.images, {"seconds": point.seconds, "values": dict(point.values)})
+            self.points[point.images] = point
+            return point
+
+        return keep
 
     def wait_for_device(self) -> None:
         """Return when everything asked of the device is done: before and after whatever is timed."""

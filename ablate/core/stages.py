@@ -85,6 +85,20 @@ def wiener_stage(settings: DdpmDipSettings, version: str) -> Stage:
     return Stage("wiener", _digest("wiener", version, None, {name: values[name] for name in _DATA}), 15.0)
 
 
+def reference_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
+    """The reference of generated images; of the seed only when it chooses which images are trained on."""
+    names = (*_DATA, "samples", "train_images")
+    values = settings.resolved()
+    own = seed if settings.train_images else None
+    cost = 2.0 + 0.02 * settings.samples
+    return Stage("reference", _digest("reference", version, own, {name: values[name] for name in names}), cost)
+
+
+def curve_digest(recipe: Recipe, version: str) -> str:
+    """Name of the folder that keeps a recipe's learning curve."""
+    return digest_of({"stage": "curve", "version": version, "recipe": recipe.digest})
+
+
 def stages_of(recipe: Recipe, version: str) -> tuple[Stage, ...]:
     """Every stage of `recipe` in order of computation."""
     settings = DdpmDipSettings.model_validate(dict(recipe.settings))
@@ -94,4 +108,6 @@ def stages_of(recipe: Recipe, version: str) -> tuple[Stage, ...]:
     if settings.uses_ddpm:
         found.append(denoiser_stage(settings, recipe.seed, version))
         found.append(wiener_stage(settings, version))
+    if settings.task == "generation":
+        found.append(reference_stage(settings, recipe.seed, version))
     return tuple(found)

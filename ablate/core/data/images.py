@@ -24,6 +24,8 @@ class ImageSet:
     """For curves during training: the last 2 000 training images of CIFAR-10, and `test` itself for photographs."""
     digest: str
     """64 hex digits over every pixel of train, validation and test."""
+    cells: Tensor | None = None
+    """int64 [N]: the 32x32 cell of its photograph that each training patch begins in; None where no images overlap."""
     note: str = ""
     """Not empty when the pixels differ from those recorded in the manifest: which package does it differently."""
 

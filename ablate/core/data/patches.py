@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 from collections.abc import Iterator
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ import torch
 from PIL import Image
 
 from ablate.core.data.images import ImageSet, digest_of_images
+from ablate.core.presence import manifest as manifest
 from ablate.errors import DataError
 
 SIDE = 32
@@ -37,6 +35,8 @@ LEAST_SD = 4
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
+Cells = npt.NDArray[np.int64]
+CELLS_PER_PHOTOGRAPH = len(SCALES) << 20
 
 
 def load(cap_per_image: int, split: str) -> ImageSet:
@@ -46,6 +46,7 @@ def load(cap_per_image: int, split: str) -> ImageSet:
     ``held_out`` in the manifest test, all others train. Raises DataError on a missing or altered source file.
     """
     parts: dict[bool, list[Pixels]] = {True: [], False: []}
+    cells: list[Cells] = []
     for entry in manifest()["images"]:
         scaled = list(_scaled(read_photograph(entry)))
         kept = [_not_flat(pixels) for _, pixels in scaled]
@@ -56,17 +57,16 @@ def load(cap_per_image: int, split: str) -> ImageSet:
             columns = _columns(width, split, training)
             masks = [_between(keep, scale, columns) for (scale, _), keep in zip(scaled, kept, strict=True)]
             cap = cap_per_image if training else cap_per_image * 3 // 7
-            parts[training].append(_cut(scaled, masks, max(cap, 1), entry["name"]))
+            cut, places = _cut(scaled, masks, max(cap, 1), entry["name"])
+            parts[training].append(cut)
+            if training:
+                cells.append(places + len(cells) * CELLS_PER_PHOTOGRAPH)
     train, test = (torch.from_numpy(np.concatenate(parts[training])) for training in (True, False))
     digest = digest_of_images(train, test)
     note = _difference(digest, f"{split}-{cap_per_image}")
-    return ImageSet("skimage-patches", train, test, test, digest, note)
-
-
-@cache
-def manifest() -> Any:
-    """Return the manifest: name, file, size, SHA-256 and licence of each photograph, and recorded digests."""
-    return json.loads(resources.files("ablate.core.data").joinpath("manifest.json").read_text(encoding="utf-8"))
+    return ImageSet(
+        "skimage-patches", train, test, test, digest, cells=torch.from_numpy(np.concatenate(cells)), note=note
+    )
 
 
 def source_folder() -> Path:
@@ -138,16 +138,20 @@ def _window_sums(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return sums[::STRIDE, ::STRIDE]
 
 
-def _cut(scaled: list[tuple[int, Pixels]], masks: list[Mask], cap: int, name: str) -> Pixels:
-    """Cut the wanted patches of one photograph, at most `cap` of them, as [N,3,SIDE,SIDE]."""
+def _cut(scaled: list[tuple[int, Pixels]], masks: list[Mask], cap: int, name: str) -> tuple[Pixels, Cells]:
+    """Cut the wanted patches of one photograph, at most `cap` of them, as [N,3,SIDE,SIDE]; and the cell of each [N].
+
+    Cells lie side by side, SIDE pixels wide and high, at every scale anew.
+    """
     counts = [int(mask.sum()) for mask in masks]
     chosen = np.split(_choose(sum(counts), cap, name), np.cumsum(counts)[:-1])
-    cut = []
-    for (_, pixels), mask, keep in zip(scaled, masks, chosen, strict=True):
+    cut, cells = [], []
+    for number, ((_, pixels), mask, keep) in enumerate(zip(scaled, masks, chosen, strict=True)):
         windows = np.lib.stride_tricks.sliding_window_view(pixels, (SIDE, SIDE), axis=(0, 1))
         rows, columns = (index[keep] for index in np.nonzero(mask))
         cut.append(np.ascontiguousarray(windows[rows * STRIDE, columns * STRIDE]))
-    return np.concatenate(cut)
+        cells.append((number << 20) + (rows * STRIDE // SIDE << 10) + columns * STRIDE // SIDE)
+    return np.concatenate(cut), np.concatenate(cells)
 
 
 def _choose(count: int, cap: int, name: str) -> Mask:

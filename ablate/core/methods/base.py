@@ -11,6 +11,7 @@ from torch import Tensor
 from ablate.core.denoiser import Denoiser
 from ablate.core.restoration import Observation
 from ablate.core.run import Run
+from ablate.core.samplers import Noise, Reverse
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,8 @@ class Method(Protocol):
         `models` belong to these observations: `models.first(n)` to `observed.first(n)`.
         """
 
-    def evaluations(self, run: Run, models: Models, steps: int) -> int:
-        """Network evaluations that `restore` really does per image when `steps` are allowed; 0 without a denoiser."""
-
-    def generate(self, run: Run, models: Models, noise: Tensor, steps: int) -> Tensor:
-        """Turn standard normal `noise` [N,3,H,W] into images in [-1,1] with at most `steps` network evaluations each.
+    def generate(self, run: Run, models: Models, start: Tensor, how: Reverse, noise: Noise) -> Tensor:
+        """Turn standard normal `start` [N,3,H,W] into images in [-1,1]; `noise` gives what the sampler adds later.
 
         Not called on a method that cannot generate: its settings are refused before anything starts.
         """

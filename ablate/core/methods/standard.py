@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ablate.core.generation import from_noise
 from ablate.core.methods.base import Curve, Models
-from ablate.core.restoration import Observation, evaluations, generate, restore
+from ablate.core.restoration import Observation, restore
 from ablate.core.run import Run
+from ablate.core.samplers import Noise, Reverse
 from ablate.core.stage_denoiser import trained_denoiser
 from ablate.core.stage_dip import dip_outputs
 
@@ -26,15 +28,10 @@ class Ddpm:
         settings = run.settings.model_copy(update={"sample_steps": steps})
         return restore(models.denoiser, observed, settings, run.seed, models.prior)
 
-    def evaluations(self, run: Run, models: Models, steps: int) -> int:
-        """No more than there are steps below the start."""
+    def generate(self, run: Run, models: Models, start: Tensor, how: Reverse, noise: Noise) -> Tensor:
+        """Reverse from pure noise at step T."""
         assert models.denoiser is not None
-        return evaluations(run.settings.model_copy(update={"sample_steps": steps}), models.denoiser.schedule)
-
-    def generate(self, run: Run, models: Models, noise: Tensor, steps: int) -> Tensor:
-        """Reverse from pure noise at step T with deterministic DDIM."""
-        assert models.denoiser is not None
-        return generate(models.denoiser, noise, steps)
+        return from_noise(models.denoiser, start, how, noise)
 
 
 class Dip:
@@ -49,10 +46,6 @@ class Dip:
         assert models.prior is not None
         return models.prior
 
-    def evaluations(self, run: Run, models: Models, steps: int) -> int:
-        """There is no denoiser."""
-        return 0
-
-    def generate(self, run: Run, models: Models, noise: Tensor, steps: int) -> Tensor:
+    def generate(self, run: Run, models: Models, start: Tensor, how: Reverse, noise: Noise) -> Tensor:
         """There is nothing to generate from: a DIP knows one image."""
         raise AssertionError("method dip does not generate")

@@ -27,6 +27,10 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
     @model_validator(mode="after")
     def _possible(self) -> Self:
         """Refuse combinations that cannot be computed."""
+        if self.task == "generation" and self.uses_dip:
+            raise ValueError(f"task generation needs images from noise, and method {self.method} has none; use ddpm")
+        if self.task == "generation" and self.curve_count > self.samples:
+            raise ValueError(f"curve_images {self.curve_count} is more than samples {self.samples}")
         levels = len(self.mults)
         if self.attention in ("8", "16") and IMAGE_SIZE >> (levels - 1) > int(self.attention):
             raise ValueError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from ablate.core.settings.base import factor
 from ablate.interface import CoreSettings
@@ -11,7 +14,9 @@ from ablate.interface import CoreSettings
 class TaskSettings(CoreSettings):
     """Task, data and evaluation."""
 
-    task: Literal["restoration"] = factor("restoration", "what the models are compared on: denoising held-out images")
+    task: Literal["restoration", "generation"] = factor(
+        "restoration", "what the models are compared on: restoring corrupted held-out images, or images from noise"
+    )
 
     data: Literal["skimage-patches", "cifar10"] = factor("skimage-patches", "data set of 32x32 colour images")
     split: Literal["block", "image"] = factor(
@@ -22,7 +27,49 @@ class TaskSettings(CoreSettings):
     horizontal_flip: bool = factor(True, "flip training images left-right with probability 1/2")
     noise_sigma: float = factor(25.0, "noise on the images to restore, on the 0..255 scale", unit="/255", gt=0, le=255)
     eval_images: int = factor(32, "held-out images that every trial restores", unit="images", ge=1, le=10_000)
-    generated_images: int = factor(8, "images generated from pure noise for the report", unit="images", ge=0, le=256)
+    samples: int = factor(
+        256,
+        "images generated and scored, against as many training images (generation)",
+        unit="images",
+        ge=20,
+        le=50_000,
+    )
+    curve_images: int | None = factor(
+        None,
+        "images scored at each point of the learning curve; by default 8 restored or 64 generated",
+        ge=2,
+        le=50_000,
+    )
+    eval_seeds: int = factor(1, "evaluations, each with noise of its own; eval_sd is their spread", ge=1, le=100)
+    timing_batch: int = factor(16, "images per batch when the reverse process is timed", unit="images", ge=1, le=4096)
+    quality: float | None = factor(
+        None, "declared quality for steps_to_quality and its kin: PSNR in dB (restoration) or gfd78 (generation)", gt=0
+    )
+    quality_steps: str = factor(
+        "5-10-20-50-100-200",
+        "sampling steps tried for steps_to_quality, ascending, joined by dashes",
+        pattern=r"^[1-9]\d{0,4}(-[1-9]\d{0,4})*$",
+    )
+    generated_images: int = factor(
+        8, "images generated from pure noise for the report (restoration)", unit="images", ge=0, le=256
+    )
     generation_steps: int = factor(
         20, "network evaluations per generated image, at most", unit="steps", ge=1, le=10_000
     )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        """Refuse a grid of steps that does not ascend."""
+        if any(b <= a for a, b in pairwise(self.steps_grid)):
+            raise ValueError(f"quality_steps {self.quality_steps} does not ascend")
+        return self
+
+    @property
+    def steps_grid(self) -> tuple[int, ...]:
+        """`quality_steps` as numbers."""
+        return tuple(int(part) for part in self.quality_steps.split("-"))
+
+    @property
+    def curve_count(self) -> int:
+        """Images scored at each point of the learning curve."""
+        return self.curve_images or (8 if self.task == "restoration" else 64)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ablate.core.tasks.base import Task
+from ablate.core.tasks.generation import Generation
 from ablate.core.tasks.restoration import Restoration
 
 __all__ = ["TASKS", "Task"]
 
 TASKS: dict[str, Task] = {
     "restoration": Restoration(),
+    "generation": Generation(),
 }

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 
+import torch
 from torch import Tensor
 
 from ablate.core import grids, metrics
+from ablate.core.generation import start_noise
 from ablate.core.methods import Method, Models
-from ablate.core.restoration import addressed_noise, one_step
+from ablate.core.restoration import one_step
 from ablate.core.run import Run
-from ablate.core.settings import IMAGE_SIZE
+from ablate.core.samplers import Reverse
+from ablate.core.tasks.convergence import record_curve, record_steps
+from ablate.core.timing import batch_seconds
 
-CURVE_IMAGES = 8
-"""Held-out images restored at every point of a learning curve."""
 SHOWN_IMAGES = 8
 """Held-out images kept as pictures."""
 
@@ -23,8 +25,9 @@ class Restoration:
 
     def curve(self, run: Run, method: Method, models: Models) -> dict[str, float]:
         """PSNR of the first few held-out images."""
-        few = run.observed.first(CURVE_IMAGES)
-        restored = method.restore(run, models.first(CURVE_IMAGES), few, run.settings.sample_steps)
+        count = run.settings.curve_count
+        few = run.observed.first(count)
+        restored = method.restore(run, models.first(count), few, run.settings.sample_steps)
         return {"psnr": float(metrics.psnr(restored, few.clean).mean())}
 
     def evaluate(self, run: Run, method: Method, models: Models) -> str:
@@ -33,33 +36,61 @@ class Restoration:
         restored = method.restore(run, models, run.observed, run.settings.sample_steps)
         run.wait_for_device()
         seconds = time.perf_counter() - began
-        _score(run, method, restored, models)
-        _times(run, models, seconds)
+        _score(run, restored, models)
+        _time(run, method, models, seconds)
+        _converge(run, method, models)
         return _pictures(run, method, restored, models)
 
 
-def _score(run: Run, method: Method, restored: Tensor, models: Models) -> None:
+def _score(run: Run, restored: Tensor, models: Models) -> None:
     observed, found = run.observed, run.found
-
-    def mean_psnr(images: Tensor) -> float:
-        return float(metrics.psnr(images, observed.clean).double().mean())
-
-    found["psnr"], found["psnr_input"] = mean_psnr(restored), mean_psnr(observed.noisy)
+    found["psnr"], found["psnr_input"] = (_mean_psnr(images, observed.clean) for images in (restored, observed.noisy))
     found["ssim"] = float(metrics.ssim(restored, observed.clean).double().mean())
     found["ssim_input"] = float(metrics.ssim(observed.noisy, observed.clean).double().mean())
     found["mse"] = float(metrics.mse(restored, observed.clean).double().mean())
     if models.prior is not None:
-        found["psnr_start"] = mean_psnr(models.prior)
+        found["psnr_start"] = _mean_psnr(models.prior, observed.clean)
     if models.denoiser is not None:
-        found["psnr_onestep"] = mean_psnr(one_step(models.denoiser, observed, run.settings.noise_sigma))
-        found["nfe"] = float(method.evaluations(run, models, run.settings.sample_steps))
+        found["psnr_onestep"] = _mean_psnr(
+            one_step(models.denoiser, observed, run.settings.noise_sigma), observed.clean
+        )
 
 
-def _times(run: Run, models: Models, seconds: float) -> None:
-    run.found["seconds_per_image"] = (run.found.get("dip_seconds", 0.0) + seconds) / len(run.observed.clean)
+def _time(run: Run, method: Method, models: Models, seconds: float) -> None:
+    """Record seconds per image: the DIP's as measured when it was fitted, the reverse process's in batches of its own.
+
+    Without a denoiser nothing was sampled: a time of about 0 s has no place on a log scale.
+    """
+    settings, found = run.settings, run.found
+    per_image = found.get("dip_seconds", 0.0) / len(run.observed.clean)
     if models.denoiser is not None:
-        # Without a denoiser nothing was sampled: a time of about 0 s has no place on a log scale.
-        run.found["sample_seconds"] = seconds
+        found["sample_seconds"] = seconds
+        few = run.observed.first(settings.timing_batch)
+        own = models.first(settings.timing_batch)
+
+        def work() -> Tensor:
+            return method.restore(run, own, few, settings.sample_steps)
+
+        before = models.denoiser.evaluated
+        work()
+        found["nfe"] = (models.denoiser.evaluated - before) / len(few.clean)
+        per_image += batch_seconds(run, work, len(few.clean)) / len(few.clean)
+    found["seconds_per_image"], found["images_per_second"] = per_image, 1.0 / per_image
+
+
+def _converge(run: Run, method: Method, models: Models) -> None:
+    settings, observed = run.settings, run.observed
+    record_curve(run, "psnr", "max", complete=settings.curve_count == len(observed.clean))
+    if models.denoiser is not None:
+
+        def score(steps: int) -> float:
+            return _mean_psnr(method.restore(run, models, observed, steps), observed.clean)
+
+        record_steps(run, models.denoiser, "max", score, images=len(observed.clean))
+
+
+def _mean_psnr(images: Tensor, clean: Tensor) -> float:
+    return float(metrics.psnr(images, clean).double().mean())
 
 
 def _pictures(run: Run, method: Method, restored: Tensor, models: Models) -> str:
@@ -84,6 +115,6 @@ def _pictures(run: Run, method: Method, restored: Tensor, models: Models) -> str
 
 def _generated(run: Run, method: Method, models: Models) -> Tensor:
     """Images from noise that is the same in every trial of every study: different arms are compared one by one."""
-    shape = (run.settings.generated_images, 3, IMAGE_SIZE, IMAGE_SIZE)
-    noise = addressed_noise(shape, 0, "generation-noise").to(run.device)
-    return method.generate(run, models, noise, run.settings.generation_steps)
+    start = start_noise(run.settings.generated_images, 0, run.device)
+    how = Reverse("ddim", run.settings.generation_steps)
+    return method.generate(run, models, start, how, lambda t: torch.zeros_like(start))

@@ -1,0 +1,40 @@
+"""Time of the reverse process alone on its device: same batch again and again, warmed up, the median taken.
+
+What is left out: training, DIP fits, scoring, and moving images to and from the device.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+from ablate.core.numerics import device_name
+from ablate.core.run import Run
+
+WARM_UPS = 2
+"""Batches before the clock starts: allocators and kernels settle in them."""
+TIMED = 5
+
+
+def batch_seconds(run: Run, work: Callable[[], object], images: int) -> float:
+    """Return the median seconds of `work`, which makes `images` images, and record what was timed.
+
+    The device is waited for before and after each batch, so that no work is left out or charged to another batch.
+    """
+    for _ in range(WARM_UPS):
+        work()
+    taken = []
+    for _ in range(TIMED):
+        run.wait_for_device()
+        began = time.perf_counter()
+        work()
+        run.wait_for_device()
+        taken.append(time.perf_counter() - began)
+    run.environment |= {
+        "timing": f"median of {TIMED} batches after {WARM_UPS} warm-ups",
+        "timing_batch": str(images),
+        "timing_dtype": run.settings.precision,
+        "timing_device": device_name(run.device),
+    }
+    return statistics.median(taken)
