@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ablate.core.diffusion import Prediction, epsilon_from, x0_from
+from ablate.core.diffusion import Prediction, epsilon_from, network_input, x0_from
 from ablate.core.numerics import autocast
 from ablate.core.schedules import Schedule, make_schedule
 from ablate.core.settings import IMAGE_SIZE, DdpmDipSettings
@@ -62,8 +62,13 @@ class Denoiser:
         """Predict, in evaluation mode and in float32 outside the network."""
         self.network.eval()
         self.evaluated += len(xt)
+        return self.output(xt, t)
+
+    def output(self, xt: Tensor, t: Tensor) -> Tensor:
+        """Return the network's output for x_t, scaled as the prediction wants it, in the mode it is in."""
+        shown = network_input(self.prediction, xt, self.alpha_bar(t))
         with autocast(self.precision, self.device):
-            output: Tensor = self.network(xt, t)
+            output: Tensor = self.network(shown, t)
         return output.float()
 
     def x0(self, xt: Tensor, t: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The forward process, its posterior, and the three things a network may predict.
+"""The forward process, its posterior, and the things a network may predict.
 
 Notation of Ho, Jain and Abbeel 2020: q(x_t | x_0) = N(sqrt(a) x_0, (1 - a) I) with a = alpha-bar_t. Steps are 1-based,
 t = 1..T, and alpha-bar_0 = 1. Coefficients are float64 until they meet an image.
@@ -13,9 +13,15 @@ from torch import Tensor
 
 from ablate.core.schedules import Schedule
 
-Prediction = Literal["epsilon", "x0", "v"]
+Prediction = Literal["epsilon", "x0", "v", "edm"]
 MIN_SNR_GAMMA = 5.0
 """gamma of the min-SNR weight (Hang et al. 2023)."""
+SIGMA_DATA = 0.5
+"""sigma_data of the EDM preconditioning: standard deviation of pixels on [-1, 1] (Karras et al. 2022, table 1)."""
+
+
+LOG_SIGMA_MEAN, LOG_SIGMA_SD = -1.2, 1.2
+"""P_mean and P_std of Karras et al. 2022, table 1."""
 
 
 def roots(alpha_bar: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,12 +36,38 @@ def add_noise(x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
     return signal * x0 + spread * noise
 
 
+def preconditioning(alpha_bar: Tensor, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (k_in, k_skip, k_out) of the EDM preconditioning for images x_t, each shaped for `like` [N,...].
+
+    Karras et al. 2022, table 1, write D(x; s) = c_skip x + c_out F(c_in x) for x = x_0 + s eps. Here x_t = sqrt(a) x
+    with s^2 = (1 - a) / a, so the same D is k_skip x_t + k_out F(k_in x_t), and with m = 1 - a + a sigma_data^2:
+    k_in = c_in / sqrt(a) = m^-1/2, k_skip = c_skip / sqrt(a) = sqrt(a) sigma_data^2 / m,
+    k_out = c_out = sigma_data sqrt((1 - a) / m). Nothing divides by a. With sigma_data = 1, F is -v.
+    """
+    shaped = alpha_bar.reshape(-1, *([1] * (like.dim() - 1)))
+    m = 1.0 - shaped + shaped * SIGMA_DATA**2
+    parts = (m.rsqrt(), shaped.sqrt() * SIGMA_DATA**2 / m, SIGMA_DATA * ((1.0 - shaped) / m).sqrt())
+    k_in, k_skip, k_out = (part.to(like.dtype) for part in parts)
+    return k_in, k_skip, k_out
+
+
+def network_input(kind: Prediction, xt: Tensor, alpha_bar: Tensor) -> Tensor:
+    """Return what the network is shown of x_t [N,...]: `edm` scales it to unit variance, the others do not."""
+    return preconditioning(alpha_bar, xt)[0] * xt if kind == "edm" else xt
+
+
 def target_of(kind: Prediction, x0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Return what the network should output: eps, x_0, or v = sqrt(a) eps - sqrt(1 - a) x_0 (Salimans and Ho 2022)."""
+    """Return what the network should output: eps, x_0, v = sqrt(a) eps - sqrt(1 - a) x_0 (Salimans and Ho 2022), or F.
+
+    F = (x_0 - k_skip x_t) / k_out (Karras et al. 2022, eq. 8): the target whose error, weighted by 1, is theirs.
+    """
     if kind == "epsilon":
         return noise
     if kind == "x0":
         return x0
+    if kind == "edm":
+        _, skip, out = preconditioning(alpha_bar, x0)
+        return (x0 - skip * add_noise(x0, noise, alpha_bar)) / out
     signal, spread = roots(alpha_bar, x0)
     return signal * noise - spread * x0
 
@@ -44,6 +76,9 @@ def x0_from(kind: Prediction, output: Tensor, xt: Tensor, alpha_bar: Tensor) -> 
     """Turn a network's output into an estimate of x_0. `epsilon` needs a > 0."""
     if kind == "x0":
         return output
+    if kind == "edm":
+        _, skip, out = preconditioning(alpha_bar, xt)
+        return skip * xt + out * output
     signal, spread = roots(alpha_bar, xt)
     if kind == "epsilon":
         return (xt - spread * output) / signal
@@ -51,12 +86,12 @@ def x0_from(kind: Prediction, output: Tensor, xt: Tensor, alpha_bar: Tensor) -> 
 
 
 def epsilon_from(kind: Prediction, output: Tensor, xt: Tensor, alpha_bar: Tensor) -> Tensor:
-    """Turn a network's output into an estimate of the noise. `x0` needs a < 1."""
+    """Turn a network's output into an estimate of the noise. `x0` and `edm` need a < 1."""
     if kind == "epsilon":
         return output
     signal, spread = roots(alpha_bar, xt)
-    if kind == "x0":
-        return (xt - signal * output) / spread
+    if kind in ("x0", "edm"):
+        return (xt - signal * x0_from(kind, output, xt, alpha_bar)) / spread
     return spread * xt + signal * output
 
 
@@ -64,15 +99,14 @@ def loss_weights(weighting: Literal["simple", "min-snr"], kind: Prediction, alph
     """Return the weight [N] of each image's squared error on the network's own target.
 
     simple: 1. min-SNR (Hang et al. 2023, section 3.4): min(SNR, gamma) in x_0 units, therefore divided by SNR for eps
-    and by SNR + 1 for v, because ||eps - eps'||^2 = SNR ||x_0 - x_0'||^2 and ||v - v'||^2 = (SNR + 1) ||x_0 - x_0'||^2.
+    and by SNR + 1 for v, because ||eps - eps'||^2 = SNR ||x_0 - x_0'||^2 and ||v - v'||^2 = (SNR + 1) ||x_0 - x_0'||^2;
+    for F by 1 / k_out^2 = SNR + 1 / sigma_data^2, the loss weight of Karras et al. 2022, table 1.
     """
     if weighting == "simple":
         return torch.ones_like(alpha_bar)
     snr = alpha_bar / (1.0 - alpha_bar)
     clamped = snr.clamp(max=MIN_SNR_GAMMA)
-    if kind == "x0":
-        return clamped
-    return clamped / (snr if kind == "epsilon" else snr + 1.0)
+    return clamped / {"x0": torch.ones_like(snr), "epsilon": snr, "v": snr + 1.0, "edm": snr + SIGMA_DATA**-2}[kind]
 
 
 def posterior(x0: Tensor, xt: Tensor, t: int, schedule: Schedule) -> tuple[Tensor, float]:
@@ -98,6 +132,20 @@ def stratified_steps(batch: int, total: int, generator: torch.Generator) -> Tens
     uniform = torch.rand(batch, generator=generator, device=generator.device, dtype=torch.float64)
     place = (torch.arange(batch, device=generator.device, dtype=torch.float64) + uniform) / batch
     return (place * total).long().clamp_(max=total - 1) + 1
+
+
+def lognormal_steps(batch: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
+    """Return one step t per image, int64 [batch], whose noise follows ln s ~ N(-1.2, 1.2^2), s = sqrt((1 - a) / a).
+
+    The training distribution of Karras et al. 2022, table 1, moved to the nearest step in log-SNR: schedules then
+    differ in nothing but the noise levels they offer. Stratified like `stratified_steps`.
+    """
+    uniform = torch.rand(batch, generator=generator, device=generator.device, dtype=torch.float64)
+    place = (torch.arange(batch, device=generator.device, dtype=torch.float64) + uniform) / batch
+    log_snr = -2.0 * (LOG_SIGMA_MEAN + LOG_SIGMA_SD * torch.special.ndtri(place))
+    levels = torch.tensor(schedule.log_snr, device=generator.device)
+    # Steps whose log-SNR lies above the middle between two levels belong to the higher one.
+    return torch.searchsorted(-(levels[1:] + levels[:-1]) / 2, -log_snr) + 1
 
 
 def prior_bits_per_dim(schedule: Schedule, mean_square: float) -> float:

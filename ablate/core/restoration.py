@@ -69,7 +69,7 @@ def start_step(settings: DdpmDipSettings, schedule: Schedule) -> int:
 
 def reverse_settings(settings: DdpmDipSettings) -> Reverse:
     """The sampler the settings name."""
-    return Reverse(settings.sampler, settings.sample_steps, settings.eta, settings.variance)
+    return Reverse(settings.sampler, settings.sample_steps, settings.eta, settings.variance, grid=settings.sample_grid)
 
 
 def one_step(denoiser: Denoiser, observed: Observation, sigma: float) -> Tensor:

@@ -33,6 +33,7 @@ _DENOISER = (
     "diffusion_steps",
     "prediction",
     "loss_weight",
+    "step_law",
     "lr",
     "batch_size",
     "warmup_steps",

@@ -14,9 +14,8 @@ from torch import Tensor
 from ablate.core.cache import StageFolder
 from ablate.core.data import as_unit
 from ablate.core.denoiser import Denoiser
-from ablate.core.diffusion import add_noise, loss_weights, stratified_steps, target_of
+from ablate.core.diffusion import add_noise, lognormal_steps, loss_weights, stratified_steps, target_of
 from ablate.core.ema import Ema
-from ablate.core.numerics import autocast
 from ablate.core.seeding import address, generator
 from ablate.core.settings import DdpmDipSettings
 from ablate.errors import DivergedError, StoppedError
@@ -115,7 +114,7 @@ class Trainer:
         step = self.step
         x0 = self._batch(step)
         noise = torch.randn(x0.shape, generator=self._generator("noise"), device=self.device)
-        t = stratified_steps(len(x0), self.settings.diffusion_steps, self._generator("steps"))
+        t = self._steps(len(x0))
         loss = self._loss(x0, noise, t)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, step, self.course.total)
@@ -158,14 +157,20 @@ class Trainer:
         mirrored = torch.rand(len(batch), generator=self._generator("flip"), device=self.device) < 0.5
         return torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
 
+    def _steps(self, batch: int) -> Tensor:
+        """Which step each image of a batch is diffused to, int64 [batch]."""
+        generator = self._generator("steps")
+        if self.settings.step_law == "lognormal":
+            return lognormal_steps(batch, self.denoiser.schedule, generator)
+        return stratified_steps(batch, self.settings.diffusion_steps, generator)
+
     def _loss(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         settings, denoiser = self.settings, self.denoiser
         alpha_bar = denoiser.alpha_bar(t)
         if settings.dropout:
             torch.manual_seed(address(self.seed, "dropout", self.step))
         denoiser.network.train()
-        with autocast(settings.precision, self.device):
-            output = denoiser.network(add_noise(x0, noise, alpha_bar), t).float()
+        output = denoiser.output(add_noise(x0, noise, alpha_bar), t)
         error = (output - target_of(settings.prediction, x0, noise, alpha_bar)).square().flatten(1).mean(1)
         weights = loss_weights(settings.loss_weight, settings.prediction, alpha_bar)
         loss: Tensor = (weights.to(error.dtype) * error).mean()

@@ -8,13 +8,18 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from ablate.core.diffusion import (
+    SIGMA_DATA,
     Prediction,
     add_noise,
     epsilon_from,
+    lognormal_steps,
     loss_weights,
+    network_input,
     posterior,
     prior_bits_per_dim,
     stratified_steps,
@@ -82,6 +87,59 @@ def test_posterior_is_bayes_rule(t: int, record_property: Record) -> None:
     record_property("mean and variance against Bayes' rule at t = 2 to 1000, relative", ("< 1e-12", apart))
 
 
+@pytest.mark.parametrize("t", [1, 131, 400, 1000])
+def test_edm_preconditioning_is_that_of_the_paper(t: int) -> None:
+    """c_skip, c_out, c_in of Karras et al. 2022, table 1, in s = sqrt((1 - a) / a) and x = x_t / sqrt(a)."""
+    a = at(t)
+    s = float(((1 - a) / a).sqrt())
+    x0, noise, output = (torch.randn(5, dtype=torch.float64, generator=generator(i)) for i in range(3))
+    xt = add_noise(x0, noise, a)
+    x = xt / a.sqrt()
+    c_skip, c_out = SIGMA_DATA**2 / (s**2 + SIGMA_DATA**2), s * SIGMA_DATA / (s**2 + SIGMA_DATA**2) ** 0.5
+    c_in = 1 / (s**2 + SIGMA_DATA**2) ** 0.5
+    torch.testing.assert_close(network_input("edm", xt, a), c_in * x, rtol=1e-10, atol=0)
+    torch.testing.assert_close(x0_from("edm", output, xt, a), c_skip * x + c_out * output, rtol=1e-10, atol=1e-12)
+    weight = (s**2 + SIGMA_DATA**2) / (s * SIGMA_DATA) ** 2  # lambda(sigma) of the same table
+    own = (output - target_of("edm", x0, noise, a)).square().sum()
+    torch.testing.assert_close(own, weight * (x0_from("edm", output, xt, a) - x0).square().sum(), rtol=1e-9, atol=0)
+
+
+def test_edm_input_and_target_have_unit_variance() -> None:
+    """For data of standard deviation sigma_data, at every noise level: what the preconditioning is for."""
+    count = 200_000
+    x0 = SIGMA_DATA * torch.randn(count, 1, dtype=torch.float64, generator=generator(1))
+    noise = torch.randn(count, 1, dtype=torch.float64, generator=generator(2))
+    for t in (1, 100, 300, 1000):
+        a = at(t).expand(count)
+        for found in (network_input("edm", add_noise(x0, noise, a), a), target_of("edm", x0, noise, a)):
+            assert float(found.var()) == pytest.approx(1, abs=5 * (2 / count) ** 0.5)
+
+
+def test_edm_with_unit_data_is_minus_v(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablate.core.diffusion.SIGMA_DATA", 1.0)
+    x0, noise = (torch.randn(7, dtype=torch.float64, generator=generator(i)) for i in range(2))
+    torch.testing.assert_close(target_of("edm", x0, noise, at(300)), -target_of("v", x0, noise, at(300)))
+
+
+def test_lognormal_steps_follow_the_law_of_the_paper() -> None:
+    """ln s has mean -1.2 and standard deviation 1.2 where the schedule has a level for (nearly) all of it."""
+    schedule = make_schedule("ve-geometric", 4000)
+    steps = lognormal_steps(100_000, schedule, generator())
+    log_s = torch.tensor(-schedule.log_snr / 2)[steps - 1]
+    assert float(log_s.mean()) == pytest.approx(-1.2, abs=0.01)
+    assert float(log_s.std()) == pytest.approx(1.2, abs=0.01)
+
+
+@given(st.sampled_from(["linear", "cosine", "exponential"]), st.integers(1, 64))
+def test_lognormal_steps_are_steps(name: str, batch: int) -> None:
+    schedule = make_schedule(name, 100, zero_terminal_snr=name == "linear")
+    steps = lognormal_steps(batch, schedule, generator(batch))
+    assert steps.dtype == torch.int64
+    assert bool(((steps >= 1) & (steps <= 100)).all())
+    nearest = np.abs(schedule.log_snr[:, None] - schedule.log_snr[steps.numpy() - 1]).argmin(0)
+    assert nearest.tolist() == (steps - 1).tolist()
+
+
 @pytest.mark.acceptance("P3")
 def test_posterior_coefficients_of_the_paper(record_property: Record) -> None:
     """At t = 100 the mean is 0.0190763453 x_0 + 0.980896021 x_t."""
@@ -108,7 +166,7 @@ def test_conversions_undo_each_other_at_every_step(kind: Prediction, record_prop
     target = target_of(kind, x0, noise, ALPHA_BARS)
     # x_0 from eps is divided by sqrt(a), eps from x_0 by sqrt(1 - a): rounding grows by exactly that factor.
     x0_scale = (1 / ALPHA_BARS.sqrt()).float()[:, None] if kind == "epsilon" else torch.ones(1000, 1)
-    noise_scale = (1 / (1 - ALPHA_BARS).sqrt()).float()[:, None] if kind == "x0" else torch.ones(1000, 1)
+    noise_scale = (1 / (1 - ALPHA_BARS).sqrt()).float()[:, None] if kind in ("x0", "edm") else torch.ones(1000, 1)
     apart = (
         float(((x0_from(kind, target, xt, ALPHA_BARS) - x0) / x0_scale).abs().max()),
         float(((epsilon_from(kind, target, xt, ALPHA_BARS) - noise) / noise_scale).abs().max()),

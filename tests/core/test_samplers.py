@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
+from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from ablate.core.diffusion import add_noise
-from ablate.core.samplers import Denoiser, Reverse, consistent_with, reverse, time_grid
+from ablate.core.diffusion import Prediction, add_noise, target_of, x0_from
+from ablate.core.samplers import (
+    Denoiser,
+    Grid,
+    Reverse,
+    Sampler,
+    consistent_with,
+    grid_of,
+    reverse,
+    time_grid,
+)
 from ablate.core.schedules import Schedule, make_schedule
 
 SHAPE = (4096, 3, 8, 8)
@@ -171,6 +183,144 @@ def test_samples_have_exactly_known_moments(name: str, settings: Reverse, record
     """An off-by-one in t, a missing root, or noise at the last step all miss this by far more than 5 errors."""
     off_mean, off_variance, _ = check_moments(settings, make_schedule(name, 1000), 0.1, 0.25, 1024)
     record_property("1,024 samples, mean and variance off by standard errors", ("< 5", (off_mean, off_variance)))
+
+
+def heun_moments(mean: float, variance: float, schedule: Schedule, settings: Reverse) -> tuple[float, float]:
+    """Mean and variance of Heun's samples, written in s = sqrt((1 - a) / a): x' = x + h (k1 + k2) / 2, all affine.
+
+    The exact denoiser is D(x) = mean + v (x - mean) / (v + s^2), so dx/ds = (x - mean) s / (v + s^2).
+    """
+    grid = grid_of(settings, schedule.steps, schedule)
+    levels = [((1 - a) / a) ** 0.5 for a in (float(schedule.alpha_bars[t - 1]) for t in grid)] + [0.0]
+    slope = [s / (variance + s**2) for s in levels]
+    gain = 1.0
+    for at, (s, after) in enumerate(itertools.pairwise(levels)):
+        euler = 1 + (after - s) * slope[at]
+        gain *= euler if after == 0 else 1 + (after - s) / 2 * (slope[at] + slope[at + 1] * euler)
+    first = 1 / float(schedule.alpha_bars[grid[0] - 1]) ** 0.5  # x_T is standard normal, x = x_T / sqrt(a)
+    return mean * (1 - gain), (gain * first) ** 2
+
+
+@pytest.mark.parametrize("grid", get_args(Grid))
+@pytest.mark.parametrize("name", ["linear", "cosine"])
+def test_heun_samples_have_exactly_known_moments(name: str, grid: Grid) -> None:
+    settings, schedule = Reverse("heun", 19, clip=False, grid=grid), make_schedule(name, 1000)
+    samples = run(settings, schedule, 0.1, 0.25, count=1024).double()
+    mean, variance = heun_moments(0.1, 0.25, schedule, settings)
+    number = samples.numel()
+    assert float(samples.mean()) == pytest.approx(mean, abs=5 * (variance / number) ** 0.5)
+    assert float(samples.var()) == pytest.approx(variance, abs=5 * variance * (2 / number) ** 0.5)
+
+
+def test_heun_is_of_second_order_and_euler_of_first() -> None:
+    """On a fine schedule, twice the points cut Heun's error about 4 times and DDIM's about 2 times.
+
+    The last Euler step from s_1 to 0 and the missing signal at T are common to all and taken out by comparing with
+    the finest grid.
+    """
+    schedule = make_schedule("linear", 10_000)
+
+    def error(sampler: Sampler, points: int) -> float:
+        def gain(number: int) -> float:
+            steps = 2 * number - 1 if sampler == "heun" else number
+            settings = Reverse(sampler, steps, clip=False, grid="karras")
+            start = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+            ends = reverse(
+                gaussian(0.0, 0.25, schedule),
+                start,
+                start=10_000,
+                schedule=schedule,
+                prediction="epsilon",
+                settings=settings,
+                noise=lambda t: start,
+            )
+            return float(ends[0] - ends[1])
+
+        return abs(gain(points) - gain(640))
+
+    assert error("heun", 20) / error("heun", 40) == pytest.approx(4, rel=0.2)
+    assert error("ddim", 20) / error("ddim", 40) == pytest.approx(2, rel=0.2)
+    assert error("heun", 40) < error("ddim", 79) / 2  # at the same number of evaluations
+
+
+@pytest.mark.parametrize(
+    "settings", [Reverse(s, n, grid=g) for s in get_args(Sampler) for g in get_args(Grid) for n in (1, 2, 9)], ids=str
+)
+@pytest.mark.parametrize("zero", [False, True])
+def test_the_network_is_never_asked_more_often_than_allowed(settings: Reverse, zero: bool) -> None:
+    schedule = make_schedule("linear", 100, zero_terminal_snr=zero)
+    asked: list[int] = []
+
+    def denoise(xt: Tensor, t: Tensor) -> Tensor:
+        asked.append(int(t[0]))
+        return torch.zeros_like(xt)
+
+    reverse(
+        denoise,
+        torch.zeros(1, 3, 4, 4),
+        start=100,
+        schedule=schedule,
+        prediction="v",
+        settings=settings,
+        noise=lambda t: torch.zeros(1, 3, 4, 4),
+    )
+    assert len(asked) <= settings.steps
+    if settings.grid == "linspace":  # coarse grids in s may round two points to one step
+        assert len(asked) >= settings.steps - 1
+    assert asked[0] == 100
+    assert asked == sorted(asked, reverse=True)
+
+
+@pytest.mark.parametrize("prediction", ["x0", "v", "edm"])
+@pytest.mark.parametrize("sampler", ["ddim", "heun"])
+def test_every_prediction_of_one_denoiser_gives_the_same_samples(prediction: Prediction, sampler: Sampler) -> None:
+    """The exact denoiser written as eps, x_0, v or F is one denoiser."""
+    schedule = make_schedule("cosine", 100)
+    epsilon = gaussian(0.1, 0.25, schedule)
+
+    def denoise(xt: Tensor, t: Tensor) -> Tensor:
+        a = torch.tensor([float(schedule.alpha_bars[int(t[0]) - 1])], dtype=torch.float64)
+        noise = epsilon(xt, t)
+        return target_of(prediction, x0_from("epsilon", noise, xt, a), noise, a)
+
+    noise = torch.randn(8, 3, 4, 4, generator=generator(1), dtype=torch.float64)
+
+    def samples(denoiser: Denoiser, kind: Prediction) -> Tensor:
+        return reverse(
+            denoiser,
+            noise,
+            start=90,
+            schedule=schedule,
+            prediction=kind,
+            settings=Reverse(sampler, 9, clip=False),
+            noise=lambda t: noise,
+        )
+
+    assert torch.allclose(samples(denoise, prediction), samples(epsilon, "epsilon"), atol=1e-9)
+
+
+def test_the_log_snr_grid_is_the_same_noise_under_every_schedule() -> None:
+    """Different steps t, but (to the nearest step) the same noise levels between the same ends."""
+    settings = Reverse("ddim", 8, grid="log-snr")
+    levels = []
+    for name in ("linear", "cosine"):
+        schedule = make_schedule(name, 4000)
+        start = schedule.step_at(100.0)
+        grid = [t for t in grid_of(settings, start, schedule) if schedule.pixel_sigmas[t - 1] > 4]
+        levels.append([float(np.log(schedule.pixel_sigmas[t - 1])) for t in grid])
+    spacing = [np.diff(found) for found in levels]
+    assert np.ptp(spacing[0]) < 0.05
+    assert levels[0][0] == pytest.approx(levels[1][0], abs=0.01)
+
+
+def test_the_karras_grid_is_that_of_the_paper() -> None:
+    """sigma_i = (s_max^(1/7) + i/(N-1) (s_min^(1/7) - s_max^(1/7)))^7, to the nearest step of a fine schedule."""
+    schedule = make_schedule("ve-geometric", 10_000)
+    sigmas = (1 / schedule.alpha_bars - 1) ** 0.5
+    grid = grid_of(Reverse("ddim", 18, grid="karras"), 10_000, schedule)
+    ends = 50.0 ** (1 / 7), 0.01 ** (1 / 7)
+    wanted = [(ends[0] + i / 17 * (ends[1] - ends[0])) ** 7 for i in range(18)]
+    assert [float(sigmas[t - 1]) for t in grid] == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.acceptance("G1")

@@ -45,10 +45,19 @@ class DiffusionSettings(CoreSettings):
         ge=2,
         le=10_000,
     )
-    prediction: Literal["epsilon", "x0", "v"] = factor("epsilon", "what the network predicts")
+    prediction: Literal["epsilon", "x0", "v", "edm"] = factor(
+        "epsilon", "what the network predicts; edm: its input and output are scaled as by Karras et al. (2022)"
+    )
     loss_weight: Literal["simple", "min-snr"] = factor("simple", "weight of each step's loss; min-snr has gamma = 5")
+    step_law: Literal["uniform", "lognormal"] = factor(
+        "uniform", "which steps are trained: t uniform, or the noise level log-normal as in Karras et al. (2022)"
+    )
 
-    sampler: Literal["ddim", "ancestral"] = factor("ddim", "how the reverse process is run")
+    sampler: Literal["ddim", "ancestral", "heun"] = factor("ddim", "how the reverse process is run")
+    sample_grid: Literal["linspace", "karras", "log-snr"] = factor(
+        "linspace",
+        "steps that the sampler visits: even in t, as Karras et al. (2022), or even in log-SNR: alike in all schedules",
+    )
     sample_steps: int = factor(5, "network evaluations per restored image, at most", unit="steps", ge=1, le=10_000)
     eta: float = factor(0.0, "DDIM's noise: 0 is deterministic, 1 is ancestral with small variance", ge=0, le=1)
     variance: Literal["large", "small"] = factor(

@@ -71,7 +71,8 @@ def _sampled(
 
 def _how(run: Run, steps: int | None = None) -> Reverse:
     settings = run.settings
-    return Reverse(settings.sampler, steps or settings.generation_steps, settings.eta, settings.variance)
+    asked = steps or settings.generation_steps
+    return Reverse(settings.sampler, asked, settings.eta, settings.variance, grid=settings.sample_grid)
 
 
 def _watched(run: Run, parts: Iterator[Tensor], count: int) -> Iterator[Tensor]:
