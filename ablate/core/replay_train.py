@@ -43,7 +43,7 @@ class Training:
     step: int = 0
     seconds: float = 0.0
     curve: list[list[float]] = field(default_factory=list)
-    """[images seen, mean loss of the epoch, PSNR] per finished epoch."""
+    """[images seen, mean loss of the epoch, PSNR, seconds trained so far] per finished epoch."""
     loss_sum: float = 0.0
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Training:
         self.loss_sum += loss
         if self.step % self.per_epoch == 0:
             quality = self.score() if self.score is not None else math.nan
-            self.curve.append([float(self.images_seen), self.loss_sum / self.per_epoch, quality])
+            self.curve.append([float(self.images_seen), self.loss_sum / self.per_epoch, quality, self.seconds])
             self.loss_sum = 0.0
 
     def state(self) -> dict[str, Any]:
@@ -106,7 +106,9 @@ class Training:
         self.network.load_state_dict(state["network"])
         self.adam.load_state_dict(state["adam"])
         self.step, self.seconds = step, state["seconds"]
-        self.curve, self.loss_sum = state["curve"], state["loss_sum"]
+        # A cache that was filled before points had a time gives points without one.
+        self.curve = [[*point, math.nan][:4] for point in state["curve"]]
+        self.loss_sum = state["loss_sum"]
 
 
 def train(training: Training, folder: StageFolder, report: Report, recipe: Recipe) -> float:
@@ -147,6 +149,6 @@ def _tell_curve(training: Training, report: Report, recipe: Recipe, first: int) 
     """Report the epochs from `first` on, if this training has a learning curve."""
     if training.score is None:
         return
-    for images, loss, quality in training.curve[first:]:
-        values = {"loss": loss} | ({"psnr": quality} if math.isfinite(quality) else {})
+    for images, loss, quality, seconds in training.curve[first:]:
+        values = {"loss": loss, "train_seconds": seconds} | ({"psnr": quality} if math.isfinite(quality) else {})
         report.curve(recipe, int(images), **values)

@@ -16,17 +16,16 @@ SHADE = "#e7ebf0"
 """Colour of shaded zones; the page's own when inlined."""
 PALETTE = {
     "blue": "#0173b2",
-    "orange": "#de8f05",
+    "orange": "#c27c00",
     "green": "#029e73",
     "vermilion": "#d55e00",
-    "violet": "#cc78bc",
-    "brown": "#ca9161",
-    "pink": "#fbafe4",
+    "violet": "#bb66a9",
+    "brown": "#b07a4c",
     "grey": "#767c85",
-    "yellow": "#ece133",
-    "sky": "#56b4e9",
+    "sky": "#3d9bd4",
 }
-"""seaborn's "colorblind" palette with a darker grey; each colour is a CSS variable of the page."""
+"""seaborn's "colorblind" palette, darker where a line on white would have less than 3:1 contrast; each colour is a CSS
+variable of the page."""
 _IDS = re.compile(r'\bid="([^"]+)"')
 _USES = re.compile(r'(xlink:href="#|url\(#)([^")]+)')
 

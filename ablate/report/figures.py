@@ -21,7 +21,7 @@ _SHEETS = {
 
 def draw_all(material: Material, points: Sequence[Point], strips: Sequence[Strip]) -> list[Drawing]:
     """Return every figure there is data for, in the order of the page."""
-    found = [forest(material), schedules(material), *doses(material), curves(material, points), pareto(material)]
+    found = [forest(material), schedules(material), *doses(material), *curves(material, points), pareto(material)]
     return [*(drawing for drawing in found if drawing is not None), *image_sheets(strips)]
 
 

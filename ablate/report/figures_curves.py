@@ -19,33 +19,27 @@ from ablate.report.material import Material
 
 MOST_ARMS = 12
 """Arms that are drawn; the data of all of them is in curves.csv."""
+SECONDS = "train_seconds"
+"""What a core calls the seconds of training up to a point, as a value of the curve."""
 _COLUMNS = 3
 _FEW_SEEDS = 5
 _FEWEST_IMAGES = 2
 
 
-def curves(material: Material, points: Sequence[Point]) -> Drawing | None:
-    """Draw the curve of the primary metric, or of the metric most trials recorded; None without any curve."""
+def curves(material: Material, points: Sequence[Point]) -> list[Drawing]:
+    """Draw the curve of the primary metric, or of the metric most trials recorded, over images and over seconds.
+
+    Returns nothing without any curve, and only the first figure where points have no times.
+    """
     metric = _metric(material, points)
     if metric is None:
-        return None
-    table = pd.DataFrame([point for point in points if point[3] == metric], columns=list(CURVE_COLUMNS[1:]))
-    base = table[table["arm"] == material.study.baseline.name]
-    there = set(table["arm"])
-    arms = [arm.name for arm in material.shown_arms[1:] if arm.name in there]
-    shown = arms[:MOST_ARMS] or [material.study.baseline.name]
-    with styled():
-        columns = min(_COLUMNS, len(shown))
-        rows = -(-len(shown) // columns)
-        figure, axes = new_figure(max(4.2, 2.9 * columns), 0.5 + 2.2 * rows, rows, columns, sharex=True, sharey=True)
-        for axis, arm in zip(axes, shown, strict=False):
-            _panel(axis, base, table[table["arm"] == arm], arm, material)
-        for axis in axes[len(shown) :]:
-            axis.set_visible(False)
-        figure.supxlabel("training images seen", fontsize=9.5)
-        figure.supylabel(digits.label(metric), fontsize=9.5)
-        words = _words(metric, len(shown), len(arms))
-        return finish(words, figure, CURVE_COLUMNS[1:], table.itertuples(index=False))
+        return []
+    table = _table(points, metric)
+    found = [_figure(material, table.drop(columns="seconds"), metric, "images")]
+    timed = table.dropna(subset=["seconds"])
+    if timed["seconds"].nunique() >= _FEWEST_IMAGES:
+        found.append(_figure(material, timed, metric, "seconds"))
+    return found
 
 
 def _metric(material: Material, points: Sequence[Point]) -> str | None:
@@ -54,57 +48,87 @@ def _metric(material: Material, points: Sequence[Point]) -> str | None:
     for _, _, images, name, _ in points:
         places.setdefault(name, set()).add(images)
     counts = Counter(point[3] for point in points)
-    usable = [name for name in sorted(counts) if len(places[name]) >= _FEWEST_IMAGES]
+    usable = [name for name in sorted(counts) if len(places[name]) >= _FEWEST_IMAGES and name != SECONDS]
     primary = material.study.primary.name
     return primary if primary in usable else max(usable, key=lambda name: counts[name], default=None)
 
 
-def _panel(axis: Axes, base: pd.DataFrame, own: pd.DataFrame, arm: str, material: Material) -> None:
+def _table(points: Sequence[Point], metric: str) -> pd.DataFrame:
+    """The metric's points, with the seconds trained up to each where they are known."""
+    times = {(arm, seed, images): value for arm, seed, images, name, value in points if name == SECONDS}
+    rows = [(*point, times.get(point[:3])) for point in points if point[3] == metric]
+    return pd.DataFrame(rows, columns=[*CURVE_COLUMNS[1:], "seconds"]).astype({"seconds": float})
+
+
+def _figure(material: Material, table: pd.DataFrame, metric: str, x: str) -> Drawing:
     baseline = material.study.baseline.name
-    _series(axis, base, PALETTE["grey"], "--", _diverged_seeds(material, baseline))
-    if arm != baseline:
-        _series(axis, own, PALETTE["blue"], "-", _diverged_seeds(material, arm))
+    there = set(table["arm"])
+    arms = [arm.name for arm in material.shown_arms[1:] if arm.name in there]
+    shown = arms[:MOST_ARMS] or [baseline]
+    with styled():
+        columns = min(_COLUMNS, len(shown))
+        rows = -(-len(shown) // columns)
+        figure, axes = new_figure(max(4.2, 2.9 * columns), 0.5 + 2.2 * rows, rows, columns, sharex=True, sharey=True)
+        for axis, arm in zip(axes, shown, strict=False):
+            _series(axis, table[table["arm"] == baseline], x, PALETTE["grey"], "--", _diverged(material, baseline))
+            if arm != baseline:
+                _series(axis, table[table["arm"] == arm], x, PALETTE["blue"], "-", _diverged(material, arm))
+            _finish_panel(axis, arm)
+        for at, axis in enumerate(axes):
+            axis.set_visible(at < len(shown))
+            # The panel above an empty place is the last of its column, and says what its axis shows.
+            axis.xaxis.set_tick_params(labelbottom=at + columns >= len(shown))
+        figure.supxlabel("training images seen" if x == "images" else "seconds of training", fontsize=9.5)
+        figure.supylabel(digits.label(metric), fontsize=9.5)
+        words = _words(metric, len(shown), len(arms), x)
+        return finish(words, figure, list(table.columns), table.itertuples(index=False))
+
+
+def _finish_panel(axis: Axes, arm: str) -> None:
     axis.set_title(brief(arm), loc="left")
-    axis.set_xlabel("")
-    axis.set_ylabel("")
+    axis.set(xlabel="", ylabel="")
     axis.grid(visible=True)
     axis.set_axisbelow(True)
     axis.xaxis.set_major_locator(MaxNLocator(4))
 
 
-def _diverged_seeds(material: Material, arm: str) -> set[int]:
+def _diverged(material: Material, arm: str) -> set[int]:
     results = material.results.items()
     return {seed for (name, seed), row in results if name == arm and row.outcome is OutcomeKind.DIVERGED}
 
 
-def _series(axis: Axes, table: pd.DataFrame, colour: str, line: str, diverged: set[int]) -> None:
+def _series(axis: Axes, table: pd.DataFrame, x: str, colour: str, line: str, diverged: set[int]) -> None:
     if table.empty:
         return
     seeds = table["seed"].nunique()
     for seed, one in table.groupby("seed"):
         if seeds <= _FEW_SEEDS or seed in diverged:
-            axis.plot(one["images"], one["value"], line, color=colour, linewidth=0.6, alpha=0.55)
+            axis.plot(one[x], one["value"], line, color=colour, linewidth=0.6, alpha=0.55)
         if seed in diverged:
-            axis.plot(one["images"].iloc[-1], one["value"].iloc[-1], "X", color=PALETTE["vermilion"], markersize=6)
+            axis.plot(one[x].iloc[-1], one["value"].iloc[-1], "X", color=PALETTE["vermilion"], markersize=6)
     # A mean over the seeds that are left would hide those that diverged.
     whole = table[table.groupby("images")["seed"].transform("nunique") == seeds]
     if whole.empty:
         return
+    # Seeds reach the same number of images at different times: the mean stands at their mean time.
+    whole = whole.assign(place=whole.groupby("images")[x].transform("mean"))
     sns.lineplot(
-        whole, x="images", y="value", estimator="mean", errorbar=t_interval, ax=axis, color=colour, linestyle=line,
+        whole, x="place", y="value", estimator="mean", errorbar=t_interval, ax=axis, color=colour, linestyle=line,
         linewidth=1.8, err_kws={"alpha": 0.18, "linewidth": 0}, legend=False,
     )  # fmt: skip
 
 
-def _words(metric: str, shown: int, arms: int) -> Words:
+def _words(metric: str, shown: int, arms: int, x: str) -> Words:
     left_out = f" The first {shown} of {arms} arms are drawn; curves.csv has all." if arms > shown else ""
+    over = "training images seen" if x == "images" else "seconds of training"
+    placed = "" if x == "images" else " A mean stands at the mean time at which its seeds had seen the same images."
     return Words(
-        name="curves",
+        name="curves" if x == "images" else "curves-seconds",
         section="curves",
-        title=f"Learning curves, {digits.label(metric)}",
-        alt=f"Learning curves of {digits.label(metric)} against training images seen, {digits.plural(shown, 'panel')}, "
+        title=f"Learning curves, {digits.label(metric)} over {over}",
+        alt=f"Learning curves of {digits.label(metric)} against {over}, {digits.plural(shown, 'panel')}, "
         "each an arm over the baseline. The numbers are in curves.csv.",
-        caption="Solid: the arm; dashed grey: the baseline. Bands are 95 % t-intervals of the mean over seeds"
-        f"; thin lines are single seeds, a cross is where one diverged; "
-        f"there is no mean where a seed is missing.{left_out}",
+        caption=f"Over {over}. Solid: the arm; dashed grey: the baseline. Bands are 95 % t-intervals of the mean over "
+        "seeds; thin lines are single seeds, a cross is where one diverged; "
+        f"there is no mean where a seed is missing.{placed}{left_out}",
     )

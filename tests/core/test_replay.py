@@ -221,7 +221,7 @@ def test_a_trial_measures_what_it_declares(method: str, tmp_path: Path) -> None:
     assert outcome.kind is OutcomeKind.MEASURED
     assert wanted <= set(outcome.metrics) <= declared
     assert [images for images, _ in report.points] == [32, 64]
-    assert all(set(values) == {"loss", "psnr"} for _, values in report.points)
+    assert all(set(values) == {"loss", "psnr", "train_seconds"} for _, values in report.points)
     assert outcome.images_seen == (128 if method == "dip+ddpm" else 64)
     assert outcome.samples is not None
     assert (report.folder(recipe) / outcome.samples).is_file()

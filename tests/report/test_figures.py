@@ -105,10 +105,26 @@ def test_nothing_to_draw_gives_no_figure(case: Any) -> None:
 
 def test_curves_of_a_diverged_arm_have_no_mean_over_survivors(case: Any) -> None:
     material = case.material()
-    drawn = rows_of(curves(material, curve_points(material, case.paths)))
+    [drawing] = curves(material, curve_points(material, case.paths))
+    drawn = rows_of(drawing)
     survivors = [row for row in drawn if row["arm"] == "both lr 0.03" and int(row["images"]) > 2000]
 
     assert {row["seed"] for row in survivors} == {"2"}
+
+
+def test_curves_are_drawn_over_seconds_where_points_have_times(case: Any) -> None:
+    """The same points, each at the seconds its own seed had trained; a point without a time is left out."""
+    material = case.material()
+    points = curve_points(material, case.paths)
+    timed = [(arm, seed, images, "train_seconds", (1 + seed) * images / 1e3) for arm, seed, images, _, _ in points]
+    first, second = curves(material, [*points, *timed[:-1]])
+    drawn = rows_of(second)
+
+    assert [first.name, second.name] == ["curves", "curves-seconds"]
+    assert "seconds" not in rows_of(first)[0]
+    assert len(drawn) == len(points) - 1
+    assert {float(row["seconds"]) for row in drawn if row["images"] == "2000" and row["seed"] == "1"} == {4.0}
+    assert {row["metric"] for row in drawn} == {"psnr"}
 
 
 def test_schedules_are_those_of_arms_that_use_one(case: Any) -> None:
