@@ -36,7 +36,7 @@ def _compute(run: Run) -> str:
 
     def curve(images: int, seconds: float, models: Models) -> None:
         point = run.points.get(images) or keep(CurvePoint(images, seconds, task.curve(run, method, models)))
-        run.report.curve(run.recipe, images, train_seconds=point.seconds, **point.values)
+        run.report.curve(run.recipe, images, **point.values, train_seconds=point.seconds)
 
     return task.evaluate(run, method, method.prepare(run, curve))
 
