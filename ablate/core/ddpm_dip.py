@@ -57,6 +57,8 @@ class DdpmDip(Core):
         warnings += schedule_warnings(schedule)
         asked = settings.noise_sigma if settings.method == "ddpm" else settings.start_sigma
         least = float(schedule.pixel_sigmas[0])
+        if settings.method == "ddpm" and settings.corruption != "noise":
+            return warnings
         if asked < 0.9 * least and (settings.method == "ddpm" or settings.start_fraction is None):
             warnings.append(
                 f"noise schedule {schedule.name} begins at pixel noise {least:.3g}: a start at {asked:g} is moved there"

@@ -51,8 +51,15 @@ RESTORATION = (
     MetricInfo("mse", "min", scale="log", digits=5, doc="mean squared error of the same, on [0, 1]"),
     MetricInfo("psnr_input", "max", unit="dB", doc="PSNR of the corrupted images: what doing nothing scores"),
     MetricInfo("ssim_input", "max", digits=4, doc="SSIM of the corrupted images: what doing nothing scores"),
+    MetricInfo("gpd", "min", scale="log", digits=5, doc="mean squared difference of Gabor moduli to the originals"),
+    MetricInfo("gpd_input", "min", scale="log", digits=5, doc="the same of the corrupted images"),
     MetricInfo("psnr_start", "max", unit="dB", doc="PSNR of the DIP output, before any reverse diffusion"),
-    MetricInfo("psnr_onestep", "max", unit="dB", doc="PSNR of one network evaluation on the noisy image (1 NFE)"),
+    MetricInfo(
+        "psnr_onestep",
+        "max",
+        unit="dB",
+        doc="PSNR of one network evaluation on the noisy image (1 NFE; corruption noise)",
+    ),
     MetricInfo("aulc_psnr", "max", unit="dB", doc="mean of the learning curve of psnr over log images"),
 )
 """Quality of restored images."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -22,6 +23,8 @@ from ablate.errors import DivergedError
 
 StopRule = Literal["fixed", "wmv", "oracle"]
 OnStep = Callable[[int, int, float], None]
+Losses = Callable[[slice, Tensor], Tensor]
+"""(which images, their networks' outputs [n,3,H,W] in [0,1]) -> the loss of each [n]."""
 
 FALLBACK_EVERY_STEPS = 10
 """How often the weights are saved, and taken back when the fit has collapsed since."""
@@ -71,6 +74,7 @@ def fit(
     on_step: OnStep | None = None,
     clean: Tensor | None = None,
     indices: Sequence[int] | None = None,
+    losses: Losses | None = None,
 ) -> DipFit:
     """Fit one fresh network to each image of `noisy` ([N,3,H,W] in [0,1]) and return what they restored.
 
@@ -78,7 +82,9 @@ def fit(
     float64 its result is the one it would have alone; in float32 Adam blows the rounding of vanishing gradients up
     within a few steps, so its digits (not their distribution) depend on the group of images it is fitted with.
     `on_step` hears (steps done, steps at most, loss). `clean` is needed by the oracle rule and is otherwise only
-    recorded. Raises DivergedError at the first non-finite loss and ValueError for sizes the architecture cannot take.
+    recorded. `losses` replaces the mean squared error against `noisy` where that is not what was measured; `noisy` then
+    gives the sizes only. Raises DivergedError at the first non-finite loss and ValueError for sizes the architecture
+    cannot take.
     """
     if settings.stop == "oracle" and clean is None:
         raise ValueError("the oracle rule needs the clean images")
@@ -89,7 +95,10 @@ def fit(
     parts = []
     for number, first in enumerate(range(0, len(noisy), width)):
         chosen = slice(first, first + width)
-        fitting = _Fitting(noisy[chosen], settings, seed, members[chosen], None if clean is None else clean[chosen])
+        own = _mean_squared(noisy[chosen]) if losses is None else partial(losses, chosen)
+        fitting = _Fitting(
+            noisy[chosen], settings, seed, members[chosen], None if clean is None else clean[chosen], own
+        )
         for step, loss in fitting.run():
             if on_step is not None:
                 on_step(number * settings.steps + step, total, loss)
@@ -104,6 +113,10 @@ def fit(
     )
 
 
+def _mean_squared(noisy: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda outputs: (outputs - noisy).square().mean((1, 2, 3))
+
+
 def _images_at_once(device: str) -> int:
     """Networks per program: more does not help a CPU core (measured), and all may stop sooner in a small group."""
     return 16 if device == "cpu" else 256
@@ -112,8 +125,16 @@ def _images_at_once(device: str) -> int:
 class _Fitting:
     """The state of one bank's fit."""
 
-    def __init__(self, noisy: Tensor, settings: DipSettings, seed: int, members: list[int], clean: Tensor | None):
-        self.noisy, self.clean, self.settings = noisy, clean, settings
+    def __init__(
+        self,
+        noisy: Tensor,
+        settings: DipSettings,
+        seed: int,
+        members: list[int],
+        clean: Tensor | None,
+        losses: Callable[[Tensor], Tensor],
+    ):
+        self.losses, self.clean, self.settings = losses, clean, settings
         count, device = len(noisy), noisy.device
         self.bank = Bank(
             settings.architecture,
@@ -164,7 +185,7 @@ class _Fitting:
                 noise.normal_(generator=stream)
             code = code + self.settings.input_noise * fresh
         output = self.bank(code.flatten(0, 1).unsqueeze(0))
-        losses: Tensor = (output - self.noisy).square().mean((1, 2, 3))
+        losses = self.losses(output)
         self.adam.zero_grad()
         torch.autograd.backward(losses.sum())  # a sum, not a mean: each network descends its own loss as if alone
         self.adam.step()

@@ -11,8 +11,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-CONVENTION = "clip [0,1], data_range 1, gaussian window sigma 1.5, population covariance, mean over channels"
-CONVENTION_SEED = "[-1,1], data_range 2, 7x7 uniform window, sample covariance, mean over channels"
+CONVENTION_PSNR = "clip [0,1], data_range 1, mean of the images' values"
+CONVENTION_SSIM = "clip [0,1], data_range 1, gaussian window sigma 1.5, population covariance, mean over channels"
+CONVENTION_PSNR_SEED = "[-1,1] not clipped, data_range 2"
+CONVENTION_SSIM_SEED = "[-1,1], data_range 2, 7x7 uniform window, sample covariance, mean over channels"
 
 K1, K2 = 0.01, 0.03  # Wang, Bovik, Sheikh, Simoncelli 2004
 

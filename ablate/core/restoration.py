@@ -1,9 +1,10 @@
-"""Restoring held-out noisy images: what is observed, where the reverse process starts, what comes out.
+"""Restoring held-out corrupted images: what is observed, where the reverse process starts, what comes out.
 
-Three starts are compared. DDPM alone starts from the observation y itself: y = x + s n and x_t = sqrt(a) x +
-sqrt(1 - a) eps have the same noise where (1 - a) / a = s^2, so sqrt(a) y *is* a sample of x_t there. DIP as prior
-diffuses the DIP's output to a step t0 and reverses from it (the truncated start of SDEdit and CCDF). DIP alone does
-not diffuse at all.
+Three starts are compared. DDPM alone starts from the observation y itself when it is only noisy: y = x + s n and x_t =
+sqrt(a) x + sqrt(1 - a) eps have the same noise where (1 - a) / a = s^2, so sqrt(a) y *is* a sample of x_t there. From
+masked or shrunk images no such step exists: then it starts from pure noise, and sees the data by the consistency step
+alone. DIP as prior diffuses the DIP's output to a step t0 and reverses from it (the truncated start of SDEdit and
+CCDF). DIP alone does not diffuse at all.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ablate.core.corruption import Operator, Whole, consistent_with, operator_of
 from ablate.core.data import ImageSet, as_unit
 from ablate.core.denoiser import Denoiser
 from ablate.core.diffusion import add_noise
-from ablate.core.samplers import Reverse, consistent_with, reverse
+from ablate.core.samplers import Reverse, reverse
 from ablate.core.schedules import Schedule
 from ablate.core.seeding import generator
 from ablate.core.settings import DdpmDipSettings
@@ -33,22 +35,44 @@ class Observation:
 
     clean: Tensor
     noisy: Tensor
+    """The corrupted images at full size: what doing nothing gives."""
     noise_std: float
     """On the [-1, 1] scale: 2 sigma / 255."""
+    measured: Tensor
+    """What was measured: `noisy` itself, with missing pixels, or smaller."""
+    operator: Operator
 
     def first(self, count: int) -> Observation:
         """The first `count` images."""
-        return Observation(self.clean[:count], self.noisy[:count], self.noise_std)
+        first = slice(count)
+        return Observation(
+            self.clean[first], self.noisy[first], self.noise_std, self.measured[first], self.operator.part(first)
+        )
+
+    @property
+    def only_noisy(self) -> bool:
+        """True when nothing but noise stands between the observation and the image."""
+        return isinstance(self.operator, Whole)
 
 
 def observe(images: ImageSet, settings: DdpmDipSettings, seed: int, device: torch.device) -> Observation:
-    """Return the held-out images of the study with the noise of the trial's seed: the same in every arm."""
+    """Return the held-out images of the study, corrupted by the trial's seed: the same in every arm.
+
+    Further evaluations (`eval_seeds`) are the same images once more, each time with noise and masks of their own.
+    """
     chosen = fixed_choice(len(images.test), settings.eval_images, "evaluation-images").to(images.test.device)
-    clean = as_unit(images.test[chosen])
+    clean = as_unit(images.test[chosen]).to(device)
     std = 2.0 * settings.noise_sigma / 255.0
-    noise = addressed_noise(clean.shape, seed, "evaluation-noise").to(device)
-    clean = clean.to(device)
-    return Observation(clean, clean + std * noise, std)
+    repeats = range(settings.eval_seeds)
+    suffixes = ["", *(f"-{number}" for number in repeats[1:])]
+    clean = clean.repeat(len(repeats), 1, 1, 1)
+    streams = [generator(seed, f"evaluation-mask{suffix}", i) for suffix in suffixes for i in range(len(chosen))]
+    operator = operator_of(settings.corruption, clean.shape, streams, settings.mask_fraction).to(device)
+    measured = operator.measure(clean)
+    one = (len(chosen), *measured.shape[1:])
+    noise = torch.cat([addressed_noise(one, seed, f"evaluation-noise{suffix}") for suffix in suffixes]).to(device)
+    measured = measured + std * noise
+    return Observation(clean, operator.show(measured), std, measured, operator)
 
 
 def addressed_noise(shape: Sequence[int], seed: int, purpose: str, *, first: int = 0) -> Tensor:
@@ -86,13 +110,16 @@ def restore(
     """Restore the observed images, [N,3,H,W] in [-1,1]: from the observation, or from `dip` (DIP outputs in [-1,1])."""
     schedule, device = denoiser.schedule, observed.noisy.device
     shape = observed.noisy.shape
-    if dip is None:
+    if dip is None and not observed.only_noisy:
+        start, x = schedule.steps, addressed_noise(shape, seed, "start-noise").to(device)
+    elif dip is None:
         start = schedule.step_at(settings.noise_sigma)
         x = float(schedule.alpha_bars[start - 1]) ** 0.5 * observed.noisy
     else:
         start = start_step(settings, schedule)
         alpha_bar = torch.tensor([float(schedule.alpha_bars[start - 1])], dtype=torch.float64, device=device)
         x = add_noise(dip, addressed_noise(shape, seed, "start-noise").to(device), alpha_bar)
+    consistent = consistent_with(observed.operator, observed.measured, observed.noise_std)
     return reverse(
         denoiser,
         x,
@@ -101,5 +128,5 @@ def restore(
         prediction=denoiser.prediction,
         settings=reverse_settings(settings),
         noise=lambda t: addressed_noise(shape, seed, f"sampler-noise-{t}").to(device),
-        adjust=consistent_with(observed.noisy, observed.noise_std) if settings.data_consistency else None,
+        adjust=consistent if settings.data_consistency else None,
     ).clamp(-1.0, 1.0)

@@ -55,12 +55,19 @@ def _fit(run: Run) -> dict[str, Any]:
             raise StoppedError("stopped during the DIP fit, which is short and starts again")
         report.progress(run.recipe, "dip", done, total, loss=loss)
 
+    observed = run.observed
+    # Ulyanov et al. 2018 fit to the image as a file would hold it: clipped to the valid range.
+    measured = (observed.measured.clamp(-1, 1) + 1) / 2
+
+    def losses(chosen: slice, outputs: Tensor) -> Tensor:
+        return observed.operator.part(chosen).losses(outputs, measured[chosen])
+
     fit = dip.fit(
-        # Ulyanov et al. 2018 fit to the image as a file would hold it: clipped to the valid range.
-        (run.observed.noisy.clamp(-1, 1) + 1) / 2,
+        (observed.noisy.clamp(-1, 1) + 1) / 2,
         fit_settings(settings),
         seed=run.seed,
         on_step=on_step,
-        clean=(run.observed.clean + 1) / 2 if settings.dip_stop == "oracle" else None,
+        clean=(observed.clean + 1) / 2 if settings.dip_stop == "oracle" else None,
+        losses=None if observed.only_noisy else losses,
     )
     return {"restored": fit.restored.cpu() * 2 - 1, "stopped_at": fit.stopped_at.cpu(), "seconds": fit.seconds}

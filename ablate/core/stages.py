@@ -57,9 +57,18 @@ def _digest(kind: str, version: str, seed: int | None, values: Mapping[str, Any]
 def dip_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     """The DIP fits of the held-out noisy images."""
     values = settings.resolved()
-    names = (*_DIP, "dip_window", "dip_patience") if settings.dip_stop == "wmv" else _DIP
+    names = list(_DIP)
+    if settings.dip_stop == "wmv":
+        names += ["dip_window", "dip_patience"]
+    if settings.corruption != "noise":
+        names += ["corruption"]
+    if settings.corruption == "inpainting":
+        names += ["mask_fraction"]
+    if settings.eval_seeds > 1:
+        names += ["eval_seeds"]
     # About 2.5 ms per image and iteration for 16 channels and 3 scales.
-    cost = 0.0025 * settings.eval_images * settings.dip_steps * (settings.dip_channels / 16) ** 1.5
+    images = settings.eval_images * settings.eval_seeds
+    cost = 0.0025 * images * settings.dip_steps * (settings.dip_channels / 16) ** 1.5
     return Stage("dip", _digest("dip", version, seed, {name: values[name] for name in names}), cost)
 
 

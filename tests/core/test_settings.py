@@ -50,7 +50,7 @@ def test_resolved_settings_give_the_same_settings() -> None:
         ({"dip_epochs": 5, "dip_steps": 60}, "state one"),
         ({"dip_epochs": 0}, "greater than or equal to 1"),
         ({"noise_schedule": "cosin"}, "'cosine'"),
-        ({"noise_sigma": -1.0}, "greater than 0"),
+        ({"noise_sigma": -1.0}, "greater than or equal to 0"),
         ({"noise_schedule": "[0.1,0.2]", "diffusion_steps": 3}, "of 2 betas, but diffusion_steps is 3"),
         ({"noise_schedule": "[0.1,1.0]"}, "the last step of table .* divides by alpha-bar = 0"),
         ({"noise_schedule": "[0.1,2.0]"}, "beta = 2.0 at t = 2"),
@@ -96,6 +96,11 @@ def test_stages_follow_the_method() -> None:
         ({"dip_patience": 30}, set()),
         ({"noise_sigma": 50.0}, {"dip"}),
         ({"eval_images": 8}, {"dip"}),
+        ({"eval_seeds": 2}, {"dip"}),
+        ({"corruption": "super-resolution-2x"}, {"dip"}),
+        ({"mask_fraction": 0.3}, set()),
+        ({"timing_batch": 4}, set()),
+        ({"quality": 30.0}, set()),
         ({"cap_per_image": 100}, {"dip", "denoiser", "wiener"}),
         ({"precision": "bf16"}, {"denoiser"}),
     ],
@@ -114,6 +119,17 @@ def test_seed_and_duration_in_the_digest() -> None:
     assert stages(short)["denoiser"] != stages(long)["denoiser"]
     square: dict[str, Scalar] = {"noise_schedule": "polynomial", "schedule_power": 2.0}
     assert stages(square)["denoiser"] != stages({**square, "schedule_power": 3.0})["denoiser"]
+
+
+def test_the_reference_of_generated_images_is_shared() -> None:
+    """By all arms and seeds, unless a seed chooses what is trained on."""
+    generation: dict[str, Scalar] = {"task": "generation", "method": "ddpm"}
+    assert set(stages(generation)) == {"denoiser", "wiener", "reference"}
+    arms = [{**generation, **more} for more in ({"lr": 1e-4}, {"noise_schedule": "cosine"}, {"generation_steps": 50})]
+    assert {stages(arm, seed)["reference"] for arm in arms for seed in (0, 1)} == {stages(generation)["reference"]}
+    subset = {**generation, "train_images": 100}
+    assert stages(subset, 0)["reference"] != stages(subset, 1)["reference"]
+    assert stages(generation)["reference"] != stages({**generation, "samples": 100})["reference"]
 
 
 def test_doubtful_settings_are_pointed_out() -> None:

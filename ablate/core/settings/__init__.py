@@ -29,6 +29,13 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
         """Refuse combinations that cannot be computed."""
         if self.task == "generation" and self.uses_dip:
             raise ValueError(f"task generation needs images from noise, and method {self.method} has none; use ddpm")
+        if self.corruption == "noise" and self.noise_sigma == 0:
+            raise ValueError("corruption noise with noise_sigma 0 leaves nothing to restore")
+        if self.corruption != "noise" and not self.uses_dip and not self.data_consistency:
+            raise ValueError(
+                f"under corruption {self.corruption} method {self.method} starts from pure noise and sees the data by "
+                "data_consistency alone; set it to true"
+            )
         if self.task == "generation" and self.curve_count > self.samples:
             raise ValueError(f"curve_images {self.curve_count} is more than samples {self.samples}")
         levels = len(self.mults)

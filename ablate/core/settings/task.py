@@ -25,7 +25,14 @@ class TaskSettings(CoreSettings):
     cap_per_image: int = factor(3000, "at most this many training patches per photograph", unit="images", ge=1)
     train_images: int = factor(0, "size of a seeded subset of the training images; 0 takes all", unit="images", ge=0)
     horizontal_flip: bool = factor(True, "flip training images left-right with probability 1/2")
-    noise_sigma: float = factor(25.0, "noise on the images to restore, on the 0..255 scale", unit="/255", gt=0, le=255)
+    corruption: Literal["noise", "inpainting", "super-resolution-2x", "super-resolution-4x"] = factor(
+        "noise",
+        "what the images to restore suffered besides noise_sigma: missing pixels, or means over 2x2 or 4x4 blocks",
+    )
+    mask_fraction: float = factor(0.5, "share of pixels missing (inpainting)", gt=0, lt=1)
+    noise_sigma: float = factor(
+        25.0, "noise on what is observed of the images to restore, on the 0..255 scale", unit="/255", ge=0, le=255
+    )
     eval_images: int = factor(32, "held-out images that every trial restores", unit="images", ge=1, le=10_000)
     samples: int = factor(
         256,

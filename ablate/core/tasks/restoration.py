@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ablate.core import grids, metrics
 from ablate.core.generation import start_noise
+from ablate.core.gpd import gpd
 from ablate.core.methods import Method, Models
 from ablate.core.restoration import one_step
 from ablate.core.run import Run
@@ -36,6 +37,7 @@ class Restoration:
         restored = method.restore(run, models, run.observed, run.settings.sample_steps)
         run.wait_for_device()
         seconds = time.perf_counter() - began
+        run.environment |= {"psnr": metrics.CONVENTION_PSNR, "ssim": metrics.CONVENTION_SSIM}
         _score(run, restored, models)
         _time(run, method, models, seconds)
         _converge(run, method, models)
@@ -48,12 +50,24 @@ def _score(run: Run, restored: Tensor, models: Models) -> None:
     found["ssim"] = float(metrics.ssim(restored, observed.clean).double().mean())
     found["ssim_input"] = float(metrics.ssim(observed.noisy, observed.clean).double().mean())
     found["mse"] = float(metrics.mse(restored, observed.clean).double().mean())
+    found["gpd"], found["gpd_input"] = (
+        float(gpd(images, observed.clean).mean()) for images in (restored, observed.noisy)
+    )
+    _record_spread(run, restored)
     if models.prior is not None:
         found["psnr_start"] = _mean_psnr(models.prior, observed.clean)
-    if models.denoiser is not None:
+    if models.denoiser is not None and observed.only_noisy:
         found["psnr_onestep"] = _mean_psnr(
             one_step(models.denoiser, observed, run.settings.noise_sigma), observed.clean
         )
+
+
+def _record_spread(run: Run, restored: Tensor) -> None:
+    """Record the standard deviation of the mean PSNR over evaluations."""
+    evaluations = run.settings.eval_seeds
+    if evaluations > 1:
+        scores = metrics.psnr(restored, run.observed.clean).double().reshape(evaluations, -1).mean(1)
+        run.found["eval_sd"] = float(scores.std())
 
 
 def _time(run: Run, method: Method, models: Models, seconds: float) -> None:
@@ -96,7 +110,7 @@ def _mean_psnr(images: Tensor, clean: Tensor) -> float:
 def _pictures(run: Run, method: Method, restored: Tensor, models: Models) -> str:
     """Write ``samples.png``, ``restored.npz`` and, with a denoiser, ``generated.png``; return the first one's name."""
     folder = run.report.folder(run.recipe)
-    rows = [("original", run.observed.clean), ("noisy", run.observed.noisy)]
+    rows = [("original", run.observed.clean), ("noisy" if run.observed.only_noisy else "input", run.observed.noisy)]
     if models.prior is not None:
         rows.append(("DIP", models.prior))
     if models.denoiser is not None:
