@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from ablate.outcome import Outcome
-from ablate.recipe import Recipe, Scalar
+from ablate.recipe import Recipe, Scalar, digest_of
 
 
 class CoreSettings(BaseModel):
@@ -159,6 +159,19 @@ class Core(ABC):
     def batch_key(cls, recipe: Recipe) -> str:
         """Recipes with equal keys may be computed together in one `run` call. The default: each alone."""
         return recipe.digest
+
+    @classmethod
+    def memory_key(cls, recipe: Recipe) -> str:
+        """Recipes with equal keys need the same memory: one measured peak serves all. The default: all seeds of an arm.
+
+        Leave out what changes numbers only (a step size, a schedule, a number of steps). Must not import torch.
+        """
+        return digest_of({"core": recipe.core, "settings": dict(recipe.settings)})
+
+    @classmethod
+    def is_time(cls, metric: str) -> bool:
+        """True when `metric` is a duration: studies of it run one trial per device."""
+        return any(info.name == metric and info.unit == "s" for info in cls.metrics)
 
     @abstractmethod
     def run(self, recipes: Sequence[Recipe], report: Report) -> Iterable[tuple[Recipe, Outcome]]:

@@ -32,7 +32,7 @@ from ablate.cli.problems import place as place_of
 from ablate.cli.screen import Screen
 from ablate.cli.stored import latest
 from ablate.cli.units import plural, size, spoken, visible
-from ablate.engine.slots import Slot, find_slots
+from ablate.engine.slots import Slot, certain, find_slots, one_per_device
 from ablate.errors import Problem
 from ablate.recipe import Recipe
 
@@ -103,7 +103,9 @@ def _reference(asked: Asked, recipe: Recipe) -> float:
 
 def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen) -> None:
     """Print the plan: the result on stdout, warnings on stderr."""
-    cost = cost_of(asked, len(slots))
+    if asked.core.is_time(asked.study.primary.name):
+        slots = one_per_device(slots)
+    cost = cost_of(asked, certain(slots))
     free = free_bytes(asked.place.results.folder)
     if screen.json:
         screen.emit("plan", as_data(asked, slots, cost, free))
@@ -166,7 +168,7 @@ def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list
     plan = asked.plan
     if not plan.to_run:
         return ["cost   nothing: all trials are done"]
-    where = f"{len(slots)} {'GPU' if slots[0].visible else 'CPU'} slot{'s' * (len(slots) != 1)}"
+    where = _where(slots)
     if cost is None:
         return [f"cost   unknown: core {asked.study.core} names no stages, and no trial has finished   ({where})"]
     basis = (
@@ -181,6 +183,13 @@ def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list
         lines.append(f"       shared work saves {spoken(saved)}; computed of asked for:")
         lines += [f"         {stage.name} {stage.executed} of {stage.planned}" for stage in shared]
     return lines
+
+
+def _where(slots: tuple[Slot, ...]) -> str:
+    """Name the slots: those that are used in any case, and how many there may be."""
+    sure = certain(slots)
+    where = plural(sure, "GPU slot" if slots[0].visible else "CPU slot")
+    return where if sure == len(slots) else f"{where}, up to {len(slots)} where memory allows"
 
 
 def warning_text(problem: Problem, width: int) -> Text:

@@ -13,7 +13,15 @@ from ablate.core.stages import stages_of
 from ablate.errors import AblateError
 from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
 from ablate.outcome import Outcome
-from ablate.recipe import Recipe
+from ablate.recipe import Recipe, digest_of
+
+_NO_MEMORY = frozenset(
+    {"noise_schedule", "schedule_power", "zero_terminal_snr", "prediction", "loss_weight", "noise_sigma", "split"}
+    | {"lr", "epochs", "warmup_steps", "lr_decay", "ema_decay", "grad_clip", "horizontal_flip", "dropout"}
+    | {"sample_steps", "eta", "variance", "start_sigma", "start_fraction", "data_consistency", "generation_steps"}
+    | {"dip_steps", "dip_epochs", "dip_lr", "dip_stop", "dip_ema", "dip_patience", "dip_input_noise"}
+)
+"""Settings that change numbers or durations, not the memory a trial needs."""
 
 
 def _require_quality(name: str, settings: Any) -> None:
@@ -95,6 +103,12 @@ class DdpmDip(Core):
     def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:
         """Return the DIP and denoiser stages the recipe needs."""
         return stages_of(recipe, cls.version)
+
+    @classmethod
+    def memory_key(cls, recipe: Recipe) -> str:
+        """Return what decides the memory: networks, batches, images; not schedules, step sizes and durations."""
+        settings = {name: value for name, value in recipe.settings.items() if name not in _NO_MEMORY}
+        return digest_of({"core": recipe.core, "version": cls.version, "settings": settings})
 
     def run(self, recipes: Sequence[Recipe], report: Report) -> Iterator[tuple[Recipe, Outcome]]:
         """Compute the recipes one after another."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablate.engine.launch import WorkerProcess
+from ablate.engine.launch import End, WorkerProcess
 from ablate.engine.lock import StudyLock
 from ablate.engine.slots import Slot
 from ablate.paths import StudyPaths
@@ -25,7 +25,7 @@ class Crew:
         lock: StudyLock,
         *,
         said: Callable[[int, Mapping[str, Any]], None],
-        gone: Callable[[int, Callable[[], str]], None],
+        gone: Callable[[int, Callable[[], End]], None],
     ) -> None:
         """`said` gets every message of a worker; `gone` a function that reaps it and says how it ended."""
         self._slots = slots

@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ablate
+from ablate.engine.pressure import killed_for_memory
 from ablate.engine.slots import Slot
 from ablate.engine.wire import Lines, read_chunk, write_message
 
@@ -26,6 +28,15 @@ _KEEP_MEMORY = {
 _GONE_S = 5.0
 
 
+@dataclass(frozen=True)
+class End:
+    """How a worker ended."""
+
+    reason: str
+    out_of_memory: bool = False
+    """True when it was killed while the system killed processes for lack of memory."""
+
+
 class WorkerProcess:
     """One worker: its process, its two pipes, its log. Must be made in the thread that outlives it."""
 
@@ -34,6 +45,7 @@ class WorkerProcess:
         self.slot = slot
         self.log = log
         self._lines = Lines()
+        self._killed_for_memory = killed_for_memory()
         theirs_in, self._orders = os.pipe()
         self.news, theirs_out = os.pipe()
         """Readable when the worker has said something, and at its end."""
@@ -96,7 +108,7 @@ class WorkerProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def reap(self) -> str:
+    def reap(self) -> End:
         """Wait for the end of the process (which has begun), end what it left behind, and say how it ended."""
         try:
             code = self._process.wait(_GONE_S)
@@ -107,16 +119,18 @@ class WorkerProcess:
         for descriptor in (self._orders, self.news, self.exit):
             if descriptor is not None:
                 os.close(descriptor)
-        return how_it_ended(code)
+        return how_it_ended(code, killed_for_memory() > self._killed_for_memory)
 
 
-def how_it_ended(code: int) -> str:
-    """Return the exit of a worker process in words."""
+def how_it_ended(code: int, memory_ran_out: bool = False) -> End:
+    """Return the exit of a worker process in words; `memory_ran_out` when the system killed some process for memory."""
     if code >= 0:
-        return f"the worker process ended with exit code {code}"
+        return End(f"the worker process ended with exit code {code}")
+    if code == -signal.SIGKILL and memory_ran_out:
+        return End("the worker process was killed by the system: the machine's memory ran out", out_of_memory=True)
     with contextlib.suppress(ValueError):
-        return f"the worker process was killed by {signal.Signals(-code).name}"
-    return f"the worker process was killed by signal {-code}"
+        return End(f"the worker process was killed by {signal.Signals(-code).name}")
+    return End(f"the worker process was killed by signal {-code}")
 
 
 def environment(inherited: Mapping[str, str], slot: Slot) -> dict[str, str]:

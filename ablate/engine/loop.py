@@ -7,7 +7,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ablate.engine import eta, events, moves
@@ -16,6 +16,7 @@ from ablate.engine.crew import Crew
 from ablate.engine.eta import History, Pace
 from ablate.engine.folders import cannot_write, read_outcome
 from ablate.engine.interrupts import Interrupts
+from ablate.engine.launch import End
 from ablate.engine.ledger import Ledger
 from ablate.engine.moves import Key, Planned
 from ablate.engine.state import EngineState
@@ -100,12 +101,13 @@ class Loop:
         """Take a message of a worker."""
         _MESSAGES[message["type"]](self, slot, message)
 
-    def gone(self, slot: int, reap: Callable[[], str]) -> None:
+    def gone(self, slot: int, reap: Callable[[], End]) -> None:
         """A worker's process is gone: what its files say counts, then what is left is lost."""
         for key in self._state.batch_on(slot):
             self._read_outcome(slot, key)
-        reason = f"{reap()} ({self.crew.log(slot)})"
-        self._happen(moves.WorkerDied(time.monotonic(), slot, reason))
+        end = reap()
+        reason = f"{end.reason} ({self.crew.log(slot)})"
+        self._happen(moves.WorkerDied(time.monotonic(), slot, reason, out_of_memory=end.out_of_memory))
 
     def _ready(self, slot: int, message: Mapping[str, Any]) -> None:
         self._happen(moves.WorkerReady(time.monotonic(), slot))
@@ -124,7 +126,7 @@ class Loop:
         now, stage, attempt = time.monotonic(), message["stage"], self._attempts[key]
         fraction = eta.fraction_of(attempt.planned, stage, message["done"], message["total"])
         attempt.pace.update(now, stage, fraction)
-        self._happen(moves.ProgressMade(now, slot, key, stage))
+        self._happen(moves.ProgressMade(now, slot, key, stage, message["done"]))
         left_s, elapsed_s = attempt.pace.left_s(now), now - attempt.since
         self._announcer.progress(
             key, attempt.number, slot, message, fraction=fraction, elapsed_s=elapsed_s, left_s=left_s
@@ -143,7 +145,7 @@ class Loop:
             self._read_outcome(slot, key)
 
     def _done(self, slot: int, message: Mapping[str, Any]) -> None:
-        self._happen(moves.BatchEnded(time.monotonic(), slot, spent=message["spent"]))
+        self._happen(moves.BatchEnded(time.monotonic(), slot, spent=message["spent"], peak_mb=message["peak_mb"]))
 
     def _read_outcome(self, slot: int, key: Key) -> None:
         outcome = read_outcome(self._ledger.trial(key), self._planned[key].digest)
@@ -190,7 +192,7 @@ class Loop:
             if self._guarded(functools.partial(self._begin, key, action.slot)):
                 batch.append({"recipe": self._recipes[key].to_dict(), "folder": str(self._ledger.trial(key).folder)})
         if len(batch) == len(action.keys):
-            self.crew.send(action.slot, {"type": "run", "batch": batch})
+            self.crew.send(action.slot, {"type": "run", "batch": batch, "together": action.together})
         else:
             self._queue.append(moves.BatchEnded(time.monotonic(), action.slot))
 
@@ -219,8 +221,13 @@ class Loop:
             reason = outcome.error or outcome.kind.value
             self._announcer.retrying(key, attempt.number, attempt.slot, action.retry, action.retries, reason)
         for copy in action.copies:
-            number = self._ledger.copy(key, copy, outcome)
-            self._announcer.finished(copy, number, None, outcome, copied=key[0])
+            # After out of memory these may be other recipes that need as much: each outcome names its own.
+            same = replace(outcome, recipe_digest=self._recipes[copy].digest)
+            number = self._ledger.copy(key, copy, same)
+            self._announcer.finished(copy, number, None, same, copied=key[0])
+
+    def _tell_company(self, action: moves.TellCompany) -> None:
+        self.crew.send(action.slot, {"type": "company", "together": action.together})
 
     def _ask_to_stop(self, action: moves.AskToStop) -> None:
         self.crew.send(action.slot, {"type": "stop"})
@@ -271,7 +278,7 @@ class Loop:
             for attempt in self._attempts.values()
         ]
         waiting = self._state.waiting()
-        estimate = eta.estimate(waiting, running, self._history, len(self._state.slots))
+        estimate = eta.estimate(waiting, running, self._history, self._state.places)
         self._announcer.alive(running=len(running), waiting=len(waiting), elapsed_s=elapsed_s, eta=estimate)
 
 
@@ -287,6 +294,7 @@ _MESSAGES: Mapping[str, Callable[[Loop, int, Mapping[str, Any]], None]] = {
 _ACTIONS: Mapping[type[moves.Action], Callable[[Loop, Any], None]] = {
     moves.StartWorker: Loop._start_worker,
     moves.PlaceBatch: Loop._place_batch,
+    moves.TellCompany: Loop._tell_company,
     moves.RecordOutcome: Loop._record_outcome,
     moves.AskToStop: Loop._ask_to_stop,
     moves.LetLeave: Loop._let_leave,

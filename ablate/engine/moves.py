@@ -24,12 +24,19 @@ class Planned:
     """Of its recipe: replicates with equal digests are run once."""
     batch_key: str
     stages: tuple[Stage, ...] = ()
+    memory_key: str = ""
+    """Replicates with equal keys need the same memory; empty when nothing is known: then each is for itself."""
     wave: int = -1
     """What is placed first: lower waves, in general those of lower seeds (the default)."""
 
     def __post_init__(self) -> None:
         if self.wave < 0:
             object.__setattr__(self, "wave", self.key[1])
+
+    @property
+    def footprint(self) -> str:
+        """Name of what is learned about its memory."""
+        return self.memory_key or self.digest
 
     @property
     def cost(self) -> float:
@@ -58,19 +65,27 @@ class WorkerReady(Event):
 
 @dataclass(frozen=True)
 class WorkerDied(Event):
-    """A worker's process is gone, whether it was told to leave or not. Its outcome files have been looked at before."""
+    """A worker's process is gone, whether it was told to leave or not. Its outcome files have been looked at before.
+
+    `out_of_memory` when the system killed it because memory ran out.
+    """
 
     slot: int
     reason: str
+    out_of_memory: bool = False
 
 
 @dataclass(frozen=True)
 class ProgressMade(Event):
-    """A worker gave a sign of life for a replicate, in the stage called `stage` (None when it does not say)."""
+    """A worker gave a sign of life for a replicate, in the stage called `stage` (None when it does not say).
+
+    `done` counts the units of the stage that are done.
+    """
 
     slot: int
     key: Key
     stage: str | None = None
+    done: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +99,14 @@ class OutcomeArrived(Event):
 
 @dataclass(frozen=True)
 class BatchEnded(Event):
-    """A worker is through with its batch. `spent` when its process should be replaced (memory, broken device)."""
+    """A worker is through with its batch. `spent` when its process should be replaced (memory, broken device).
+
+    `peak_mb` is the most memory that the batch needed at any time, None when that is not known.
+    """
 
     slot: int
     spent: bool = False
+    peak_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,15 +136,29 @@ class StartWorker(Action):
 
 @dataclass(frozen=True)
 class PlaceBatch(Action):
-    """Give a batch to the idle worker of a slot; each replicate's attempt begins."""
+    """Give a batch to the idle worker of a slot; each replicate's attempt begins.
+
+    `together` batches run on the slot's device then, this one included.
+    """
 
     slot: int
     keys: tuple[Key, ...]
+    together: int = 1
+
+
+@dataclass(frozen=True)
+class TellCompany(Action):
+    """Tell a busy worker that more batches than it knows of run on its device: `together`, its own included."""
+
+    slot: int
+    together: int
 
 
 @dataclass(frozen=True)
 class RecordOutcome(Action):
-    """Store the outcome of the attempt that just ended, and the same for `copies`, replicates with an equal recipe.
+    """Store the outcome of the attempt that just ended, and the same for `copies`.
+
+    These are replicates with an equal recipe, and after out of memory those that need as much.
 
     `retry` is the number of the retry that follows (None when this outcome stands), `retries` how many are granted.
     """

@@ -1,156 +1,170 @@
-"""Which batch goes to an idle slot: a pure rule over what waits and what is being computed right now."""
+"""Which batch goes to an idle slot: a pure rule over what waits, what runs, and what has been learned."""
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator, Sequence
-from statistics import median
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from ablate.engine.expectation import Expectation
+from ablate.engine.memory import Device, Footprints, Room
 from ablate.engine.moves import Key, Planned
+from ablate.engine.paces import Paces
+from ablate.engine.sharing import Stages
+from ablate.engine.waiting import Fit, Waiting
 from ablate.outcome import Outcome
 
 
-class Stages:
-    """Which stages are computed, and which a slot is computing: a shared stage should be computed once.
+@dataclass
+class _Mark:
+    """Where a running replicate was when it was last heard of, while as many ran beside it as do now."""
 
-    A replicate is believed to compute, in order, every stage that nobody has computed yet. Its progress says which
-    stage it is in; when it names a stage that the core did not declare, nothing is known and nothing is held back.
-    """
+    at: float
+    stage: str
+    done: int
 
-    def __init__(self) -> None:
-        self._computed: set[str] = set()
-        self._pending: dict[Key, list[str]] = {}
 
-    def begin(self, planned: Planned) -> None:
-        """`planned` was placed."""
-        self._pending[planned.key] = [stage.digest for stage in planned.stages if stage.digest not in self._computed]
+class Placer:
+    """What waits, what runs where, and what fits beside it."""
 
-    def entered(self, planned: Planned, name: str) -> None:
-        """`planned` is in its stage called `name`: the stages before are computed."""
-        position = next((index for index, stage in enumerate(planned.stages) if stage.name == name), None)
-        if position is None:
-            self._pending.pop(planned.key, None)
+    def __init__(self, groups: Sequence[str], devices: Mapping[str, Device], *, batch: int) -> None:
+        """Take the group of every slot, what is known of the devices of groups, and the largest batch."""
+        self._rooms = {group: Room(devices.get(group), slots) for group, slots in Counter(groups).items()}
+        self._room_of = [self._rooms[group] for group in groups]
+        self._memory_mb = max((room.memory_mb for room in self._rooms.values()), default=math.inf)
+        self._largest_mb = self._memory_mb
+        self._batch = batch
+        self._limits: dict[Key, int] = {}
+        self._lone: set[Key] = set()
+        self._marks: dict[Key, _Mark] = {}
+        self._running: dict[int, dict[Key, None]] = {}
+        self.stages = Stages()
+        self.expected = Expectation()
+        self.footprints = Footprints()
+        self.paces = Paces()
+        self.waiting = Waiting(self.stages, self.expected)
+
+    # ------------------------------------------------------------------ choosing
+
+    def choose(self, slot: int) -> tuple[Planned, ...]:
+        """Return the next batch for an idle slot, empty when nothing that waits had better run there now."""
+        room = self._room_of[slot]
+        first = None if room.taken else self.waiting.first(lambda planned: self._fit(planned, room, 1))
+        if first is None:
+            return ()
+        batch = self.waiting.mates(first, self._most)
+        while len(batch) > 1 and self._fit(first, room, len(batch)) is not Fit.NOW:
+            batch = batch[: len(batch) // 2]
+        return batch
+
+    def worth(self, group: str) -> int:
+        """Return how many slots of a group can have a batch at the same time, as far as is known."""
+        room = self._rooms[group]
+        fits = room.worth(self.footprints.smallest_mb())
+        return min(fits, self.paces.widest(room.device.kind)) if room.device is not None and room.device.paced else fits
+
+    def together(self, slot: int) -> int:
+        """Return how many batches run on the slot's device."""
+        return self._room_of[slot].busy
+
+    def beside(self, slot: int) -> tuple[int, ...]:
+        """Return the slots with a batch on the slot's device, without itself."""
+        return tuple(other for other in self._room_of[slot].footprints if other != slot)
+
+    def _need_mb(self, planned: Planned, recipes: int) -> float | None:
+        return math.inf if planned.key in self._lone else self.footprints.need_mb(planned.footprint, recipes)
+
+    def _fit(self, planned: Planned, room: Room, recipes: int) -> Fit:
+        need_mb = self._need_mb(planned, recipes)
+        verdict = room.fit(need_mb, self.footprints.beyond_mb(planned.footprint), self._largest_mb)
+        return Fit.LATER if verdict is Fit.NOW and self._is_too_many(planned, room) else verdict
+
+    def _is_too_many(self, planned: Planned, room: Room) -> bool:
+        """True when one more trial on the device would not get more work done, by the paces of those concerned."""
+        if room.device is None or not room.device.paced or not room.busy:
+            return False
+        concerned = {planned.footprint, *room.footprints.values()}
+        return any(room.busy >= self.paces.allowed(room.device.kind, footprint) for footprint in concerned)
+
+    def _most(self, planned: Planned) -> int:
+        """The largest batch that `planned` may be part of."""
+        alone = planned.key in self._lone or self.footprints.needs_all(planned.footprint)
+        return 1 if alone else self._limits.get(planned.key, self._batch)
+
+    # ------------------------------------------------------------------ what happened
+
+    def began(self, slot: int, batch: Sequence[Planned]) -> None:
+        """A batch was placed."""
+        first, room = batch[0], self._room_of[slot]
+        room.take(slot, first.footprint, self._need_mb(first, len(batch)))
+        self._running[slot] = {}
+        for planned in batch:
+            self.waiting.remove(planned)
+            self.stages.begin(planned)
+            self._running[slot][planned.key] = None
+        self._company_changed(slot)
+
+    def progressed(self, slot: int, planned: Planned, stage: str | None, done: int | None, at: float) -> None:
+        """A replicate is in `stage`, and has done so many units of it."""
+        if stage is None:
             return
-        self._computed.update(stage.digest for stage in planned.stages[:position])
-        self._pending[planned.key] = [
-            digest for digest in self._pending.get(planned.key, ()) if digest not in self._computed
-        ]
+        self.stages.entered(planned, stage)
+        device = self._room_of[slot].device
+        if device is None or not device.paced or done is None:
+            return
+        mark = self._marks.get(planned.key)
+        self._marks[planned.key] = _Mark(at, stage, done)
+        if mark is not None and mark.stage == stage and done > mark.done and at > mark.at:
+            together = self.together(slot)
+            self.paces.note(device.kind, planned.footprint, stage, together, done - mark.done, at - mark.at)
 
-    def end(self, planned: Planned, *, result: bool) -> None:
-        """`planned` left its slot; with a result, all its stages are computed."""
-        self._pending.pop(planned.key, None)
-        if result:
-            self._computed.update(stage.digest for stage in planned.stages)
+    def concluded(self, planned: Planned, outcome: Outcome) -> None:
+        """A replicate has left its slot with an outcome."""
+        self.stages.end(planned, result=outcome.kind.is_result)
+        self._marks.pop(planned.key, None)
+        if self.expected.learn(planned, outcome):
+            self.waiting.expected_anew(planned.key[0])
 
-    def overlaps(self, planned: Planned) -> bool:
-        """True when `planned` needs a stage that another replicate is computing, or will."""
-        needed = {stage.digest for stage in planned.stages} - self._computed
-        return any(not needed.isdisjoint(pending) for pending in self._pending.values())
+    def ended(self, slot: int) -> None:
+        """The batch of a slot is over."""
+        self._room_of[slot].release(slot)
+        self._running.pop(slot, None)
+        self._company_changed(slot)
 
-    def blocked(self, planned: Planned) -> bool:
-        """True when the very next thing `planned` would compute is what another replicate is computing, or will."""
-        following = next((stage.digest for stage in planned.stages if stage.digest not in self._computed), None)
-        return following is not None and any(following in pending for pending in self._pending.values())
+    def measured(self, planned: Planned, recipes: int, peak_mb: float) -> None:
+        """A batch of `recipes`, with `planned` in it, got through with this peak of memory."""
+        self.footprints.learn(planned.footprint, recipes, peak_mb)
 
+    def ran_out(self, slot: int, planned: Planned, recipes: int, *, company: bool) -> bool:
+        """Memory ran out. Return whether another attempt, in a smaller batch or with more room, makes sense."""
+        room, footprint = self._room_of[slot], planned.footprint
+        if recipes > 1:
+            self._limits[planned.key] = recipes // 2
+            return True
+        need_mb = self.footprints.need_mb(footprint, 1)
+        if company:
+            room.ran_out()
+            self._largest_mb = max(room.capacity_mb for room in self._rooms.values())
+            self.footprints.ran_out_beside_others(footprint)
+        elif need_mb is None or math.isinf(need_mb) or need_mb > room.capacity_mb:
+            self.footprints.ran_out_alone(footprint, room.memory_mb, self._memory_mb)
+            return not self.fits_nowhere(planned)
+        # Others of this footprint got through on such a device, or nobody knows: once more, with nothing beside it.
+        self._lone.add(planned.key)
+        return True
 
-class Expectation:
-    """How long a replicate should take, in seconds: what its arm took, else its declared cost on the same scale."""
+    def fits_nowhere(self, planned: Planned) -> bool:
+        """True when one like `planned` ran out of memory alone on the largest device."""
+        return self.footprints.beyond_mb(planned.footprint) >= self._memory_mb
 
-    def __init__(self) -> None:
-        self._seconds: dict[str, list[float]] = {}
-        self._ratios: list[float] = []
-
-    def learn(self, planned: Planned, outcome: Outcome) -> None:
-        """Take note of a finished trial."""
-        if outcome.kind.is_result and outcome.seconds > 0:
-            self._seconds.setdefault(planned.key[0], []).append(outcome.seconds)
-            self._ratios.append(outcome.seconds / planned.cost)
-
-    def of(self, planned: Planned) -> float:
-        """Return the expected seconds of `planned` (in reference seconds while nothing has been measured)."""
-        seconds = self._seconds.get(planned.key[0])
-        if seconds:
-            return median(seconds)
-        return planned.cost * (median(self._ratios) if self._ratios else 1.0)
-
-
-class Waiting:
-    """Replicates that wait, by wave (in general their seed), each wave in order of the plan."""
-
-    def __init__(self) -> None:
-        self._by_seed: dict[int, dict[Key, Planned]] = {}
-        self._seeds: list[int] = []
-        self._count = 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[Planned]:
-        for seed in self._seeds:
-            yield from self._by_seed[seed].values()
-
-    def add(self, planned: Planned) -> None:
-        """Let `planned` wait."""
-        seed = planned.wave
-        if seed not in self._by_seed:
-            self._by_seed[seed] = {}
-            bisect.insort(self._seeds, seed)
-        self._by_seed[seed][planned.key] = planned
-        self._count += 1
-
-    def remove(self, planned: Planned) -> None:
-        """`planned` waits no longer."""
-        seed = planned.wave
-        del self._by_seed[seed][planned.key]
-        if not self._by_seed[seed]:
-            del self._by_seed[seed]
-            self._seeds.remove(seed)
-        self._count -= 1
-
-    def seeds(self) -> Iterator[tuple[Planned, ...]]:
-        """Yield what waits, one seed after the other."""
-        for seed in self._seeds:
-            yield tuple(self._by_seed[seed].values())
-
-
-def choose_batch(
-    waiting: Waiting, stages: Stages, expected: Expectation, *, lone: set[Key], limits: dict[Key, int], limit: int
-) -> tuple[Planned, ...]:
-    """Return what an idle slot should run next, or nothing when everything that waits had better wait longer.
-
-    Seed by seed, the longest expected first, and before it those that share nothing with what is being computed.
-    Passed over are replicates in `lone`, and those whose next stage another slot computes: waiting for that stage ends
-    no later than computing it a second time. Others with an equal batch key join, up to `limit` and each one's own
-    entry in `limits`.
-    """
-    for group in waiting.seeds():
-        free = [planned for planned in group if planned.key not in lone and not stages.blocked(planned)]
-        if free:
-            first = max(free, key=lambda planned: (not stages.overlaps(planned), expected.of(planned)))
-            return _fill(first, waiting, lone=lone, limits=limits, limit=limit) if limit > 1 else (first,)
-    return ()
-
-
-def choose_lone(waiting: Waiting, lone: set[Key]) -> tuple[Planned, ...]:
-    """Return the first replicate that must run with nothing beside it, or nothing."""
-    return next(((planned,) for planned in waiting if planned.key in lone), ())
-
-
-def _fill(
-    first: Planned, waiting: Waiting, *, lone: set[Key], limits: dict[Key, int], limit: int
-) -> tuple[Planned, ...]:
-    """Add replicates with the batch key of `first` until a limit is reached."""
-    batch: list[Planned] = [first]
-    room = min(limit, limits.get(first.key, limit))
-    for planned in waiting:
-        if len(batch) >= room:
-            break
-        if planned.batch_key == first.batch_key and planned.key != first.key and planned.key not in lone:
-            allowed = limits.get(planned.key, limit)
-            if allowed > len(batch):
-                batch.append(planned)
-                room = min(room, allowed)
-    return tuple(batch)
+    def _company_changed(self, slot: int) -> None:
+        """How many run on a device has changed: paces are measured anew from here."""
+        room = self._room_of[slot]
+        if room.device is not None and room.device.paced:
+            for other in room.footprints:
+                for key in self._running.get(other, ()):
+                    self._marks.pop(key, None)
 
 
 def same_recipes(planned: Sequence[Planned]) -> dict[Key, tuple[Key, ...]]:

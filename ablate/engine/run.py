@@ -22,7 +22,7 @@ from ablate.engine.loop import Loop
 from ablate.engine.moves import Planned
 from ablate.engine.policy import Policy
 from ablate.engine.provenance import commit_of, study_attributes
-from ablate.engine.slots import Slot
+from ablate.engine.slots import Slot, devices_of, one_per_device
 from ablate.engine.state import EngineState
 from ablate.engine.tables import RETRIES
 from ablate.errors import ExitCode
@@ -95,6 +95,8 @@ def run_study(
     """
     began = time.monotonic()
     _require(core, study, replicates)
+    if core.is_time(study.primary.name):
+        slots = one_per_device(slots)  # a time is worth comparing only when nothing else runs on the device
     results = ResultsPaths(results.folder.absolute())
     paths = results.study(study.name)
     make_folders(results, paths)
@@ -179,7 +181,16 @@ def _make_loop(
     options: RunOptions,
 ) -> Loop:
     """Put the pure state and the loop around it together."""
-    planned = [Planned(one.key, one.recipe.digest, core.batch_key(one.recipe), core.stages(one.recipe)) for one in todo]
+    planned = [
+        Planned(
+            one.key,
+            one.recipe.digest,
+            core.batch_key(one.recipe),
+            core.stages(one.recipe),
+            core.memory_key(one.recipe),
+        )
+        for one in todo
+    ]
     policy = Policy(
         stall_s=options.stall_s,
         stop_s=options.stop_s,
@@ -187,7 +198,7 @@ def _make_loop(
         batch=options.batch,
         retries={**RETRIES, OutcomeKind.FAILED: 1} if options.retry_failed else RETRIES,
     )
-    state = EngineState(planned, [slot.group for slot in slots], policy)
+    state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
     return Loop(state, todo, planned, ledger, announcer, interrupts, stop_s=options.stop_s, alive_s=options.alive_s)
 
 

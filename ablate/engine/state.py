@@ -2,59 +2,38 @@
 
 `EngineState.handle` is the only way in. It moves replicates and slots along the literal tables, and returns what is to
 be done; whoever does it (`ablate.engine.loop`) answers with further events. The same events always give the same
-actions.
+actions. Handling an event takes time that grows with the logarithm of what waits, not with what waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from ablate.engine import moves
+from ablate.engine.memory import Device
 from ablate.engine.moves import Action, Event, Key, Planned
-from ablate.engine.placing import Expectation, Stages, Waiting, choose_batch, choose_lone, same_recipes
+from ablate.engine.placing import Placer, same_recipes
 from ablate.engine.policy import Policy, failure_place
-from ablate.engine.tables import (
-    REPLICATE_TRANSITIONS,
-    SLOT_TRANSITIONS,
-    InvalidTransition,
-    ReplicateState,
-    SlotState,
-    Tracked,
-)
+from ablate.engine.roster import ReplicateRecord, Roster, SlotRecord
+from ablate.engine.tables import InvalidTransition, ReplicateState, SlotState
 from ablate.outcome import Outcome, OutcomeKind
-
-
-class _Replicate(Tracked[ReplicateState]):
-    """A replicate on its way through the run."""
-
-    def __init__(self, planned: Planned, copies: tuple[Key, ...]) -> None:
-        super().__init__(f"{planned.key[0]} seed {planned.key[1]}", ReplicateState.WAITING, REPLICATE_TRANSITIONS)
-        self.planned = planned
-        self.copies = copies
-        self.slot: int | None = None
-        self.retried: dict[OutcomeKind, int] = {}
-
-
-class _Slot(Tracked[SlotState]):
-    """A slot and the worker on it."""
-
-    def __init__(self, index: int, group: str) -> None:
-        super().__init__(f"slot {index}", SlotState.DOWN, SLOT_TRANSITIONS)
-        self.index = index
-        self.group = group
-        self.batch: tuple[Key, ...] = ()
-        self.seen_at = 0.0
-        self.failed_starts = 0
-        self.killed: str | None = None
-        self.spent = False
-        self.lone = False
 
 
 class EngineState:
     """The state of one run."""
 
-    def __init__(self, planned: Sequence[Planned], slots: Sequence[str], policy: Policy) -> None:
-        """Take what is to be run, in order of the plan, and the group (shared memory) of each slot."""
+    def __init__(
+        self,
+        planned: Sequence[Planned],
+        slots: Sequence[str],
+        policy: Policy,
+        devices: Mapping[str, Device] = MappingProxyType({}),
+    ) -> None:
+        """Take what is to be run in order of the plan, the group of each slot, and the devices behind groups.
+
+        Slots of one group share one device; a group without a known device is not limited in memory.
+        """
         copies = same_recipes(planned)
         followers = {key for some in copies.values() for key in some}
         self.policy = policy
@@ -63,16 +42,13 @@ class EngineState:
         self.stopping = False
         """True when running trials were asked to save and stop."""
         self.ended = False
-        self._replicates = {one.key: _Replicate(one, copies.get(one.key, ())) for one in planned}
-        self._slots = [_Slot(index, group) for index, group in enumerate(slots)]
-        self._waiting = Waiting()
+        self._replicates = {one.key: ReplicateRecord(one, copies.get(one.key, ())) for one in planned}
+        self._roster = Roster(slots, policy.stall_s)
+        self._placer = Placer(slots, devices, batch=policy.batch)
+        self._waiting = self._placer.waiting
         for one in planned:
             if one.key not in followers:
                 self._waiting.add(one)
-        self._stages = Stages()
-        self._expected = Expectation()
-        self._lone: set[Key] = set()
-        self._limits: dict[Key, int] = {}
         self._failures: list[str] = []
         self._began_at: float | None = None
         self._stop_by: float | None = None
@@ -87,11 +63,17 @@ class EngineState:
     @property
     def slots(self) -> tuple[SlotState, ...]:
         """Where every slot is."""
-        return tuple(slot.state for slot in self._slots)
+        return tuple(slot.state for slot in self._roster.records)
+
+    @property
+    def places(self) -> int:
+        """How many batches can run at the same time, as far as is known."""
+        groups = {slot.group for slot in self._roster.records}
+        return sum(self._placer.worth(group) for group in groups)
 
     def batch_on(self, slot: int) -> tuple[Key, ...]:
         """Return the replicates of the slot's batch that have no outcome yet."""
-        return tuple(key for key in self._slots[slot].batch if self._replicates[key].slot == slot)
+        return tuple(key for key in self._roster[slot].batch if self._replicates[key].slot == slot)
 
     def waiting(self) -> tuple[Planned, ...]:
         """Return what waits to be placed, in order; copies of a recipe are not counted."""
@@ -99,7 +81,7 @@ class EngineState:
 
     def expected_s(self, planned: Planned) -> float:
         """Return the expected seconds of a replicate."""
-        return self._expected.of(planned)
+        return self._placer.expected.of(planned)
 
     def story(self, key: Key) -> tuple[str, ...]:
         """Return how a replicate got where it is, one line per move."""
@@ -107,12 +89,12 @@ class EngineState:
 
     def next_deadline(self) -> float | None:
         """Return the time at which `TimePassed` would change something, None when there is no such time."""
-        deadlines = [slot.seen_at + self.policy.stall_s for slot in self._slots if _is_watched(slot)]
-        if self._stop_by is not None and any(_has_worker(slot) and not slot.killed for slot in self._slots):
+        deadlines = [self._roster.next_silence()]
+        if self._stop_by is not None and any(not slot.killed for slot in self._roster.with_worker()):
             deadlines.append(self._stop_by)
         if self.policy.budget_s is not None and self._began_at is not None and self.halted is None and self._waiting:
             deadlines.append(self._began_at + self.policy.budget_s)
-        return min(deadlines, default=None)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # ------------------------------------------------------------------ events
 
@@ -127,40 +109,45 @@ class EngineState:
         return ()
 
     def _worker_ready(self, event: moves.WorkerReady) -> Iterable[Action]:
-        slot = self._slots[event.slot]
+        slot = self._roster[event.slot]
         slot.move(SlotState.IDLE, event.at, start=SlotState.STARTING)
         slot.failed_starts = 0
         return ()
 
     def _worker_died(self, event: moves.WorkerDied) -> Iterable[Action]:
-        slot = self._slots[event.slot]
+        slot = self._roster[event.slot]
         reason = slot.killed or event.reason
         if slot.state is SlotState.STARTING and not slot.killed:
             slot.failed_starts += 1
-        actions = self._end_batch(slot, event.at, reason)
+        kind = OutcomeKind.OUT_OF_MEMORY if event.out_of_memory and not slot.killed else OutcomeKind.LOST
+        actions = self._end_batch(slot, event.at, kind, reason)
         slot.move(SlotState.DOWN, event.at, reason)
-        slot.killed, slot.spent = None, False
+        slot.killed = None
+        if slot.failed_starts >= self.policy.failed_starts:
+            slot.move(SlotState.CLOSED, event.at)
         return actions
 
     def _progress_made(self, event: moves.ProgressMade) -> Iterable[Action]:
-        slot = self._slots[event.slot]
+        slot = self._roster[event.slot]
         replicate = self._running_on(event.slot, event.key)
         slot.seen_at = event.at
-        if event.stage is not None:
-            self._stages.entered(replicate.planned, event.stage)
+        self._placer.progressed(event.slot, replicate.planned, event.stage, event.done, event.at)
         return ()
 
     def _outcome_arrived(self, event: moves.OutcomeArrived) -> Iterable[Action]:
         replicate = self._running_on(event.slot, event.key)
-        self._slots[event.slot].seen_at = event.at
+        self._roster[event.slot].seen_at = event.at
         return self._conclude(replicate, event.outcome, event.at)
 
     def _batch_ended(self, event: moves.BatchEnded) -> Iterable[Action]:
-        slot = self._slots[event.slot]
-        actions = self._end_batch(slot, event.at, "the worker ended its batch without an outcome")
+        slot = self._roster[event.slot]
+        batch, through = slot.batch, slot.results == len(slot.batch)
+        yield from self._end_batch(slot, event.at, OutcomeKind.LOST, "the worker ended its batch without an outcome")
         slot.move(SlotState.IDLE, event.at, start=SlotState.BUSY)
-        slot.spent = event.spent
-        return actions
+        if through and event.peak_mb is not None:
+            self._placer.measured(self._replicates[batch[0]].planned, len(batch), event.peak_mb)
+        if event.spent:
+            yield self._let_leave(slot, event.at)
 
     def _stop_requested(self, event: moves.StopRequested) -> Iterable[Action]:
         first = not self.stopping
@@ -171,77 +158,90 @@ class EngineState:
         if first or event.force:
             yield moves.AnnounceStop(event.reason, saving=True, killing=event.force)
         if event.force:
-            yield from self._kill((slot for slot in self._slots if _has_worker(slot)), event.reason)
+            yield from self._kill(self._roster.with_worker(), event.reason)
         elif first:
-            yield from (moves.AskToStop(slot.index) for slot in self._slots if slot.state is SlotState.BUSY)
+            yield from (moves.AskToStop(slot.index) for slot in self._roster.those(SlotState.BUSY))
 
     def _time_passed(self, event: moves.TimePassed) -> Iterable[Action]:
-        stall_s, budget_s = self.policy.stall_s, self.policy.budget_s
-        stalled = [slot for slot in self._slots if _is_watched(slot) and event.at - slot.seen_at >= stall_s]
-        yield from self._kill(stalled, f"no sign of life for {stall_s:g} s")
+        budget_s = self.policy.budget_s
+        yield from self._kill(self._roster.silent(event.at), f"no sign of life for {self.policy.stall_s:g} s")
         if self._stop_by is not None and event.at >= self._stop_by:
-            late = [slot for slot in self._slots if _has_worker(slot)]
-            yield from self._kill(late, f"did not stop within {self.policy.stop_s:g} s")
+            yield from self._kill(self._roster.with_worker(), f"did not stop within {self.policy.stop_s:g} s")
         spent = budget_s is not None and self._began_at is not None and event.at - self._began_at >= budget_s
         if spent and self.halted is None and self._waiting:
             yield self._halt(f"the budget of {budget_s:g} s is used up")
 
     # ------------------------------------------------------------------ outcomes
 
-    def _running_on(self, slot: int, key: Key) -> _Replicate:
+    def _running_on(self, slot: int, key: Key) -> ReplicateRecord:
         """The running replicate `key` of `slot`; anything else cannot have news."""
         replicate = self._replicates[key]
         if replicate.slot != slot:
             raise InvalidTransition(replicate.who, replicate.state, f"news from slot {slot}", replicate.story)
         return replicate
 
-    def _end_batch(self, slot: _Slot, at: float, reason: str) -> list[Action]:
+    def _end_batch(self, slot: SlotRecord, at: float, kind: OutcomeKind, reason: str) -> list[Action]:
         """Give what is left of a slot's batch an outcome: nothing else will."""
-        kind = OutcomeKind.STOPPED if self.stopping else OutcomeKind.LOST
+        kind = OutcomeKind.STOPPED if self.stopping else kind
         actions: list[Action] = []
         for key in self.batch_on(slot.index):
             replicate = self._replicates[key]
             outcome = Outcome(kind=kind, recipe_digest=replicate.planned.digest, error=reason)
             actions.extend(self._conclude(replicate, outcome, at))
-        slot.batch, slot.lone = (), False
+        if slot.batch:
+            self._placer.ended(slot.index)
+        slot.batch = ()
         return actions
 
-    def _conclude(self, replicate: _Replicate, outcome: Outcome, at: float) -> list[Action]:
+    def _conclude(self, replicate: ReplicateRecord, outcome: Outcome, at: float) -> list[Action]:
         """End the running attempt of `replicate`, for good or until its retry."""
         planned, kind = replicate.planned, outcome.kind
-        together = 1 if replicate.slot is None else len(self._slots[replicate.slot].batch)
-        self._stages.end(planned, result=kind.is_result)
-        self._expected.learn(planned, outcome)
+        assert replicate.slot is not None
+        slot = self._roster[replicate.slot]
         replicate.slot = None
-        if self._may_retry(replicate, kind, together):
-            return [self._retry(replicate, outcome, together, at)]
+        slot.results += kind.is_result
+        self._placer.concluded(planned, outcome)
+        if self._may_retry(replicate, kind, slot):
+            return [self._retry(replicate, outcome, at)]
         replicate.move(ReplicateState(kind.value), at, outcome.error or "")
         copies = replicate.copies if kind is not OutcomeKind.STOPPED else ()
         for key in copies:
             self._replicates[key].move(ReplicateState(kind.value), at, f"as {replicate.who}")
+        if kind is OutcomeKind.OUT_OF_MEMORY and self._placer.fits_nowhere(planned):
+            copies += self._give_up_others(replicate, at)
         return [moves.RecordOutcome(planned.key, outcome, copies), *self._count_failure(outcome)]
 
-    def _may_retry(self, replicate: _Replicate, kind: OutcomeKind, together: int) -> bool:
-        """True when this outcome need not stand."""
-        if self.halted is not None or kind not in self.policy.retries:
+    def _may_retry(self, replicate: ReplicateRecord, kind: OutcomeKind, slot: SlotRecord) -> bool:
+        """True when this outcome need not stand; what there is to learn from it is learned in any case."""
+        if kind is OutcomeKind.OUT_OF_MEMORY:
+            recipes, company = len(slot.batch), slot.together > 1
+            if not self._placer.ran_out(slot.index, replicate.planned, recipes, company=company):
+                return False
+            if recipes > 1:  # the batch was too large: that costs its recipes no retry
+                return self.halted is None
+        retried = replicate.retried.get(kind, 0)
+        if self.halted is not None or retried >= self.policy.retries.get(kind, 0):
             return False
-        if kind is OutcomeKind.OUT_OF_MEMORY and together > 1:
-            return True
-        return replicate.retried.get(kind, 0) < self.policy.retries[kind]
+        replicate.retried[kind] = retried + 1
+        return True
 
-    def _retry(self, replicate: _Replicate, outcome: Outcome, together: int, at: float) -> Action:
-        """Let `replicate` wait for another attempt: after out of memory in half the batch, in the end alone."""
+    def _retry(self, replicate: ReplicateRecord, outcome: Outcome, at: float) -> Action:
+        """Let `replicate` wait for another attempt."""
         kind, key = outcome.kind, replicate.planned.key
-        if kind is OutcomeKind.OUT_OF_MEMORY and together > 1:
-            self._limits[key] = together // 2
-        else:
-            replicate.retried[kind] = replicate.retried.get(kind, 0) + 1
-            if kind is OutcomeKind.OUT_OF_MEMORY:
-                self._lone.add(key)
         replicate.move(ReplicateState.WAITING, at, f"{kind}: {outcome.error or ''}")
         self._waiting.add(replicate.planned)
-        granted = self.policy.retries[kind]
-        return moves.RecordOutcome(key, outcome, (), retry=max(1, replicate.retried.get(kind, 0)), retries=granted)
+        retry, granted = max(1, replicate.retried.get(kind, 0)), self.policy.retries.get(kind, 0)
+        return moves.RecordOutcome(key, outcome, (), retry=retry, retries=granted)
+
+    def _give_up_others(self, replicate: ReplicateRecord, at: float) -> tuple[Key, ...]:
+        """End what waits and needs as much memory as `replicate`, for which no device is large enough."""
+        given_up: list[Key] = []
+        for planned in self._waiting.with_footprint(replicate.planned.footprint):
+            self._waiting.remove(planned)
+            for key in (planned.key, *self._replicates[planned.key].copies):
+                self._replicates[key].move(ReplicateState.OUT_OF_MEMORY, at, f"needs as much as {replicate.who}")
+                given_up.append(key)
+        return tuple(given_up)
 
     def _count_failure(self, outcome: Outcome) -> Iterable[Action]:
         """Halt when the same failure ended too many replicates in a row."""
@@ -259,7 +259,7 @@ class EngineState:
         self.halted = reason
         return moves.AnnounceStop(reason, saving=self.stopping)
 
-    def _kill(self, slots: Iterable[_Slot], reason: str) -> Iterable[Action]:
+    def _kill(self, slots: Iterable[SlotRecord], reason: str) -> Iterable[Action]:
         for slot in slots:
             if slot.killed is None:
                 slot.killed = reason
@@ -267,75 +267,73 @@ class EngineState:
 
     def _advance(self, at: float) -> list[Action]:
         """Place what can be placed, start and end workers as the work demands, and end the run when it is over."""
-        actions: list[Action] = []
-        for slot in self._slots:
-            if slot.state is SlotState.IDLE and slot.spent:
-                actions.append(self._let_leave(slot, at))
-            elif slot.state is SlotState.IDLE and (batch := self._choose(slot)):
-                actions.append(self._place(slot, batch, at))
-        actions.extend(self._staff(at))
-        if all(slot.state is SlotState.CLOSED for slot in self._slots) and not self.ended:
+        actions: list[Action] = [*self._place_what_fits(at), *self._staff(at)]
+        moving = self._roster.count(SlotState.STARTING, SlotState.BUSY, SlotState.LEAVING)
+        if self._waiting and self.halted is None and not moving and self._roster.count(SlotState.IDLE):
+            actions.extend(self._look_elsewhere(at))
+        if self._roster.count(SlotState.CLOSED) == len(self._roster) and not self.ended:
             self.ended = True
             if self._waiting and self.halted is None:
                 self.halted = "no worker can be started"
             actions.append(moves.EndRun(self.halted))
         return actions
 
-    def _choose(self, slot: _Slot) -> tuple[Planned, ...]:
-        """Return the next batch for an idle slot."""
-        if self.halted is not None or not self._waiting:
-            return ()
-        beside = [other for other in self._slots if other.group == slot.group and other.state is SlotState.BUSY]
-        if any(other.lone for other in beside):
-            return ()
-        batch = choose_batch(
-            self._waiting, self._stages, self._expected, lone=self._lone, limits=self._limits, limit=self.policy.batch
-        )
-        return batch or (choose_lone(self._waiting, self._lone) if not beside else ())
+    def _place_what_fits(self, at: float) -> Iterable[Action]:
+        """Give idle slots their next batches; where one slot of a group gets nothing, the others get nothing."""
+        full: set[str] = set()
+        for slot in self._roster.those(SlotState.IDLE) if self.halted is None and self._waiting else ():
+            if slot.group not in full:
+                batch = self._placer.choose(slot.index)
+                if batch:
+                    yield from self._place(slot, batch, at)
+                else:
+                    full.add(slot.group)
 
-    def _place(self, slot: _Slot, batch: tuple[Planned, ...], at: float) -> Action:
+    def _place(self, slot: SlotRecord, batch: tuple[Planned, ...], at: float) -> Iterable[Action]:
         slot.move(SlotState.BUSY, at)
         slot.batch = tuple(planned.key for planned in batch)
-        slot.lone = slot.batch[0] in self._lone
-        slot.seen_at = at
+        slot.results = 0
         for planned in batch:
             replicate = self._replicates[planned.key]
             replicate.move(ReplicateState.RUNNING, at, slot.who)
             replicate.slot = slot.index
-            self._waiting.remove(planned)
-            self._stages.begin(planned)
-        return moves.PlaceBatch(slot.index, slot.batch)
+        self._placer.began(slot.index, batch)
+        slot.together = self._placer.together(slot.index)
+        yield moves.PlaceBatch(slot.index, slot.batch, slot.together)
+        for index in self._placer.beside(slot.index):
+            other = self._roster[index]
+            if other.together < slot.together:
+                other.together = slot.together
+                yield moves.TellCompany(index, slot.together)
 
-    def _let_leave(self, slot: _Slot, at: float) -> Action:
+    def _let_leave(self, slot: SlotRecord, at: float) -> Action:
         slot.move(SlotState.LEAVING, at)
-        slot.seen_at = at
         return moves.LetLeave(slot.index)
+
+    def _look_elsewhere(self, at: float) -> Iterable[Action]:
+        """No worker can take what waits: try the devices that have none yet; without any, the run is over."""
+        untried = {slot.group: slot for slot in reversed([*self._roster.those(SlotState.DOWN)])}
+        fresh = [slot for group, slot in untried.items() if not self._roster.staff(group)]
+        for slot in fresh:
+            slot.move(SlotState.STARTING, at)
+            yield moves.StartWorker(slot.index)
+        if not fresh:
+            yield self._halt("no device that is left has room for what waits")
+            yield from self._staff(at)
 
     def _staff(self, at: float) -> Iterable[Action]:
         """Start workers while work waits for them; let them go when none will come."""
         work = len(self._waiting) if self.halted is None else 0
-        staffed = sum(slot.state in (SlotState.IDLE, SlotState.STARTING) for slot in self._slots)
-        busy = any(slot.state is SlotState.BUSY for slot in self._slots)
-        for slot in self._slots:
-            given_up = slot.failed_starts >= self.policy.failed_starts
-            if slot.state is SlotState.DOWN and work > staffed and not given_up:
+        staffed = self._roster.count(SlotState.IDLE, SlotState.STARTING)
+        for slot in self._roster.those(SlotState.DOWN) if work > staffed else ():
+            if work > staffed and self._roster.staff(slot.group) < self._placer.worth(slot.group):
                 slot.move(SlotState.STARTING, at)
-                slot.seen_at = at
                 staffed += 1
                 yield moves.StartWorker(slot.index)
-            elif slot.state is SlotState.DOWN and (given_up or (not work and (not busy or self.halted is not None))):
+        if not work and (self.halted is not None or not self._roster.count(SlotState.BUSY)):
+            for slot in self._roster.those(SlotState.DOWN):
                 slot.move(SlotState.CLOSED, at)
-            elif slot.state is SlotState.IDLE and not work and (not busy or self.halted is not None):
-                yield self._let_leave(slot, at)
-
-
-def _has_worker(slot: _Slot) -> bool:
-    return slot.state not in (SlotState.DOWN, SlotState.CLOSED)
-
-
-def _is_watched(slot: _Slot) -> bool:
-    """True for workers that must give signs of life."""
-    return slot.state in (SlotState.STARTING, SlotState.BUSY, SlotState.LEAVING) and slot.killed is None
+            yield from (self._let_leave(slot, at) for slot in self._roster.those(SlotState.IDLE))
 
 
 _HANDLERS: Mapping[type[Event], Callable[..., Iterable[Action]]] = {

@@ -24,6 +24,19 @@ The loop around it carries the actions out and answers with events.
 Every way from one state to another is a row below.
 Anything else is a bug, and stops the run with the story of what led there.
 """
+_MEMORY = """\
+## Memory
+
+Slots of one device share its memory.
+A batch is placed beside others only when its footprint fits beside theirs: the peak of an earlier batch plus 10 %.
+On a GPU the first of every footprint runs alone; on CPU a footprint that is not known yet counts as an even share.
+Which recipes have the same footprint the core says (`Core.memory_key`); seeds of one arm always have.
+Where a longer replicate finds no room a shorter one of the same seed may go first, one of a later seed may not.
+After out of memory beside others such a recipe runs alone until it has been measured.
+With everything measured, the device is taken to have less memory than was thought.
+Where the engine decides how many run on a GPU, it adds them one by one.
+Each must raise the measured throughput by 5 %: units of progress per second, within one stage of one footprint.
+"""
 _PLACING = """\
 ## Placing
 
@@ -49,6 +62,7 @@ def page() -> str:
             ),
             _retries(),
             _PLACING,
+            _MEMORY,
             _records("Events", moves.Event),
             _records("Actions", moves.Action).rstrip("\n") + "\n",
         ]
@@ -76,7 +90,8 @@ def _retry_note(kind: OutcomeKind) -> str:
         return "a result: never run again"
     if kind is OutcomeKind.OUT_OF_MEMORY:
         return (
-            "a batch is halved; a single recipe is tried once more with its device to itself; the next run tries again"
+            "a batch is halved; a recipe that had others beside it is tried once more alone; "
+            "one that was alone stands, and so do those that need as much; the next run tries again"
         )
     return "the next run tries again"
 

@@ -15,11 +15,12 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ablate.core.registry import core_class
+from ablate.engine import usage
 from ablate.engine.failures import Failure, breaks_device, classify, is_disk_full, summary
 from ablate.engine.reporting import Send, WorkerReport, append_log
 from ablate.engine.wire import Lines, read_chunk, write_message
@@ -30,12 +31,30 @@ from ablate.paths import TrialPaths, write_json
 from ablate.recipe import Recipe
 
 _PR_SET_PDEATHSIG = 1
+PEAK = "peak_memory_mb"
+"""Entry of an outcome's environment; a core that knows better than the worker writes it itself."""
+TOGETHER = "trials_on_device"
+"""Entry of an outcome's environment: most batches on the device at any time of this one, itself included."""
+
+
+@dataclass
+class Company:
+    """How many batches run on the device of this worker, its own included: the most since its batch began."""
+
+    together: int = 1
+
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Take what the parent says, in the order in which it says it: a new batch, or more company for this one."""
+        together = int(message.get("together", 1))
+        self.together = together if message["type"] == "run" else max(self.together, together)
 
 
 class Worker:
     """Computes batches with one core on one slot."""
 
-    def __init__(self, hello: Mapping[str, Any], send: Send, stop: threading.Event, pruned: set[str]) -> None:
+    def __init__(
+        self, hello: Mapping[str, Any], send: Send, stop: threading.Event, pruned: set[str], company: Company
+    ) -> None:
         """Take the slot and the core from the parent's first message; raises what importing the core raises.
 
         `pruned` holds the digests of recipes that were given up; it grows while a batch is computed.
@@ -44,6 +63,8 @@ class Worker:
         self._stop = stop
         self._pruned = pruned
         self._hello = hello
+        self._company = company
+        self._peak_mb: float | None = None
         self._results = Path(hello["results"])
         sys.path.extend(entry for entry in hello["path"] if entry not in sys.path)
         search = hello["search"]
@@ -66,6 +87,8 @@ class Worker:
             recipe.digest: TrialPaths(Path(entry["folder"])) for recipe, entry in zip(recipes, entries, strict=True)
         }
         began = time.monotonic()
+        self._peak_mb = None
+        usage.start_measuring(self._hello["device"])
         waiting = {recipe.digest: recipe for recipe in recipes}
         spent = False
         try:
@@ -76,7 +99,7 @@ class Worker:
             self._send({"type": "full", "error": summary(error)})
         finally:
             self._report.end()
-        self._send({"type": "done", "spent": spent})
+        self._send({"type": "done", "spent": spent, "peak_mb": self._peak_mb})
 
     def _compute(
         self, recipes: list[Recipe], folders: Mapping[str, TrialPaths], waiting: dict[str, Recipe], began: float
@@ -102,7 +125,13 @@ class Worker:
 
     def _keep(self, paths: TrialPaths, outcome: Outcome, recipe: Recipe, began: float) -> None:
         """Complete the core's outcome with what the worker knows, and write it."""
-        known = {"threads": str(self._hello["threads"]), "core_version": self._core.version, "python": _python()}
+        known = {
+            "threads": str(self._hello["threads"]),
+            "core_version": self._core.version,
+            "python": _python(),
+            TOGETHER: str(self._company.together),
+            **self._peak(outcome),
+        }
         kept = replace(
             outcome,
             recipe_digest=recipe.digest,
@@ -113,6 +142,15 @@ class Worker:
         )
         write_json(paths.outcome, kept.to_dict())
         self._send({"type": "outcome", "digest": recipe.digest})
+
+    def _peak(self, outcome: Outcome) -> dict[str, str]:
+        """What is known of the batch's peak of memory when one of its outcomes is there, and keep it for the parent."""
+        stated = outcome.environment.get(PEAK)
+        peak_mb = float(stated) if stated is not None else usage.peak_mb(self._hello["device"])
+        if peak_mb is None:
+            return {}
+        self._peak_mb = max(peak_mb, self._peak_mb or 0.0)
+        return {PEAK: f"{peak_mb:.0f}"}
 
     def _fail(self, paths: TrialPaths, failure: Failure, recipe: Recipe, began: float) -> None:
         """Write the outcome of a recipe whose computation raised."""
@@ -147,18 +185,24 @@ def die_with(parent: int) -> None:
 
 
 def listen(
-    incoming: int, orders: queue.SimpleQueue[Mapping[str, Any]], stop: threading.Event, pruned: set[str]
+    incoming: int,
+    orders: queue.SimpleQueue[Mapping[str, Any]],
+    stop: threading.Event,
+    pruned: set[str],
+    company: Company,
 ) -> None:
     """Read the parent's messages until the pipe ends; its end means that the parent is gone, and so this leaves."""
     lines = Lines()
     try:
         while data := read_chunk(incoming):
             for message in lines.feed(data):
+                if message["type"] in ("run", "company"):
+                    company.hear(message)
                 if message["type"] == "stop":
                     stop.set()
                 elif message["type"] == "prune":
                     pruned.add(message["digest"])
-                else:
+                elif message["type"] != "company":
                     orders.put(message)
     finally:
         # The group, because a core may have started processes of its own (data loaders).
@@ -182,10 +226,10 @@ def main(arguments: Sequence[str]) -> None:
                 os._exit(1)
 
     orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-    stop, pruned = threading.Event(), set[str]()
-    threading.Thread(target=listen, args=(incoming, orders, stop, pruned), daemon=True).start()
+    stop, pruned, company = threading.Event(), set[str](), Company()
+    threading.Thread(target=listen, args=(incoming, orders, stop, pruned, company), daemon=True).start()
     try:
-        worker = Worker(orders.get(), send, stop, pruned)
+        worker = Worker(orders.get(), send, stop, pruned, company)
     except AblateError as error:
         send({"type": "broken", "error": error.message, "hint": error.hint})
         return

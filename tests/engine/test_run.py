@@ -66,6 +66,8 @@ def test_files_and_attributes_of_a_run(bench: Bench) -> None:
     recipe = json.loads(trial.recipe.read_text(encoding="utf-8"))
     assert recipe["settings"]["offset"] == 1.0
     assert outcome.environment["threads"] == "1"
+    assert outcome.environment["trials_on_device"] == "1"
+    assert float(outcome.environment["peak_memory_mb"]) > 1
     assert outcome.device_name == "test processor"
     [row] = [row for row in bench.rows() if (row.arm, row.seed) == ("offset=1", 1)]
     assert row.params == {"offset": 1.0}

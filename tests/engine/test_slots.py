@@ -9,7 +9,25 @@ import pytest
 
 from ablate.engine import slots as slots_module
 from ablate.engine.launch import environment, how_it_ended
-from ablate.engine.slots import Gpu, Slot, cpu_quota, find_slots, gpu_slots, parse_gpus, pick_gpus, visible_gpus
+from ablate.engine.memory import Device
+from ablate.engine.pressure import killed_for_memory
+from ablate.engine.slots import (
+    Gpu,
+    Slot,
+    certain,
+    cpu_quota,
+    devices_of,
+    find_slots,
+    gpu_slots,
+    group_free_mb,
+    machine_free_mb,
+    one_per_device,
+    parse_gpus,
+    parse_memory,
+    pick_gpus,
+    visible_gpus,
+)
+from ablate.engine.usage import resident_peak_mb
 from ablate.errors import AblateError
 
 LISTED = """\
@@ -116,6 +134,81 @@ def test_a_worker_sees_its_own_gpu_and_its_share_of_threads() -> None:
 
 
 def test_ends_of_processes_are_told_in_words() -> None:
-    assert how_it_ended(-9) == "the worker process was killed by SIGKILL"
-    assert how_it_ended(3) == "the worker process ended with exit code 3"
-    assert how_it_ended(-os.sysconf("SC_OPEN_MAX")).startswith("the worker process was killed by signal")
+    assert how_it_ended(-9).reason == "the worker process was killed by SIGKILL"
+    assert how_it_ended(3).reason == "the worker process ended with exit code 3"
+    assert how_it_ended(-os.sysconf("SC_OPEN_MAX")).reason.startswith("the worker process was killed by signal")
+
+
+def test_a_kill_while_memory_ran_out_counts_as_out_of_memory() -> None:
+    assert how_it_ended(-9, memory_ran_out=True).out_of_memory
+    assert "memory ran out" in how_it_ended(-9, memory_ran_out=True).reason
+    assert not how_it_ended(-15, memory_ran_out=True).out_of_memory
+    assert not how_it_ended(1, memory_ran_out=True).out_of_memory
+
+
+def test_the_kernels_count_of_kills_for_memory_is_read_wherever_it_stands(tmp_path: Path) -> None:
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    assert killed_for_memory(proc, groups) == 0
+    (proc / "self").mkdir(parents=True)
+    (proc / "vmstat").write_text("nr_free_pages 12\noom_kill 3\n", encoding="ascii")
+    (proc / "self" / "cgroup").write_text("0::/user/job\n", encoding="ascii")
+    assert killed_for_memory(proc, groups) == 3
+    (groups / "user" / "job").mkdir(parents=True)
+    (groups / "user" / "job" / "memory.events").write_text("low 0\noom 6\noom_kill 5\n", encoding="ascii")
+    assert killed_for_memory(proc, groups) == 5
+    (groups / "memory").mkdir()
+    (groups / "memory" / "memory.oom_control").write_text("under_oom 0\noom_kill rubbish\n", encoding="ascii")
+    assert killed_for_memory(proc, groups) == 5
+
+
+def test_free_memory_is_read_from_the_driver_by_uuid() -> None:
+    text = "GPU-aaaa-1, 80000\nGPU-bbbb-2, [N/A]\nnot a line\n"
+    assert parse_memory(text) == {"GPU-aaaa-1": 80000.0}
+
+
+def test_the_engine_decides_how_many_slots_of_a_gpu_are_used_unless_told() -> None:
+    """Up to four where the memory is known, and each slot keeps a core; a MIG instance has what its profile says."""
+    found = gpu_slots(GPUS, per_gpu=None, cores=9, free_mb={"GPU-aaaa-1": 80000.0})
+    assert [slot.visible for slot in found] == ["GPU-aaaa-1"] * 3 + ["MIG-cccc-3"] * 3 + ["MIG-dddd-4"] * 3
+    assert {slot.threads for slot in found} == {1}
+    assert all(slot.automatic for slot in found)
+    assert (found[0].memory_mb, found[3].memory_mb) == (80000.0, 20 * 1024 * 0.95)
+    assert certain(found) == 3
+    assert [slot.visible for slot in gpu_slots(GPUS[:1], per_gpu=None, cores=16)] == ["GPU-aaaa-1"]
+    fixed = gpu_slots(GPUS[:1], per_gpu=3, cores=16)
+    assert (len(fixed), certain(fixed)) == (3, 3)
+
+
+def test_devices_are_limited_by_what_is_free_on_them() -> None:
+    gpu = gpu_slots(GPUS[:1], per_gpu=None, cores=16, free_mb={"GPU-aaaa-1": 80000.0})
+    assert devices_of(gpu) == {"GPU-aaaa-1": Device(80000.0, warm_up=True, paced=True, kind=GPUS[0].name)}
+    cpu = (Slot(0, "cpu", 1, None, "cpu", 4000.0), Slot(1, "cpu", 1, None, "cpu", 4000.0))
+    assert devices_of(cpu) == {"cpu": Device(4000.0, warm_up=False, paced=False, kind="cpu")}
+    assert devices_of([Slot(0, "cpu", 1, None, "cpu")]) == {}
+
+
+def test_a_study_of_times_uses_one_slot_per_device() -> None:
+    found = one_per_device(gpu_slots(GPUS[:2], per_gpu=2, cores=8))
+    assert [(slot.index, slot.visible) for slot in found] == [(0, "GPU-aaaa-1"), (1, "MIG-cccc-3")]
+
+
+def test_the_machines_free_memory_respects_the_control_group(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    assert machine_free_mb(meminfo) is None
+    meminfo.write_text("MemTotal: 9 kB\nMemAvailable:  2048000 kB\n", encoding="ascii")
+    assert machine_free_mb(meminfo) == 2000.0
+    assert group_free_mb(tmp_path) is None
+    mega = 2**20
+    (tmp_path / "memory.max").write_text(f"{1000 * mega}\n", encoding="ascii")
+    (tmp_path / "memory.current").write_text(f"{600 * mega}\n", encoding="ascii")
+    (tmp_path / "memory.stat").write_text(f"anon 5\ninactive_file {100 * mega}\n", encoding="ascii")
+    assert group_free_mb(tmp_path) == 500.0
+    (tmp_path / "memory.max").write_text("max\n", encoding="ascii")
+    assert group_free_mb(tmp_path) is None
+
+
+def test_a_peak_of_memory_leaves_out_what_processes_share(tmp_path: Path) -> None:
+    status = tmp_path / "status"
+    assert resident_peak_mb(status) is None
+    status.write_text("Name:\tworker\nVmHWM:\t 2048 kB\nRssFile:\t 1024 kB\n", encoding="ascii")
+    assert resident_peak_mb(status) == 1.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablate.engine import moves
+from ablate.engine.memory import Device, Footprints
 from ablate.engine.moves import Action, Event, Key, Planned
 from ablate.engine.policy import Policy
 from ablate.engine.state import EngineState
@@ -39,9 +42,18 @@ def outcome(kind: OutcomeKind, *, error: str | None = None, traceback: str | Non
 class World:
     """A world that answers actions the way workers do, and keeps time."""
 
-    def __init__(self, planned: Sequence[Planned], groups: Sequence[str] = ("cpu", "cpu"), **policy: object) -> None:
+    def __init__(
+        self,
+        planned: Sequence[Planned],
+        groups: Sequence[str] = ("cpu", "cpu"),
+        devices: Mapping[str, Device] = MappingProxyType({}),
+        **policy: object,
+    ) -> None:
         self.planned = list(planned)
-        self.state = EngineState(planned, groups, Policy(**policy))  # type: ignore[arg-type]  # names are checked there
+        self.groups, self.devices = groups, devices
+        self.state = EngineState(planned, groups, Policy(**policy), devices)  # type: ignore[arg-type]  # names checked there
+        self.footprints = Footprints()
+        self.copied = 0
         self.now = 0.0
         self.actions: list[Action] = []
         self.alive: dict[int, str] = {}
@@ -61,6 +73,7 @@ class World:
             elif isinstance(action, moves.PlaceBatch):
                 assert self.alive[action.slot] == "idle"
                 self.alive[action.slot] = "busy"
+                self.check_memory(action)
                 for key in action.keys:
                     self.attempts[key] = self.attempts.get(key, 0) + 1
             elif isinstance(action, moves.LetLeave):
@@ -68,6 +81,7 @@ class World:
             elif isinstance(action, moves.KillWorker):
                 self.alive[action.slot] = "killed"
             elif isinstance(action, moves.RecordOutcome):
+                self.copied += len(action.copies)
                 for key in (action.key, *action.copies):
                     self.recorded[key] = self.recorded.get(key, 0) + 1
         self.check()
@@ -96,28 +110,46 @@ class World:
                 states[other] is ReplicateState.STOPPED for other in states if digests[other] == digests[key]
             )
             assert state is not ReplicateState.WAITING or digests[key] in represented or leader_stopped
-        assert sum(self.recorded.values()) == sum(self.attempts.values()) - len(on_slots) + sum(
-            state.is_end for key, state in states.items() if key not in self.attempts
-        )
+        assert sum(self.recorded.values()) == sum(self.attempts.values()) - len(on_slots) + self.copied
+        assert all(key in self.recorded for key, state in states.items() if state.is_end)
+
+    def check_memory(self, placed: moves.PlaceBatch) -> None:
+        """What runs on one GPU together has been measured and fits; what has not been measured is alone there."""
+        device = self.devices.get(self.groups[placed.slot])
+        batches = [
+            self.state.batch_on(slot)
+            for slot, group in enumerate(self.groups)
+            if group == self.groups[placed.slot] and self.state.batch_on(slot)
+        ]
+        if device is None or not device.warm_up or len(batches) == 1:
+            return
+        by_key = {one.key: one for one in self.planned}
+        needs = [self.footprints.need_mb(by_key[batch[0]].footprint, len(batch)) for batch in batches]
+        assert all(need is not None for need in needs)
+        assert sum(need for need in needs if need is not None) <= device.memory_mb
 
     def ready(self, slot: int) -> list[Action]:
         """The worker of a slot got ready."""
         self.alive[slot] = "idle"
         return self.take(moves.WorkerReady(self.now, slot))
 
-    def give(self, slot: int, result: Outcome) -> list[Action]:
+    def give(self, slot: int, result: Outcome, peak_mb: float | None = None) -> list[Action]:
         """The first replicate of a slot's batch has an outcome, and the batch ends if it was the last."""
-        actions = self.take(moves.OutcomeArrived(self.now, slot, self.state.batch_on(slot)[0], result))
+        key = self.state.batch_on(slot)[0]
+        actions = self.take(moves.OutcomeArrived(self.now, slot, key, result))
         if not self.state.batch_on(slot):
             self.alive[slot] = "idle"
             spent = result.kind is OutcomeKind.OUT_OF_MEMORY
-            actions += self.take(moves.BatchEnded(self.now, slot, spent=spent))
+            if peak_mb is not None and result.kind.is_result:
+                footprint = next(one.footprint for one in self.planned if one.key == key)
+                self.footprints.learn(footprint, 1, peak_mb)
+            actions += self.take(moves.BatchEnded(self.now, slot, spent=spent, peak_mb=peak_mb))
         return actions
 
-    def die(self, slot: int) -> list[Action]:
+    def die(self, slot: int, *, out_of_memory: bool = False) -> list[Action]:
         """The worker of a slot is gone."""
         del self.alive[slot]
-        return self.take(moves.WorkerDied(self.now, slot, "killed"))
+        return self.take(moves.WorkerDied(self.now, slot, "killed", out_of_memory))
 
     def placed(self) -> list[tuple[Key, ...]]:
         """Return the batches in the order they were placed."""
@@ -146,7 +178,7 @@ def of(actions: Sequence[Action], kind: type[A]) -> list[A]:
 
 def running_world(planned: Sequence[Planned], slots: int = 1, **policy: object) -> World:
     """Return a world whose workers are ready."""
-    world = World(planned, ["cpu"] * slots, **policy)
+    world = World(planned, ["cpu"] * slots, {}, **policy)
     for slot in range(slots):
         world.ready(slot)
     return world
@@ -185,12 +217,57 @@ def test_any_order_of_events_keeps_every_invariant(data: st.DataObject) -> None:
             world.take(moves.ProgressMade(world.now, slot, world.state.batch_on(slot)[0], stage))
         elif mood == "busy":
             world.give(slot, outcome(data.draw(st.sampled_from(OutcomeKind)), error="E: x"))
+    finish_and_account(world)
+
+
+def finish_and_account(world: World) -> None:
+    """Let the run end, and find every replicate ended or accounted for."""
+    planned = world.planned
     world.finish()
     left = {key for key, state in world.state.states.items() if not state.is_end}
     stopped = {one.digest for one in planned if world.state.states[one.key] is ReplicateState.STOPPED}
     assert world.state.halted is not None or {one.digest for one in planned if one.key in left} <= stopped
     assert set(world.state.slots) == {SlotState.CLOSED}
     assert not world.alive
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_order_of_events_with_memory_and_paces_keeps_every_invariant(data: st.DataObject) -> None:
+    """Devices with memory, footprints that are learned, outcomes and deaths for lack of memory: always to an end."""
+    keys = data.draw(st.integers(1, 3))
+    planned = [
+        dataclasses.replace(one, memory_key=f"m{index % keys}")
+        for index, one in enumerate(plan(data.draw(st.integers(1, 5)), data.draw(st.integers(1, 3)), twin=True))
+    ]
+    groups = data.draw(st.sampled_from([("g0",) * 3, ("g0", "g0", "g1"), ("g0", "g0", "g1", "g1", "free")]))
+    memories = st.sampled_from([1000.0, 4000.0])
+    devices = {
+        name: Device(data.draw(memories), warm_up=data.draw(st.booleans()), paced=data.draw(st.booleans()), kind="k")
+        for name in {"g0", "g1"} & set(groups)
+    }
+    world = World(planned, groups, devices, stall_s=1000.0)
+    for _ in range(data.draw(st.integers(0, 80))):
+        if world.state.ended:
+            break
+        world.now += data.draw(st.sampled_from([0.0, 1.0, 3.0]))
+        slot = data.draw(st.sampled_from(sorted(world.alive)))
+        mood = world.alive[slot]
+        what = data.draw(st.sampled_from(["go on"] * 8 + ["die", "starve", "stop"]))
+        if what == "stop" and data.draw(st.integers(0, 9)) == 0:
+            world.take(moves.StopRequested(world.now, "Ctrl-C"))
+        elif what in ("die", "starve") or mood in ("leaving", "killed"):
+            world.die(slot, out_of_memory=what == "starve")
+        elif mood == "starting":
+            world.ready(slot)
+        elif mood == "busy" and data.draw(st.booleans()):
+            done = data.draw(st.integers(0, 100))
+            world.take(moves.ProgressMade(world.now, slot, world.state.batch_on(slot)[0], "work", done))
+        elif mood == "busy":
+            kind = data.draw(st.sampled_from([*[OutcomeKind.MEASURED] * 4, *OutcomeKind]))
+            peak = data.draw(st.sampled_from([None, 100.0, 900.0, 3000.0]))
+            world.give(slot, outcome(kind, error="E: x"), peak)
+    finish_and_account(world)
 
 
 @given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3))
@@ -286,7 +363,7 @@ def test_a_failed_trial_is_not_tried_again_unless_wanted() -> None:
     assert wanted.attempts == {("a0", 0): 2}
 
 
-def test_an_out_of_memory_batch_is_halved_and_in_the_end_tried_alone() -> None:
+def test_an_out_of_memory_batch_is_halved_until_each_recipe_was_tried_by_itself() -> None:
     world = running_world(plan(4, 1), batch=4)
     full = outcome(OutcomeKind.OUT_OF_MEMORY)
     sizes = []
@@ -305,7 +382,7 @@ def test_an_out_of_memory_batch_is_halved_and_in_the_end_tried_alone() -> None:
             world.ready(0)
     assert sizes[:3] == [4, 2, 2]
     assert set(sizes[3:]) == {1}
-    assert len(sizes[3:]) == 8
+    assert len(sizes[3:]) == 4
     assert set(world.state.states.values()) == {ReplicateState.OUT_OF_MEMORY}
 
 
@@ -322,6 +399,23 @@ def test_a_retry_after_out_of_memory_has_its_device_to_itself() -> None:
     world.give(1, outcome(OutcomeKind.MEASURED))
     assert world.placed()[3] == (("a0", 0),)
     assert sum(state is SlotState.BUSY for state in world.state.slots) == 1
+
+
+def test_a_worker_killed_for_lack_of_memory_ran_out_of_memory_and_is_tried_again_alone() -> None:
+    world = running_world(plan(2, 1), slots=2)
+    [record] = of(world.die(0, out_of_memory=True), moves.RecordOutcome)
+    assert (record.outcome.kind, record.retry) == (OutcomeKind.OUT_OF_MEMORY, 1)
+    world.ready(0)
+    assert len(world.placed()) == 2
+    world.give(1, outcome(OutcomeKind.MEASURED))
+    assert len(world.placed()) == 3
+
+
+def test_workers_hear_how_many_run_on_their_device() -> None:
+    world = running_world(plan(3, 1), slots=3)
+    assert [action.together for action in world.actions if isinstance(action, moves.PlaceBatch)] == [1, 2, 3]
+    told = of(world.actions, moves.TellCompany)
+    assert [(action.slot, action.together) for action in told] == [(0, 2), (0, 3), (1, 3)]
 
 
 def test_a_worker_is_replaced_after_out_of_memory() -> None:
