@@ -221,32 +221,29 @@ def write(
     method: Method | None = None,
 ) -> Comparison:
     """Write the report of one study, print its table and sentences, and say where the files are."""
-    from ablate.report.build import build_report
-    from ablate.report.material import costs_of, results_of
+    from ablate.report.answered import lines_of_answer
+    from ablate.report.build import gather, write_report
     from ablate.report.terminal import comparison_table
-    from ablate.report.text import sentences
 
     study = stored.study
     command = base_command(stored)
-    comparison = build_report(
+    material = gather(
         study,
         stored.rows,
-        stored.paths,
-        formats=formats,
-        figures=figures,
         layout=layout,
         storage=stored.url or None,
         command=command,
         method=method,
     )
+    write_report(material, stored.paths, formats=formats, figures=figures)
+    comparison = material.comparison
     if screen.json:
         for row in comparison.rows.values():
             screen.emit("comparison", {"study": study.name, **dataclasses.asdict(row)})
     else:
-        times = {arm: cost.ratio for arm, cost in costs_of(study, stored.rows, results_of(stored.rows)).items()}
-        screen.tell(comparison_table(comparison, times))
+        screen.tell(comparison_table(comparison, {arm: cost.ratio for arm, cost in material.costs.items()}))
         screen.tell("")
-        for sentence in sentences(study, comparison, times, command=command):
+        for sentence in lines_of_answer(material, command=command):
             screen.out.print(sentence, soft_wrap=sentence.startswith(" "))
     written = stored.paths.report_html if "html" in formats else stored.paths.folder
     screen.say(f"report:  {written}")

@@ -22,6 +22,7 @@ from ablate.report.markdown import report_markdown
 from ablate.report.material import Material, costs_of, results_of, state_of, trends_of
 from ablate.report.provenance import collect, scrub
 from ablate.report.restored import Strip, strips_of
+from ablate.report.structure import families_of
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -53,11 +54,18 @@ def build_report(
     Raises NothingComparableError after everything that could be written has been, ResultsError when the folder cannot
     be written, and AblateError for an unknown format or a layout that does not fit the study.
     """
+    material = gather(study, rows, layout=layout, now=now, storage=storage, command=command, method=method)
+    write_report(material, paths, formats=formats, figures=figures)
+    return material.comparison
+
+
+def write_report(
+    material: Material, paths: StudyPaths, *, formats: Collection[str] = FORMATS, figures: bool = True
+) -> None:
+    """Write every file of the report; raises as `build_report` does."""
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown:
         raise AblateError(f"unknown report format {unknown[0]!r}", hint=f"known: {', '.join(FORMATS)}")
-    check_layout(study, layout)
-    material = gather(study, rows, paths, layout=layout, now=now, storage=storage, command=command, method=method)
     try:
         _write_all(material, paths, formats=formats, figures=figures)
     except OSError as error:
@@ -67,13 +75,11 @@ def build_report(
             hint="free some space, or choose another --results",
         ) from error
     material.comparison.check_comparable()
-    return material.comparison
 
 
 def gather(
     study: Study,
     rows: Sequence[TrialRow],
-    paths: StudyPaths,
     *,
     layout: str = "arms",
     now: datetime.datetime | None = None,
@@ -81,7 +87,8 @@ def gather(
     command: str | None = None,
     method: Method | None = None,
 ) -> Material:
-    """Compare, and collect everything the pages say. Writes nothing."""
+    """Compare, and collect everything the pages say. Writes nothing; raises AblateError for a layout that misfits."""
+    check_layout(study, layout)
     # In one order, so that no sum depends on how the storage was read.
     rows = tuple(sorted(rows, key=lambda row: row.number))
     results = results_of(rows)
@@ -93,6 +100,7 @@ def gather(
         comparison=compare_study(study, rows, method),
         costs=costs_of(study, rows, results),
         trends=trends_of(study, rows),
+        families=families_of(study, rows),
         state=state_of(study, results, stale=_is_stale(study)),
         provenance=collect(study, rows, storage=storage),
         generated_at=_timestamp(now),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 from ablate.report.comparison import Row
 from ablate.study.spec import MetricSpec
@@ -72,7 +73,23 @@ def mean_text(row: Row, metric: MetricSpec) -> str:
     return f"{fixed(row.mean, decimals)} ± {fixed(row.half_width, decimals)}"
 
 
-def difference_parts(row: Row, metric: MetricSpec) -> tuple[str, str]:
+class Difference(Protocol):
+    """Anything with a difference and its interval: a row of a comparison, a contrast of several arms."""
+
+    @property
+    def diff(self) -> float | None:
+        """In the metric's unit, a fraction on the log scale."""
+
+    @property
+    def ci_low(self) -> float | None:
+        """Lower end of its 95 % interval."""
+
+    @property
+    def ci_high(self) -> float | None:
+        """Upper end."""
+
+
+def difference_parts(row: Difference, metric: MetricSpec) -> tuple[str, str]:
     """Return the difference and its interval as two texts, ``("+0.58", "[+0.51, +0.65]")``; empty where unknown.
 
     On the log scale both are per cent of the baseline.
@@ -89,7 +106,7 @@ def difference_parts(row: Row, metric: MetricSpec) -> tuple[str, str]:
     return signed(factor * row.diff, decimals), f"[{low}, {high}]"
 
 
-def difference_text(row: Row, metric: MetricSpec, *, unit: bool = False) -> str:
+def difference_text(row: Difference, metric: MetricSpec, *, unit: bool = False) -> str:
     """Return ``+0.58 [+0.51, +0.65]``, with `unit` ``+0.58 dB [+0.51, +0.65]``, or ``-`` where there is none."""
     diff, interval = difference_parts(row, metric)
     if not diff:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 
 from ablate.report import digits
+from ablate.report.answered import answer_of
 from ablate.report.elements import Html, join, tag
 from ablate.report.escape import printable, visible
 from ablate.report.html_table import chip
 from ablate.report.material import Material
 from ablate.report.provenance import scrub
-from ablate.report.text import Sentence, answer, file_command
+from ablate.report.text import Sentence, file_command
 from ablate.report.wording import method_paragraphs
 
 _TODO = "TODO"
@@ -21,11 +22,11 @@ _SPELT_OUT = 25
 
 def answer_section(material: Material) -> Html:
     """Return the first screen: summary, decided, undecided with what to run, what was not tested."""
-    times = {arm.name: material.ratio(arm.name) for arm in material.study.arms}
-    found = answer(material.study, material.comparison, times, command=material.command)
+    found = answer_of(material)
     return join(
         tag("p", str(found.summary), class_="summary"),
         _list((*found.decided, *found.undecided), "verdicts"),
+        _list(found.findings, "notes"),
         _list((found.unfinished,), "verdicts") if found.unfinished is not None else None,
         _list(found.warnings, "notes"),
         _list(found.untested, "notes"),

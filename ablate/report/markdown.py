@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.report import digits
+from ablate.report.answered import answer_of
 from ablate.report.comparison import Comparison
 from ablate.report.components import arms_in_order, components_of
 from ablate.report.escape import markdown, markdown_code
@@ -18,7 +19,7 @@ from ablate.report.table import (
     primary_header,
     secondary_metrics,
 )
-from ablate.report.text import Answer, Sentence, answer
+from ablate.report.text import Answer, Sentence
 from ablate.report.wording import method_paragraphs
 from ablate.study.spec import MetricSpec
 
@@ -26,12 +27,11 @@ from ablate.study.spec import MetricSpec
 def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ()) -> str:
     """Return the whole page; `figures` are (file name inside figures/, alternative text)."""
     study = material.study
-    times = {arm.name: material.ratio(arm.name) for arm in study.arms}
     parts = [
         f"# {markdown(study.name)}",
         f"{markdown(study.question)}" if study.question else "",
         f"*{material.state}*",
-        *_answer_parts(answer(study, material.comparison, times, command=material.command)),
+        *_answer_parts(answer_of(material)),
         "## Comparison",
         comparison_markdown(material),
         _left_out(material.comparison),
@@ -50,6 +50,7 @@ def _answer_parts(found: Answer) -> list[str]:
     for heading, group in (
         ("", found.decided),
         ("Undecided:", found.undecided),
+        ("Beside the comparisons with the baseline:", found.findings),
         ("What this does not show:", found.untested),
     ):
         if group:

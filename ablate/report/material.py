@@ -10,6 +10,7 @@ from statistics import fmean
 
 from ablate.outcome import OutcomeKind
 from ablate.report.comparison import Comparison
+from ablate.report.effects import Family
 from ablate.report.frame import latest_results, trials_frame
 from ablate.report.provenance import Provenance
 from ablate.report.trend import Trend, ordered_factors, trend
@@ -64,6 +65,8 @@ class Material:
     costs: Mapping[str, Cost]
     trends: tuple[Trend, ...]
     """Dose response of every factor with numeric levels."""
+    families: tuple[Family, ...]
+    """Contrasts of several arms: main effects and interactions, steps of a path, neighbouring levels."""
     state: State
     provenance: Provenance
     generated_at: str

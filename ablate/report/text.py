@@ -6,7 +6,7 @@ import glob
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ablate.report import digits
 from ablate.report.comparison import Comparison, Lint, Row, Verdict
@@ -45,20 +45,34 @@ class Answer:
     """What to run first, where declared seeds are missing."""
     untested: tuple[Sentence, ...]
     warnings: tuple[Sentence, ...]
+    findings: tuple[Sentence, ...] = ()
+    """What contrasts of several arms and learning curves say."""
 
 
-def sentences(
-    study: Study,
-    comparison: Comparison,
-    times: Mapping[str, float | None] | None = None,
-    *,
-    command: str | None = None,
-) -> list[str]:
-    """Return the answer as plain sentences, each command on a line of its own behind its sentence.
+@dataclass(frozen=True)
+class Price:
+    """What one more seed of an arm takes."""
 
-    `times` maps an arm to its time relative to the baseline's; `command` is as in `answer`.
-    """
-    found = answer(study, comparison, times, command=command)
+    seconds: Mapping[str, float | None] = field(default_factory=dict)
+    """Arm -> mean wall seconds of its measured trials."""
+    gpu: bool = False
+    """True when all trials ran on GPUs: the price is then in GPU-hours."""
+
+    def text(self, row: Row, baseline: Row, seeds: int) -> str:
+        """Return the price of bringing arm and baseline to `seeds` seeds, ``2.1 GPU-h``; empty when unknown."""
+        total = 0.0
+        for one in (row, baseline):
+            each = self.seconds.get(one.arm)
+            if each is None:
+                return ""
+            total += each * max(0, seeds - one.runs)
+        if not self.gpu:
+            return f"{digits.duration(total)} of computing"
+        return f"{total / 3600:.2g} GPU-h" if total < 360_000 else f"{total / 3600:.0f} GPU-h"
+
+
+def answer_lines(found: Answer) -> list[str]:
+    """Return the answer as plain sentences, each command on a line of its own behind its sentence."""
     lines = [str(found.summary)]
     for group in (found.decided, found.undecided):
         for sentence in group[:_LISTED]:
@@ -67,6 +81,7 @@ def sentences(
                 lines.append(f"    {sentence.command}")
         if len(group) > _LISTED:
             lines.append(f"... and {digits.plural(len(group) - _LISTED, 'more arm')}: see the table.")
+    lines += [str(sentence) for sentence in found.findings]
     if found.unfinished is not None:
         lines.append(str(found.unfinished))
         lines += [f"    {found.unfinished.command}"] if found.unfinished.command else []
@@ -79,11 +94,14 @@ def answer(
     times: Mapping[str, float | None] | None = None,
     *,
     command: str | None = None,
+    price: Price | None = None,
+    findings: Sequence[str] = (),
 ) -> Answer:
     """Return what the verdicts on the primary metric allow to be said, and nothing more.
 
     `command` runs the study as it was run, with its overrides but for all arms and the declared seeds; without it, the
-    study's file is run as it is. Results without a core (imported ones) get no commands.
+    study's file is run as it is. Results without a core (imported ones) get no commands. `times` maps an arm to its
+    time relative to the baseline's, `price` says what more seeds take; `findings` are sentences of other analyses.
     """
     times = times or {}
     command = (command or file_command(study)) if study.core else ""
@@ -92,7 +110,7 @@ def answer(
         (row for row in rows if row.verdict not in (None, Verdict.UNDECIDED)), key=lambda row: _ORDER[row.verdict]
     )
     undecided = [row for row in rows if row.verdict in (None, Verdict.UNDECIDED)]
-    said = [_undecided(row, comparison, command) for row in undecided if comparison.problem is None]
+    said = [_undecided(row, comparison, command, price or Price()) for row in undecided if comparison.problem is None]
     unfinished = _unfinished(rows, comparison, command) if rows else None
     return Answer(
         summary=_summary(comparison, rows),
@@ -101,6 +119,7 @@ def answer(
         unfinished=unfinished,
         untested=tuple(_untested(study, comparison, times)),
         warnings=tuple(warnings_of(comparison.lints)),
+        findings=tuple(Sentence(text) for text in findings),
     )
 
 
@@ -180,7 +199,7 @@ def _differs(ratio: float) -> bool:
     return ratio > _COMPUTE_DIFFERS or ratio < 1 / _COMPUTE_DIFFERS
 
 
-def _undecided(row: Row, comparison: Comparison, base: str) -> Sentence:
+def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sentence:
     if not row.runs:
         return Sentence("has no result yet.", row.arm, Verdict.UNDECIDED)
     shown = digits.difference_text(row, comparison.primary, unit=True)
@@ -188,6 +207,8 @@ def _undecided(row: Row, comparison: Comparison, base: str) -> Sentence:
     text += f"; {visible(row.note)}" if row.note else ""
     text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
     seeds = None if _is_short(row, comparison) else _next_seeds(row, comparison)
+    cost = price.text(row, comparison.row(comparison.baseline), seeds) if seeds is not None else ""
+    text += f" ({cost} to {digits.plural(seeds, 'seed')})" if cost and seeds is not None else ""
     command = _command(base, seeds, row.arm) if seeds is not None and base else None
     return Sentence(text if text.endswith("?") else f"{text}.", row.arm, Verdict.UNDECIDED, command)
 

@@ -22,10 +22,14 @@ from ablate.report.digits import (
     times_text,
 )
 from ablate.report.table import best_arms
-from ablate.report.text import answer, sentences
+from ablate.report.text import answer, answer_lines
 from ablate.study.spec import MetricSpec
 
 PSNR = MetricSpec("psnr", "max", margin=0.1, primary=True, unit="dB")
+
+
+def sentences(*arguments: Any, **options: Any) -> list[str]:
+    return answer_lines(answer(*arguments, **options))
 
 
 def changed(comparison: Comparison, arm: str, **changes: Any) -> Comparison:
