@@ -6,6 +6,8 @@ import time
 
 import numpy as np
 
+from ablate.core import grids
+from ablate.core.data import as_unit
 from ablate.core.methods import METHODS
 from ablate.core.methods.base import Models
 from ablate.core.numerics import apply_numerics, device_name, environment
@@ -15,6 +17,11 @@ from ablate.errors import DivergedError
 from ablate.interface import Report
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
+
+PICTURES = 4
+"""Images kept at every point of the learning curve."""
+PICTURES_FILE = "training.npz"
+"""Where they are kept: one array per point, named by the training images seen."""
 
 
 def run_recipe(recipe: Recipe, report: Report, *, core_version: str, sigmas: tuple[int, ...]) -> Outcome:
@@ -31,14 +38,20 @@ def run_recipe(recipe: Recipe, report: Report, *, core_version: str, sigmas: tup
 
 def _compute(run: Run) -> str:
     method, task = METHODS[run.settings.method], TASKS[run.settings.task]
-
     keep = run.kept_curve()
 
     def curve(images: int, seconds: float, models: Models) -> None:
-        point = run.points.get(images) or keep(CurvePoint(images, seconds, task.curve(run, method, models)))
+        point = run.points.get(images)
+        if point is None:
+            values, scored = task.curve(run, method, models)
+            point = keep(CurvePoint(images, seconds, values, scored[:PICTURES].cpu()))
         run.report.curve(run.recipe, images, **point.values, train_seconds=point.seconds)
 
-    return task.evaluate(run, method, method.prepare(run, curve))
+    models = method.prepare(run, curve)
+    if run.points:
+        shown = {str(images): as_unit(run.points[images].pictures) for images in sorted(run.points)}
+        grids.save_arrays(run.report.folder(run.recipe) / PICTURES_FILE, shown)
+    return task.evaluate(run, method, models)
 
 
 def _outcome(

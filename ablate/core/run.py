@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from ablate.core import data
 from ablate.core.cache import StageFolder
@@ -28,6 +29,8 @@ class CurvePoint:
     seconds: float
     """Seconds of training up to here, whoever spent them."""
     values: Mapping[str, float]
+    pictures: Tensor
+    """The first few of the images that were scored, uint8 [N,3,H,W], on the CPU."""
 
 
 @dataclass
@@ -92,13 +95,15 @@ class Run:
         """
         folder = StageFolder(self.report.cache, curve_digest(self.recipe, self.core_version))
         for images in folder.steps("point"):
-            if (state := folder.load("point", images)) is not None:
-                self.points[images] = CurvePoint(images, float(state["seconds"]), state["values"])
+            state = folder.load("point", images)
+            if state is not None and "pictures" in state:
+                self.points[images] = CurvePoint(images, float(state["seconds"]), state["values"], state["pictures"])
 
         def keep(point: CurvePoint) -> CurvePoint:
             if not self.points:
                 folder.describe({"stage": "curve", "recipe": self.recipe.to_dict()})
-            folder.save("point", point.images, {"seconds": point.seconds, "values": dict(point.values)})
+            state = {"seconds": point.seconds, "values": dict(point.values), "pictures": point.pictures}
+            folder.save("point", point.images, state)
             self.points[point.images] = point
             return point
 

@@ -20,6 +20,7 @@ from ablate.study.spec import Arm
 
 _CLEAR = 0.05
 """Level of the trend test: exploratory, one per factor."""
+_KINDS = {"restored": "Restored", "generated": "Generated from noise", "training": "Over training"}
 _CONCERNED = (OutcomeKind.FAILED, OutcomeKind.LOST, OutcomeKind.STOPPED, OutcomeKind.OUT_OF_MEMORY)
 
 
@@ -138,7 +139,7 @@ def samples_section(strips: Sequence[Strip], drawn: Sequence[Html]) -> Html | No
             for strip in own
         ]
         table = tag("table", tag("caption", own[0].caption), tag("tbody", rows), class_="strips")
-        parts.append(tag("div", table, class_="scroll"))
+        parts.append(join(tag("h3", _KINDS.get(kind, kind)), tag("div", table, class_="scroll")))
     return join(parts, drawn)
 
 

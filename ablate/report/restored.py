@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,14 @@ Images = NDArray[np.uint8]
 """[N,3,H,W] uint8."""
 
 FILE = "restored.npz"
+TRAINING_FILE = "training.npz"
+"""Images scored at the points of the learning curve: one array per point, named by the training images seen."""
 NAMES = ("original", "noisy", "start", "restored", "generated")
 """Arrays a trial may keep; any may be missing."""
 MOST_ARMS = 24
 """Arms whose images are shown; more would make a page of pictures only."""
 _MOST_IMAGES = 8
+_MOST_POINTS = 8
 _LARGEST_FILE = 50_000_000
 
 
@@ -35,7 +38,7 @@ class Strip:
     """One labelled row of images."""
 
     kind: str
-    """``restored`` or ``generated``."""
+    """``restored``, ``generated`` or ``training``."""
     label: str
     note: str
     caption: str
@@ -49,14 +52,14 @@ def strips_of(material: Material, paths: StudyPaths) -> list[Strip]:
     seed = _shared_seed(material)
     if seed is None:
         return []
-    arms = material.shown_arms[:MOST_ARMS]
-    kept = {
-        arm.name: found
-        for arm in arms
+    folders = {
+        arm.name: paths.trial(arm.name, seed).folder
+        for arm in material.shown_arms[:MOST_ARMS]
         if (row := material.results.get((arm.name, seed))) is not None and row.outcome is OutcomeKind.MEASURED
-        if (found := read_images(paths.trial(arm.name, seed).folder / FILE))
     }
-    return [*_restored(kept, seed), *_generated(kept, seed)]
+    kept = {arm: found for arm, folder in folders.items() if (found := read_images(folder / FILE))}
+    trained = {arm: read_points(folder / TRAINING_FILE) for arm, folder in folders.items()}
+    return [*_restored(kept, seed), *_generated(kept, seed), *_over_training(trained, seed)]
 
 
 def _shared_seed(material: Material) -> int | None:
@@ -67,7 +70,18 @@ def _shared_seed(material: Material) -> int | None:
 
 
 def read_images(path: Path) -> dict[str, Images]:
-    """Return the arrays of an image file that have the right shape and type; nothing for a missing or broken file."""
+    """Return the known arrays of an image file, the first few images of each."""
+    return {name: images[:_MOST_IMAGES] for name, images in _read(path, lambda name: name in NAMES).items()}
+
+
+def read_points(path: Path) -> dict[int, Images]:
+    """Return training images seen -> images scored there, in order; nothing for a missing or broken file."""
+    found = {int(name): images for name, images in _read(path, str.isdecimal).items()}
+    return dict(sorted(found.items()))
+
+
+def _read(path: Path, wanted: Callable[[str], bool]) -> dict[str, Images]:
+    """The wanted arrays that have the right shape and type; nothing for a missing or broken file."""
     try:
         if path.stat().st_size > _LARGEST_FILE:
             return {}
@@ -75,7 +89,8 @@ def read_images(path: Path) -> dict[str, Images]:
             stored = np.load(handle, allow_pickle=False)
             if not isinstance(stored, NpzFile):
                 return {}
-            return {name: stored[name][:_MOST_IMAGES] for name in NAMES if name in stored.files and _fits(stored[name])}
+            arrays = {name: stored[name] for name in stored.files if wanted(name)}
+            return {name: array for name, array in arrays.items() if _fits(array)}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
         return {}
 
@@ -123,6 +138,23 @@ def _generated(kept: Mapping[str, Mapping[str, Images]], seed: int) -> Iterator[
             yield _strip("generated", arm, "", caption, images["generated"])
 
 
+def _over_training(trained: Mapping[str, Mapping[int, Images]], seed: int) -> Iterator[Strip]:
+    """One row per arm: its first image at some points of the learning curve, evenly over those there are."""
+    for arm, points in trained.items():
+        if len(points) < 2:
+            continue
+        places = np.unique(np.linspace(0, len(points) - 1, _MOST_POINTS).round().astype(int))
+        counts = [list(points)[place] for place in places]
+        if len({points[count].shape[1:] for count in counts}) > 1:
+            continue
+        caption = (
+            f"The first image while training goes on, from left to right, seed {seed}: the same noise at every point "
+            "and in every arm. Under the name: training images seen at the first and the last point shown."
+        )
+        note = f"{counts[0]:,} to {counts[-1]:,} images"
+        yield _strip("training", arm, note, caption, np.concatenate([points[count][:1] for count in counts]))
+
+
 def _images_text(count: int) -> str:
     return digits.plural(count, "image")
 
@@ -142,7 +174,8 @@ def _quality(images: Images, original: Images) -> str:
 
 
 def _strip(kind: str, label: str, note: str, caption: str, pixels: Images) -> Strip:
-    alt = f"{_images_text(len(pixels))} in a row: {label}{f', {note}' if note else ''}"
+    what = {"training": "over training, "}.get(kind, "")
+    alt = f"{_images_text(len(pixels))} in a row: {what}{label}{f', {note}' if note else ''}"
     return Strip(
         kind, label, note, caption, alt, pixels, _png(np.concatenate(list(pixels.transpose(0, 2, 3, 1)), axis=1))
     )

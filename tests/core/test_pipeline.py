@@ -87,6 +87,15 @@ def test_learning_curve_is_there_for_every_arm_that_learns(shared: dict[str, tup
     assert shared["ddpm"][1].images_seen == 24
 
 
+def test_pictures_over_training_are_those_that_were_scored(shared: dict[str, tuple[Desk, Outcome]]) -> None:
+    """One array per point of the curve; an arm that trains nothing keeps none."""
+    folders = {method: desk.root / "trials" / outcome.recipe_digest for method, (desk, outcome) in shared.items()}
+    with np.load(folders["dip+ddpm"] / "training.npz") as arrays:
+        assert list(arrays) == ["24"]
+        assert (arrays["24"].shape, arrays["24"].dtype) == ((3, 3, 32, 32), np.uint8)
+    assert not (folders["dip"] / "training.npz").exists()
+
+
 def test_pictures(shared: dict[str, tuple[Desk, Outcome]]) -> None:
     desk, outcome = shared["dip+ddpm"]
     folder = next((desk.root / "trials").glob(outcome.recipe_digest))

@@ -118,7 +118,7 @@ def make_rows(study: Study, seeds: int = 5) -> list[TrialRow]:
 
 
 def add_images(paths: StudyPaths, study: Study, *, seed: int = 0) -> None:
-    """Write a restored.npz for every arm but the diverged one."""
+    """Write a restored.npz and a training.npz for every arm but the diverged one."""
     rng = np.random.default_rng(7)
     y, x = np.mgrid[0:32, 0:32] / 31.0
     waves = [[np.sin(6 * x * (k + 1) + c) * np.cos(4 * y + k) for c in range(3)] for k in range(8)]
@@ -139,6 +139,8 @@ def add_images(paths: StudyPaths, study: Study, *, seed: int = 0) -> None:
             restored=noisy(0.2 + 0.03 * at),
             generated=noisy(2.0)[::-1],
         )
+        points = {str(images): noisy(2000 / images)[:4] for images in (1000, 400, 560, 2000, 2800)}
+        np.savez_compressed(folder / "training.npz", **points)
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def test_every_picture_says_what_it_shows(opened: Callable[..., Any]) -> None:
         alts = page.evaluate("[...document.images].map(image => image.alt)")
     assert len(described) >= 5
     assert all(text.startswith("img: ") and len(text) > 60 for text in described)
-    assert len(alts) == len(set(alts)) == 13
+    assert len(alts) == len(set(alts)) == 18
     assert all(alts)
 
 

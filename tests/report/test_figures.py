@@ -24,7 +24,7 @@ from ablate.report.figures_curves import curves
 from ablate.report.figures_forest import forest
 from ablate.report.figures_schedules import schedules, schedules_of
 from ablate.report.files import curve_points
-from ablate.report.restored import read_images, sheet, strips_of
+from ablate.report.restored import read_images, read_points, sheet, strips_of
 
 
 def rows_of(drawing: Drawing | None) -> list[dict[str, str]]:
@@ -39,7 +39,7 @@ def test_every_figure_is_drawn_and_is_the_same_twice(make_case: Callable[..., An
     settings = dict(mpl.rcParams)
     first, second = draw_all(material, points, strips), draw_all(material, points, strips)
 
-    names = ["forest", "schedules", "dose-dip_epochs", "curves", "cost", "restored", "generated"]
+    names = ["forest", "schedules", "dose-dip_epochs", "curves", "cost", "restored", "generated", "training"]
     assert [drawing.name for drawing in first] == names
     assert [drawing.files() for drawing in first] == [drawing.files() for drawing in second]
     assert all(drawing.alt and drawing.caption for drawing in first)
@@ -172,11 +172,24 @@ def test_image_rows_start_with_the_truth_and_are_lossless(make_case: Callable[..
     assert Image.open(io.BytesIO(sheet(strips))).width > 8 * 96
 
 
+def test_images_over_training_are_in_the_order_of_images_seen(make_case: Callable[..., Any]) -> None:
+    """One row per arm: its first image at every point, however the file orders its arrays."""
+    case = make_case(images=True)
+    strips = [strip for strip in strips_of(case.material(), case.paths) if strip.kind == "training"]
+    points = read_points(case.paths.trial("dip_epochs=5", 0).folder / "training.npz")
+
+    assert list(points) == [400, 560, 1000, 2000, 2800]
+    assert [strip.label for strip in strips] == [arm.name for arm in case.study.arms[:-1]]
+    assert strips[3].note == "400 to 2,800 images"
+    assert np.array_equal(strips[3].pixels, np.stack([images[0] for images in points.values()]))
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY"])
 def test_a_broken_image_file_is_passed_over(case: Any, content: bytes) -> None:
     folder = case.paths.trial("baseline", 0).folder
     folder.mkdir(parents=True)
     (folder / "restored.npz").write_bytes(content)
+    (folder / "training.npz").write_bytes(content)
 
     assert strips_of(case.material(), case.paths) == []
 

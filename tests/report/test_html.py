@@ -84,7 +84,7 @@ def test_nothing_is_loaded_from_anywhere(make_case: Callable[..., Any]) -> None:
         source = attributes.get("src") or ""
         assert not source or source.startswith("data:image/png;base64,")
     assert not re.search(r"url\(|@import|https?:", text)
-    assert len(page.all("img")) == 13
+    assert len(page.all("img")) == 18
 
 
 def test_hostile_text_stays_text(make_case: Callable[..., Any]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from torch import Tensor
+
 from ablate.core.methods import Method, Models
 from ablate.core.run import Run
 
@@ -11,8 +13,11 @@ from ablate.core.run import Run
 class Task(Protocol):
     """One question asked of every method alike. Stateless."""
 
-    def curve(self, run: Run, method: Method, models: Models) -> dict[str, float]:
-        """Score models in training: the values of one point of the learning curve, cheap enough for ten of them."""
+    def curve(self, run: Run, method: Method, models: Models) -> tuple[dict[str, float], Tensor]:
+        """Score models in training: one point of the learning curve, cheap enough for ten of them.
+
+        Returns its values and what was scored, uint8 [N,3,H,W], always of the same noise, so that points compare.
+        """
 
     def evaluate(self, run: Run, method: Method, models: Models) -> str:
         """Score the finished models into `run.found`, keep pictures; return the file name of the sample grid."""

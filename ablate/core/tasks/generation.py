@@ -31,10 +31,10 @@ KEPT = 8
 class Generation:
     """Distances of N samples to N training images, with the scores of known sets beside them."""
 
-    def curve(self, run: Run, method: Method, models: Models) -> dict[str, float]:
+    def curve(self, run: Run, method: Method, models: Models) -> tuple[dict[str, float], Tensor]:
         """Gabor-Fréchet distance of the first few samples to as many training images."""
         samples = _sampled(run, method, models, run.settings.curve_count)
-        return {"gfd78": reference(run, gallery(run)).distance(samples)}
+        return {"gfd78": reference(run, gallery(run)).distance(samples)}, samples
 
     def evaluate(self, run: Run, method: Method, models: Models) -> str:
         """Generate, score, time, and keep a grid of samples."""

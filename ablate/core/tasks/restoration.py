@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ablate.core import grids, metrics
+from ablate.core.data import to_uint8
 from ablate.core.generation import start_noise
 from ablate.core.gpd import gpd
 from ablate.core.methods import Method, Models
@@ -24,12 +25,12 @@ SHOWN_IMAGES = 8
 class Restoration:
     """Mean PSNR and SSIM of restored held-out images, with those of the input and of the start beside them."""
 
-    def curve(self, run: Run, method: Method, models: Models) -> dict[str, float]:
+    def curve(self, run: Run, method: Method, models: Models) -> tuple[dict[str, float], Tensor]:
         """PSNR of the first few held-out images."""
         count = run.settings.curve_count
         few = run.observed.first(count)
         restored = method.restore(run, models.first(count), few, run.settings.sample_steps)
-        return {"psnr": float(metrics.psnr(restored, few.clean).mean())}
+        return {"psnr": float(metrics.psnr(restored, few.clean).mean())}, to_uint8(restored)
 
     def evaluate(self, run: Run, method: Method, models: Models) -> str:
         """Restore all held-out images and score them."""
