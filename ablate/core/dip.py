@@ -9,10 +9,10 @@ to the clean image before it reproduces the noise; where to stop is the method's
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -89,16 +89,14 @@ def fit(
     if settings.stop == "oracle" and clean is None:
         raise ValueError("the oracle rule needs the clean images")
     members = list(range(len(noisy))) if indices is None else list(indices)
-    width = _images_at_once(noisy.device.type)
-    total = settings.steps * -(-len(noisy) // width)
+    groups = groups_of(len(noisy), noisy.device.type)
+    total = settings.steps * len(groups)
     start = time.perf_counter()
     parts = []
-    for number, first in enumerate(range(0, len(noisy), width)):
-        chosen = slice(first, first + width)
-        own = _mean_squared(noisy[chosen]) if losses is None else partial(losses, chosen)
-        fitting = _Fitting(
-            noisy[chosen], settings, seed, members[chosen], None if clean is None else clean[chosen], own
-        )
+    for number, chosen in enumerate(groups):
+        own = None if losses is None else partial(losses, chosen)
+        known = None if clean is None else clean[chosen]
+        fitting = Fitting(noisy[chosen], settings, seed, members[chosen], known, own)
         for step, loss in fitting.run():
             if on_step is not None:
                 on_step(number * settings.steps + step, total, loss)
@@ -117,13 +115,23 @@ def _mean_squared(noisy: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda outputs: (outputs - noisy).square().mean((1, 2, 3))
 
 
+def groups_of(count: int, device: str) -> list[slice]:
+    """Return which of `count` images are fitted in one program each, in order."""
+    width = _images_at_once(device)
+    return [slice(first, min(first + width, count)) for first in range(0, count, width)]
+
+
 def _images_at_once(device: str) -> int:
     """Networks per program: more does not help a CPU core (measured), and all may stop sooner in a small group."""
     return 16 if device == "cpu" else 256
 
 
-class _Fitting:
-    """The state of one bank's fit."""
+class Fitting:
+    """One bank's fit of images `noisy` [N,3,H,W] in [0,1] with the addresses `members`, step by step.
+
+    `settings.steps` only says when to stop: the first 100 steps of a long fit are a fit of 100 steps, under every
+    stop rule, so `state` of one continues as the other. `losses` replaces the mean squared error against `noisy`.
+    """
 
     def __init__(
         self,
@@ -131,10 +139,12 @@ class _Fitting:
         settings: DipSettings,
         seed: int,
         members: list[int],
-        clean: Tensor | None,
-        losses: Callable[[Tensor], Tensor],
-    ):
-        self.losses, self.clean, self.settings = losses, clean, settings
+        clean: Tensor | None = None,
+        losses: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.losses = _mean_squared(noisy) if losses is None else losses
+        self.clean, self.settings = clean, settings
+        self.device = noisy.device
         count, device = len(noisy), noisy.device
         self.bank = Bank(
             settings.architecture,
@@ -156,13 +166,16 @@ class _Fitting:
         self.stop = _Stop(settings, noisy)
         self.saved = [parameter.detach().clone() for parameter in self.bank.parameters()]
         self.saved_loss = torch.full((count,), torch.inf, device=device)
+        self.step = 0
         self.curve = torch.full((settings.steps, count), torch.nan, device=device)
         self.clean_psnr = torch.full((settings.steps, count, 2), torch.nan, device=device)
         self.steps_done = 0
 
     def run(self) -> Iterator[tuple[int, float]]:
         """Fit until every image's rule has stopped it; yield (step, mean loss) after each step."""
-        for step in range(1, self.settings.steps + 1):
+        for step in range(self.step + 1, self.settings.steps + 1):
+            if bool(self.stop.done.all()):
+                return
             active = ~self.stop.done
             output, losses = self._descend()
             if not bool(losses.isfinite().all()):
@@ -172,9 +185,40 @@ class _Fitting:
             self.steps_done += int(active.sum())
             quality = self._quality(output, step, active)
             self.stop.see(step, output, quality)
+            self.step = step
             yield step, losses.mean().item()
-            if bool(self.stop.done.all()):
-                return
+
+    def state(self) -> dict[str, Any]:
+        """All that the following steps depend on: weights, moments, averages, streams; plain tensors and numbers."""
+        stop = self.stop
+        return {
+            "step": self.step,
+            "steps_done": self.steps_done,
+            "weights": [parameter.detach() for parameter in self.bank.parameters()],
+            "adam": self.adam.state_dict(),
+            "saved": self.saved,
+            "saved_loss": self.saved_loss,
+            "noise": [stream.get_state() for stream in self.noise],
+            "average": stop.average,
+            "recent": stop.recent,
+            "best": (stop.best, stop.best_step, stop.best_value, stop.done),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`; curves begin there."""
+        device, stop = self.device, self.stop
+        self.step, self.steps_done = int(state["step"]), int(state["steps_done"])
+        with torch.no_grad():
+            for mine, saved in zip(self.bank.parameters(), state["weights"], strict=True):
+                mine.copy_(saved)
+        self.adam.load_state_dict(state["adam"])
+        self.saved = [weights.to(device) for weights in state["saved"]]
+        self.saved_loss = state["saved_loss"].to(device)
+        for stream, saved in zip(self.noise, state["noise"], strict=True):
+            stream.set_state(saved)
+        stop.average = state["average"].to(device)
+        stop.recent = [output.to(device) for output in state["recent"]]
+        stop.best, stop.best_step, stop.best_value, stop.done = (kept.to(device) for kept in state["best"])
 
     def _descend(self) -> tuple[Tensor, Tensor]:
         """One step of every network; return outputs [N,3,H,W] and losses [N] from before the step."""
@@ -235,7 +279,6 @@ class _Stop:
     def see(self, step: int, output: Tensor, quality: Tensor | None) -> None:
         """Apply the rule after `step`: keep what improved, and mark the images whose fit has ended."""
         value = self._value(output, quality)
-        last = step == self.settings.steps
         if value is None:  # nothing to judge by yet: keep the latest
             self._keep(step, ~self.done)
         else:
@@ -244,7 +287,6 @@ class _Stop:
             self._keep(step, better)
             if self.settings.stop == "wmv":
                 self.done |= step - self.best_step >= self.settings.patience
-        self.done |= last
 
     def _value(self, output: Tensor, quality: Tensor | None) -> Tensor | None:
         """What the rule minimises, per image; None when it has nothing to say."""

@@ -12,14 +12,10 @@ from ablate.recipe import Recipe, digest_of
 _DATA = ("data", "split", "cap_per_image")
 _DIP = (
     *_DATA,
-    "noise_sigma",
-    "eval_images",
-    "dip_steps",
     "dip_lr",
     "dip_architecture",
     "dip_channels",
     "dip_scales",
-    "dip_stop",
     "dip_ema",
     "dip_input_noise",
     "deterministic",
@@ -55,21 +51,39 @@ def _digest(kind: str, version: str, seed: int | None, values: Mapping[str, Any]
 
 
 def dip_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
-    """The DIP fits of the held-out noisy images."""
+    """The DIP fits of the held-out noisy images.
+
+    A short fit is the beginning of a long one, and fewer images are the first of more: neither number is in the digest.
+    """
     values = settings.resolved()
-    names = list(_DIP)
+    names = [*_DIP, "noise_sigma", "dip_stop"]
     if settings.dip_stop == "wmv":
         names += ["dip_window", "dip_patience"]
     if settings.corruption != "noise":
         names += ["corruption"]
     if settings.corruption == "inpainting":
         names += ["mask_fraction"]
-    if settings.eval_seeds > 1:
-        names += ["eval_seeds"]
-    # About 2.5 ms per image and iteration for 16 channels and 3 scales.
-    images = settings.eval_images * settings.eval_seeds
-    cost = 0.0025 * images * settings.dip_steps * (settings.dip_channels / 16) ** 1.5
+    if settings.eval_seeds > 1:  # the second evaluation of an image stands behind the first of all
+        names += ["eval_seeds", "eval_images"]
+    cost = _dip_seconds(settings) * settings.eval_images * settings.eval_seeds
     return Stage("dip", _digest("dip", version, seed, {name: values[name] for name in names}), cost)
+
+
+def dip_train_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
+    """The DIP fits of the images that the denoiser is trained on; `dip_steps` is not in the digest here either."""
+    values = settings.resolved()
+    names = [*_DIP, "train_images"]
+    cost = _dip_seconds(settings) * _images(settings)
+    return Stage("dip-train", _digest("dip-train", version, seed, {name: values[name] for name in names}), cost)
+
+
+def _dip_seconds(settings: DdpmDipSettings) -> float:
+    """About 2.5 ms per image and iteration for 16 channels and 3 scales."""
+    return float(0.0025 * settings.dip_steps * (settings.dip_channels / 16) ** 1.5)
+
+
+def _images(settings: DdpmDipSettings) -> int:
+    return settings.train_images or (50_000 if settings.data == "cifar10" else 19_148)
 
 
 def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
@@ -84,8 +98,7 @@ def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
         names.append("schedule_power")
     if settings.lr_decay != "constant":
         names.append("epochs")
-    images = settings.train_images or (50_000 if settings.data == "cifar10" else 19_148)
-    cost = 0.005 * settings.epochs * images * (settings.channels / 16) ** 1.5 * settings.blocks
+    cost = 0.005 * settings.epochs * _images(settings) * (settings.channels / 16) ** 1.5 * settings.blocks
     return Stage("denoiser", _digest("denoiser", version, seed, {name: values[name] for name in names}), cost)
 
 

@@ -162,7 +162,8 @@ def _sharing(core: type[Core], todo: Iterable[Recipe], measured: Iterable[Recipe
             asked.setdefault(stage.name, []).append(stage)
     rows = []
     for name, stages in asked.items():
-        needed = {stage.digest: stage for stage in stages if stage.digest not in known}
+        # Durations of one stage share its digest: the longest serves the others.
+        needed = {stage.digest: stage for stage in sorted(stages, key=lambda s: s.cost) if stage.digest not in known}
         rows.append(
             StageSharing(
                 name=name,

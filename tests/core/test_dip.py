@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ablate.core.data import as_unit, load
-from ablate.core.dip import DipSettings, _Stop, fit
+from ablate.core.dip import DipSettings, Fitting, StopRule, _Stop, fit
 from ablate.core.metrics import psnr
 from ablate.errors import DivergedError
 
@@ -58,6 +59,27 @@ def test_same_seed_same_numbers_other_seed_others() -> None:
 
 
 @pytest.mark.acceptance("I5")
+@pytest.mark.parametrize("stop", ["fixed", "wmv", "oracle"])
+def test_a_short_fit_is_the_beginning_of_a_long_one(stop: StopRule) -> None:
+    """7 steps, saved as plain tensors, loaded elsewhere and continued to 30, are 30 steps to the last bit."""
+    noisy = _noisy(2)
+    clean = noisy.mean(1, keepdim=True).expand_as(noisy) if stop == "oracle" else None
+    long = replace(SMALL, stop=stop, steps=30)
+    whole = Fitting(noisy, long, 5, [0, 1], clean)
+    list(whole.run())
+    short = Fitting(noisy, replace(long, steps=7), 5, [0, 1], clean)
+    list(short.run())
+    buffer = io.BytesIO()
+    torch.save(short.state(), buffer)
+    continued = Fitting(noisy, long, 5, [0, 1], clean)
+    continued.load(torch.load(io.BytesIO(buffer.getvalue()), weights_only=True))
+    list(continued.run())
+    assert continued.step == whole.step
+    assert torch.equal(continued.stop.best, whole.stop.best)
+    assert torch.equal(continued.stop.best_step, whole.stop.best_step)
+    assert continued.steps_done == whole.steps_done
+
+
 def test_equal_images_get_different_networks() -> None:
     """Two copies of one image are fitted from different weights and codes."""
     twice = _noisy(1).repeat(2, 1, 1, 1)
