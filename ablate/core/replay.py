@@ -13,6 +13,8 @@ from ablate.outcome import Outcome
 from ablate.recipe import Recipe, digest_of
 
 _DATA = ("data", "train_images", "test_images")
+_PROGRAM = (*_DATA, "method", "batch_size", "num_blocks")
+"""What recipes must have in common to be trained as one program."""
 
 
 class Replay(Core):
@@ -85,10 +87,23 @@ class Replay(Core):
             found.append(_stage("denoiser", values, recipe.seed, cost))
         return tuple(found)
 
+    @classmethod
+    def batch_key(cls, recipe: Recipe) -> str:
+        """Trainings of one shape on the same images: step sizes, tables, durations and seeds may differ."""
+        if recipe.settings["network"] == "identity":
+            return recipe.digest
+        return digest_of({name: recipe.settings[name] for name in _PROGRAM})
+
     def run(self, recipes: Sequence[Recipe], report: Report) -> Iterator[tuple[Recipe, Outcome]]:
-        """Compute the recipes one after another."""
+        """Compute the recipes in one program where that was asked for or pays, else one after another."""
+        from ablate.core.replay_choice import width_for
+        from ablate.core.replay_fused import run_fused
         from ablate.core.replay_run import run_recipe
 
+        width = width_for(recipes, report, self.batch_key(recipes[0]), self.stages(recipes[0]))
+        if width:
+            yield from run_fused(recipes, report, self.stages, width)
+            return
         for recipe in recipes:
             yield recipe, run_recipe(recipe, report, self.stages(recipe))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from ablate.core.replay_settings import ReplaySettings
 from ablate.core.replay_tables import noise_table
 from ablate.core.replay_train import Predict, Training, train
 from ablate.core.seeding import generator
-from ablate.errors import DataError
+from ablate.errors import DataError, DivergedError
 from ablate.interface import Report, Stage
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths
@@ -45,6 +45,12 @@ class Trial:
     test: Tensor
     """float32 [M,3,H,W] in [-1,1] on the device."""
     stages: dict[str, Stage]
+    spent: dict[str, float]
+    """Stage digest -> seconds that it has cost in a program of several recipes and nobody is charged for yet."""
+    charged: float = 0.0
+    """Of them, the seconds charged to this trial."""
+    lanes: int = 1
+    """Width of the widest program that trained a part of it."""
     metrics: dict[str, float] = field(default_factory=dict)
     reused: dict[str, float] = field(default_factory=dict)
     images_seen: int = 0
@@ -60,48 +66,84 @@ class Trial:
         return generator(self.recipe.seed, purpose, device=device)
 
 
-def run_recipe(recipe: Recipe, report: Report, stages: Sequence[Stage]) -> Outcome:
-    """Compute one recipe with its `stages`.
+def run_recipe(
+    recipe: Recipe, report: Report, stages: Sequence[Stage], spent: dict[str, float] | None = None
+) -> Outcome:
+    """Compute one recipe with its `stages`; a divergence is an outcome too. Raises StoppedError when asked to stop.
 
-    Raises DivergedError at the first non-finite loss or score, StoppedError when asked to stop.
+    `spent` says what stages (by digest) have cost this recipe just now, in a program of several recipes; what is
+    charged to it is taken out.
     """
     start = time.perf_counter()
-    trial = _prepare(recipe, report, stages)
-    dip = _train_dip(trial) if trial.settings.trains_dip else None
-    restore = _restore_by_dip(dip) if trial.settings.method == "dip" and dip else _restore_by_denoiser(trial, dip)
-    before = time.perf_counter()
-    draws = trial.settings.eval_draws
-    scores = score(restore, trial.test, trial.first, seed=recipe.seed, draws=draws, images_seen=trial.images_seen)
+    trial = prepare(recipe, report, stages, spent=spent)
+    try:
+        restore, dip = _trained(trial)
+        before = time.perf_counter()
+        scores = score(
+            restore,
+            trial.test,
+            trial.first,
+            seed=recipe.seed,
+            draws=trial.settings.eval_draws,
+            images_seen=trial.images_seen,
+        )
+    except DivergedError as error:
+        return diverged(trial, error, time.perf_counter() - start)
     trial.metrics |= scores.metrics | {"score_seconds": time.perf_counter() - before}
     samples = _save_samples(trial, dip, restore)
+    outcome = _outcome(trial, OutcomeKind.MEASURED, time.perf_counter() - start, trial.images_seen)
+    notes = tuple(note for note in (trial.data_note, *scores.notes) if note)
+    return replace(outcome, samples=samples, notes=notes)
+
+
+def diverged(trial: Trial, error: DivergedError, seconds: float) -> Outcome:
+    """Return the outcome of a trial whose loss or score was not finite."""
+    trial.report.log(trial.recipe, f"diverged: {error}")
+    outcome = _outcome(trial, OutcomeKind.DIVERGED, seconds, error.images_seen)
+    return replace(outcome, error=str(error), metrics={})
+
+
+def _outcome(trial: Trial, kind: OutcomeKind, seconds: float, images_seen: int) -> Outcome:
     return Outcome(
-        kind=OutcomeKind.MEASURED,
-        recipe_digest=recipe.digest,
+        kind=kind,
+        recipe_digest=trial.recipe.digest,
         metrics=trial.metrics,
-        seconds=time.perf_counter() - start + sum(trial.reused.values()),
-        images_seen=trial.images_seen,
-        device=report.device,
+        seconds=seconds + trial.charged + sum(trial.reused.values()),
+        images_seen=images_seen,
+        device=trial.report.device,
         device_name=device_name(trial.test.device),
         reused=trial.reused,
-        samples=samples,
         environment={
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "threads": str(report.threads),
+            "threads": str(trial.report.threads),
+            "lanes": str(trial.lanes),
         },
-        notes=tuple(note for note in (trial.data_note, *scores.notes) if note),
     )
 
 
-def _prepare(recipe: Recipe, report: Report, stages: Sequence[Stage]) -> Trial:
-    """Bring the images to the device: a fixed subset of the training images, and a fixed choice of held-out ones."""
+def prepare(
+    recipe: Recipe,
+    report: Report,
+    stages: Sequence[Stage],
+    *,
+    spent: dict[str, float] | None = None,
+    like: Trial | None = None,
+) -> Trial:
+    """Bring the images to the device: a fixed subset of the training images, and a fixed choice of held-out ones.
+
+    A trial on the same data, `like`, gives its own instead.
+    """
     settings = ReplaySettings.model_validate(dict(recipe.settings))
+    by_name = {stage.name: stage for stage in stages}
+    spent = {} if spent is None else spent
+    if like is not None:
+        return Trial(settings, recipe, report, like.train_images, like.test, by_name, spent, data_note=like.data_note)
     images = load(settings.data)
     count = settings.train_images or len(images.train)
     train_images = _choose(images.train, count, "train_images", settings.data).to(report.device)
     test = _choose(images.test, settings.test_images, "test_images", settings.data).to(report.device)
-    by_name = {stage.name: stage for stage in stages}
-    return Trial(settings, recipe, report, train_images, as_unit(test), by_name, data_note=images.note)
+    return Trial(settings, recipe, report, train_images, as_unit(test), by_name, spent, data_note=images.note)
 
 
 def _choose(images: Tensor, count: int, setting: str, data: str) -> Tensor:
@@ -111,36 +153,62 @@ def _choose(images: Tensor, count: int, setting: str, data: str) -> Tensor:
     return images[torch.randperm(len(images), generator=generator(CHOICE_SEED, f"replay-{setting}"))[:count]]
 
 
-def _train_dip(trial: Trial) -> Autoencoder:
-    """Train the autoencoder and freeze it."""
-    settings = trial.settings
+def _trained(trial: Trial) -> tuple[Restore, Autoencoder | None]:
+    """Train what the method trains; return the report's evaluation of it, and the autoencoder."""
+    dip = frozen_dip(trial) if trial.settings.trains_dip else None
+    if dip is not None and trial.settings.method == "dip":
+        return _restore_by_dip(dip), dip
+    if trial.settings.network == "identity":
+        return _restore_by_denoiser(untrained_denoiser(trial), trial), dip
+    training = denoiser_training(trial, dip)
+    _finish(trial, training, trial.settings.epochs)
+    assert isinstance(training.network, Denoiser)
+    return _restore_by_denoiser(training.network, trial), dip
+
+
+def frozen_dip(trial: Trial) -> Autoencoder:
+    """Train the autoencoder, as far as the cache does not hold it, and freeze it."""
+    training = dip_training(trial)
+    _finish(trial, training, trial.settings.dip_epochs)
+    assert isinstance(training.network, Autoencoder)
+    return training.network.requires_grad_(False)
+
+
+def dip_training(trial: Trial) -> Training:
+    """The autoencoder's training from its beginning."""
     network = Autoencoder()
     draw(network, trial.generator("replay-dip-init", "cpu"))
-    curve = _curve_score(_restore_by_dip(network), trial) if settings.method == "dip" else None
-    _train(trial, "dip", network, lambda x, noise: network(x), curve, lr=settings.dip_lr, epochs=settings.dip_epochs)
-    return network.requires_grad_(False)
+    curve = _curve_score(_restore_by_dip(network), trial) if trial.settings.method == "dip" else None
+    predict: Predict = lambda x, noise: network(x)  # noqa: E731
+    return _training(trial, "dip", network, predict, curve, lr=trial.settings.dip_lr, epochs=trial.settings.dip_epochs)
 
 
-def _restore_by_denoiser(trial: Trial, dip: Autoencoder | None) -> Restore:
-    """Train the denoiser, on the autoencoder's output where there is one, and return the report's evaluation of it."""
+def untrained_denoiser(trial: Trial) -> Denoiser:
+    """The denoiser with the trial's noise table; its weights are not drawn yet."""
     settings = trial.settings
     table = noise_table(settings.noise_schedule)
-    identity = settings.network == "identity"
-    network = Denoiser(settings.num_blocks, table, identity=identity).to(trial.test.device)
-    restore: Restore = lambda images, noise: denoise(network, images, noise, settings.eval_steps)  # noqa: E731
-    if identity:
-        return restore
+    return Denoiser(settings.num_blocks, table, identity=settings.network == "identity").to(trial.test.device)
+
+
+def denoiser_training(trial: Trial, dip: Autoencoder | None) -> Training:
+    """The denoiser's training from its beginning, on the autoencoder's output where there is one."""
+    network = untrained_denoiser(trial)
     draw(network, trial.generator("replay-denoiser-init", "cpu"))
 
     def predict(x: Tensor, noise: torch.Generator) -> Tensor:
         # One level for the whole batch, as in the report.
-        t = torch.randint(len(table), (1,), generator=noise, device=x.device)
+        t = torch.randint(len(network.table), (1,), generator=noise, device=x.device)
         output: Tensor = network(x if dip is None else dip(x), t, noise)
         return output
 
-    curve = _curve_score(restore, trial)
-    _train(trial, "denoiser", network, predict, curve, lr=settings.lr, epochs=settings.epochs)
-    return restore
+    curve = _curve_score(_restore_by_denoiser(network, trial), trial)
+    settings = trial.settings
+    return _training(trial, "denoiser", network, predict, curve, lr=settings.lr, epochs=settings.epochs)
+
+
+def _restore_by_denoiser(network: Denoiser, trial: Trial) -> Restore:
+    """The report's evaluation of a denoiser."""
+    return lambda images, noise: denoise(network, images, noise, trial.settings.eval_steps)
 
 
 def _restore_by_dip(network: Autoencoder) -> Restore:
@@ -154,7 +222,7 @@ def _restore_by_dip(network: Autoencoder) -> Restore:
     return restore
 
 
-def _train(
+def _training(
     trial: Trial,
     name: str,
     network: nn.Module,
@@ -163,9 +231,8 @@ def _train(
     *,
     lr: float,
     epochs: int,
-) -> None:
-    """Train one network in its stage folder and record what it cost, whoever paid."""
-    training = Training(
+) -> Training:
+    return Training(
         name=name,
         network=network,
         predict=predict,
@@ -176,10 +243,19 @@ def _train(
         epochs=epochs,
         score=curve,
     )
-    folder = StageFolder(trial.report.cache, trial.stages[name].digest)
-    before = train(training, folder, trial.report, trial.recipe)
-    if before:
-        trial.reused[name] = before
+
+
+def _finish(trial: Trial, training: Training, epochs: int) -> None:
+    """Train one network to its end in its stage folder and record what it cost, whoever paid."""
+    name, digest = training.name, trial.stages[training.name].digest
+    before = train(training, StageFolder(trial.report.cache, digest), trial.report, trial.recipe)
+    unpaid = trial.spent.get(digest, 0.0)
+    charged = min(before, unpaid)
+    trial.spent[digest] = unpaid - charged
+    trial.charged += charged
+    if before > charged:
+        trial.reused[name] = before - charged
+    trial.lanes = max(trial.lanes, training.lanes)
     trial.images_seen += training.images_seen
     prefix, seconds = ("", "train_seconds") if name == "denoiser" else ("dip_", "dip_seconds")
     trial.metrics[seconds] = training.seconds

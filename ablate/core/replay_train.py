@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -45,31 +46,45 @@ class Training:
     curve: list[list[float]] = field(default_factory=list)
     """[images seen, mean loss of the epoch, PSNR, seconds trained so far] per finished epoch."""
     loss_sum: float = 0.0
+    lanes: int = 1
+    """Width of the program that trains it; 1 when it is trained alone."""
+    _order: tuple[int, Tensor] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.batch = min(self.batch, len(self.images))
         self.per_epoch = math.ceil(len(self.images) / self.batch)
         self.total = self.per_epoch * self.epochs
-        # The same floats either way; a small set is converted once, which is a fifth of the autoencoder's time.
-        self.resident = as_unit(self.images) if len(self.images) <= RESIDENT_IMAGES else None
         self.network.to(self.images.device).to(memory_format=torch.channels_last)
         self.adam = torch.optim.Adam(self.network.parameters(), lr=self.lr, fused=True)
+
+    @cached_property
+    def _floats(self) -> Tensor | None:
+        """The same floats as a small set's bytes give, converted once."""
+        return as_unit(self.images) if len(self.images) <= RESIDENT_IMAGES else None
 
     @property
     def images_seen(self) -> int:
         """Training images seen in the finished updates."""
-        epochs, rest = divmod(self.step, self.per_epoch)
+        return self.images_after(self.step)
+
+    def images_after(self, updates: int) -> int:
+        """Training images seen in the first `updates` updates."""
+        epochs, rest = divmod(updates, self.per_epoch)
         return epochs * len(self.images) + rest * self.batch
+
+    def chosen_at(self, step: int) -> Tensor:
+        """Indices of the images of update `step`, int64 [B] on the device: a fresh permutation per epoch."""
+        epoch, place = divmod(step, self.per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            order = torch.randperm(len(self.images), generator=generator(self.seed, f"{self.name}-order", epoch))
+            self._order = (epoch, order.to(self.images.device))
+        return self._order[1][place * self.batch : (place + 1) * self.batch]
 
     def update(self) -> float:
         """Do one update and return its loss. Raises DivergedError at the first that is not finite."""
         start = time.perf_counter()
-        epoch, place = divmod(self.step, self.per_epoch)
-        if place == 0 or not hasattr(self, "_order"):
-            order = torch.randperm(len(self.images), generator=generator(self.seed, f"{self.name}-order", epoch))
-            self._order = order.to(self.images.device)
-        chosen = self._order[place * self.batch : (place + 1) * self.batch]
-        batch = as_unit(self.images[chosen]) if self.resident is None else self.resident[chosen]
+        chosen = self.chosen_at(self.step)
+        batch = as_unit(self.images[chosen]) if self._floats is None else self._floats[chosen]
         x = batch.contiguous(memory_format=torch.channels_last)
         noise = generator(self.seed, f"{self.name}-noise", self.step, device=self.images.device.type)
         loss = (self.predict(x, noise) - x).square().mean()
@@ -79,17 +94,22 @@ class Training:
         self.step += 1
         value = loss.detach().item()
         self.seconds += time.perf_counter() - start
-        if not math.isfinite(value):
-            raise DivergedError(f"{self.name} loss became {value}", images_seen=self.images_seen)
-        self._account(value)
+        self.note(self.step - 1, value)
+        if self.step % self.per_epoch == 0:
+            self.end_epoch()
         return value
 
-    def _account(self, loss: float) -> None:
+    def note(self, step: int, loss: float) -> None:
+        """Take note of the loss of update `step`. Raises DivergedError when it is not finite."""
+        if not math.isfinite(loss):
+            raise DivergedError(f"{self.name} loss became {loss}", images_seen=self.images_after(step + 1))
         self.loss_sum += loss
-        if self.step % self.per_epoch == 0:
-            quality = self.score() if self.score is not None else math.nan
-            self.curve.append([float(self.images_seen), self.loss_sum / self.per_epoch, quality, self.seconds])
-            self.loss_sum = 0.0
+
+    def end_epoch(self) -> None:
+        """Add the epoch that ends with update `step` to the curve; the network is scored as it stands."""
+        quality = self.score() if self.score is not None else math.nan
+        self.curve.append([float(self.images_seen), self.loss_sum / self.per_epoch, quality, self.seconds])
+        self.loss_sum = 0.0
 
     def state(self) -> dict[str, Any]:
         """Everything that continuing needs, as tensors and plain data."""
@@ -99,6 +119,7 @@ class Training:
             "seconds": self.seconds,
             "curve": self.curve,
             "loss_sum": self.loss_sum,
+            "lanes": self.lanes,
         }
 
     def restore(self, step: int, state: dict[str, Any]) -> None:
@@ -109,6 +130,8 @@ class Training:
         # A cache that was filled before points had a time gives points without one.
         self.curve = [[*point, math.nan][:4] for point in state["curve"]]
         self.loss_sum = state["loss_sum"]
+        if step == self.total:
+            self.lanes = state.get("lanes", 1)
 
 
 def train(training: Training, folder: StageFolder, report: Report, recipe: Recipe) -> float:
@@ -122,16 +145,26 @@ def train(training: Training, folder: StageFolder, report: Report, recipe: Recip
         if found is not None:
             training.restore(*found)
         reused = training.seconds
-        _tell_curve(training, report, recipe, first=0)
+        tell_curve(training, report, recipe, first=0)
         while training.step < training.total:
             _pause(training, folder, report)
             loss = training.update()
             if training.step % training.per_epoch == 0:
-                folder.save("epoch", training.step, training.state())
-                _tell_curve(training, report, recipe, first=len(training.curve) - 1)
-            if training.step % _SPEAK_EVERY_STEPS == 0 or training.step == training.total:
-                report.progress(recipe, training.name, training.step, training.total, loss=loss)
+                save_epoch(training, folder, report, recipe)
+            tell_progress(training, report, recipe, training.step, loss)
     return reused
+
+
+def save_epoch(training: Training, folder: StageFolder, report: Report, recipe: Recipe) -> None:
+    """Save the state at the end of an epoch, and report the epoch."""
+    folder.save("epoch", training.step, training.state())
+    tell_curve(training, report, recipe, first=len(training.curve) - 1)
+
+
+def tell_progress(training: Training, report: Report, recipe: Recipe, updates: int, loss: float) -> None:
+    """Report where a training is, now and then."""
+    if updates % _SPEAK_EVERY_STEPS == 0 or updates == training.total:
+        report.progress(recipe, training.name, updates, training.total, loss=loss)
 
 
 def _pause(training: Training, folder: StageFolder, report: Report) -> None:
@@ -145,7 +178,7 @@ def _pause(training: Training, folder: StageFolder, report: Report) -> None:
         raise StoppedError(f"stopped after {training.step} of {training.total} updates of {training.name}")
 
 
-def _tell_curve(training: Training, report: Report, recipe: Recipe, first: int) -> None:
+def tell_curve(training: Training, report: Report, recipe: Recipe, first: int) -> None:
     """Report the epochs from `first` on, if this training has a learning curve."""
     if training.score is None:
         return

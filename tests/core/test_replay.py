@@ -315,7 +315,7 @@ def test_arms_share_the_autoencoder(tmp_path: Path) -> None:
     assert second.seconds >= first.metrics["dip_seconds"]
 
 
-def test_divergence_is_raised_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_divergence_is_an_outcome_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first non-finite loss ends the trial, with the images seen up to it."""
     seen = []
 
@@ -326,9 +326,10 @@ def test_divergence_is_raised_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
         return unchanged * factor
 
     monkeypatch.setattr(Denoiser, "forward", explode)
-    with pytest.raises(DivergedError, match="denoiser loss became") as caught:
-        _run(_recipe(method="ddpm"), Listener(tmp_path))
-    assert caught.value.images_seen == 24
+    outcome = _run(_recipe(method="ddpm"), Listener(tmp_path))
+    assert outcome.kind is OutcomeKind.DIVERGED
+    assert outcome.error == "denoiser loss became inf"
+    assert outcome.images_seen == 24
 
 
 def test_more_images_than_there_are(tmp_path: Path) -> None:

@@ -1,0 +1,63 @@
+"""How wide a program the recipes of one ``replay`` batch are trained in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ablate.core.cache import StageFolder
+from ablate.core.fusing import ALONE, choose_width
+from ablate.core.replay_lanes import ReplayLane, ReplayLanes
+from ablate.core.replay_network import Autoencoder
+from ablate.core.replay_run import Trial, denoiser_training, dip_training, prepare
+from ablate.interface import Report, Stage
+from ablate.recipe import Recipe
+
+_UPDATES, _WARM_UP = 12, 3
+
+
+def width_for(recipes: Sequence[Recipe], report: Report, key: str, stages: Sequence[Stage]) -> int:
+    """Return the width of the program for `recipes` (equal batch `key`; `stages` of the first); 0 for no program."""
+    if recipes[0].settings["network"] == "identity":
+        return ALONE
+    return choose_width(report, key, lambda width: _measure(prepare(recipes[0], report, stages), width))
+
+
+def _measure(trial: Trial, width: int) -> float:
+    """Return seconds per update and training of the trial's longest stage; nothing of it is kept."""
+    dip = Autoencoder().to(trial.test.device) if trial.settings.method == "dip+ddpm" else None
+    training = denoiser_training(trial, dip) if trial.settings.trains_denoiser else dip_training(trial)
+    if width == ALONE:
+        return _time(training.update)
+    lanes = ReplayLanes(training.network, training.images, width, training.batch, dips=dip is not None)
+    folder = StageFolder(trial.report.cache, trial.stages[training.name].digest)
+    one = ReplayLane(training, dip, folder, trial.recipe, trial.report)
+    for lane in range(width):
+        lanes.put(lane, training.network, training.adam)
+        one.enter(lanes, lane)
+
+    def step() -> None:
+        for lane in range(width):
+            one.feed(lanes, lane)
+        lanes.step()
+
+    return _time(step) / width
+
+
+def _time(update: Callable[[], object]) -> float:
+    """Return the seconds of one update after a warm-up."""
+    for _ in range(_WARM_UP):
+        update()
+    _wait()
+    began = time.perf_counter()
+    for _ in range(_UPDATES):
+        update()
+    _wait()
+    return (time.perf_counter() - began) / _UPDATES
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
