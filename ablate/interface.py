@@ -59,6 +59,8 @@ class Stage:
     name: str
     digest: str
     cost: float = 1.0
+    steps: int = 0
+    """Updates of a training in it, 0 for none. With one digest, a shorter training is the beginning of a longer one."""
 
 
 @dataclass(frozen=True)

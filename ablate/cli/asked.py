@@ -34,6 +34,7 @@ class Request:
     slots: int | None = None
     add_seeds: int | None = None
     until: Until | None = None
+    fuse: str = "auto"
 
     def command(self) -> str:
         """Return the command that runs, or takes up, exactly this."""
@@ -49,6 +50,7 @@ class Request:
             "--name": self.name,
             "--gpus": self.gpus,
             "--slots": self.slots,
+            "--fuse": None if self.fuse == "auto" else self.fuse,
         }
         words += [word for option, one in singles.items() if one is not None for word in (option, str(one))]
         return shlex.join(words)

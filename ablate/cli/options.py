@@ -65,6 +65,14 @@ Slots = Annotated[
     int | None,
     typer.Option("--slots", metavar="N", min=1, help="Trials at the same time (a count): CPU slots, or slots per GPU."),
 ]
+Fuse = Annotated[
+    str,
+    typer.Option(
+        "--fuse",
+        metavar="auto|off|K",
+        help="Trainings of one shape in one program of K lanes; auto: on GPUs, where it is measured to pay.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, one object per line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Print one line per event: no redrawing, no colour.")]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
@@ -16,6 +17,7 @@ from ablate.cli.columns import lay_out
 from ablate.cli.options import (
     RESULTS,
     Arms,
+    Fuse,
     Gpus,
     Json,
     Name,
@@ -36,6 +38,9 @@ from ablate.engine.slots import Slot, certain, find_slots, one_per_device
 from ablate.errors import Problem
 from ablate.recipe import Recipe
 
+if TYPE_CHECKING:
+    from ablate.study.plan import StageSharing
+
 
 def plan(
     study: StudyFile,
@@ -47,6 +52,7 @@ def plan(
     name: Name = None,
     gpus: Gpus = None,
     slots: Slots = None,
+    fuse: Fuse = "auto",
     json: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
@@ -59,7 +65,7 @@ def plan(
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name, gpus, slots)
-    asked = ask(Request(study, *words))
+    asked = ask(Request(study, *words, fuse=fuse))
     show_plan(asked, find_slots(gpus=gpus, slots=slots), screen)
 
 
@@ -111,7 +117,9 @@ def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen) -> None:
         screen.emit("plan", as_data(asked, slots, cost, free))
         return
     lines = [_title(asked), _state(asked), *_factors(asked, screen.out.width)]
-    lines += [Text(text) for text in (*cost_lines(asked, slots, cost), f"disk   {size(free)} free")]
+    fuse = fuse_line(asked, slots)
+    texts = (*cost_lines(asked, slots, cost), *([fuse] if fuse else ()), f"disk   {size(free)} free")
+    lines += [Text(text) for text in texts]
     for line in lines:
         screen.out.print(line, soft_wrap=True)
     for warning in asked.plan.warnings:
@@ -177,11 +185,11 @@ def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list
         else "the core's estimate for one thread of the reference laptop"
     )
     lines = [f"cost   {spoken(cost.work_s)} of work, about {spoken(cost.wall_s)} on {where}", f"       {basis}"]
-    shared = [stage for stage in plan.stages if stage.executed < stage.planned]
+    shared = [stage for stage in plan.stages if stage.executed_cost < stage.planned_cost]
     if shared and plan.cost > 0:
         saved = (plan.planned_cost - plan.cost) * cost.work_s / plan.cost
         lines.append(f"       shared work saves {spoken(saved)}; computed of asked for:")
-        lines += [f"         {stage.name} {stage.executed} of {stage.planned}" for stage in shared]
+        lines += [f"         {_shared(stage)}" for stage in shared]
     return lines
 
 
@@ -190,6 +198,29 @@ def _where(slots: tuple[Slot, ...]) -> str:
     sure = certain(slots)
     where = plural(sure, "GPU slot" if slots[0].visible else "CPU slot")
     return where if sure == len(slots) else f"{where}, up to {len(slots)} where memory allows"
+
+
+def _shared(stage: StageSharing) -> str:
+    """Return how much of a stage is computed, in stages and in updates of a training."""
+    text = f"{stage.name} {stage.executed} of {stage.planned}"
+    if not stage.planned_steps:
+        return text
+    return f"{text}, {stage.executed_steps:,} of {stage.planned_steps:,} updates"
+
+
+def fuse_line(asked: Asked, slots: tuple[Slot, ...]) -> str | None:
+    """Return which trials can be trained together, None where nothing is fused."""
+    from ablate.engine.fuse import fusion_of
+
+    width = fusion_of(asked.request.fuse, slots).width
+    if width == 1:
+        return None
+    counts = Counter(asked.core.batch_key(recipe) for recipe in {one.recipe for one in asked.plan.todo})
+    together = sorted((count for count in counts.values() if count > 1), reverse=True)
+    when = "" if asked.request.fuse != "auto" else ", where a short measurement shows that it pays"
+    if not together:
+        return "fuse   no two trials have programs of one shape"
+    return f"fuse   programs of {width} lanes for {' + '.join(map(str, together))} trials{when}"
 
 
 def warning_text(problem: Problem, width: int) -> Text:

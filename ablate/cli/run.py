@@ -15,6 +15,7 @@ from ablate.cli.options import (
     RESULTS,
     AddSeeds,
     Arms,
+    Fuse,
     Gpus,
     Json,
     Name,
@@ -63,6 +64,7 @@ def run(
     name: Name = None,
     gpus: Gpus = None,
     slots: Slots = None,
+    fuse: Fuse = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try trials that raise an exception once more within this run.")
     ] = False,
@@ -89,10 +91,13 @@ def run(
       ablate run mystudy.yaml --until decided
       ablate run studies/schedules.yaml --arms "noise_schedule=cosine" --add-seeds 4
     """
+    from ablate.engine.fuse import fusion_of
+
     screen = Screen.make(json=json, quiet=quiet, plain=plain, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name, gpus, slots)
-    asked = ask(Request(study, *words, add_seeds=add_seeds, until=until))
+    asked = ask(Request(study, *words, add_seeds=add_seeds, until=until, fuse=fuse))
     places = find_slots(gpus=gpus, slots=slots)
+    fusion_of(fuse, places)  # refuses what is not possible before anything starts
     if dry_run:
         if asked.round is not None and asked.plan.to_run:
             screen.say(f"next round: {asked.round}")
@@ -159,10 +164,12 @@ def _say_round(asked: Asked, screen: Screen) -> None:
 
 def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool) -> RunSummary:
     """Run the study with a display."""
+    from ablate.engine.fuse import fusion_of
     from ablate.engine.run import RunOptions, run_study
 
     display = _display(asked, screen)
     options = RunOptions(
+        fusion=fusion_of(asked.request.fuse, places),
         retry_failed=retry_failed,
         alive_s=_PICTURE_ALIVE_S if screen.live else _LINES_ALIVE_S,
         command=asked.request.command(),

@@ -69,12 +69,14 @@ class Replay(Core):
         """
         settings = ReplaySettings.model_validate(dict(recipe.settings))
         images = settings.train_images or (48_000 if settings.data == "cifar10" else 19_148)
+        per_epoch = -(-images // settings.batch_size)
         found = []
         read: dict[str, Any] = {name: recipe.settings[name] for name in _DATA} | {"batch_size": settings.batch_size}
         if settings.trains_dip:
             # A learning curve with PSNR is kept only where the autoencoder itself is scored.
             values = read | {"dip_lr": settings.dip_lr, "scored": settings.method == "dip"}
-            found.append(_stage("dip", values, recipe.seed, 0.00011 * images * settings.dip_epochs))
+            cost = 0.00011 * images * settings.dip_epochs
+            found.append(_stage("dip", values, recipe.seed, cost, settings.dip_epochs * per_epoch))
         if settings.trains_denoiser:
             values = read | {
                 "lr": settings.lr,
@@ -84,7 +86,7 @@ class Replay(Core):
                 "dip": [found[0].digest, settings.dip_epochs] if found else None,
             }
             cost = 0.00009 * images * settings.epochs * settings.num_blocks
-            found.append(_stage("denoiser", values, recipe.seed, cost))
+            found.append(_stage("denoiser", values, recipe.seed, cost, settings.epochs * per_epoch))
         return tuple(found)
 
     @classmethod
@@ -108,6 +110,6 @@ class Replay(Core):
             yield recipe, run_recipe(recipe, report, self.stages(recipe))
 
 
-def _stage(name: str, values: dict[str, Any], seed: int, cost: float) -> Stage:
+def _stage(name: str, values: dict[str, Any], seed: int, cost: float, steps: int) -> Stage:
     whole = {"core": Replay.name, "version": Replay.version, "stage": name, "seed": seed, "settings": values}
-    return Stage(name, digest_of(whole), cost)
+    return Stage(name, digest_of(whole), cost, steps)

@@ -66,7 +66,7 @@ def dip_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     if settings.eval_seeds > 1:  # the second evaluation of an image stands behind the first of all
         names += ["eval_seeds", "eval_images"]
     cost = _dip_seconds(settings) * settings.eval_images * settings.eval_seeds
-    return Stage("dip", _digest("dip", version, seed, {name: values[name] for name in names}), cost)
+    return Stage("dip", _digest("dip", version, seed, {name: values[name] for name in names}), cost, settings.dip_steps)
 
 
 def dip_train_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
@@ -74,7 +74,12 @@ def dip_train_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage
     values = settings.resolved()
     names = [*_DIP, "train_images"]
     cost = _dip_seconds(settings) * _images(settings)
-    return Stage("dip-train", _digest("dip-train", version, seed, {name: values[name] for name in names}), cost)
+    return Stage(
+        "dip-train",
+        _digest("dip-train", version, seed, {name: values[name] for name in names}),
+        cost,
+        settings.dip_steps,
+    )
 
 
 def _dip_seconds(settings: DdpmDipSettings) -> float:
@@ -99,7 +104,8 @@ def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     if settings.lr_decay != "constant":
         names.append("epochs")
     cost = 0.005 * settings.epochs * _images(settings) * (settings.channels / 16) ** 1.5 * settings.blocks
-    return Stage("denoiser", _digest("denoiser", version, seed, {name: values[name] for name in names}), cost)
+    updates = settings.epochs * -(-_images(settings) // settings.batch_size)
+    return Stage("denoiser", _digest("denoiser", version, seed, {name: values[name] for name in names}), cost, updates)
 
 
 def wiener_stage(settings: DdpmDipSettings, version: str) -> Stage:

@@ -26,7 +26,7 @@ from ablate.engine.slots import Slot, devices_of, one_per_device
 from ablate.engine.state import EngineState
 from ablate.engine.tables import RETRIES
 from ablate.errors import ExitCode
-from ablate.interface import Core
+from ablate.interface import SERIAL, Core, Fusion
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.storage.attributes import JsonValue
@@ -50,8 +50,8 @@ class RunOptions:
     """Time between `Alive` events."""
     retry_failed: bool = False
     """Give trials that raised an exception one retry in this run (the next run tries them again anyway)."""
-    batch: int = 1
-    """Most recipes of one batch."""
+    fusion: Fusion = SERIAL
+    """Whether trainings of one shape run as one program; its width is also the most recipes of one batch."""
     command: str = ""
     """The command line, kept with the study."""
 
@@ -127,6 +127,7 @@ def run_study(
                 "cache": str(results.cache),
                 "results": str(results.folder),
                 "checkpoint_s": options.checkpoint_s,
+                "fusion": vars(options.fusion),
             }
             loop.crew = Crew(slots, paths, hello, lock, said=loop.said, gone=loop.gone)
             try:
@@ -195,7 +196,7 @@ def _make_loop(
         stall_s=options.stall_s,
         stop_s=options.stop_s,
         budget_s=sum(amount * BUDGET_UNITS[unit] for unit, amount in study.budget.items()) or None,
-        batch=options.batch,
+        batch=options.fusion.width,
         retries={**RETRIES, OutcomeKind.FAILED: 1} if options.retry_failed else RETRIES,
     )
     state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))

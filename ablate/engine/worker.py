@@ -25,7 +25,7 @@ from ablate.engine.failures import Failure, breaks_device, classify, is_disk_ful
 from ablate.engine.reporting import Send, WorkerReport, append_log
 from ablate.engine.wire import Lines, read_chunk, write_message
 from ablate.errors import AblateError
-from ablate.interface import Core
+from ablate.interface import Core, Fusion
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths, write_json
 from ablate.recipe import Recipe
@@ -78,6 +78,7 @@ class Worker:
             pruned=pruned,
             checkpoint_s=hello["checkpoint_s"],
             wanted=frozenset(hello["metrics"]),
+            fusion=Fusion(**hello["fusion"]),
         )
 
     def run(self, entries: Sequence[Mapping[str, Any]]) -> None:

@@ -74,6 +74,10 @@ class StageSharing:
     """Reference seconds if every trial computed its own."""
     executed_cost: float
     """Reference seconds when equal stages are computed once and those of measured trials are reused."""
+    planned_steps: int = 0
+    """Updates if every trial computed its own; 0 when the core does not count them."""
+    executed_steps: int = 0
+    """Updates that remain when they are shared: of a short and a long training only the long one's."""
 
 
 @dataclass(frozen=True)
@@ -154,26 +158,48 @@ def _is_done(replicate: Replicate, results_by_key: Mapping[tuple[str, int], Outc
 
 
 def _sharing(core: type[Core], todo: Iterable[Recipe], measured: Iterable[Recipe]) -> tuple[StageSharing, ...]:
-    """Count stages by name: each digest is computed once, and not at all when a measured trial has computed it."""
-    known = {stage.digest for recipe in measured for stage in core.stages(recipe)}
+    """Count stages by name: each digest is computed once, as far as no measured trial has computed it.
+
+    The longest training of a digest holds the shorter ones.
+    """
+    known = _longest(stage for recipe in measured for stage in core.stages(recipe))
     asked: dict[str, list[Stage]] = {}
     for recipe in todo:
         for stage in core.stages(recipe):
             asked.setdefault(stage.name, []).append(stage)
     rows = []
     for name, stages in asked.items():
-        # Durations of one stage share its digest: the longest serves the others.
-        needed = {stage.digest: stage for stage in sorted(stages, key=lambda s: s.cost) if stage.digest not in known}
+        needed = _longest(stages)
+        left = [_beyond(known.get(digest), stage) for digest, stage in needed.items()]
         rows.append(
             StageSharing(
                 name=name,
                 planned=len(stages),
-                executed=len(needed),
+                executed=sum(cost > 0 for cost, _ in left),
                 planned_cost=sum(stage.cost for stage in stages),
-                executed_cost=sum(stage.cost for stage in needed.values()),
+                executed_cost=sum(cost for cost, _ in left),
+                planned_steps=sum(stage.steps for stage in stages),
+                executed_steps=sum(steps for _, steps in left),
             )
         )
     return tuple(rows)
+
+
+def _longest(stages: Iterable[Stage]) -> dict[str, Stage]:
+    """Return digest -> the stage with the most steps (and so the highest cost)."""
+    found: dict[str, Stage] = {}
+    for stage in stages:
+        other = found.get(stage.digest)
+        if other is None or (stage.steps, stage.cost) > (other.steps, other.cost):
+            found[stage.digest] = stage
+    return found
+
+
+def _beyond(known: Stage | None, stage: Stage) -> tuple[float, int]:
+    """Return cost and steps of what `stage` needs beyond what is `known` of it."""
+    if known is None:
+        return stage.cost, stage.steps
+    return max(stage.cost - known.cost, 0.0), max(stage.steps - known.steps, 0)
 
 
 def _factor_levels(study: Study, arms: set[str]) -> tuple[FactorLevels, ...]:

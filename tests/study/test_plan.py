@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from ablate.errors import AblateError, StudyChangedError
-from ablate.interface import Core
+from ablate.interface import Core, Stage
 from ablate.outcome import OutcomeKind
+from ablate.recipe import Recipe
 from ablate.study.plan import FactorLevels, StageSharing, check_against_stored, make_plan, replicates
 from ablate.study.spec import Study
 
@@ -201,3 +202,25 @@ def test_a_large_plan_takes_about_a_second(load: Load, toy: type[Core]) -> None:
     plan = make_plan(study, toy, replicates(study), {})
     assert plan.to_run == 10_010
     assert time.process_time() - start < 4
+
+
+def test_the_longest_training_of_a_stage_is_what_is_computed(study: Study) -> None:
+    """Shorter ones are its beginning; what a measured trial has computed of it is taken off."""
+
+    class Steps(Core):
+        """One stage whose duration is the recipe's seed + 1, the same for all."""
+
+        name = "steps"
+
+        @classmethod
+        def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:
+            return (Stage("training", "same", cost=2.0 * (recipe.seed + 1), steps=10 * (recipe.seed + 1)),)
+
+        def run(self, recipes: object, report: object) -> tuple[()]:
+            return ()
+
+    some = replicates(study, seeds=3, arms=["baseline"])
+    (fresh,) = make_plan(study, Steps, some, {}).stages
+    assert fresh == StageSharing("training", 3, 1, 12.0, 6.0, 60, 30)
+    (later,) = make_plan(study, Steps, some, {("baseline", 1): OutcomeKind.MEASURED}).stages
+    assert (later.planned_steps, later.executed_steps, later.executed_cost) == (40, 10, 2.0)
