@@ -8,6 +8,7 @@ from ablate.report.drawing import Drawing
 from ablate.report.figures_cost import doses, pareto
 from ablate.report.figures_curves import curves
 from ablate.report.figures_forest import forest
+from ablate.report.figures_interaction import interactions
 from ablate.report.figures_schedules import schedules
 from ablate.report.files import Point
 from ablate.report.material import Material
@@ -23,6 +24,7 @@ _SHEETS = {
 def draw_all(material: Material, points: Sequence[Point], strips: Sequence[Strip]) -> list[Drawing]:
     """Return every figure there is data for, in the order of the page."""
     found = [forest(material), schedules(material), *doses(material), *curves(material, points), pareto(material)]
+    found += interactions(material)
     return [*(drawing for drawing in found if drawing is not None), *image_sheets(strips)]
 
 

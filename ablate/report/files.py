@@ -139,6 +139,7 @@ def report_json(material: Material) -> str:
         "study": {**material.study.to_dict(), "text": material.provenance.study_text, "file": _fact(material)},
         "state": asdict(material.state) | {"word": material.state.word},
         "comparison": comparison_data(comparison),
+        "contrasts": [asdict(family) for family in material.families],
         "costs": {arm: asdict(cost) for arm, cost in material.costs.items()},
         "provenance": asdict(material.provenance),
         "generated_at": material.generated_at,

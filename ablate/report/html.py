@@ -12,6 +12,7 @@ from ablate.report import html_evidence as evidence
 from ablate.report import html_sections as sections
 from ablate.report.drawing import Drawing
 from ablate.report.elements import Html, join, tag
+from ablate.report.html_contrasts import contrasts_section
 from ablate.report.html_table import comparison_table
 from ablate.report.material import Material, State
 from ablate.report.restored import Strip
@@ -70,6 +71,7 @@ def _sections(
         _figure_section("curves", "Learning curves", drawn("curves")),
         _optional("cost", "Quality against cost", evidence.cost_section(material, drawn("cost"))),
         _optional("samples", "Restored and generated images", evidence.samples_section(strips, drawn("samples"))),
+        _optional("contrasts", "Contrasts of several arms", contrasts_section(material, drawn("contrasts"))),
         ("stability", "Stability", evidence.stability_section(material)),
         ("method", "Method", sections.method_section(material)),
         ("provenance", "Provenance", sections.provenance_section(material)),

@@ -20,7 +20,7 @@ from ablate.report.table import headline_metrics
 from ablate.study.spec import MetricSpec
 
 HOSTILE = '<script>alert(1)</script> & "q" `x` \x1b[31m \u202e\n<img src=x onerror=alert(2)>'
-SECTIONS = ("answer", "comparison", "factors", "cost", "stability", "method", "provenance", "checklist")
+SECTIONS = ("answer", "comparison", "factors", "cost", "contrasts", "stability", "method", "provenance", "checklist")
 VOID = {"meta", "br", "img", "hr", "link"}
 
 

@@ -1,0 +1,77 @@
+"""The section of report.html about contrasts of several arms: heatmaps, and every contrast with its test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablate.report import digits
+from ablate.report.effects import Effect, Family
+from ablate.report.elements import Html, join, tag
+from ablate.report.html_table import chip
+from ablate.report.material import Material
+
+_KINDS = {
+    "main": "main effect",
+    "interaction": "interaction",
+    "together": "all together",
+    "step": "step",
+    "neighbours": "neighbouring levels",
+}
+_MOST = 100
+"""Contrasts of one family in the page; report.json has all."""
+
+
+def contrasts_section(material: Material, drawn: Sequence[Html]) -> Html | None:
+    """Return the heatmaps and one table per family of contrasts; None where the designs allow none."""
+    if not material.families and not drawn:
+        return None
+    designed = [_table(family, material) for family in material.families if family.kind != "vary"]
+    neighbours = [_table(family, material) for family in material.families if family.kind == "vary"]
+    folded = tag("details", tag("summary", "Neighbouring levels of ordered factors"), neighbours)
+    return join(drawn, designed, folded if neighbours else None)
+
+
+def _table(family: Family, material: Material) -> Html:
+    metric = material.comparison.primary
+    unit = digits.unit_of_difference(metric)
+    head = [
+        "contrast",
+        "what it is",
+        "verdict",
+        "n",
+        f"{digits.label(metric)}{f' ({unit})' if unit else ''}",
+        "p (Holm)",
+    ]
+    rows = [_row(effect, material) for effect in family.effects[:_MOST]]
+    rest = len(family.effects) - len(rows)
+    more = f" The first {len(rows)} are shown; report.json has {rest} more." if rest else ""
+    caption = (
+        f"Contrasts of the {family.kind} design with 95 % t-intervals, corrected over "
+        f"{digits.plural(family.tested, 'test')} at level {family.alpha:.4g}, a family of their own. An interaction is "
+        f"better where the changes together do better than their separate effects add up to.{more}"
+    )
+    table = tag(
+        "table",
+        tag("caption", caption),
+        tag(
+            "thead",
+            tag("tr", [tag("th", text, scope="col", class_="num" if at > 2 else None) for at, text in enumerate(head)]),
+        ),
+        tag("tbody", rows),
+    )
+    label = f"Contrasts of the {family.kind} design, scrolls sideways"
+    return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=label)
+
+
+def _row(effect: Effect, material: Material) -> Html:
+    diff, interval = digits.difference_parts(effect, material.comparison.primary)
+    note = tag("span", effect.note, class_="interval") if effect.note else None
+    return tag(
+        "tr",
+        tag("th", effect.name, scope="row"),
+        tag("td", _KINDS[effect.kind]),
+        tag("td", chip(effect.verdict.value if effect.verdict is not None else "-"), " ", note),
+        tag("td", str(effect.n), class_="num"),
+        tag("td", diff or "–", " ", tag("span", interval, class_="interval"), class_="num"),
+        tag("td", digits.p_text(effect.p_corrected), class_="num"),
+    )
