@@ -26,6 +26,8 @@ class ExitCode(IntEnum):
     """No verdict is possible: the baseline is missing or diverged, or nothing has been measured."""
     GATE = 5
     """A ``--fail-on`` gate was hit."""
+    UNSOUND = 6
+    """`ablate audit` found something that is not as it should be."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C; state is saved."""
     TERMINATED = 143

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ablate import __version__
-from ablate.cli import archive, cache, data, doctor, export, init, life, plan, report, run, show, sql, status
+from ablate.cli import archive, audit, cache, data, doctor, export, init, life, plan, report, run, show, sql, status
 from ablate.cli.problems import report_bug, show_error
 from ablate.cli.screen import console
 from ablate.errors import AblateError
@@ -56,6 +56,7 @@ for function in (
     sql.sql,
     init.init,
     doctor.doctor,
+    audit.audit,
     life.rename,
     life.remove,
     archive.archive,

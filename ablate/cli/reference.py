@@ -36,6 +36,7 @@ _MEANINGS = {
     ExitCode.INCOMPLETE: "finished, but some trials failed; the same command tries them again",
     ExitCode.NOTHING_COMPARABLE: "no verdict is possible: the baseline is missing or diverged, or nothing is measured",
     ExitCode.GATE: "an arm has a verdict that `--fail-on` names",
+    ExitCode.UNSOUND: "`ablate audit` found something that is not as it should be",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C; the same command goes on",
     ExitCode.TERMINATED: "stopped by SIGTERM or SIGHUP; the same command goes on",
 }

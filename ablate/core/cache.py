@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import io
 import os
 import pickle
@@ -22,10 +21,10 @@ from typing import Any
 
 import torch
 
+from ablate.core.cachenames import NAME, checksum
 from ablate.errors import ResultsError, StoppedError
 from ablate.paths import write_atomic, write_json
 
-_NAME = re.compile(r"(?P<kind>[a-z]+)-(?P<step>\d{9,})-(?P<sha>[0-9a-f]{16})\.pt")
 _POLL_S = 0.1
 
 
@@ -63,7 +62,7 @@ class StageFolder:
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         raw = buffer.getvalue()
-        name = f"{kind}-{step:09d}-{hashlib.sha256(raw).hexdigest()[:16]}.pt"
+        name = f"{kind}-{step:09d}-{checksum(raw)}.pt"
         try:
             write_atomic(self.path / name, raw)
         except OSError as error:
@@ -77,7 +76,7 @@ class StageFolder:
         for path in self._files(kind, step):
             with contextlib.suppress(OSError, pickle.UnpicklingError, RuntimeError, EOFError):
                 raw = path.read_bytes()
-                if hashlib.sha256(raw).hexdigest()[:16] == path.stem.rpartition("-")[2]:
+                if checksum(raw) == path.stem.rpartition("-")[2]:
                     loaded: dict[str, Any] = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
                     return loaded
         return None
@@ -110,7 +109,7 @@ class StageFolder:
             raise _unwritable(self.path, error) from error
 
     def _named(self) -> list[tuple[Path, re.Match[str]]]:
-        matches = [(path, _NAME.fullmatch(path.name)) for path in self.path.iterdir()]
+        matches = [(path, NAME.fullmatch(path.name)) for path in self.path.iterdir()]
         return [(path, match) for path, match in matches if match is not None]
 
     def _files(self, kind: str, step: int) -> list[Path]:

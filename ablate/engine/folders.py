@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ablate.errors import ResultsError
 from ablate.outcome import Outcome
@@ -76,11 +78,32 @@ def check_recipe(trial: TrialPaths, recipe: Recipe) -> None:
 
 
 def make_trial(trial: TrialPaths, recipe: Recipe) -> None:
-    """Prepare the folder for an attempt: the recipe is there, an outcome is not."""
+    """Prepare the folder for an attempt: the recipe is there, an outcome is not. Damaged files are set aside."""
     trial.folder.mkdir(exist_ok=True)
+    if _is_damaged(trial.recipe, Recipe.from_dict):
+        _set_aside(trial.recipe)
     if not trial.recipe.exists():
         write_json(trial.recipe, recipe.to_dict())
+    if _is_damaged(trial.outcome, Outcome.from_dict):
+        _set_aside(trial.outcome)
     trial.outcome.unlink(missing_ok=True)
+
+
+def _is_damaged(path: Path, build: Callable[[Any], object]) -> bool:
+    """True when there is a file from which nothing can be built."""
+    try:
+        build(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        return False
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return True
+    return False
+
+
+def _set_aside(path: Path) -> None:
+    """Keep a damaged file beside its place, for whoever wants to know what happened to it."""
+    number = next(number for number in itertools.count(1) if not path.with_suffix(f".damaged-{number}").exists())
+    path.rename(path.with_suffix(f".damaged-{number}"))
 
 
 def read_outcome(trial: TrialPaths, digest: str) -> Outcome | None:

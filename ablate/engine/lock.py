@@ -44,6 +44,34 @@ class ProcessMark:
         return None if fields[0] == "Z" else cls(pid, fields[19], boot)
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who holds, or held, a study's lock, as its file says."""
+
+    pid: int
+    host: str
+    since: str
+    alive: bool | None
+    """None for a process on another machine: nobody can tell from here."""
+    workers: tuple[ProcessMark, ...] = ()
+    """Its workers that are alive on this machine."""
+
+
+def read_holder(path: Path) -> Holder | None:
+    """Return who holds or held the lock, without touching it; None when nobody did, or the file is damaged."""
+    try:
+        data = json.loads(path.read_bytes())
+        pid, host, since = int(data["pid"]), str(data["host"]), str(data["since"])
+        here = host == socket.gethostname()
+        mark = ProcessMark(pid, str(data.get("started", "")), str(data.get("boot", "")))
+        workers = tuple(ProcessMark(int(one["pid"]), str(one["started"]), str(one["boot"])) for one in data["workers"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    alive = tuple(worker for worker in workers if ProcessMark.of(worker.pid) == worker)
+    over = bool(data.get("over"))
+    return Holder(pid, host, since, not over and ProcessMark.of(pid) == mark if here or over else None, alive)
+
+
 class StudyLock:
     """Holds ``results/<study>/.lock`` while a run goes on; released by the kernel however the run ends.
 
@@ -73,6 +101,8 @@ class StudyLock:
         self.orphans = tuple(mark for mark in self._workers() if ProcessMark.of(mark.pid) == mark)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+        if (mark := ProcessMark.of(os.getpid())) is not None:
+            self._holder |= {"started": mark.started, "boot": mark.boot}
         self.record_workers(())
         return self
 
@@ -81,6 +111,7 @@ class StudyLock:
     ) -> None:
         """Release the lock; the file stays, because removing it could free a name that another run has just locked."""
         with contextlib.suppress(OSError):
+            self._holder["over"] = True
             self.record_workers(())
         self._close()
 

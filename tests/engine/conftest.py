@@ -139,7 +139,7 @@ except AblateError as error:
     sys.exit(f"{type(error).__name__}: {error.message}")
 sys.exit(int(summary.exit_code))
 """
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 
 KINDS: Mapping[str, ParamKind] = {"mode": "text", "steps": "int", "offset": "float"}
 

@@ -200,6 +200,7 @@ def test_a_damaged_outcome_file_is_as_good_as_none(bench: Bench, damage: str) ->
     bench.paths.plan.touch()
     path.write_text(damage, encoding="utf-8")
     assert bench.run(text).done == 2
+    assert path.with_name("outcome.damaged-1").read_text(encoding="utf-8") == damage
 
 
 def test_an_outcome_of_another_recipe_is_never_taken(bench: Bench) -> None:
