@@ -1,4 +1,4 @@
-"""``ablate data``: which data sets there are, and the explicit download."""
+"""``ablate data``: which data sets and weights there are, and the explicit download."""
 
 from __future__ import annotations
 
@@ -51,6 +51,19 @@ def data_sets(folder: Path | None = None) -> Iterator[DataSet]:
             yield DataSet(
                 name, True, f"{len(found.train)} train, {len(found.test)} test", found.digest[:12], "verified"
             )
+    yield _inception(folder)
+
+
+def _inception(folder: Path | None) -> DataSet:
+    """The weights that the metric fid needs."""
+    from ablate.core.presence import FID_FILE, FID_SHA256, fid_weights, file_sha256
+
+    path = fid_weights() if folder is None else folder / FID_FILE
+    if not path.is_file():
+        return DataSet("inception", False, "", "", "ablate data fetch inception")
+    if file_sha256(path) != FID_SHA256:
+        return DataSet("inception", False, "", "", f"{path} is another file")
+    return DataSet("inception", True, "weights for fid", FID_SHA256[:12], "verified")
 
 
 @app.command("list")
@@ -76,7 +89,7 @@ def list_data(folder: Folder = None, json: Json = False, no_color: NoColor = Fal
 
 @app.command("fetch")
 def fetch_data(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Data set, as `ablate data list` names it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Data set, or inception (for fid): `ablate data list`.")],
     folder: Folder = None,
     quiet: Quiet = False,
 ) -> None:

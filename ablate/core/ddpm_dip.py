@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
 from ablate.core.ddpm_metrics import METRICS, ONLY_IN, VALIDATION_SIGMAS
-from ablate.core.presence import image_counts, require_data
+from ablate.core.presence import image_counts, require_data, require_fid
 from ablate.core.schedules import make_schedule, schedule_warnings
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.stages import stages_of
@@ -90,6 +90,8 @@ class DdpmDip(Core):
     @classmethod
     def require_metrics(cls, settings: Any, names: Collection[str]) -> None:
         """Raise an AblateError for a metric that another task measures, or one that needs a setting."""
+        if any(name.startswith("fid") for name in names):
+            require_fid()
         for name in names:
             if ONLY_IN.get(name, settings.task) != settings.task:
                 raise AblateError(

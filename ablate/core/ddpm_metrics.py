@@ -91,6 +91,9 @@ GENERATION = (
     MetricInfo("aulc_gfd78", "min", scale="log", digits=2, doc="mean of the learning curve of gfd78 over log images"),
 )
 """Quality, variety and novelty of generated images, each with the same of sets whose quality is known."""
+_FID = MetricInfo("fid", "min", scale="log", digits=2, doc="Fréchet Inception Distance of N images to N others")
+FID = _beside((_FID,), "real", "heldout", "gaussian")
+"""Only with the Inception weights and where a study asks for it. Restored images are compared with the originals."""
 EVALUATION = (
     MetricInfo("eval_sd", "min", digits=4, doc="standard deviation of psnr or gfd78 over evaluations (eval_seeds)"),
 )
@@ -131,11 +134,11 @@ COST = (
     MetricInfo("dip_stopped_at", "min", digits=1, doc="iteration at which the DIP stopped, mean over images"),
 )
 """Time and work."""
-METRICS = (*RESTORATION, *GENERATION, *EVALUATION, *TRAINING, *CONVERGENCE, *COST)
+METRICS = (*RESTORATION, *GENERATION, *FID, *EVALUATION, *TRAINING, *CONVERGENCE, *COST)
 """In the order in which listings show them; the first is a study's primary metric unless it names another."""
 
 ONLY_IN = {
     **dict.fromkeys((info.name for info in RESTORATION), "restoration"),
-    **dict.fromkeys((info.name for info in GENERATION), "generation"),
+    **dict.fromkeys((info.name for info in (*GENERATION, *FID[1:])), "generation"),
 }
 """Task of each metric that the other task does not measure."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from functools import cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,12 @@ from ablate.errors import DataError
 
 CIFAR_FOLDER = "cifar-10-batches-py"
 FETCH = "ablate data fetch cifar10"
+
+FID_FILE = "weights-inception-2015-12-05-6726825d.pth"
+FID_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FID_FILE}"
+FID_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of the file above; pytorch-fid distributes the same bytes as pt_inception-2015-12-05-6726825d.pth."""
+FID_VARIABLE = "ABLATE_FID_WEIGHTS"
 
 
 def default_folder() -> Path:
@@ -24,6 +32,38 @@ def require_data(name: str) -> None:
     """Raise DataError when the data set `name` has to be fetched first. Its files are verified when they are read."""
     if name == "cifar10" and not (default_folder() / CIFAR_FOLDER).is_dir():
         raise DataError(f"cifar10 is not in {default_folder()}", hint=FETCH)
+
+
+def fid_weights() -> Path:
+    """Where the Inception weights are looked for: ``$ABLATE_FID_WEIGHTS``, else among the downloaded data sets."""
+    return Path(os.environ.get(FID_VARIABLE) or default_folder() / FID_FILE).absolute()
+
+
+def require_fid() -> None:
+    """Raise DataError unless FID can be computed: the package and the weights are there, and are the right ones."""
+    if find_spec("torch_fidelity") is None:
+        raise DataError(
+            "metric fid needs the package torch-fidelity, which is not installed",
+            hint="pip install 'ablate[fid]', or measure gfd78, which needs neither package nor weights",
+        )
+    path = fid_weights()
+    if not path.is_file():
+        raise DataError(
+            f"metric fid needs the Inception weights of 2015-12-05, and there is no {path}",
+            hint=f"ablate data fetch inception, or set {FID_VARIABLE} to a copy of {FID_FILE} (sha256 {FID_SHA256})",
+        )
+    found = file_sha256(path)
+    if found != FID_SHA256:
+        raise DataError(
+            f"{path} is not the Inception network that defines FID (sha256 {found[:12]}..., not {FID_SHA256[:12]}...)",
+            hint=f"replace it by {FID_FILE}: ablate data fetch inception",
+        )
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def image_counts(name: str, split: str, cap_per_image: int) -> tuple[int, int]:

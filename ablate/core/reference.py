@@ -50,22 +50,19 @@ class Reference:
 
         `images` holds at least 2 `count` training and `count` held-out images.
         """
-        drawn = gabor_features(reference_images(images.train, max(2 * count, SCALE_IMAGES)))
-        scale = FeatureScale.fit(drawn)
-        chosen = fixed_choice(len(images.test), max(HELD_OUT, count), "held-out-images")
-        held_out = images.test[chosen.to(gallery.device)]
-        usual = held_out[:HELD_OUT]
+        sets = known_sets(images, count)
+        scale = FeatureScale.fit(gabor_features(reference_images(images.train, max(2 * count, SCALE_IMAGES))))
+        usual = held_out_images(images.test, HELD_OUT)
         half = nearness(usual[: len(usual) // 2], gallery)
-        bare = cls(scale, scale(drawn[:count]), _low(half.nn_ratio), _low(half.carlini_ratio), {})
-        gaussian = gaussian_images(images.train, count)
-        known = {
-            **_named("_real", bare.quality(scale(drawn[count : 2 * count]))),
-            **_named("_heldout", bare.quality(scale(gabor_features(held_out[:count])))),
-            **_named("_heldout", bare.copying(nearness(usual[len(usual) // 2 :], gallery))),
-            **_named("_gaussian", bare.quality(scale(gabor_features(gaussian)))),
-            **_named("_gaussian", bare.copying(nearness(gaussian, gallery))),
-        }
-        return cls(scale, bare.features, bare.low_nn_ratio, bare.low_carlini_ratio, known)
+        features = {name: scale(gabor_features(chosen)) for name, chosen in sets.items()}
+        own = features.pop("reference")
+        bare = cls(scale, own, _low(half.nn_ratio), _low(half.carlini_ratio), {})
+        known: dict[str, float] = {}
+        for name, found in features.items():
+            known |= _named(f"_{name}", bare.quality(found))
+        known |= _named("_heldout", bare.copying(nearness(usual[len(usual) // 2 :], gallery)))
+        known |= _named("_gaussian", bare.copying(nearness(sets["gaussian"], gallery)))
+        return cls(scale, own, bare.low_nn_ratio, bare.low_carlini_ratio, known)
 
     def score(self, images: Tensor, gallery: Tensor) -> dict[str, float]:
         """Return every score of generated uint8 `images` [M,3,H,W]; M is N where values shall be comparable."""
@@ -118,6 +115,22 @@ class Reference:
         low = float(state["low_nn_ratio"]), float(state["low_carlini_ratio"])
         known = {str(name): float(value) for name, value in state["known"].items()}
         return cls(scale, state["features"].to(device), *low, known)
+
+
+def known_sets(images: ImageSet, count: int) -> dict[str, Tensor]:
+    """Return the N reference images and the sets scored against them, each uint8 [N,3,H,W], by name."""
+    drawn = reference_images(images.train, 2 * count)
+    return {
+        "reference": drawn[:count],
+        "real": drawn[count:],
+        "heldout": held_out_images(images.test, count),
+        "gaussian": gaussian_images(images.train, count),
+    }
+
+
+def held_out_images(test: Tensor, count: int) -> Tensor:
+    """Return the first `count` held-out images of a fixed order, or all of `test`: uint8 [count,3,H,W]."""
+    return test[fixed_choice(len(test), count, "held-out-images").to(test.device)]
 
 
 def reference_images(train: Tensor, count: int) -> Tensor:

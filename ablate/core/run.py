@@ -13,6 +13,7 @@ from torch import Tensor
 from ablate.core import data
 from ablate.core.cache import StageFolder
 from ablate.core.data import ImageSet
+from ablate.core.fid import Extractor, extractor
 from ablate.core.restoration import Observation, observe
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.stages import curve_digest
@@ -79,6 +80,11 @@ class Run:
     def observed(self) -> Observation:
         """What is to be restored."""
         return observe(self.images, self.settings, self.seed, self.device)
+
+    @cached_property
+    def fid_extractor(self) -> Extractor | None:
+        """The Inception network, when the study asks for FID; None otherwise."""
+        return extractor(self.device) if any(name.startswith("fid") for name in self.report.wanted) else None
 
     @contextlib.contextmanager
     def stage(self, stage: Stage) -> Iterator[StageFolder]:

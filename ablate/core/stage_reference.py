@@ -6,10 +6,13 @@ import time
 
 from torch import Tensor
 
+from ablate.core.fid import Extractor, fid_features
+from ablate.core.frechet import frechet_distance
 from ablate.core.memorisation import gallery_of
-from ablate.core.reference import Reference
+from ablate.core.presence import FID_SHA256
+from ablate.core.reference import Reference, known_sets
 from ablate.core.run import Run
-from ablate.core.stages import reference_stage
+from ablate.core.stages import fid_stage, reference_stage
 from ablate.core.training import chosen_images
 
 
@@ -21,6 +24,32 @@ def gallery(run: Run) -> Tensor:
         train = train[chosen.to(train.device)]
         cells = None if cells is None else cells[chosen]
     return gallery_of(train, cells)
+
+
+def fid_scores(run: Run, extract: Extractor, samples: Tensor) -> dict[str, float]:
+    """Return FID of uint8 `samples` [N,3,H,W] to the reference images, and of the known sets, at the same N."""
+    features, known = _fid_reference(run, extract)
+    return {"fid": frechet_distance(features, fid_features(samples, extract)), **known}
+
+
+def _fid_reference(run: Run, extract: Extractor) -> tuple[Tensor, dict[str, float]]:
+    """Inception features of the reference images, and FID of the known sets; computed once per digest."""
+    count = run.settings.samples
+    with run.stage(fid_stage(run.settings, FID_SHA256, run.core_version)) as folder:
+        state = folder.load("fid", 0)
+        if state is None:
+            run.report.progress(run.recipe, "fid", 0, 1)
+            began = time.perf_counter()
+            sets = known_sets(run.images, count)
+            features = {name: fid_features(images, extract) for name, images in sets.items()}
+            own = features.pop("reference")
+            known = {f"fid_{name}": frechet_distance(own, found) for name, found in features.items()}
+            state = {"features": own, "known": known, "seconds": time.perf_counter() - began}
+            folder.save("fid", 0, state)
+            folder.describe({"stage": "fid", "seconds": state["seconds"], "recipe": run.recipe.to_dict()})
+        else:
+            run.reused["fid"] = float(state["seconds"])
+    return state["features"].to(run.device), {str(name): float(value) for name, value in state["known"].items()}
 
 
 def reference(run: Run, gallery: Tensor) -> Reference:

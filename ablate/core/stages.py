@@ -123,6 +123,12 @@ def reference_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage
     return Stage("reference", _digest("reference", version, own, {name: values[name] for name in names}), cost)
 
 
+def fid_stage(settings: DdpmDipSettings, weights: str, version: str) -> Stage:
+    """The reference by Inception features; `weights` is the network's digest. The same for all seeds."""
+    values = {**settings.resolved(), "weights": weights}
+    return Stage("fid", _digest("fid", version, None, {name: values[name] for name in (*_DATA, "samples", "weights")}))
+
+
 def curve_digest(recipe: Recipe, version: str) -> str:
     """Name of the folder that keeps a recipe's learning curve."""
     return digest_of({"stage": "curve", "version": version, "recipe": recipe.digest})

@@ -12,6 +12,7 @@ from ablate.core.data.cifar import load as load_cifar
 from ablate.core.data.images import ImageSet
 from ablate.core.data.patches import load as load_patches
 from ablate.core.data.patches import source_folder
+from ablate.core.data.weights import fetch as fetch_weights
 from ablate.core.presence import default_folder
 from ablate.errors import DataError
 
@@ -36,12 +37,14 @@ def load(name: str, *, cap_per_image: int = 3000, split: str = "block", folder: 
 
 
 def fetch(name: str, folder: Path | None = None, progress: Callable[[str], None] | None = None) -> Path:
-    """Download the data set `name` unless a verified copy is there, and return its folder.
+    """Download the data set `name`, or ``inception`` (the weights FID needs), unless a verified copy is there.
 
-    `progress` is told in words what happens; the bytes themselves are shown by torchvision on standard error.
+    Returns where it is. `progress` is told in words what happens; the bytes themselves are shown on standard error.
     """
-    _require_known(name)
     tell = progress or (lambda _: None)
+    if name == "inception":
+        return fetch_weights(folder or default_folder(), tell)
+    _require_known(name)
     if name == "cifar10":
         return fetch_cifar(folder or default_folder(), tell)
     tell(f"{name} comes with ablate's dependencies: nothing to download")

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from ablate.core import grids
 from ablate.core.data import as_unit, to_uint8
+from ablate.core.fid import convention
 from ablate.core.generation import generate, start_noise, step_noise
 from ablate.core.methods import Method, Models
 from ablate.core.reference import Reference, gaussian_images, reference_images
 from ablate.core.run import Run
 from ablate.core.samplers import Reverse
-from ablate.core.stage_reference import gallery, reference
+from ablate.core.stage_reference import fid_scores, gallery, reference
 from ablate.core.tasks.convergence import record_curve, record_steps
 from ablate.core.timing import batch_seconds
 from ablate.errors import StoppedError
@@ -49,6 +50,9 @@ class Generation:
             more = _sampled(run, method, models, settings.samples, evaluation=evaluation)
             scores.append(against.score(more, trained_on))
         _record(run, against, scores)
+        if run.fid_extractor is not None:
+            run.found.update(fid_scores(run, run.fid_extractor, first))
+            run.environment["fid"] = convention(settings.samples)
         _time(run, method, models)
         _converge(run, method, models, against)
         return _pictures(run, first)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from ablate.core import grids, metrics
 from ablate.core.data import to_uint8
+from ablate.core.fid import convention, fid_features
+from ablate.core.frechet import frechet_distance
 from ablate.core.generation import start_noise
 from ablate.core.gpd import gpd
 from ablate.core.methods import Method, Models
@@ -55,6 +57,10 @@ def _score(run: Run, restored: Tensor, models: Models) -> None:
         float(gpd(images, observed.clean).mean()) for images in (restored, observed.noisy)
     )
     _record_spread(run, restored)
+    if run.fid_extractor is not None:
+        features = (fid_features(to_uint8(images), run.fid_extractor) for images in (restored, observed.clean))
+        found["fid"] = frechet_distance(*features)
+        run.environment["fid"] = convention(len(restored))
     if models.prior is not None:
         found["psnr_start"] = _mean_psnr(models.prior, observed.clean)
     if models.denoiser is not None and observed.only_noisy:
