@@ -49,7 +49,8 @@ def test_closed_form_is_what_ddim_does(closed_form: Any, start: str, record_prop
 
     def denoise(x: Tensor, t: Tensor) -> Tensor:
         a = float(LINEAR.alpha_bars[int(t[0]) - 1])
-        return a**0.5 * values / (a * values + 1 - a) * x
+        x0: Tensor = a**0.5 * values / (a * values + 1 - a) * x
+        return x0
 
     t0 = LINEAR.step_at(closed_form.SIGMA)
     out = reverse(
