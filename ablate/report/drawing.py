@@ -58,7 +58,10 @@ class Drawing:
         """Return the ``<figure>``: inline SVG where there is one, else the PNG as data."""
         picture = inline_svg(self) if self.svg is not None else png_image(self.png, self.alt)
         return tag(
-            "figure", tag("div", picture, class_="plot"), tag("figcaption", self.caption), id=f"figure-{self.name}"
+            "figure",
+            tag("div", picture, class_="plot", role="group", tabindex=0, aria_label=f"Figure: {self.title}"),
+            tag("figcaption", self.caption),
+            id=f"figure-{self.name}",
         )
 
 

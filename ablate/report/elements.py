@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from ablate.report.escape import visible
 
@@ -49,3 +49,18 @@ def tag(name: str, /, *children: Child, **attributes: str | int | None) -> Html:
     if name in _VOID:
         return Html(f"<{name}{shown}>")
     return Html(f"<{name}{shown}>{join(*children)}</{name}>")
+
+
+def table(
+    caption: Child, head: Sequence[str], rows: Iterable[Html], *, words: int = 1, class_: str | None = None
+) -> Html:
+    """Return a table with a caption and one row of headers; the columns after the first `words` hold numbers."""
+    cells = [tag("th", title, scope="col", class_="num" if at >= words else None) for at, title in enumerate(head)]
+    return tag(
+        "table", tag("caption", caption), tag("thead", tag("tr", cells)), tag("tbody", list(rows)), class_=class_
+    )
+
+
+def scroller(label: str, *content: Child) -> Html:
+    """Return content that scrolls sideways inside itself where it is wider than the page, also by keyboard."""
+    return tag("div", *content, class_="scroll", role="group", tabindex=0, aria_label=f"{label}, scrolls sideways")

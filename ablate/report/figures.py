@@ -10,6 +10,7 @@ from ablate.report.figures_curves import curves
 from ablate.report.figures_forest import forest
 from ablate.report.figures_interaction import interactions
 from ablate.report.figures_schedules import schedules
+from ablate.report.figures_stability import stability
 from ablate.report.files import Point
 from ablate.report.material import Material
 from ablate.report.restored import Strip, sheet
@@ -24,7 +25,7 @@ _SHEETS = {
 def draw_all(material: Material, points: Sequence[Point], strips: Sequence[Strip]) -> list[Drawing]:
     """Return every figure there is data for, in the order of the page."""
     found = [forest(material), schedules(material), *doses(material), *curves(material, points), pareto(material)]
-    found += interactions(material)
+    found += [*interactions(material), stability(material)]
     return [*(drawing for drawing in found if drawing is not None), *image_sheets(strips)]
 
 

@@ -11,8 +11,9 @@ import ablate
 from ablate.report import html_evidence as evidence
 from ablate.report import html_sections as sections
 from ablate.report.drawing import Drawing
-from ablate.report.elements import Html, join, tag
+from ablate.report.elements import Html, join, scroller, tag
 from ablate.report.html_contrasts import contrasts_section
+from ablate.report.html_stability import stability_section
 from ablate.report.html_table import comparison_table
 from ablate.report.material import Material, State
 from ablate.report.restored import Strip
@@ -72,7 +73,7 @@ def _sections(
         _optional("cost", "Quality against cost", evidence.cost_section(material, drawn("cost"))),
         _optional("samples", "Restored and generated images", evidence.samples_section(strips, drawn("samples"))),
         _optional("contrasts", "Contrasts of several arms", contrasts_section(material, drawn("contrasts"))),
-        ("stability", "Stability", evidence.stability_section(material)),
+        ("stability", "Stability", stability_section(material, drawn("stability"))),
         ("method", "Method", sections.method_section(material)),
         ("provenance", "Provenance", sections.provenance_section(material)),
         ("checklist", "Checklist for a paper", sections.checklist_section(material)),
@@ -117,7 +118,7 @@ def _footer(material: Material, files: Mapping[str, bytes]) -> Html:
         tag(
             "details",
             tag("summary", "Files of this report with their SHA-256"),
-            tag("div", tag("table", tag("caption", "Files beside this page"), tag("tbody", rows)), class_="scroll"),
+            scroller("Files", tag("table", tag("caption", "Files beside this page"), tag("tbody", rows))),
         )
         if rows
         else None

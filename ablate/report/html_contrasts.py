@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ablate.report import digits
 from ablate.report.effects import Effect, Family
-from ablate.report.elements import Html, join, tag
+from ablate.report.elements import Html, join, scroller, table, tag
 from ablate.report.html_table import chip
 from ablate.report.material import Material
 
@@ -50,17 +50,7 @@ def _table(family: Family, material: Material) -> Html:
         f"{digits.plural(family.tested, 'test')} at level {family.alpha:.4g}, a family of their own. An interaction is "
         f"better where the changes together do better than their separate effects add up to.{more}"
     )
-    table = tag(
-        "table",
-        tag("caption", caption),
-        tag(
-            "thead",
-            tag("tr", [tag("th", text, scope="col", class_="num" if at > 2 else None) for at, text in enumerate(head)]),
-        ),
-        tag("tbody", rows),
-    )
-    label = f"Contrasts of the {family.kind} design, scrolls sideways"
-    return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=label)
+    return scroller(f"Contrasts of the {family.kind} design", table(caption, head, rows, words=3))
 
 
 def _row(effect: Effect, material: Material) -> Html:

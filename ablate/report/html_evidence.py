@@ -1,18 +1,15 @@
-"""The sections of report.html that are evidence: factors, cost, images, stability."""
+"""The sections of report.html that are evidence: factors, cost, images."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
-from ablate.outcome import OutcomeKind
 from ablate.report import digits
 from ablate.report.comparison import Comparison, Verdict
 from ablate.report.drawing import png_image
-from ablate.report.elements import Html, join, tag
+from ablate.report.elements import Html, join, scroller, table, tag
 from ablate.report.html_table import chip, level
 from ablate.report.material import Material
-from ablate.report.provenance import scrub
 from ablate.report.restored import Strip
 from ablate.report.table import verdict_word
 from ablate.report.trend import Trend
@@ -21,7 +18,6 @@ from ablate.study.spec import Arm
 _CLEAR = 0.05
 """Level of the trend test: exploratory, one per factor."""
 _KINDS = {"restored": "Restored", "generated": "Generated from noise", "training": "Over training"}
-_CONCERNED = (OutcomeKind.FAILED, OutcomeKind.LOST, OutcomeKind.STOPPED, OutcomeKind.OUT_OF_MEMORY)
 
 
 def factors_section(material: Material, drawn: Sequence[Html]) -> Html | None:
@@ -56,14 +52,9 @@ def _factor_table(factor: str, material: Material) -> Html:
     ]
     base = level(study.baseline.settings.get(factor))
     first = tag("tr", tag("th", base, scope="row"), tag("td", "baseline"), tag("td"))
-    table = tag(
-        "table",
-        tag("caption", tag("code", factor)),
-        tag("thead", tag("tr", [tag("th", text, scope="col") for text in ("level", "verdict", "difference")])),
-        tag("tbody", first, [_level_row(arm, factor, comparison) for arm in arms]),
-        class_="factor",
-    )
-    return tag("div", table, class_="scroll")
+    rows = [first, *(_level_row(arm, factor, comparison) for arm in arms)]
+    levels = table(tag("code", factor), ("level", "verdict", "difference"), rows, words=3, class_="factor")
+    return scroller(f"Levels of {factor}", levels)
 
 
 def _level_row(arm: Arm, factor: str, comparison: Comparison) -> Html:
@@ -111,16 +102,8 @@ def _cost_table(material: Material) -> Html:
         cells = (mean, digits.times_text(cost.ratio), digits.duration(cost.total))
         rows.append(tag("tr", tag("th", arm.name, scope="row"), [tag("td", text, class_="num") for text in cells]))
     head = ("arm", "mean per trial", "relative to the baseline", "all trials together")
-    table = tag(
-        "table",
-        tag("caption", "Wall time of trials; work that was reused counts with the time it once took"),
-        tag(
-            "thead",
-            tag("tr", [tag("th", text, scope="col", class_="num" if at else None) for at, text in enumerate(head)]),
-        ),
-        tag("tbody", rows),
-    )
-    return tag("details", tag("summary", "Time per arm"), tag("div", table, class_="scroll"))
+    caption = "Wall time of trials; work that was reused counts with the time it once took"
+    return tag("details", tag("summary", "Time per arm"), scroller("Time per arm", table(caption, head, rows)))
 
 
 def samples_section(strips: Sequence[Strip], drawn: Sequence[Html]) -> Html | None:
@@ -138,62 +121,6 @@ def samples_section(strips: Sequence[Strip], drawn: Sequence[Html]) -> Html | No
             )
             for strip in own
         ]
-        table = tag("table", tag("caption", own[0].caption), tag("tbody", rows), class_="strips")
-        parts.append(join(tag("h3", _KINDS.get(kind, kind)), tag("div", table, class_="scroll")))
+        strip_table = tag("table", tag("caption", own[0].caption), tag("tbody", rows), class_="strips")
+        parts.append(join(tag("h3", _KINDS[kind]), scroller(f"Images, {_KINDS[kind].lower()}", strip_table)))
     return join(parts, drawn)
-
-
-def stability_section(material: Material) -> Html:
-    """Return per arm how many trials were measured, diverged and failed, with exact intervals."""
-    comparison = material.comparison
-    outcomes: dict[str, Counter[OutcomeKind | None]] = {arm.name: Counter() for arm in material.study.arms}
-    for row in material.rows:
-        outcomes.setdefault(row.arm, Counter())[row.outcome] += 1
-    total = sum((counts for counts in outcomes.values()), Counter())
-    concerned = [kind for kind in _CONCERNED if total[kind]]
-    diverged = total[OutcomeKind.DIVERGED]
-    sentence = (
-        f"{digits.plural(total[OutcomeKind.MEASURED], 'trial')} measured, {diverged} diverged, "
-        f"{sum(total[kind] for kind in concerned)} ended for other reasons and are run again."
-    )
-    if not diverged and not concerned:
-        return tag("p", f"{digits.plural(total[OutcomeKind.MEASURED], 'trial')} measured; none diverged, none failed.")
-    head = [
-        "arm",
-        "measured",
-        "diverged",
-        "share diverged (95 %)",
-        *(kind.value.replace("_", " ") for kind in concerned),
-    ]
-    rows = [_stability_row(arm.name, outcomes[arm.name], concerned, comparison) for arm in material.shown_arms]
-    table = tag(
-        "table",
-        tag("caption", "Trials by outcome; exact binomial intervals of the share of runs that diverged"),
-        tag(
-            "thead",
-            tag("tr", [tag("th", text, scope="col", class_="num" if at else None) for at, text in enumerate(head)]),
-        ),
-        tag("tbody", rows),
-    )
-    return join(tag("p", sentence), tag("div", table, class_="scroll"), _errors(material))
-
-
-def _stability_row(
-    arm: str, counts: Counter[OutcomeKind | None], concerned: Sequence[OutcomeKind], comparison: Comparison
-) -> Html:
-    found = comparison.stability.get(arm)
-    share = "–"
-    if found is not None and found.runs and found.low is not None and found.high is not None:
-        share = f"{found.diverged}/{found.runs} [{found.low:.0%}, {found.high:.0%}]"
-    cells = [str(counts[OutcomeKind.MEASURED]), str(counts[OutcomeKind.DIVERGED]), share]
-    cells += [str(counts[kind]) for kind in concerned]
-    return tag("tr", tag("th", arm, scope="row"), [tag("td", text, class_="num") for text in cells])
-
-
-def _errors(material: Material) -> Html | None:
-    found = [
-        tag("li", tag("strong", f"{row.arm}, seed {row.seed}"), " ", scrub(str(row.attributes["error"]))[:300])
-        for (_, _), row in sorted(material.results.items())
-        if row.attributes.get("error")
-    ]
-    return tag("details", tag("summary", f"What was reported ({len(found)})"), tag("ul", found[:50])) if found else None

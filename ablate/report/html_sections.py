@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ablate.report import digits
 from ablate.report.answered import answer_of
-from ablate.report.elements import Html, join, tag
+from ablate.report.elements import Html, join, scroller, table, tag
 from ablate.report.escape import printable, visible
 from ablate.report.html_table import chip
 from ablate.report.material import Material
@@ -107,15 +107,8 @@ def checklist_section(material: Material) -> Html:
         tag("tr", tag("th", item, scope="row"), tag("td", tag("mark", text) if text.startswith(_TODO) else text))
         for item, text in _checklist(material)
     ]
-    head = tag("tr", tag("th", "question", scope="col"), tag("th", "answer", scope="col"))
-    table = tag(
-        "table",
-        tag("caption", "Filled in from what was recorded; what is not known is left to you"),
-        tag("thead", head),
-        tag("tbody", rows),
-        class_="checklist",
-    )
-    return tag("div", table, class_="scroll")
+    caption = "Filled in from what was recorded; what is not known is left to you"
+    return scroller("Checklist", table(caption, ("question", "answer"), rows, words=2, class_="checklist"))
 
 
 def _checklist(material: Material) -> list[tuple[str, str]]:
@@ -139,7 +132,8 @@ def _checklist(material: Material) -> list[tuple[str, str]]:
             "7 Significance: which variability, computed how, under which assumptions?",
             f"95 % t-intervals over {digits.plural(comparison.look, 'training seed')}; differences "
             f"{'paired by seed' if comparison.test != 'welch' else 'of independent seeds'}, assumed roughly normal; "
-            f"{digits.plural(comparison.tested, 'comparison')}, {correction}.",
+            f"{digits.plural(comparison.tested, 'comparison')}, {correction}. "
+            f"Margins and seeds declared before the first trial: {provenance.declared}.",
         ),
         ("8 Compute: which devices, how much time?", f"{facts['devices']}; {facts['device time']}."),
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ablate.recipe import Scalar
 from ablate.report import digits
 from ablate.report.comparison import Comparison, Row
-from ablate.report.elements import Child, Html, join, tag
+from ablate.report.elements import Child, Html, join, scroller, table, tag
 from ablate.report.material import Material
 from ablate.report.table import (
     Line,
@@ -44,8 +44,8 @@ def comparison_table(material: Material) -> Html:
     headers += [*(difference_header(metric) for metric in first), "time"]
     arms = {arm.name: arm for arm in material.study.arms}
     rows = [(line, _line(line, arms[line.arm], first, material)) for line in lines if line.arm in arms]
-    table = _sortable(headers, rows, _caption(material), "Comparison table")
-    return join(table, _other_metrics(lines, rest, comparison) if rest else None)
+    first_table = _sortable(headers, rows, _caption(material), "Comparison table")
+    return join(first_table, _other_metrics(lines, rest, comparison) if rest else None)
 
 
 def _other_metrics(lines: Sequence[Line], metrics: Sequence[MetricSpec], comparison: Comparison) -> Html:
@@ -63,12 +63,12 @@ def _other_metrics(lines: Sequence[Line], metrics: Sequence[MetricSpec], compari
         for line in lines
     ]
     caption = "Difference to the baseline with 95 % t-interval, exploratory; the baseline's own row shows its mean."
-    table = _sortable(headers, rows, caption, "Table of other metrics")
-    return tag("details", tag("summary", f"{digits.plural(len(metrics), 'more metric')}, exploratory"), table)
+    more = _sortable(headers, rows, caption, "Table of other metrics")
+    return tag("details", tag("summary", f"{digits.plural(len(metrics), 'more metric')}, exploratory"), more)
 
 
 def _sortable(headers: Sequence[str], rows: Sequence[tuple[Line, Html]], caption: str, label: str) -> Html:
-    table = tag(
+    sortable = tag(
         "table",
         tag("caption", caption),
         tag("thead", tag("tr", [_header(text, number=text not in ("arm", "verdict")) for text in headers])),
@@ -76,7 +76,7 @@ def _sortable(headers: Sequence[str], rows: Sequence[tuple[Line, Html]], caption
         tag("tbody", [row for line, row in rows if not line.baseline], class_="sortable"),
         class_="arms",
     )
-    return tag("div", table, class_="scroll", role="region", tabindex=0, aria_label=f"{label}, scrolls sideways")
+    return scroller(label, sortable)
 
 
 def _header(text: str, *, number: bool) -> Html:
@@ -186,16 +186,7 @@ def _seed_table(row: Row, material: Material) -> Html | None:
         )
     unit = digits.unit_of_difference(metric)
     head = ["seed", "outcome", digits.label(metric), f"difference{f' ({unit})' if unit else ''}"]
-    return tag(
-        "table",
-        tag("caption", f"{row.arm}, seed by seed"),
-        tag(
-            "thead",
-            tag("tr", [tag("th", text, scope="col", class_="num" if at > 1 else None) for at, text in enumerate(head)]),
-        ),
-        tag("tbody", lines),
-        class_="seeds",
-    )
+    return table(f"{row.arm}, seed by seed", head, lines, words=2, class_="seeds")
 
 
 def _caption(material: Material) -> str:

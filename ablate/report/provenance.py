@@ -7,8 +7,6 @@ import hashlib
 import importlib.metadata
 import platform
 import re
-import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from pathlib import Path
 
 import ablate
 from ablate.outcome import OutcomeKind
+from ablate.report.git import git_state
+from ablate.report.predeclared import predeclared
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -61,6 +61,8 @@ class Provenance:
     devices: tuple[str, ...]
     environment: tuple[tuple[str, str], ...]
     """Versions, precision and determinism settings the trials recorded."""
+    declared: str = "unknown"
+    """Were margins and seeds declared before the first trial: yes, with the commit that shows it, or why not."""
 
 
 def scrub(text: str) -> str:
@@ -96,9 +98,11 @@ def collect(study: Study, rows: Sequence[TrialRow], *, storage: str | None = Non
     sha = hashlib.sha256(study.text.encode()).hexdigest() if study.text else ""
     commits = _texts(row.attributes.get("commit") for row in rows)
     devices = _texts(_device(row) for row in rows if row.outcome is not None)
+    declared = scrub(predeclared(study, [row.started_at for row in rows]))
     facts = [
         ("study file", scrub(study.file) or "unknown"),
         ("sha256 of the study file", sha or "unknown"),
+        ("margins and seeds declared before the first trial", declared),
         ("core", study.core),
         ("seeds", _seeds(rows)),
         ("trials", _outcomes(rows)),
@@ -120,6 +124,7 @@ def collect(study: Study, rows: Sequence[TrialRow], *, storage: str | None = Non
         commits=commits,
         devices=devices,
         environment=_environment(rows),
+        declared=declared,
     )
 
 
@@ -182,25 +187,3 @@ def _environment(rows: Sequence[TrialRow]) -> tuple[tuple[str, str], ...]:
 def _some(values: Sequence[str]) -> str:
     """Join values; of many different ones (times, memory) only the first and last."""
     return ", ".join(values) if len(values) <= 4 else f"{values[0]} to {values[-1]} ({len(values)} values)"
-
-
-def git_state(folder: Path | None = None) -> str:
-    """Return the commit of `folder` (default: the working folder) and whether it has uncommitted changes."""
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    commit = _git(git, folder, "rev-parse", "HEAD")
-    if not commit:
-        return ""
-    changed = _git(git, folder, "status", "--porcelain", "--untracked-files=no")
-    return f"{commit}{', with uncommitted changes' if changed else ''}"
-
-
-def _git(git: str, folder: Path | None, *arguments: str) -> str:
-    try:
-        done = subprocess.run(  # noqa: S603  # a fixed program with fixed arguments
-            [git, *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""

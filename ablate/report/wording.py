@@ -27,6 +27,7 @@ def method_paragraphs(material: Material) -> list[str]:
         _differences(comparison),
         _tests(comparison),
         _verdicts(comparison),
+        f"Margins and seeds declared before the first trial: {material.provenance.declared}.",
         "Bars and brackets are 95 % t-intervals over training seeds: they show how much the result changes when "
         "training is repeated with other random numbers on the same data. They say nothing about other data sets, "
         "other hardware or interactions between factors.",

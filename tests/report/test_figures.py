@@ -23,6 +23,7 @@ from ablate.report.figures_base import t_interval
 from ablate.report.figures_curves import curves
 from ablate.report.figures_forest import forest
 from ablate.report.figures_schedules import schedules, schedules_of
+from ablate.report.figures_stability import stability
 from ablate.report.files import curve_points
 from ablate.report.restored import read_images, read_points, sheet, strips_of
 
@@ -39,7 +40,8 @@ def test_every_figure_is_drawn_and_is_the_same_twice(make_case: Callable[..., An
     settings = dict(mpl.rcParams)
     first, second = draw_all(material, points, strips), draw_all(material, points, strips)
 
-    names = ["forest", "schedules", "dose-dip_epochs", "curves", "cost", "restored", "generated", "training"]
+    names = ["forest", "schedules", "dose-dip_epochs", "curves", "cost", "stability"]
+    names += ["restored", "generated", "training"]
     assert [drawing.name for drawing in first] == names
     assert [drawing.files() for drawing in first] == [drawing.files() for drawing in second]
     assert all(drawing.alt and drawing.caption for drawing in first)
@@ -210,3 +212,15 @@ def test_figures_import_no_torch() -> None:
     code = "import sys, ablate.report.figures; print([name for name in ('torch', 'optuna') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_shares_of_diverged_runs_are_drawn_where_any_did(case: Any) -> None:
+    """With the exact intervals of the comparison; a study without a divergence has no such figure."""
+    material = case.material()
+    rows = {row["arm"]: row for row in rows_of(stability(material))}
+    whole = [row for row in case.rows if row.arm != "both lr 0.03"]
+
+    assert len(rows) == 6
+    assert float(rows["both lr 0.03"]["share"]) == 0.8
+    assert float(rows["baseline"]["high"]) == material.comparison.stability["baseline"].high
+    assert stability(replace(case, rows=whole).material()) is None

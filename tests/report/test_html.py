@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ablate.outcome import OutcomeKind
 from ablate.report import html_evidence
 from ablate.report.comparison import Verdict
 from ablate.report.elements import join, tag
@@ -198,3 +199,21 @@ def test_domination_needs_two_verdicts(case: Any, quality: Verdict, cost: Verdic
     rows[arm, "train_seconds"] = replace(rows[arm, "train_seconds"], verdict=cost)
 
     assert bool(html_evidence.dominating(replace(comparison, rows=rows))) is said
+
+
+def test_stability_says_when_and_how_trials_ended(make_case: Callable[..., Any]) -> None:
+    """Every end has its images and its words; shares have exact intervals and an exact test against the baseline."""
+    case = make_case()
+    rows = [
+        replace(row, attributes={**row.attributes, "images_seen": 1280}) if row.outcome is not None else row
+        for row in case.rows
+    ]
+    rows[3] = replace(rows[3], outcome=OutcomeKind.OUT_OF_MEMORY, metrics={}, attributes={"error": "needs 9 GB"})
+    text = page_of(replace(case, rows=rows)).text
+    section = text[text.rindex("Stability", 0, text.rindex("Method")) : text.rindex("Method")]
+
+    assert "25 trials measured, 4 diverged, 1 ended for other reasons and are run again." in section
+    assert "both lr 0.03 1 4 4/5 [28%, 99%] .021 0" in section
+    assert section.count("diverged loss is nan") == 4
+    assert "dip_epochs=5 out of memory needs 9 GB 0 –" in section
+    assert "1,280" in section

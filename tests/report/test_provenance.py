@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ablate.report.build import build_report
-from ablate.report.provenance import collect, git_state, scrub
+from ablate.report.git import git_state
+from ablate.report.provenance import collect, scrub
 
 
 @pytest.mark.parametrize(
