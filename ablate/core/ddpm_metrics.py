@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from ablate.interface import MetricInfo
 
-VALIDATION_SIGMAS = (15, 25, 50, 100, 200)
+VALIDATION_SIGMAS = (15, 25, 50, 100, 200, 400, 1000)
 """Noise levels (0..255 scale) at which every schedule's validation loss is taken: nearly the same log-SNR in all arms.
 
+For images of variance 1 on the [-1, 1] scale these are log-SNR 4.3, 3.3, 1.9, 0.5, -0.9, -2.3 and -4.1.
 The lowest is the least noise that every schedule has a step for (``exponential`` begins at 14/255 for T = 1000).
 """
 

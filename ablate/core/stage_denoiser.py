@@ -41,7 +41,7 @@ def _record(run: Run, trainer: Trainer) -> None:
 
 def _validation(run: Run, trainer: Trainer, folder: StageFolder) -> dict[str, float]:
     """Validation losses of the trained denoiser, kept beside its weights: every arm that shares it needs them."""
-    kept = folder.load("validation", trainer.step)
+    kept = folder.load("losses", trainer.step)
     if kept is not None:
         run.reused["validation"] = float(kept["seconds"])
         return {name: float(value) for name, value in kept["metrics"].items()}
@@ -50,7 +50,7 @@ def _validation(run: Run, trainer: Trainer, folder: StageFolder) -> dict[str, fl
     chosen = fixed_choice(len(run.images.validation), IMAGES, "validation-images").to(run.device)
     measured = validate(trainer.denoiser, wiener, as_unit(run.images.validation[chosen]), run.sigmas)
     seconds = wiener_seconds + time.perf_counter() - began
-    folder.save("validation", trainer.step, {"metrics": measured, "seconds": seconds})
+    folder.save("losses", trainer.step, {"metrics": measured, "seconds": seconds})
     return measured
 
 
