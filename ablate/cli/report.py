@@ -230,6 +230,7 @@ def write(
     material = gather(
         study,
         stored.rows,
+        stored.paths,
         layout=layout,
         storage=stored.url or None,
         command=command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablate.report.convergence_text import equal_sentences, race_sentences
 from ablate.report.effects_text import effect_sentences
 from ablate.report.material import Material
 from ablate.report.text import Answer, Price, answer, answer_lines
@@ -10,7 +11,11 @@ from ablate.report.text import Answer, Price, answer, answer_lines
 def answer_of(material: Material, *, command: str | None = None) -> Answer:
     """Return the first screen of the report of `material`; `command` where it is not to be the scrubbed one."""
     study, comparison = material.study, material.comparison
-    findings = effect_sentences(material.families, comparison.primary, material.trends)
+    findings = [
+        *effect_sentences(material.families, comparison.primary, material.trends),
+        *equal_sentences(material.equal, comparison.primary),
+        *race_sentences(material.races),
+    ]
     return answer(
         study,
         comparison,

@@ -15,8 +15,8 @@ from ablate.report.stats import Floats
 from ablate.study.spec import MetricSpec
 
 Budget = Literal["images", "seconds"]
-UNEQUAL = 1.01
-"""Ratio of budgets from which they are called unequal."""
+UNEQUAL = {"images": 1.01, "seconds": 1.1}
+"""Ratio of budgets from which they are called unequal; measured seconds differ a little anyway."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,6 @@ class Equal:
     """Arm's whole budget / baseline's, geometric mean over shared seeds: how unequal the ordinary comparison is."""
     row: Row
     """Verdict at equal budgets; exploratory."""
-
-
-def with_seconds(curves: pd.DataFrame, seconds: Mapping[tuple[str, int], float]) -> pd.DataFrame:
-    """Return `curves` (arm, seed, images, value) with a column `seconds`.
-
-    `seconds` is what each trial took in all. A point's share of it is its share of the images: exact for what is spent
-    evenly over training, and an approximation where something comes before (a prior) or after it (sampling).
-    """
-    last = curves.groupby(["arm", "seed"])["images"].transform("max")
-    whole = [seconds.get((arm, int(seed)), np.nan) for arm, seed in zip(curves["arm"], curves["seed"], strict=True)]
-    return curves.assign(seconds=np.asarray(whole) * curves["images"] / last.where(last > 0))
 
 
 def at_equal_budget(
@@ -82,12 +71,13 @@ def _one(
             continue
         amount = min(ends)
         values = [_value_at(part, budget, amount) for part in (own, base)]
+        if not np.isfinite(values).all():
+            continue
         amounts.append(amount)
         ratios.append(ends[0] / ends[1])
         rows += [(name, seed, value) for name, value in zip((arm, baseline), values, strict=True)]
-    rows = [row for row in rows if np.isfinite(row[2])]
     ratio = float(np.exp(np.mean(np.log(ratios)))) if ratios else 1.0
-    if not rows or max(ratio, 1 / ratio) < UNEQUAL:
+    if not rows or max(ratio, 1 / ratio) < UNEQUAL[budget]:
         return None
     frame = pd.DataFrame(rows, columns=["arm", "seed", metric.name])
     comparison = compare(frame, baseline=baseline, metrics=[replace(metric, primary=True)], alpha=alpha, arms=[arm])

@@ -14,12 +14,13 @@ from ablate.report import files
 from ablate.report.comparison import Comparison
 from ablate.report.components import check_layout
 from ablate.report.contrast import Method
+from ablate.report.convergence import equal_budgets, races_of
 from ablate.report.drawing import Drawing
 from ablate.report.frame import compare_study
 from ablate.report.html import report_html
 from ablate.report.latex import table_latex
 from ablate.report.markdown import report_markdown
-from ablate.report.material import Material, costs_of, results_of, state_of, trends_of
+from ablate.report.material import Material, Point, costs_of, results_of, state_of, trends_of
 from ablate.report.provenance import collect, scrub
 from ablate.report.restored import Strip, strips_of
 from ablate.report.structure import families_of
@@ -54,7 +55,7 @@ def build_report(
     Raises NothingComparableError after everything that could be written has been, ResultsError when the folder cannot
     be written, and AblateError for an unknown format or a layout that does not fit the study.
     """
-    material = gather(study, rows, layout=layout, now=now, storage=storage, command=command, method=method)
+    material = gather(study, rows, paths, layout=layout, now=now, storage=storage, command=command, method=method)
     write_report(material, paths, formats=formats, figures=figures)
     return material.comparison
 
@@ -80,6 +81,7 @@ def write_report(
 def gather(
     study: Study,
     rows: Sequence[TrialRow],
+    paths: StudyPaths | None = None,
     *,
     layout: str = "arms",
     now: datetime.datetime | None = None,
@@ -87,11 +89,15 @@ def gather(
     command: str | None = None,
     method: Method | None = None,
 ) -> Material:
-    """Compare, and collect everything the pages say. Writes nothing; raises AblateError for a layout that misfits."""
+    """Compare, and collect everything the pages say; `paths` hold the learning curves. Writes nothing.
+
+    Raises AblateError for a layout that does not fit the study.
+    """
     check_layout(study, layout)
     # In one order, so that no sum depends on how the storage was read.
     rows = tuple(sorted(rows, key=lambda row: row.number))
     results = results_of(rows)
+    points = files.curve_points(study, results, paths)
     return Material(
         # Pages are passed on: what they quote of the study has nothing private in it.
         study=replace(study, file=scrub(study.file), question=scrub(study.question)),
@@ -101,6 +107,9 @@ def gather(
         costs=costs_of(study, rows, results),
         trends=trends_of(study, rows),
         families=families_of(study, rows),
+        races=races_of(study, rows),
+        equal=equal_budgets(study, points),
+        points=tuple(points),
         state=state_of(study, results, stale=_is_stale(study)),
         provenance=collect(study, rows, storage=storage),
         generated_at=_timestamp(now),
@@ -129,7 +138,7 @@ def _is_stale(study: Study) -> bool:
 
 def _write_all(material: Material, paths: StudyPaths, *, formats: Collection[str], figures: bool) -> None:
     paths.folder.mkdir(parents=True, exist_ok=True)
-    points = files.curve_points(material, paths)
+    points = material.points
     beside = {path.name: text.encode() for path, text in _data_files(material, points, paths, formats).items()}
     strips = strips_of(material, paths)
     drawings = _draw(material, points, strips) if figures else []
@@ -143,7 +152,7 @@ def _write_all(material: Material, paths: StudyPaths, *, formats: Collection[str
 
 
 def _data_files(
-    material: Material, points: Sequence[files.Point], paths: StudyPaths, formats: Collection[str]
+    material: Material, points: Sequence[Point], paths: StudyPaths, formats: Collection[str]
 ) -> dict[Path, str]:
     found: dict[Path, str] = {}
     if "csv" in formats:
@@ -155,7 +164,7 @@ def _data_files(
     return found
 
 
-def _draw(material: Material, points: Sequence[files.Point], strips: Sequence[Strip]) -> list[Drawing]:
+def _draw(material: Material, points: Sequence[Point], strips: Sequence[Strip]) -> list[Drawing]:
     # Only here, because matplotlib takes longer to import than the rest of the report to write.
     from ablate.report.figures import draw_all
 

@@ -13,7 +13,7 @@ from ablate.report.declared import declared_metrics, found_metrics
 from ablate.report.intake import Flags, Trials, read_trials, settle_metrics
 from ablate.report.lints import data_lints
 from ablate.report.looks import LookPlan, plan_looks
-from ablate.report.rows import Counts, Setting, metric_rows
+from ablate.report.rows import Counts, Setting, censored_arms, metric_rows
 from ablate.report.stability import stability
 from ablate.report.stats import Floats
 from ablate.report.verdicts import is_diverged
@@ -138,7 +138,7 @@ def _others(trials: Trials) -> str:
 def _numbers(setting: Setting, metric: MetricSpec) -> Contrast:
     trials, plan, counts = setting.trials, setting.plan, setting.counts
     values: Floats = np.where(plan.used & trials.measured, trials.values[metric.name], np.nan)
-    comparable: Flags = (2 * counts.diverged < counts.runs) & setting.comparable
+    comparable: Flags = (2 * counts.diverged < counts.runs) & setting.comparable & ~censored_arms(trials, metric.name)
     correct: Correction = setting.method.correct if metric.primary else "none"
     return contrast(
         values, trials.partner, metric, plan.alpha, comparable, plan.reached, setting.method, correct=correct

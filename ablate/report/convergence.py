@@ -1,13 +1,26 @@
-"""Convergence as one number per trial: the mean height of its learning curve."""
+"""Convergence: the mean height of learning curves, times to a declared quality, and quality at equal budgets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
+from ablate.outcome import OutcomeKind
+from ablate.report.budget import Equal, at_equal_budget
+from ablate.report.frame import latest_results
+from ablate.report.intake import REACHED
+from ablate.report.reaching import Race, Time, race
 from ablate.report.stats import Floats
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Study
+
+TRAIN_SECONDS = "train_seconds"
+"""What a core calls the seconds of training up to a point of the curve."""
+LIMIT = "_limit"
+"""Behind a metric's name: the last value tried, where it may be censored."""
 
 
 def curve_means(curves: pd.DataFrame, *, start: float | None = None, stop: float | None = None) -> pd.DataFrame:
@@ -41,3 +54,45 @@ def with_convergence(frame: pd.DataFrame, curves: pd.DataFrame, name: str = "cur
     """Return `frame` with the column `name`: each trial's mean curve height, ready to be compared like any metric."""
     areas = curve_means(curves).rename(columns={"area": name})
     return frame.merge(areas, on=["arm", "seed"], how="left")
+
+
+def races_of(study: Study, rows: Iterable[TrialRow]) -> tuple[Race, ...]:
+    """Return the race to the declared quality for every metric of the study that trials recorded as reached or not."""
+    measured = [row for row in latest_results(rows) if row.outcome is OutcomeKind.MEASURED]
+    quality = study.baseline.settings.get("quality")
+    found = []
+    for metric in study.metrics:
+        times: dict[str, dict[int, Time]] = {arm.name: {} for arm in study.arms}
+        for row in measured:
+            time = _time(row, metric.name)
+            if time is not None and row.arm in times:
+                times[row.arm][row.seed] = time
+        if any(not time.reached for own in times.values() for time in own.values()) and times[study.baseline.name]:
+            there = {arm: own for arm, own in times.items() if own}
+            what = quality if isinstance(quality, int | float) else None
+            found.append(race(there, study.baseline.name, metric=metric.name, quality=what, unit=metric.unit))
+    return tuple(found)
+
+
+def _time(row: TrialRow, metric: str) -> Time | None:
+    reached = row.metrics.get(metric + REACHED)
+    if reached is None:
+        return None
+    at = row.metrics.get(metric if reached else metric + LIMIT)
+    return None if at is None else Time(at, bool(reached))
+
+
+def equal_budgets(study: Study, points: Sequence[tuple[str, int, int, str, float]]) -> tuple[Equal, ...]:
+    """Return the primary metric at equal images and at equal seconds, for arms that spent more or less of either.
+
+    `points` are those of the learning curves: arm, seed, images, metric, value.
+    """
+    seconds = {point[:3]: point[4] for point in points if point[3] == TRAIN_SECONDS}
+    rows = [(arm, seed, images, value) for arm, seed, images, name, value in points if name == study.primary.name]
+    if not rows:
+        return ()
+    table = pd.DataFrame(rows, columns=["arm", "seed", "images", "value"])
+    table["seconds"] = [seconds.get((arm, seed, images), np.nan) for arm, seed, images, _ in rows]
+    named = study.baseline.name
+    by_images = at_equal_budget(table, study.primary, named, "images", alpha=study.alpha)
+    return (*by_images, *at_equal_budget(table, study.primary, named, "seconds", alpha=study.alpha))

@@ -11,8 +11,7 @@ from ablate.report.figures_forest import forest
 from ablate.report.figures_interaction import interactions
 from ablate.report.figures_schedules import schedules
 from ablate.report.figures_stability import stability
-from ablate.report.files import Point
-from ablate.report.material import Material
+from ablate.report.material import Material, Point
 from ablate.report.restored import Strip, sheet
 
 _SHEETS = {

@@ -14,8 +14,8 @@ from ablate.outcome import OutcomeKind
 from ablate.report import digits
 from ablate.report.drawing import PALETTE, Drawing
 from ablate.report.figures_base import Words, brief, finish, new_figure, styled, t_interval
-from ablate.report.files import CURVE_COLUMNS, Point
-from ablate.report.material import Material
+from ablate.report.files import CURVE_COLUMNS
+from ablate.report.material import Material, Point
 
 MOST_ARMS = 12
 """Arms that are drawn; the data of all of them is in curves.csv."""

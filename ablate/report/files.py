@@ -13,7 +13,7 @@ from typing import Any
 from ablate.paths import StudyPaths
 from ablate.report.comparison import Comparison, Row
 from ablate.report.frame import ARM_COLUMNS, MORE_COLUMNS
-from ablate.report.material import Material
+from ablate.report.material import Material, Point, Results
 from ablate.report.plain import SCHEMA_VERSION, comparison_data, json_text
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
@@ -79,21 +79,18 @@ def ordered_rows(comparison: Comparison) -> list[Row]:
     return [comparison.rows[key] for key in keys if key in comparison.rows]
 
 
-Point = tuple[str, int, int, str, float]
-"""arm, seed, images seen, metric, value."""
-
-
-def curve_points(material: Material, paths: StudyPaths) -> list[Point]:
+def curve_points(study: Study, results: Results, paths: StudyPaths | None) -> list[Point]:
     """Return every point of the learning curves of the trials that count, arms in study order.
 
-    The primary metric's comes from the storage; what else a trial recorded comes from its ``curve.jsonl``.
+    The primary metric's comes from the storage; what else a trial recorded comes from its ``curve.jsonl`` (nothing
+    does where there are no `paths`).
     """
-    order = {arm.name: at for at, arm in enumerate(material.study.arms)}
-    primary = material.study.primary.name
+    order = {arm.name: at for at, arm in enumerate(study.arms)}
+    primary = study.primary.name
     found: list[Point] = []
-    for (arm, seed), row in sorted(material.results.items(), key=lambda item: (order.get(item[0][0], -1), item[0])):
+    for (arm, seed), row in sorted(results.items(), key=lambda item: (order.get(item[0][0], -1), item[0])):
         own = {(images, primary): value for images, value in row.curve}
-        for images, values in _recorded(paths, arm, seed):
+        for images, values in _recorded(paths, arm, seed) if paths is not None else ():
             own |= {(images, name): value for name, value in values.items()}
         found += [(arm, seed, images, name, own[images, name]) for images, name in sorted(own)]
     return found

@@ -19,6 +19,9 @@ MEASURED, DIVERGED, PRUNED = OutcomeKind.MEASURED.value, OutcomeKind.DIVERGED.va
 INFRASTRUCTURE = frozenset(kind.value for kind in OutcomeKind if not kind.is_result)
 OUTCOMES = tuple(kind.value for kind in OutcomeKind)
 
+REACHED = "_reached"
+"""Behind a metric's name: the column that is 0 where a trial never got to what the metric is the time of."""
+
 Flags = NDArray[np.bool_]
 
 
@@ -39,6 +42,8 @@ class Trials:
     """What a trial cost: the column's name and its values, where there is such a column."""
     partner: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """[arms]: the row each arm is compared with; a row that is its own partner is a baseline."""
+    censored: Mapping[str, Flags] = field(default_factory=dict)
+    """Metric -> [arms, seeds]: True where a trial says that it never got there (its column ``NAME_reached`` is 0)."""
     reference: str = "the baseline"
     """What arms are compared with, in words."""
 
@@ -90,11 +95,14 @@ def read_trials(
     compute = next((name for name in ("images_seen", "seconds") if name in frame.columns), None)
     if compute is not None:
         table["compute"] = pd.to_numeric(frame[compute], errors="coerce").to_numpy(dtype=np.float64)
+    reached = [metric.name for metric in metrics if f"{metric.name}{REACHED}" in frame.columns]
+    for name in reached:
+        table[f"reached {name}"] = pd.to_numeric(frame[f"{name}{REACHED}"], errors="coerce").to_numpy(dtype=np.float64)
     order = _arm_order(list(dict.fromkeys(table["arm"])), baseline, arms)
     table = table[~table["outcome"].isin(INFRASTRUCTURE)]
     _refuse_duplicates(table)
     left_out = tuple(sorted(set(table["arm"]) - set(order)))
-    return _matrices(table[table["arm"].isin(order)], order, metrics, left_out, compute)
+    return _matrices(table[table["arm"].isin(order)], order, metrics, left_out, compute, reached)
 
 
 def _check_columns(frame: pd.DataFrame, metrics: Sequence[MetricSpec]) -> None:
@@ -187,6 +195,7 @@ def _matrices(
     metrics: Sequence[MetricSpec],
     left_out: tuple[str, ...],
     compute: str | None,
+    reached: Sequence[str],
 ) -> Trials:
     seeds = tuple(sorted({int(seed) for seed in table["seed"]}))
     row = table["arm"].map({arm: place for place, arm in enumerate(arms)}).to_numpy(dtype=np.int64)
@@ -205,4 +214,7 @@ def _matrices(
     values = {metric.name: numbers(f"metric {metric.name}") for metric in metrics}
     cost = None if compute is None else (compute, np.where(flags(MEASURED), numbers("compute"), np.nan))
     partner = np.zeros(len(arms), dtype=np.int64)
-    return Trials(arms, seeds, flags(MEASURED), flags(DIVERGED), flags(PRUNED), values, left_out, cost, partner)
+    censored = {name: numbers(f"reached {name}") == 0 for name in reached}
+    return Trials(
+        arms, seeds, flags(MEASURED), flags(DIVERGED), flags(PRUNED), values, left_out, cost, partner, censored
+    )

@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ablate.outcome import OutcomeKind
+from ablate.report.budget import Equal
 from ablate.report.comparison import Comparison
 from ablate.report.effects import Family
 from ablate.report.frame import latest_results, trials_frame
 from ablate.report.provenance import Provenance
+from ablate.report.reaching import Race
 from ablate.report.trend import Trend, ordered_factors, trend
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, Study
 
+Point = tuple[str, int, int, str, float]
+"""A point of a learning curve: arm, seed, images seen, metric, value."""
 Results = Mapping[tuple[str, int], TrialRow]
 """(arm, seed) -> the trial that counts for this replicate."""
 
@@ -67,6 +71,12 @@ class Material:
     """Dose response of every factor with numeric levels."""
     families: tuple[Family, ...]
     """Contrasts of several arms: main effects and interactions, steps of a path, neighbouring levels."""
+    races: tuple[Race, ...]
+    """Times to a declared quality, with the seeds that never got there."""
+    equal: tuple[Equal, ...]
+    """Arms with another budget than the baseline's, compared where both had spent the same."""
+    points: tuple[Point, ...]
+    """Points of all learning curves."""
     state: State
     provenance: Provenance
     generated_at: str

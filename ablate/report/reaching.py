@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -69,8 +70,10 @@ class Reaching:
 class Race:
     """Every arm's time to one declared quality."""
 
-    quality: float
-    direction: Direction
+    metric: str
+    """The time, as the study calls it: images_to_quality."""
+    quality: float | None
+    """None where it is not known."""
     unit: str
     """What time is counted in: images, seconds, steps."""
     baseline: str
@@ -100,8 +103,8 @@ def race(
     times: Mapping[str, Mapping[int, Time]],
     baseline: str,
     *,
-    quality: float,
-    direction: Direction = "max",
+    metric: str = "images_to_quality",
+    quality: float | None = None,
     unit: str = "images",
 ) -> Race:
     """Compare every arm's times with the baseline's over the seeds both have.
@@ -111,13 +114,13 @@ def race(
     AblateError where the baseline has no times.
     """
     if not times.get(baseline):
-        raise AblateError(f"the baseline {baseline!r} has no learning curve")
+        raise AblateError(f"the baseline {baseline!r} has no times")
     own = times[baseline]
     arms = {baseline: Reaching(baseline, own, kaplan_meier(list(own.values())))}
     for arm, theirs in times.items():
         if arm != baseline:
             arms[arm] = _against(arm, theirs, own)
-    return Race(quality, direction, unit, baseline, arms)
+    return Race(metric, quality, unit, baseline, arms)
 
 
 def _against(arm: str, times: Mapping[int, Time], baseline: Mapping[int, Time]) -> Reaching:
@@ -166,7 +169,9 @@ def kaplan_meier(times: Sequence[Time]) -> tuple[Step, ...]:
     if not there:
         return ()
     shares = stats.ecdf(stats.CensoredData(uncensored=there, right=left)).cdf
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        # Where everybody got there the formula has no interval; its NaN becomes None below.
+        warnings.simplefilter("ignore", RuntimeWarning)
         interval = shares.confidence_interval(method="log-log")
     low, high = interval.low.probabilities, interval.high.probabilities
     return tuple(

@@ -119,8 +119,13 @@ def _row(
     if exploratory:
         # Intervals at the corrected level belong to the family of tests on the primary metric.
         cells = {**cells, "p_holm": None, "holm_low": None, "holm_high": None}
+    censored = bool(censored_arms(setting.trials, metric.name)[place])
+    if censored:
+        cells = {**cells, "mean": None, "sd": None, "half_width": None}
     word = None
-    if not is_baseline and (bool(setting.comparable[place]) or hopeless):
+    if censored and not is_baseline and not hopeless:
+        word = Word(Verdict.UNDECIDED, _censored_note(setting.trials, metric.name, place))
+    elif not is_baseline and (bool(setting.comparable[place]) or hopeless):
         word = judge(_evidence(setting, metric, numbers, place, cells, exploratory=exploratory))
     paired = np.isfinite(numbers.differences[place]) & (not is_baseline)
     differences = shown(metric, numbers.differences[place][paired], np.zeros(int(paired.sum())))[0]
@@ -136,7 +141,7 @@ def _row(
         pairs=int(numbers.n[place]) if is_baseline else int(numbers.pairs[place]),
         verdict=word.verdict if word else None,
         exploratory=exploratory,
-        note=_note(setting, numbers, place, word, exploratory=exploratory),
+        note=_note(setting, numbers, place, word, exploratory=exploratory, censored=censored),
         more_seeds=word.more_seeds if word else None,
         wins=None if setting.method.test == "welch" else wins,
         values=dict(zip(seeds[there].tolist(), numbers.values[place][there].tolist(), strict=True)),
@@ -185,11 +190,13 @@ def margin_text(metric: MetricSpec) -> str:
     return f"{metric.margin:g} {metric.unit}".rstrip()
 
 
-def _note(setting: Setting, numbers: Contrast, place: int, word: Word | None, *, exploratory: bool) -> str:
+def _note(
+    setting: Setting, numbers: Contrast, place: int, word: Word | None, *, exploratory: bool, censored: bool
+) -> str:
     """What a reader of the row has to know, most important first."""
     counts = setting.counts
     runs, diverged = int(counts.runs[place]), int(counts.diverged[place])
-    missing = runs - diverged - int(numbers.n[place])
+    missing = runs - diverged - int(numbers.n[place]) if not censored else 0
     waiting = int(counts.all_runs[place]) - runs
     parts = [word.note] if word and word.note else []
     if diverged and (word is None or word.verdict is not Verdict.DIVERGED):
@@ -204,6 +211,27 @@ def _note(setting: Setting, numbers: Contrast, place: int, word: Word | None, *,
         parts.insert(0, "not measured yet")
     if exploratory and word is not None:
         parts.append("exploratory")
+    return "; ".join(parts)
+
+
+def censored_arms(trials: Trials, metric: str) -> Flags:
+    """[arms]: True where some seed of the arm, or of what it is compared with, never got there.
+
+    The others are survivors: their mean says too much. Times to a quality are compared by `reaching.race` instead.
+    """
+    own = trials.censored.get(metric)
+    if own is None:
+        return np.zeros(len(trials.arms), dtype=np.bool_)
+    lacking = own.sum(axis=1) > 0
+    return np.asarray(lacking | lacking[trials.partner])
+
+
+def _censored_note(trials: Trials, metric: str, place: int) -> str:
+    own = trials.censored[metric]
+    parts = []
+    for row, whose in ((place, ""), (int(trials.partner[place]), f" of {trials.reference}")):
+        if own[row].any() and not (whose and row == place):
+            parts.append(f"not reached in {int(own[row].sum())} of {int(trials.measured[row].sum())} seeds{whose}")
     return "; ".join(parts)
 
 

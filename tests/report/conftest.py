@@ -152,7 +152,7 @@ class Case:
     paths: StudyPaths
 
     def material(self) -> Material:
-        return gather(self.study, self.rows, now=NOW)
+        return gather(self.study, self.rows, self.paths, now=NOW)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def rows_of(drawing: Drawing | None) -> list[dict[str, str]]:
 def test_every_figure_is_drawn_and_is_the_same_twice(make_case: Callable[..., Any]) -> None:
     case = make_case(images=True, seeds=3)
     material = case.material()
-    points, strips = curve_points(material, case.paths), strips_of(material, case.paths)
+    points, strips = curve_points(case.study, material.results, case.paths), strips_of(material, case.paths)
     settings = dict(mpl.rcParams)
     first, second = draw_all(material, points, strips), draw_all(material, points, strips)
 
@@ -107,7 +107,7 @@ def test_nothing_to_draw_gives_no_figure(case: Any) -> None:
 
 def test_curves_of_a_diverged_arm_have_no_mean_over_survivors(case: Any) -> None:
     material = case.material()
-    [drawing] = curves(material, curve_points(material, case.paths))
+    [drawing] = curves(material, curve_points(case.study, material.results, case.paths))
     drawn = rows_of(drawing)
     survivors = [row for row in drawn if row["arm"] == "both lr 0.03" and int(row["images"]) > 2000]
 
@@ -117,7 +117,7 @@ def test_curves_of_a_diverged_arm_have_no_mean_over_survivors(case: Any) -> None
 def test_curves_are_drawn_over_seconds_where_points_have_times(case: Any) -> None:
     """The same points, each at the seconds its own seed had trained; a point without a time is left out."""
     material = case.material()
-    points = curve_points(material, case.paths)
+    points = curve_points(case.study, material.results, case.paths)
     timed = [(arm, seed, images, "train_seconds", (1 + seed) * images / 1e3) for arm, seed, images, _, _ in points]
     first, second = curves(material, [*points, *timed[:-1]])
     drawn = rows_of(second)

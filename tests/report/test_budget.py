@@ -1,0 +1,77 @@
+"""Equal compute: the same comparison where both had seen as many images, or trained as many seconds."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from ablate.report.budget import at_equal_budget
+from ablate.report.comparison import Verdict
+from ablate.report.convergence_text import equal_sentences
+from ablate.study.spec import MetricSpec
+
+PSNR = MetricSpec("psnr", "max", margin=0.1, primary=True, unit="dB")
+NOISE = (0.02, -0.03, 0.01, 0.04, -0.02)
+
+
+def curves(**arms: tuple[float, float]) -> pd.DataFrame:
+    """Arm -> (images in all, gain over the baseline's curve, which rises by 1 dB with every 1,000 images)."""
+    rows = [
+        (arm, seed, images, images / 1000 + gain + seed / 10 + NOISE[seed] * (arm != "baseline"), images / 100)
+        for arm, (total, gain) in arms.items()
+        for seed in range(5)
+        for images in range(1000, int(total) + 1, 1000)
+    ]
+    return pd.DataFrame(rows, columns=["arm", "seed", "images", "value", "seconds"])
+
+
+def test_what_twice_the_training_gained_is_gone_at_equal_images() -> None:
+    [found] = at_equal_budget(curves(baseline=(4000, 0), longer=(8000, 0)), PSNR, "baseline")
+    assert (found.arm, found.amount) == ("longer", 4000)
+    assert found.ratio == pytest.approx(2)
+    assert found.row.diff == pytest.approx(sum(NOISE) / 5)
+    assert found.row.verdict is Verdict.EQUIVALENT
+    assert found.row.exploratory
+
+
+def test_a_cheaper_arm_is_judged_where_it_ended() -> None:
+    [found] = at_equal_budget(curves(baseline=(8000, 0), short=(2000, 0.5)), PSNR, "baseline")
+    assert found.amount == 2000
+    assert found.ratio == pytest.approx(0.25)
+    assert found.row.verdict is Verdict.BETTER
+
+
+def test_values_between_points_are_interpolated() -> None:
+    table = curves(baseline=(4000, 0), longer=(8000, 0))
+    table = table[~((table.arm == "longer") & (table.images == 4000))]
+    [found] = at_equal_budget(table, PSNR, "baseline")
+    assert found.row.diff == pytest.approx(sum(NOISE) / 5)
+
+
+def test_equal_budgets_need_no_second_comparison() -> None:
+    assert at_equal_budget(curves(baseline=(4000, 0), arm=(4000, 1)), PSNR, "baseline") == ()
+
+
+def test_seconds_are_a_budget_of_their_own() -> None:
+    table = curves(baseline=(4000, 0), dear=(4000, 0.3))
+    table["seconds"] = table["seconds"].where(table.arm == "baseline", 2 * table["seconds"])
+    [found] = at_equal_budget(table, PSNR, "baseline", "seconds")
+    assert (found.budget, found.amount) == ("seconds", 40)
+    assert found.ratio == pytest.approx(2)
+    assert found.row.verdict is Verdict.WORSE
+    [said] = equal_sentences([found], PSNR)
+    assert said.startswith("dear at equal seconds of training (40): worse, -1.69")
+    assert said.endswith("(it spent 2 times the baseline's seconds of training; from learning curves, exploratory).")
+
+
+def test_a_curve_that_starts_after_the_smaller_budget_is_left_out() -> None:
+    table = curves(baseline=(1000, 0), late=(8000, 0))
+    table = table[(table.arm == "baseline") | (table.images > 2000)]
+    assert at_equal_budget(table, PSNR, "baseline") == ()
+
+
+def test_points_without_a_time_are_left_out() -> None:
+    table = curves(baseline=(4000, 0), arm=(8000, 0)).assign(seconds=math.nan)
+    assert at_equal_budget(table, PSNR, "baseline", "seconds") == ()
