@@ -34,6 +34,7 @@ class Request:
     slots: int | None = None
     add_seeds: int | None = None
     until: Until | None = None
+    confirm: bool = False
     fuse: str = "auto"
 
     def command(self) -> str:
@@ -53,6 +54,7 @@ class Request:
             "--fuse": None if self.fuse == "auto" else self.fuse,
         }
         words += [word for option, one in singles.items() if one is not None for word in (option, str(one))]
+        words += ["--confirm"] if self.confirm else []
         return shlex.join(words)
 
 
@@ -91,6 +93,9 @@ def ask(request: Request) -> Asked:
     core = beside(study.core, request.file.parent)
     place = Place.of(request.results, request.storage)
     stored = place.known(study.name)
+    if request.confirm:
+        study = _confirmation(request, study, stored, place)
+        stored = place.known(study.name)
     request = _counted(request, study, stored)
     if (seeds := _seeds_of(request)) is not None and not request.arms and len(study.looks) == 1:
         study = dataclasses.replace(study, looks=(seeds,))
@@ -116,6 +121,29 @@ def _planned(request: Request, study: Study, core: type[Core], place: Place, sto
         now = rounds.next_round(study, stored.rows if stored is not None else (), request.arms)
         wanted = now.replicates
     return Asked(request, study, core, wanted, place, stored, make_plan(study, core, wanted, results), now)
+
+
+def _confirmation(request: Request, study: Study, stored: Stored | None, place: Place) -> Study:
+    """The study that confirms the best arm of what is stored; once it has begun, its arm and its seeds are settled."""
+    from ablate.report.confirm import confirm_name, confirmation, winner_of
+    from ablate.report.frame import compare_study
+
+    if request.arms or request.add_seeds is not None or request.until is not None:
+        raise AblateError(
+            "--confirm runs one arm and the baseline once", hint="leave out --arms, --add-seeds and --until"
+        )
+    if stored is None:
+        raise AblateError(f"study {study.name!r} has not been run: there is nothing to confirm", hint="run it first")
+    begun = place.known(confirm_name(study.name))
+    if begun is not None:
+        if request.seeds not in (None, begun.study.seeds):
+            raise AblateError(
+                f"the confirmation was begun with {begun.study.seeds} seeds: more of them would be another look",
+                hint="leave out --seeds",
+            )
+        return dataclasses.replace(confirmation(study, begun.study.arms[1].name, begun.study.seeds), text=study.text)
+    winner = winner_of(compare_study(stored.study, stored.rows))
+    return confirmation(study, winner, request.seeds or study.looks[-1])
 
 
 def _check_options(request: Request, study: Study) -> None:

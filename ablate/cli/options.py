@@ -43,6 +43,9 @@ UntilDecided = Annotated[
     Until | None,
     typer.Option("--until", help="Go from look to look; only arms that are still undecided get more seeds."),
 ]
+Confirm = Annotated[
+    bool, typer.Option("--confirm", help="Run the best arm and the baseline on fresh seeds, and test once.")
+]
 Arms = Annotated[
     list[str] | None,
     typer.Option("--arms", metavar="GLOB", help="Only arms that match, and the baseline; repeatable."),

@@ -15,6 +15,7 @@ from ablate.cli.options import (
     RESULTS,
     AddSeeds,
     Arms,
+    Confirm,
     Fuse,
     Gpus,
     Json,
@@ -58,6 +59,7 @@ def run(
     seeds: Seeds = None,
     add_seeds: AddSeeds = None,
     until: UntilDecided = None,
+    confirm: Confirm = False,
     arms: Arms = None,
     results: Results = RESULTS,
     storage: Storage = None,
@@ -83,6 +85,7 @@ def run(
 
     With several declared looks, --until decided runs the first one, then gives more seeds only to the arms whose
     verdict is still open, look by look. --add-seeds gives the chosen arms, and the baseline, a number of seeds more.
+    --confirm runs the best arm and the baseline again on fresh seeds, as a study of its own (NAME-confirm).
 
     \b
     Example:
@@ -95,7 +98,7 @@ def run(
 
     screen = Screen.make(json=json, quiet=quiet, plain=plain, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name, gpus, slots)
-    asked = ask(Request(study, *words, add_seeds=add_seeds, until=until, fuse=fuse))
+    asked = ask(Request(study, *words, add_seeds=add_seeds, until=until, confirm=confirm, fuse=fuse))
     places = find_slots(gpus=gpus, slots=slots)
     fusion_of(fuse, places)  # refuses what is not possible before anything starts
     if dry_run:
@@ -133,7 +136,7 @@ def _say_nothing_to_do(asked: Asked, screen: Screen) -> None:
         screen.say(report)
         return
     screen.say(f"{plan.study}: all {plural(plan.replicates, 'trial')} are done, nothing to run")
-    screen.say(f"{report}   more seeds:  --add-seeds N")
+    screen.say(report if asked.request.confirm else f"{report}   more seeds:  --add-seeds N")
 
 
 def _run_rounds(

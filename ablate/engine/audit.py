@@ -76,7 +76,7 @@ def audit(study: Study, rows: Sequence[TrialRow], results: ResultsPaths, *, deep
 def planned_keys(study: Study, rows: Iterable[TrialRow]) -> dict[Key, None]:
     """Return the replicates of the plan: every arm with the declared seeds, and with those it was given on top."""
     arms = {arm.name for arm in study.arms}
-    declared = {(arm.name, seed): None for seed in range(study.seeds) for arm in study.arms}
+    declared = {(arm.name, seed): None for seed in study.seed_range() for arm in study.arms}
     return declared | {(row.arm, row.seed): None for row in rows if row.arm in arms}
 
 

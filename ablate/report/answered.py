@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from ablate.report.confirm import is_confirmation
 from ablate.report.convergence_text import equal_sentences, race_sentences
 from ablate.report.effects_text import effect_sentences
 from ablate.report.material import Material
 from ablate.report.text import Answer, Price, answer, answer_lines
+from ablate.study.spec import Study
 
 
 def answer_of(material: Material, *, command: str | None = None) -> Answer:
     """Return the first screen of the report of `material`; `command` where it is not to be the scrubbed one."""
     study, comparison = material.study, material.comparison
     findings = [
+        *_confirmed(study),
         *effect_sentences(material.families, comparison.primary, material.trends),
         *equal_sentences(material.equal, comparison.primary),
         *race_sentences(material.races),
@@ -24,6 +27,15 @@ def answer_of(material: Material, *, command: str | None = None) -> Answer:
         price=price_of(material),
         findings=findings if comparison.problem is None else (),
     )
+
+
+def _confirmed(study: Study) -> list[str]:
+    if not is_confirmation(study):
+        return []
+    return [
+        "This arm was picked on other seeds; here it had one test on fresh ones, so neither its difference nor its p "
+        "needs a correction for having been picked."
+    ]
 
 
 def price_of(material: Material) -> Price:

@@ -158,7 +158,7 @@ def state_of(study: Study, results: Results, *, stale: bool) -> State:
     kinds = [row.outcome for row in results.values()]
     done = sum(kind is not None and kind.is_result for kind in kinds)
     seeds = {seed for _, seed in results}
-    planned = {(arm.name, seed) for arm in study.arms for seed in range(study.seeds)} | {
+    planned = {(arm.name, seed) for arm in study.arms for seed in study.seed_range()} | {
         key for key in results if key[1] in seeds
     }
     running = sum(kind is None for kind in kinds)

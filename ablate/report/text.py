@@ -85,7 +85,9 @@ def answer_lines(found: Answer) -> list[str]:
     if found.unfinished is not None:
         lines.append(str(found.unfinished))
         lines += [f"    {found.unfinished.command}"] if found.unfinished.command else []
-    return lines + [str(sentence) for sentence in (*found.warnings, *found.untested)]
+    for sentence in (*found.warnings, *found.untested):
+        lines += [str(sentence), *([f"    {sentence.command}"] if sentence.command else [])]
+    return lines
 
 
 def answer(
@@ -117,7 +119,7 @@ def answer(
         decided=tuple(_decided(row, comparison, times.get(row.arm)) for row in decided),
         undecided=tuple(said),
         unfinished=unfinished,
-        untested=tuple(_untested(study, comparison, times)),
+        untested=(*_unconfirmed(study, rows, command), *_untested(study, comparison, times)),
         warnings=tuple(warnings_of(comparison.lints)),
         findings=tuple(Sentence(text) for text in findings),
     )
@@ -251,6 +253,19 @@ def file_command(study: Study) -> str:
 def _command(base: str, seeds: int, arm: str | None = None) -> str:
     only = "" if arm is None else f" --arms {shlex.quote(glob.escape(visible(arm)))}"
     return f"{base}{only} --seeds {seeds}"
+
+
+def _unconfirmed(study: Study, rows: Sequence[Row], command: str) -> Iterator[Sentence]:
+    """The best of several arms looks better than it is: it was picked for its luck too."""
+    better = [row for row in rows if row.verdict is Verdict.BETTER]
+    if len(rows) < 2 or not better:
+        return
+    best = max(better, key=lambda row: row.improvement or 0.0)
+    text = (
+        f"Not tested: {visible(best.arm)} on fresh seeds. As the best of {len(rows)} arms it looks better than it is, "
+        "by some part of the seed noise."
+    )
+    yield Sentence(text, command=f"{command} --confirm" if command else None)
 
 
 def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | None]) -> list[Sentence]:

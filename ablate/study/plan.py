@@ -30,7 +30,9 @@ def replicates(study: Study, *, seeds: int | None = None, arms: Sequence[str] = 
         raise AblateError(f"{count} seeds per arm", hint="at least 1")
     chosen = _chosen(study, arms)
     picked = [arm for arm in study.arms if arm.name in chosen]
-    return tuple(Replicate(arm.name, seed, study.recipe(arm, seed)) for seed in range(count) for arm in picked)
+    return tuple(
+        Replicate(arm.name, seed, study.recipe(arm, seed)) for seed in study.seed_range(count) for arm in picked
+    )
 
 
 def _chosen(study: Study, globs: Sequence[str]) -> set[str]:

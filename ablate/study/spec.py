@@ -103,6 +103,8 @@ class Study:
     metrics: tuple[MetricSpec, ...]
     looks: tuple[int, ...]
     alpha: float = 0.05
+    first_seed: int = 0
+    """Seeds are this one and those that follow; a confirmation has seeds of its own."""
     designs: tuple[Design, ...] = ()
     """The sections that state arms, in study-file order."""
     budget: Mapping[str, float] = field(default_factory=dict)
@@ -132,6 +134,10 @@ class Study:
         """Seeds per arm that a plain run computes: the first look; 0 for results that no run of ablate's declared."""
         return self.looks[0] if self.looks else 0
 
+    def seed_range(self, count: int | None = None) -> range:
+        """The first `count` seeds of every arm (default: those of the first look)."""
+        return range(self.first_seed, self.first_seed + (self.seeds if count is None else count))
+
     def recipe(self, arm: Arm, seed: int) -> Recipe:
         """The recipe of the replicate (arm, seed): the same seed in every arm."""
         return Recipe(core=self.core, settings=arm.settings, seed=seed)
@@ -156,6 +162,7 @@ class Study:
             "metrics": [dict(vars(metric)) for metric in self.metrics],
             "looks": list(self.looks),
             "alpha": self.alpha,
+            "first_seed": self.first_seed,
             "designs": [design.to_dict() for design in self.designs],
             "budget": dict(self.budget),
             "text": self.text,
@@ -174,6 +181,7 @@ class Study:
             metrics=tuple(MetricSpec(**metric) for metric in data["metrics"]),
             looks=tuple(data["looks"]),
             alpha=data["alpha"],
+            first_seed=data.get("first_seed", 0),
             designs=tuple(Design.from_dict(design) for design in data["designs"]),
             budget=data["budget"],
             text=data["text"],

@@ -107,3 +107,24 @@ def test_the_method_can_be_chosen(finished: Path, ablate: Ablate) -> None:
     assert said.code == ExitCode.DONE, said.err
     data = json.loads((finished / "results" / "steps" / "report.json").read_text(encoding="utf-8"))
     assert (data["comparison"]["noise"], data["comparison"]["correct"]) == ("pooled", "bh")
+
+
+def test_the_best_arm_is_confirmed_on_fresh_seeds_once(finished: Path, ablate: Ablate) -> None:
+    run = ("run", "steps.yaml", "--gpus", "none", "--slots", "1", "--no-figures", "--quiet")
+    said = ablate(*run, "--confirm", "--seeds", "4")
+    assert said.code == ExitCode.DONE, said.err
+    assert "Of 1 arm compared with the baseline on score over 4 seeds" in said.out
+    assert "one test on fresh ones" in said.out
+    stored = json.loads((finished / "results" / "steps-confirm" / "report.json").read_text(encoding="utf-8"))
+    assert sorted(stored["comparison"]["rows"][0]["values"]) == ["2000", "2001", "2002", "2003"]
+    again = ablate(*run, "--confirm", "--seeds", "9")
+    assert again.code == ExitCode.USAGE
+    assert "begun with 4 seeds" in again.err
+
+
+def test_nothing_is_confirmed_before_the_study_has_run(project: Path, ablate: Ablate) -> None:
+    said = ablate("run", "steps.yaml", "--confirm")
+    assert (said.code, "has not been run" in said.err) == (ExitCode.USAGE, True)
+    said = ablate("run", "steps.yaml", "--confirm", "--add-seeds", "2")
+    assert "--confirm runs one arm and the baseline once" in said.err
+    assert not (project / "results").exists()
