@@ -17,6 +17,10 @@ from ablate.recipe import Scalar
 
 SAMPLERS = ("tpe", "random", "qmc", "gp", "cma-es", "nsga-ii")
 PRUNERS = ("none", "asha", "hyperband", "median", "wilcoxon")
+CURVE_PRUNERS = frozenset({"asha", "hyperband", "median"})
+"""Pruners that look at learning curves; the Wilcoxon pruner compares seeds."""
+NEEDED_PACKAGES: Mapping[str, tuple[str, ...]] = {"cma-es": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
+"""Sampler -> modules that Optuna imports for it."""
 FIRST_SEED = 1000
 """Seeds of candidates count from here; those of arms stay below."""
 
@@ -136,8 +140,6 @@ class Tried:
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[tuple[int, float], ...] = ()
     """Images seen and the primary metric there."""
-    gave_up: bool = False
-    """True when the candidate was given up after this seed."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,7 @@ def _state(search: Search, tried: Sequence[Tried], *, measured: int) -> Candidat
     outcomes = {one.outcome for one in tried}
     if OutcomeKind.OUT_OF_MEMORY in outcomes:
         return CandidateState.TOO_LARGE
-    if OutcomeKind.PRUNED in outcomes or any(one.gave_up for one in tried):
+    if OutcomeKind.PRUNED in outcomes:
         return CandidateState.PRUNED
     answered = sum(one.outcome is not None and one.outcome.is_result for one in tried)
     if answered > measured:

@@ -9,6 +9,7 @@ the same transaction. Ranges only widen and choices are only appended, so no sto
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -45,6 +46,29 @@ def encoded(distribution: BaseDistribution, value: Scalar) -> float:
     return float(distribution.to_internal_repr(value))
 
 
+def joined(before: BaseDistribution | None, declared: BaseDistribution) -> BaseDistribution:
+    """Return the range of a search, widened by the levels stored so far (`before`)."""
+    if isinstance(before, IntDistribution) and isinstance(declared, IntDistribution):
+        return _widened_int(_widened_int(declared, before.low), before.high)
+    if isinstance(before, FloatDistribution) and isinstance(declared, FloatDistribution):
+        return _widened_float(_widened_float(declared, before.low), before.high)
+    return before if before is not None else declared
+
+
+def _widened_int(range_: IntDistribution, value: int) -> IntDistribution:
+    """The range with `value` in it; steps and the log scale go where they cannot hold it."""
+    low, high = min(range_.low, value), max(range_.high, value)
+    fits = (value - range_.low) % range_.step == 0
+    return IntDistribution(low, high, log=range_.log and low > 0, step=range_.step if fits else 1)
+
+
+def _widened_float(range_: FloatDistribution, value: float) -> FloatDistribution:
+    low, high = min(range_.low, value), max(range_.high, value)
+    steps = None if range_.step is None else (value - range_.low) / range_.step
+    step = range_.step if steps is not None and math.isclose(steps, round(steps), abs_tol=1e-9) else None
+    return FloatDistribution(low, high, log=range_.log and low > 0, step=step)
+
+
 def _int_range(name: str, before: BaseDistribution | None, value: Scalar) -> IntDistribution:
     if isinstance(value, bool) or not isinstance(value, int):
         raise _not_a(name, "a whole number", value)
@@ -56,7 +80,7 @@ def _int_range(name: str, before: BaseDistribution | None, value: Scalar) -> Int
         return IntDistribution(value, value)
     if not isinstance(before, IntDistribution):
         raise _other_kind(name)
-    return IntDistribution(min(before.low, value), max(before.high, value))
+    return _widened_int(before, value)
 
 
 def _float_range(name: str, before: BaseDistribution | None, value: Scalar) -> FloatDistribution:
@@ -66,7 +90,7 @@ def _float_range(name: str, before: BaseDistribution | None, value: Scalar) -> F
         return FloatDistribution(value, value)
     if not isinstance(before, FloatDistribution):
         raise _other_kind(name)
-    return FloatDistribution(min(before.low, value), max(before.high, value))
+    return _widened_float(before, value)
 
 
 def _choices(name: str, kind: ParamKind, before: BaseDistribution | None, value: Scalar) -> CategoricalDistribution:

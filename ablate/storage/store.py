@@ -17,21 +17,23 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Literal, Self, cast
 
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 from optuna.storages import RDBStorage
 from sqlalchemy import Connection
 
 from ablate.errors import StorageError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Scalar
+from ablate.search import Range
 from ablate.storage import attributes as names
 from ablate.storage import tables
 from ablate.storage.address import shown
 from ablate.storage.attributes import JsonValue
 from ablate.storage.database import explained, open_database
-from ablate.storage.levels import ParamKind, covering, encoded, is_omitted
+from ablate.storage.levels import ParamKind, covering, encoded, is_omitted, joined
 from ablate.storage.read import read_study
 from ablate.storage.rows import TrialRow
+from ablate.storage.suggest import distribution as distribution_of
 
 __all__ = ["JsonValue", "ParamKind", "Store"]
 
@@ -52,12 +54,20 @@ class Store:
     and says so, because two writers would count trials twice. Not safe to use from several threads at once.
     """
 
-    def __init__(self, storage: RDBStorage, url: str, study: tables.StudyKey, kinds: Mapping[str, ParamKind]) -> None:
+    def __init__(
+        self,
+        storage: RDBStorage,
+        url: str,
+        study: tables.StudyKey,
+        kinds: Mapping[str, ParamKind],
+        searched: Mapping[str, BaseDistribution],
+    ) -> None:
         self._storage = storage
         self._url = url
         self._where = shown(url)
         self._study = study
         self._kinds = dict(kinds)
+        self._searched = searched
         self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._running: dict[int, _Running] = {}
         self._levels: dict[str, BaseDistribution] = {}
@@ -72,11 +82,14 @@ class Store:
         primary: str,
         direction: Literal["max", "min"],
         attributes: Mapping[str, JsonValue],
+        second: tuple[str, Literal["max", "min"]] | None = None,
+        ranges: Sequence[Range] = (),
     ) -> Store:
         """Open the study `study` at `url`; the file, its tables and the study are created when they do not exist.
 
         `kinds` names every factor that may become a param. `attributes` are the study's user attributes: on a study
-        that exists, only those it does not have yet are added (`set_attributes` replaces). Raises StorageError for a
+        that exists, only those it does not have yet are added (`set_attributes` replaces). `second` is a second metric
+        of a search; its `ranges` are how Optuna sees the factors that are searched. Raises StorageError for a
         file or study that is not ablate's, is damaged, cannot be written, or was made with another primary metric or
         direction; nothing is written in these cases.
         """
@@ -84,8 +97,9 @@ class Store:
         try:
             with explained(shown(url)):
                 with storage.engine.begin() as connection:
-                    key = tables.find_or_create_study(connection, study, primary, direction, attributes, shown(url))
-                store = cls(storage, url, key, kinds)
+                    objectives = [(primary, direction), *([second] if second else [])]
+                    key = tables.find_or_create_study(connection, study, objectives, attributes, shown(url))
+                store = cls(storage, url, key, kinds, {one.factor: distribution_of(one) for one in ranges})
                 store._take_over()
         except BaseException:
             storage.engine.dispose()
@@ -158,7 +172,7 @@ class Store:
         if unset:
             record[names.UNSET] = unset
         levels = {
-            name: covering(name, self._kinds[name], self._levels.get(name), value)
+            name: covering(name, self._kinds[name], self._seen(name), value)
             for name, value in params.items()
             if name not in unset
         }
@@ -196,17 +210,21 @@ class Store:
         StorageError for a trial that has finished already.
         """
         running = self._running_trial(number)
-        measured = outcome.kind is OutcomeKind.MEASURED
-        value = outcome.metrics.get(self._study.primary) if measured else None
+        values = self._values(outcome)
         record = names.outcome_attributes(outcome, self._study.primary)
         with self._transaction() as connection:
-            values = None if value is None else [value]
             pruned = outcome.kind is OutcomeKind.PRUNED
             if not tables.end_trial(connection, running.trial_id, values, pruned=pruned):
                 raise self._already_finished(number)
             tables.put_attributes(connection, running.trial_id, {**record, **(attributes or {})})
             tables.put_system_attributes(connection, running.trial_id, artifacts or {})
         del self._running[number]
+
+    def _values(self, outcome: Outcome) -> list[float] | None:
+        """What Optuna gets to know of a measured trial; None when a metric it is made for has no finite value."""
+        found = [outcome.metrics.get(name) for name in self._study.objectives]
+        known = [value for value in found if value is not None]
+        return known if outcome.kind is OutcomeKind.MEASURED and len(known) == len(found) else None
 
     def settle(self, reason: str) -> list[TrialRow]:
         """End every trial still RUNNING as FAIL with outcome `lost` and `reason` as its error; return these trials.
@@ -269,6 +287,12 @@ class Store:
                     hint="only one run of a study at a time may write; see which one is alive with: ablate status",
                 )
             yield connection
+
+    def _seen(self, name: str) -> BaseDistribution | None:
+        """What the distribution of a factor has to cover already: the levels so far, and where it is searched."""
+        stored, searched = self._levels.get(name), self._searched.get(name)
+        numeric = self._kinds[name] in ("int", "float") and not isinstance(searched, CategoricalDistribution)
+        return joined(stored, searched) if searched is not None and numeric else stored
 
     def _widen(self, connection: Connection, levels: Mapping[str, BaseDistribution]) -> None:
         """Give the trials stored so far the wider distributions, so that a study has one per factor."""

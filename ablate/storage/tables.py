@@ -37,39 +37,52 @@ _DIRECTION: Final = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIM
 
 @dataclass(frozen=True)
 class StudyKey:
-    """What identifies a study in the storage, and the metric whose value its trials report."""
+    """What identifies a study in the storage, and the metrics whose values its trials report."""
 
     study_id: int
     name: str
-    primary: str
+    objectives: tuple[str, ...]
+
+    @property
+    def primary(self) -> str:
+        """The metric that decides."""
+        return self.objectives[0]
 
 
 def find_or_create_study(
     connection: Connection,
     name: str,
-    primary: str,
-    direction: Literal["max", "min"],
+    objectives: Sequence[tuple[str, Literal["max", "min"]]],
     attributes: Mapping[str, JsonValue],
     where: str,
 ) -> StudyKey:
     """Return the study, created with all its attributes at once when there is none of this name."""
     study_id = connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name))
     if study_id is None:
-        study_id = _create_study(connection, name, primary, direction)
+        study_id = _create_study(connection, name, objectives)
         present: dict[str, JsonValue] = {}
     else:
         present = study_attributes(connection, study_id)
-        stored = connection.scalar(select(_DIRECTIONS.c.direction).where(_DIRECTIONS.c.study_id == study_id))
         check_schema(name, present, where)
-        if present[names.PRIMARY] != primary or stored is not _DIRECTION[direction]:
-            raise StorageError(
-                f"study {name!r} in {where} was made for {present[names.PRIMARY]!r} ({_word(stored)}), "
-                f"not {primary!r} ({direction})",
-                hint="give the study another --name, or --results another folder",
-            )
-    added = {names.SCHEMA: names.SCHEMA_VERSION, names.PRIMARY: primary, **attributes}
+        _check_objectives(connection, StudyKey(study_id, name, (str(present[names.PRIMARY]),)), objectives, where)
+    added = {names.SCHEMA: names.SCHEMA_VERSION, names.PRIMARY: objectives[0][0], **attributes}
     put_study_attributes(connection, study_id, {key: added[key] for key in added if key not in present})
-    return StudyKey(study_id, name, primary)
+    return StudyKey(study_id, name, tuple(metric for metric, _ in objectives))
+
+
+def _check_objectives(
+    connection: Connection, study: StudyKey, wanted: Sequence[tuple[str, Literal["max", "min"]]], where: str
+) -> None:
+    query = select(_DIRECTIONS.c.direction).where(_DIRECTIONS.c.study_id == study.study_id)
+    stored = list(connection.scalars(query.order_by(_DIRECTIONS.c.objective)))
+    if study.primary == wanted[0][0] and stored == [_DIRECTION[direction] for _, direction in wanted]:
+        return
+    were = f"{study.primary!r} ({', '.join(_word(one) for one in stored)})"
+    now = f"{wanted[0][0]!r} ({', '.join(direction for _, direction in wanted)})"
+    raise StorageError(
+        f"study {study.name!r} in {where} was made for {were}, not {now}",
+        hint="give the study another --name, or --results another folder",
+    )
 
 
 def study_attributes(connection: Connection, study_id: int) -> dict[str, JsonValue]:
@@ -218,13 +231,15 @@ def replace_distribution(connection: Connection, study_id: int, name: str, befor
     connection.execute(update(_PARAMS).where(same, _PARAMS.c.trial_id.in_(trials)).values(distribution_json=after))
 
 
-def _create_study(connection: Connection, name: str, primary: str, direction: Literal["max", "min"]) -> int:
+def _create_study(connection: Connection, name: str, objectives: Sequence[tuple[str, Literal["max", "min"]]]) -> int:
     result = connection.execute(insert(_STUDIES).values(study_name=name))
     key = result.inserted_primary_key
     assert key is not None
     study_id = int(key[0])
-    connection.execute(insert(_DIRECTIONS).values(study_id=study_id, objective=0, direction=_DIRECTION[direction]))
-    _put(connection, _STUDY_SYSTEM, {"study_id": study_id}, {names.METRIC_NAMES: [primary]})
+    for number, (_, direction) in enumerate(objectives):
+        row = {"study_id": study_id, "objective": number, "direction": _DIRECTION[direction]}
+        connection.execute(insert(_DIRECTIONS).values(row))
+    _put(connection, _STUDY_SYSTEM, {"study_id": study_id}, {names.METRIC_NAMES: [metric for metric, _ in objectives]})
     return study_id
 
 

@@ -26,6 +26,8 @@ TOP_LEVEL = (
     "only-one",
     "factorial",
     "path",
+    "search",
+    "tune",
     "seeds",
     "metrics",
     "alpha",

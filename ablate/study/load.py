@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ablate.errors import AblateError, Problem, StudyFileError
 from ablate.interface import Core
 from ablate.paths import is_study_name
+from ablate.search import Search
 from ablate.study import values
 from ablate.study.designs import READERS
 from ablate.study.drafts import MOST_ARMS, TOP_LEVEL, Context, Draft, Drafted, Level, read_level, read_settings
@@ -25,8 +27,9 @@ from ablate.study.problems import (
     nearest,
 )
 from ablate.study.resolve import Resolver, factor_names
+from ablate.study.searching import SECTIONS, Stated, read_search, refuse_candidate_names, searches_of
 from ablate.study.sections import read_alpha, read_budget, read_looks, read_question
-from ablate.study.spec import BASELINE, Arm, Design, Study
+from ablate.study.spec import BASELINE, Arm, Design, MetricSpec, Study
 from ablate.study.tables import NO_TABLES, Tables, read_tables
 from ablate.study.tree import Leaf, Node, Table, read_tree, source_of
 
@@ -154,7 +157,7 @@ class _Loader:
         if core is None:
             return None
         metrics = read_metrics(self.nodes.get("metrics"), core.metrics, self.problems, self.keys.get("metrics"))
-        arms, designs = self._arms(core, factors)
+        arms, designs, searches = self._arms(core, factors, metrics)
         if not arms or self.problems.errors:
             return None
         return Study(
@@ -162,11 +165,12 @@ class _Loader:
             question=question,
             core=core_name,
             arms=arms,
-            factors=factor_names(core, arms),
+            factors=factor_names(core, arms, searches),
             metrics=metrics,
             looks=looks,
             alpha=alpha,
             designs=designs,
+            searches=searches,
             budget=budget,
             text=self.text,
             file=str(self.path),
@@ -211,13 +215,7 @@ class _Loader:
         """File every top-level key under its name; unknown keys are recorded."""
         for key, node in self._table.entries:
             name = key.text if key.text in TOP_LEVEL else key.text.replace("_", "-")
-            if name == "search":
-                self.problems.error(
-                    key.mark,
-                    "'search' is not in this version of ablate",
-                    suggestion="state the levels to compare with 'vary' or 'grid'",
-                )
-            elif name in self.keys:
+            if name in self.keys:
                 self.problems.error(
                     key.mark, f"{name!r} is given twice", note=f"first in line {self.keys[name].mark.line}"
                 )
@@ -278,27 +276,43 @@ class _Loader:
         level = read_level(node, factors["data"], self.problems)
         return {"data": level} if level is not None else None
 
-    def _arms(self, core: type[Core], factors: Mapping[str, FactorInfo]) -> tuple[tuple[Arm, ...], tuple[Design, ...]]:
-        """Return the resolved arms, baseline first, and their designs; only complete when no error was recorded."""
+    def _arms(
+        self, core: type[Core], factors: Mapping[str, FactorInfo], metrics: Sequence[MetricSpec]
+    ) -> tuple[tuple[Arm, ...], tuple[Design, ...], tuple[Search, ...]]:
+        """Return the resolved arms, baseline first, their designs and the searches; all of it, or errors instead."""
         if not factors:
-            return (), ()
+            return (), (), ()
         stated = self._baseline(factors)
         # A faulty table breaks what uses it: said once, where the table stands.
         resolver = None
         if stated is not None and self.tables is not None:
             resolver = Resolver(core, stated, self.problems, self.tables)
         levels = resolver.levels if resolver is not None else None
-        sections = self._sections(Context(factors, levels, stated.levels if stated is not None else {}, self.problems))
+        context = Context(factors, levels, stated.levels if stated is not None else {}, self.problems)
+        sections = self._sections(context)
+        wanted = self._searches(context, metrics)
         drafts = [draft for drafted in sections.values() for draft in drafted.drafts]
         refuse_bad_names(drafts, self.problems)
         if stated is None or resolver is None:
-            return (), ()
+            return (), (), ()
         baseline = resolver.arm(stated)
         arms = {draft: arm for draft in drafts if baseline is not None and (arm := resolver.arm(draft)) is not None}
         resolver.flush()
         if baseline is None or len(arms) < len(drafts):
-            return (), ()
-        return merge(sections, arms, (stated, baseline), self.problems)
+            return (), (), ()
+        kept, designs = merge(sections, arms, (stated, baseline), self.problems)
+        places = {draft.name: draft.mark for draft in drafts}
+        searches = searches_of(wanted, kept, places, self.problems)
+        refuse_candidate_names(searches, places, self.problems)
+        return kept, designs, searches
+
+    def _searches(self, context: Context, metrics: Sequence[MetricSpec]) -> list[Stated]:
+        found = [
+            read_search(replace(self.keys[name], text=name), self.nodes[name], context, metrics)
+            for name in SECTIONS
+            if name in self.keys
+        ]
+        return [one for one in found if one is not None]
 
     def _sections(self, context: Context) -> dict[str, Drafted]:
         """The designs as stated, by the name of their section."""
@@ -311,12 +325,12 @@ class _Loader:
             empty = not found[name].drafts and len(self.problems.errors) == before
             if empty and context.baseline is not None:
                 self.problems.error(self.keys[name].mark, f"{name!r} adds no arm: it holds only the baseline")
-        if not found:
+        if not found and "search" not in self.keys:
             self.problems.error(
                 self.whole,
                 "nothing is compared with the baseline",
                 suggestion="add 'vary: {factor: [level, ...]}'",
-                note=f"designs: {', '.join(READERS)}",
+                note=f"designs: {', '.join((*READERS, 'search'))}",
             )
         if (count := sum(len(drafted.drafts) for drafted in found.values())) > MOST_ARMS:
             self.problems.error(self.whole, f"{count} arms, at most {MOST_ARMS}")

@@ -11,6 +11,7 @@ from ablate.errors import AblateError, Problem, StudyChangedError
 from ablate.interface import Core, Stage
 from ablate.outcome import OutcomeKind
 from ablate.recipe import Recipe, Scalar
+from ablate.search import without_budget
 from ablate.study.factors import level_text
 from ablate.study.problems import did_you_mean, known_words
 from ablate.study.sections import BUDGET_UNITS
@@ -234,7 +235,12 @@ def check_against_stored(stored: Study, new: Study) -> None:
     New arms, more seeds, other margins and another question are welcome. Raises StudyChangedError when the core, the
     baseline's settings, those of an arm that is stored already, or what a metric means has changed.
     """
-    changes = [*_core_change(stored, new), *_arm_changes(stored, new), *_metric_changes(stored, new)]
+    changes = [
+        *_core_change(stored, new),
+        *_search_changes(stored, new),
+        *_arm_changes(stored, new),
+        *_metric_changes(stored, new),
+    ]
     if not changes:
         return
     more = len(changes) - _SHOWN_CHANGES
@@ -250,13 +256,31 @@ def _core_change(stored: Study, new: Study) -> list[str]:
 
 
 def _arm_changes(stored: Study, new: Study) -> list[str]:
-    before = {arm.name: arm.settings for arm in stored.arms}
+    before = {arm.name: arm for arm in stored.arms}
     return [
         f"{arm.name}: {change}"
         for arm in new.arms
-        if arm.name in before
-        for change in _setting_changes(before[arm.name], arm.settings)
+        # An arm that waits for its search has no settings yet; what it starts from is the search's.
+        if arm.name in before and bool(before[arm.name].tuned) == bool(arm.tuned)
+        for change in _setting_changes(before[arm.name].settings, arm.settings)
     ]
+
+
+def _search_changes(stored: Study, new: Study) -> list[str]:
+    """What may not change once a search has begun: all but its budget, and its budget too once it was confirmed."""
+    before = {search.name: search for search in stored.searches}
+    changes = []
+    for search in new.searches:
+        old = before.get(search.name)
+        if old is None:
+            continue
+        if without_budget(old) != without_budget(search):
+            changes.append(f"the search of {search.name!r} looks elsewhere, or in another way")
+        elif search.trials != old.trials and any(arm.name == search.arm and arm.tuned for arm in stored.arms):
+            changes.append(
+                f"the search of {search.name!r} had {old.trials} trials, has {search.trials}, and was confirmed"
+            )
+    return changes
 
 
 def _setting_changes(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> list[str]:

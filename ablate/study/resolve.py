@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ablate.interface import Core, CoreSettings
 from ablate.recipe import Scalar
+from ablate.search import Search
 from ablate.study.drafts import Draft
 from ablate.study.problems import Mark, Problems
 from ablate.study.spec import BASELINE, Arm
@@ -98,10 +99,11 @@ def _arms(names: Sequence[str]) -> str:
     return f"arm{'s' * (len(names) > 1)}: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
-def factor_names(core: type[Core], arms: Sequence[Arm]) -> tuple[str, ...]:
-    """Return the names of the settings that the baseline states or in which arms differ."""
+def factor_names(core: type[Core], arms: Sequence[Arm], searches: Sequence[Search]) -> tuple[str, ...]:
+    """Return the names of the settings that the baseline states, in which arms differ, or that are searched."""
     stated = dict.fromkeys(arms[0].levels)
     changed = {name for arm in arms[1:] for name in _differences(arm.settings, arms[0].settings)}
+    changed |= {searched.factor for search in searches for searched in search.ranges}
     return (*stated, *(name for name in core.Settings.model_fields if name in changed and name not in stated))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ablate.errors import Problem
 from ablate.recipe import Recipe, Scalar
+from ablate.search import Search
 from ablate.tables import is_table, table_label
 
 BASELINE = "baseline"
@@ -45,6 +46,8 @@ class Arm:
     settings: Mapping[str, Scalar]
     factor: str | None = None
     """The factor a `vary` arm belongs to; None for the baseline and for arms with any number of changes."""
+    tuned: Mapping[str, Scalar] = field(default_factory=dict)
+    """Levels that a search chose; `levels` and `settings` have them too."""
     line: int = 0
     column: int = 0
 
@@ -107,6 +110,8 @@ class Study:
     """Seeds are this one and those that follow; a confirmation has seeds of its own."""
     designs: tuple[Design, ...] = ()
     """The sections that state arms, in study-file order."""
+    searches: tuple[Search, ...] = ()
+    """What is looked for before arms are compared: one ``search``, or one for every arm that is tuned."""
     budget: Mapping[str, float] = field(default_factory=dict)
     """Limits the user declared, for example ``{"hours": 2.0}``: checked by plan, enforced by the engine."""
     text: str = ""
@@ -155,6 +160,7 @@ class Study:
                     "levels": dict(arm.levels),
                     "settings": dict(arm.settings),
                     "factor": arm.factor,
+                    "tuned": dict(arm.tuned),
                 }
                 for arm in self.arms
             ],
@@ -164,6 +170,7 @@ class Study:
             "alpha": self.alpha,
             "first_seed": self.first_seed,
             "designs": [design.to_dict() for design in self.designs],
+            "searches": [search.to_dict() for search in self.searches],
             "budget": dict(self.budget),
             "text": self.text,
             "file": self.file,
@@ -183,6 +190,7 @@ class Study:
             alpha=data["alpha"],
             first_seed=data.get("first_seed", 0),
             designs=tuple(Design.from_dict(design) for design in data["designs"]),
+            searches=tuple(Search.from_dict(search) for search in data["searches"]),
             budget=data["budget"],
             text=data["text"],
             file=data["file"],

@@ -39,9 +39,9 @@ CASES = [
         "did you mean the factor 'dip_lr'? it goes under 'baseline' or 'vary'",
     ),
     (
-        "«search»: {}\n" + BASE + ARM,
-        ["'search' is not in this version of ablate"],
-        "state the levels to compare with 'vary' or 'grid'",
+        "search: «{}»\n" + BASE + ARM,
+        ["'search' is empty"],
+        None,
     ),
     (
         BASE + ARM + "«leave-one-out»:\n«leave_one_out»: {a: {lr: 0.1}}",
