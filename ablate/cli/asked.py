@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,15 @@ from ablate.cli import rounds
 from ablate.cli.options import RESULTS, Until
 from ablate.cli.stored import Place, Stored, kinds_of, without
 from ablate.errors import AblateError
+from ablate.search import Search
+from ablate.storage.candidates import tried_of
+from ablate.storage.rows import TrialRow
 from ablate.study.spec import Replicate, Study
 
 if TYPE_CHECKING:
     from ablate.interface import Core
     from ablate.study.plan import Plan
+    from ablate.study.settle import Standing
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,17 @@ class Asked:
     place: Place
     stored: Stored | None
     plan: Plan
+    written: Study
+    """The study before its searches decided anything."""
     round: rounds.Round | None = None
     """With ``--until``: the look the replicates belong to."""
+    searches: tuple[Search, ...] = ()
+    """Searches that are not finished: they are run first, and `replicates` are what follows as far as is known."""
+
+    @property
+    def next_replicates(self) -> tuple[Replicate, ...]:
+        """The replicates of arms that the next run computes: none before the searches are finished."""
+        return () if self.searches else self.replicates
 
 
 def ask(request: Request) -> Asked:
@@ -99,28 +113,45 @@ def ask(request: Request) -> Asked:
     request = _counted(request, study, stored)
     if (seeds := _seeds_of(request)) is not None and not request.arms and len(study.looks) == 1:
         study = dataclasses.replace(study, looks=(seeds,))
+    asked = _planned(request, study, core, place, stored)
     if stored is not None:
-        check_against_stored(stored.study, study)
-    return _planned(request, study, core, place, stored)
+        check_against_stored(stored.study, asked.study)
+    return asked
 
 
 def ask_again(asked: Asked) -> Asked:
     """Ask the same of what is stored by now; the study stays as it was read first."""
-    return _planned(asked.request, asked.study, asked.core, asked.place, asked.place.known(asked.study.name))
+    return _planned(asked.request, asked.written, asked.core, asked.place, asked.place.known(asked.study.name))
 
 
-def _planned(request: Request, study: Study, core: type[Core], place: Place, stored: Stored | None) -> Asked:
+def _planned(request: Request, written: Study, core: type[Core], place: Place, stored: Stored | None) -> Asked:
     """Plan what is asked for against what is stored."""
-    from ablate.study.plan import make_plan, replicates
+    from ablate.study.plan import make_plan, search_plan
+    from ablate.study.settle import stand
 
-    results = kinds_of(stored.rows) if stored is not None else {}
-    now = None
-    if request.until is None:
-        wanted = replicates(study, seeds=_seeds_of(request), arms=request.arms)
-    else:
-        now = rounds.next_round(study, stored.rows if stored is not None else (), request.arms)
-        wanted = now.replicates
-    return Asked(request, study, core, wanted, place, stored, make_plan(study, core, wanted, results), now)
+    rows = stored.rows if stored is not None else ()
+    tried = tried_of(rows)
+    standing = stand(written, core, tried)
+    now, wanted = _wanted(request, standing, rows)
+    searches = [search_plan(search, tried) for search in standing.open]
+    plan = make_plan(standing.study, core, wanted, kinds_of(rows), searches)
+    return Asked(request, standing.study, core, wanted, place, stored, plan, written, now, standing.open)
+
+
+def _wanted(
+    request: Request, standing: Standing, rows: Sequence[TrialRow]
+) -> tuple[rounds.Round | None, tuple[Replicate, ...]]:
+    """The look, with ``--until``, and the replicates of arms that are asked for."""
+    from ablate.study.plan import replicates
+
+    study = standing.study
+    if len(study.arms) == 1:
+        # With nothing to compare it with (yet), the baseline is not run either.
+        return None, ()
+    if request.until is None or standing.open:
+        return None, replicates(study, seeds=_seeds_of(request), arms=request.arms)
+    now = rounds.next_round(study, rows, request.arms)
+    return now, now.replicates
 
 
 def _confirmation(request: Request, study: Study, stored: Stored | None, place: Place) -> Study:

@@ -23,6 +23,7 @@ def picture(view: RunView, now: float, width: int, height: int = 40) -> Text:
         Text(shorten(f"   again: {arm} s{seed} {why}", width), style="yellow")
         for (arm, seed), why in view.again.items()
     ]
+    lines += [Text(shorten(f"   {line}", width)) for line in sofar.search_lines(view.study, view.results)]
     foot = Text(view.message or "Ctrl-C once: save checkpoints and stop", style="yellow" if view.message else "dim")
     lines += _arms(view, width, height - len(lines) - 2)
     return Text("\n").join([*lines, foot])

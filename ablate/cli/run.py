@@ -35,6 +35,7 @@ from ablate.cli.plan import show_plan, warning_text
 from ablate.cli.problems import show_error
 from ablate.cli.report import write
 from ablate.cli.screen import Screen
+from ablate.cli.sofar import candidate_keys
 from ablate.cli.status import results_of
 from ablate.cli.units import plural, shortest, spoken, visible
 from ablate.cli.view import RunView
@@ -142,18 +143,26 @@ def _say_nothing_to_do(asked: Asked, screen: Screen) -> None:
 def _run_rounds(
     asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool
 ) -> tuple[Asked, RunSummary]:
-    """Run what is asked for; with ``--until``, look after look, as long as every trial of a look gives a result."""
+    """Run what is asked for: searches first, then arms; with ``--until`` look after look, while all give results."""
     while True:
         _say_round(asked, screen)
         summary = _run(asked, places, screen, retry_failed=retry_failed)
-        if asked.round is None or summary.exit_code is not ExitCode.DONE:
-            return asked, summary
-        following = ask_again(asked)
-        if not following.plan.to_run:
+        following = _following(asked, summary)
+        if following is None:
             return asked, summary
         if not screen.json:
             _say_end(asked, summary, screen)
         asked = following
+
+
+def _following(asked: Asked, summary: RunSummary) -> Asked | None:
+    """What the same command asks for next; None when it ends here."""
+    if summary.exit_code not in (ExitCode.DONE, ExitCode.INCOMPLETE) or (asked.round is None and not asked.searches):
+        return None
+    following = ask_again(asked)
+    # A candidate that does not fit leaves its search complete, though the run was not all done.
+    on = not following.searches if asked.searches else summary.exit_code is ExitCode.DONE
+    return following if on and following.plan.to_run else None
 
 
 def _say_round(asked: Asked, screen: Screen) -> None:
@@ -181,13 +190,14 @@ def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed
         return run_study(
             asked.study,
             asked.core,
-            asked.replicates,
+            asked.next_replicates,
             results=asked.place.results,
             storage_url=asked.place.url,
             slots=places,
             listen=display.take,
             options=options,
             kinds=kinds_of(asked.core),
+            searches=asked.searches,
         )
 
 
@@ -207,9 +217,9 @@ def _display(asked: Asked, screen: Screen) -> Display:
         return Silence(screen)
     if not screen.live:
         return Lines(screen, asked.study.primary.name)
-    planned = Counter(one.arm for one in asked.replicates)
+    mine = {one.key for one in asked.next_replicates} | candidate_keys(asked.searches)
+    planned = Counter(arm for arm, _ in mine)
     known = results_of(asked.stored) if asked.stored is not None else {}
-    mine = {one.key for one in asked.replicates}
     before = {key: result for key, result in known.items() if key in mine and result.kind is not None}
     return Picture(screen, RunView(asked.study, planned, began=time.time(), results=before))
 

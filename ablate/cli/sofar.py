@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -13,6 +13,7 @@ from rich.text import Text
 from ablate.cli.columns import lay_out
 from ablate.cli.units import number
 from ablate.outcome import OutcomeKind
+from ablate.search import Search
 from ablate.study.spec import MetricSpec, Study
 
 
@@ -58,6 +59,44 @@ def arms_so_far(study: Study, planned: Mapping[str, int], results: Results) -> l
         total = max(planned.get(arm.name, 0), len(own))
         found.append(ArmSoFar(arm.name, done, total, mean, diff, counts))
     return found
+
+
+def candidate_keys(searches: Iterable[Search]) -> set[tuple[str, int]]:
+    """Return (candidate, seed) of every replicate that searches plan."""
+    return {
+        (search.candidate(number), seed)
+        for search in searches
+        for number in range(search.trials)
+        for seed in search.seed_indices
+    }
+
+
+def search_lines(study: Study, results: Results) -> list[str]:
+    """Return one line per search that has begun: how far it is, and the best so far."""
+    return [line for search in study.searches if (line := _search_line(study, search, results))]
+
+
+def _search_line(study: Study, search: Search, results: Results) -> str:
+    keys = candidate_keys([search])
+    own = {key: result for key, result in results.items() if key in keys}
+    if not own:
+        return ""
+    counts = Counter(result.kind.value for result in own.values() if result.kind is not None)
+    answered = sum(result.kind is not None and result.kind.is_result for result in own.values())
+    parts = [f"{answered} of {len(keys)}"]
+    parts += [f"{counts[word]} {word}" for word in ("pruned", "diverged", "out_of_memory", "failed") if counts[word]]
+    values: dict[str, list[float]] = {}
+    for (name, _), result in own.items():
+        if result.value is not None:
+            values.setdefault(name, []).append(result.value)
+    means = {name: fmean(some) for name, some in values.items() if len(some) == search.seeds}
+    if means:
+        pick = max if search.objectives[0][1] == "max" else min
+        top = pick(means, key=lambda name: means[name])
+        unit = f" {study.primary.unit}" if study.primary.unit else ""
+        parts.append(f"best {study.primary.name} {number(means[top], study.primary.digits)}{unit} ({top})")
+    what = f"tuning {search.name}" if search.tunes else search.name
+    return f"{what}: {', '.join(parts)}"
 
 
 def _values(arm: str, results: Results) -> dict[int, float]:

@@ -78,7 +78,11 @@ def _watch(place: Place, study: str | None, found: list[Stored], screen: Screen,
 def planned_of(stored: Stored) -> dict[str, int]:
     """Per arm the number of seeds it has or shall have."""
     seen = Counter(arm for arm, _ in latest(stored.rows))
-    return {arm.name: max(stored.study.seeds, seen[arm.name]) for arm in stored.study.arms}
+    study = stored.study
+    names = [*(arm.name for arm in study.arms), *(search.arm for search in study.searches if search.arm is not None)]
+    arms = dict.fromkeys(names)
+    planned = {arm: max(study.seeds, seen[arm]) for arm in arms} if len(arms) > 1 else {}
+    return {**planned, **Counter(name for name, _ in sofar.candidate_keys(study.searches))}
 
 
 def results_of(stored: Stored) -> dict[tuple[str, int], sofar.Result]:
@@ -135,6 +139,7 @@ def _one(stored: Stored, width: int) -> Text:
     lines = [Text(f"{study.name}: {summary(counts_of(stored))}", style="bold")]
     if study.question:
         lines.append(Text(f"  {visible(study.question)}"))
+    lines += [Text(f"  {visible(line)}") for line in sofar.search_lines(study, results_of(stored))]
     lines += sofar.table(sofar.arms_so_far(study, planned_of(stored), results_of(stored)), study.primary, width)
     for (arm, seed), row in latest(stored.rows).items():
         if row.outcome in _FAULTS:

@@ -10,8 +10,10 @@ from ablate.engine.folders import check_recipe, copy_trial, make_trial, read_out
 from ablate.engine.moves import Key
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths, TrialPaths
+from ablate.recipe import Scalar
 from ablate.storage.artifacts import keep
 from ablate.storage.attributes import JsonValue
+from ablate.storage.candidates import PHASE
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
 from ablate.study.spec import Replicate, Study, levels_of
@@ -43,6 +45,8 @@ class Ledger:
         self._paths = paths
         self._replicates = {replicate.key: replicate for replicate in replicates}
         self._levels = {arm.name: levels_of(study, arm) for arm in study.arms}
+        self._more: dict[str, Mapping[str, JsonValue]] = {}
+        self._answers: dict[str, Key] = {}
         self._commit = commit
         self._artifacts = ResultsPaths(paths.folder.parent).artifacts
         self.numbers: dict[Key, int] = {}
@@ -80,6 +84,7 @@ class Ledger:
                 self._look_at_file(found, replicate, left.get(key))
         found.settled = len(self._store.settle(LEFT_RUNNING))
         self._copy_results(found)
+        self._answers = {self._replicates[key].recipe.digest: key for key in found.done}
         found.todo = [replicate for key, replicate in self._replicates.items() if key not in found.done]
         return found
 
@@ -107,10 +112,27 @@ class Ledger:
                 found.recorded.append((key, number, outcome, source[0]))
                 found.done[key] = outcome.kind
 
-    def start(self, key: Key, *, slot: int, attempt: int) -> int:
+    def add(self, replicate: Replicate, levels: Mapping[str, Scalar], attributes: Mapping[str, JsonValue]) -> None:
+        """Take a replicate of a search's candidate into the book: its params, and what its trials are marked with."""
+        self._replicates[replicate.key] = replicate
+        self._levels[replicate.arm] = dict(levels)
+        self._more[replicate.arm] = attributes
+
+    def answer(self, key: Key) -> tuple[Key, Outcome] | None:
+        """Return the result of another replicate with the same recipe, and which one that is; None without any."""
+        digest = self._replicates[key].recipe.digest
+        source = self._answers.get(digest)
+        outcome = read_outcome(self.trial(source), digest) if source not in (None, key) else None
+        return (source, outcome) if source is not None and outcome is not None else None
+
+    def take(self, source: Key, target: Key, outcome: Outcome) -> None:
+        """Give a replicate that has begun the files of another one with the same recipe."""
+        copy_trial(self.trial(source), self.trial(target), self._replicates[target].recipe, outcome)
+
+    def start(self, key: Key, *, slot: int, attempt: int, copied_from: str | None = None) -> int:
         """Begin an attempt: the folder is made ready, the trial is RUNNING. Returns the trial's number."""
         make_trial(self.trial(key), self._replicates[key].recipe)
-        number = self._begin(key, {"slot": slot, "attempt": attempt})
+        number = self._begin(key, {"slot": slot, "attempt": attempt, "copied_from": copied_from})
         self.numbers[key] = number
         return number
 
@@ -120,21 +142,30 @@ class Ledger:
             "recipe": replicate.recipe.digest,
             "log": self.log_of(key),
             "commit": self._commit,
+            **self._more.get(replicate.arm, self._phase),
             **more,
         }
         attributes = {name: value for name, value in known.items() if value is not None}
         return self._store.start(replicate.arm, replicate.seed, self._levels[replicate.arm], attributes)
 
-    def curve(self, key: Key, images: int, values: Mapping[str, float]) -> None:
-        """Add a point to the learning curve of the primary metric, if the point has it."""
+    @property
+    def _phase(self) -> Mapping[str, JsonValue]:
+        """What marks the trials of arms in a study that searches: they tell what the search chose from chance."""
+        return {PHASE: "confirm"} if self._study.searches else {}
+
+    def curve(self, key: Key, images: int, values: Mapping[str, float]) -> float | None:
+        """Add a point to the learning curve of the primary metric, if the point has it; return it."""
         value = values.get(self._study.primary.name)
         if value is not None and key in self.numbers:
             self._store.curve(self.numbers[key], images, value)
+        return value
 
     def finish(self, key: Key, outcome: Outcome) -> int:
         """End the running attempt; returns the trial's number."""
         number = self.numbers.pop(key)
         self._end(key, number, outcome)
+        if outcome.kind.is_result:
+            self._answers.setdefault(self._replicates[key].recipe.digest, key)
         return number
 
     def _end(self, key: Key, number: int, outcome: Outcome) -> None:

@@ -19,9 +19,10 @@ from ablate.engine.interrupts import Interrupts
 from ablate.engine.launch import End
 from ablate.engine.ledger import Ledger
 from ablate.engine.moves import Key, Planned
+from ablate.engine.searcher import Searcher
 from ablate.engine.state import EngineState
-from ablate.errors import AblateError, ResultsError, StorageError
-from ablate.outcome import OutcomeKind
+from ablate.errors import AblateError, ResultsError
+from ablate.outcome import Outcome, OutcomeKind
 from ablate.study.spec import Replicate
 
 _SIGNAL_WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
@@ -51,6 +52,7 @@ class Loop:
         ledger: Ledger,
         announcer: Announcer,
         interrupts: Interrupts,
+        searcher: Searcher,
         *,
         stop_s: float,
         alive_s: float,
@@ -61,7 +63,9 @@ class Loop:
         self._state = state
         self._recipes = {replicate.key: replicate.recipe for replicate in replicates}
         self._planned = {one.key: one for one in planned}
-        self._keys: dict[str, Key] = {}
+        self._keys: dict[tuple[int, str], Key] = {}
+        self._searcher = searcher
+        self._given: dict[Key, Outcome] = {}
         self._ledger = ledger
         self._announcer = announcer
         self._interrupts = interrupts
@@ -136,8 +140,14 @@ class Loop:
         key = self._key_on(slot, message)
         if key is None:
             return
-        self._guarded(lambda: self._ledger.curve(key, message["images"], message["values"]))
+        self._guarded(functools.partial(self._add_point, slot, key, message))
         self._happen(moves.ProgressMade(time.monotonic(), slot, key))
+
+    def _add_point(self, slot: int, key: Key, message: Mapping[str, Any]) -> None:
+        """Store a point of a curve; a candidate whose curve cannot win is ended by its worker."""
+        value = self._ledger.curve(key, message["images"], message["values"])
+        if value is not None and self._searcher.observe(key, message["images"], value):
+            self.crew.send(slot, {"type": "prune", "digest": message["digest"]})
 
     def _outcome(self, slot: int, message: Mapping[str, Any]) -> None:
         key = self._key_on(slot, message)
@@ -148,13 +158,13 @@ class Loop:
         self._happen(moves.BatchEnded(time.monotonic(), slot, spent=message["spent"], peak_mb=message["peak_mb"]))
 
     def _read_outcome(self, slot: int, key: Key) -> None:
-        outcome = read_outcome(self._ledger.trial(key), self._planned[key].digest)
+        outcome = read_outcome(self._ledger.trial(key), self._recipes[key].digest)
         if outcome is not None:
             self._happen(moves.OutcomeArrived(time.monotonic(), slot, key, outcome))
 
     def _key_on(self, slot: int, message: Mapping[str, Any]) -> Key | None:
         """The replicate a message is about; None when it has its outcome already (a core may talk on)."""
-        key = self._keys.get(message["digest"])
+        key = self._keys.get((slot, message["digest"]))
         return key if key in self._state.batch_on(slot) else None
 
     def _interrupted(self) -> None:
@@ -187,21 +197,44 @@ class Loop:
             self._queue.append(moves.WorkerDied(time.monotonic(), action.slot, str(error)))
 
     def _place_batch(self, action: moves.PlaceBatch) -> None:
-        batch = []
-        for key in action.keys:
-            if self._guarded(functools.partial(self._begin, key, action.slot)):
-                batch.append({"recipe": self._recipes[key].to_dict(), "folder": str(self._ledger.trial(key).folder)})
-        if len(batch) == len(action.keys):
+        begun = [key for key in action.keys if self._guarded(functools.partial(self._begin, key, action.slot))]
+        if len(begun) < len(action.keys):
+            self._queue.append(moves.BatchEnded(time.monotonic(), action.slot))
+            return
+        given = {key: self._given.pop(key) for key in begun if key in self._given}
+        for key, outcome in given.items():
+            self._queue.append(moves.OutcomeArrived(time.monotonic(), action.slot, key, outcome))
+        if len(given) < len(begun):
+            batch = [
+                {"recipe": self._recipes[key].to_dict(), "folder": str(self._ledger.trial(key).folder)}
+                for key in begun
+                if key not in given
+            ]
             self.crew.send(action.slot, {"type": "run", "batch": batch, "together": action.together})
         else:
             self._queue.append(moves.BatchEnded(time.monotonic(), action.slot))
 
     def _begin(self, key: Key, slot: int) -> None:
         self._tried[key] += 1
-        self._keys[self._planned[key].digest] = key
-        number = self._ledger.start(key, slot=slot, attempt=self._tried[key])
+        source = self._decide(key) if key in self._searcher else None
+        number = self._ledger.start(key, slot=slot, attempt=self._tried[key], copied_from=source[0] if source else None)
+        if source is not None:
+            self._ledger.take(source, key, self._given[key])
+        self._keys[(slot, self._recipes[key].digest)] = key
         self._attempts[key] = _Attempt(self._planned[key], number, slot, time.monotonic())
         self._announcer.started(key, number, slot, self._tried[key])
+
+    def _decide(self, key: Key) -> Key | None:
+        """Let the search say what a candidate tries. What needs no worker is given its outcome; return its source."""
+        replicate = self._searcher.replicate(key)
+        self._recipes[key] = replicate.recipe
+        self._ledger.add(replicate, self._searcher.params(key), self._searcher.attributes(key))
+        if (outcome := self._searcher.gives_up(key, replicate.recipe.digest)) is not None:
+            self._given[key] = outcome
+        elif (answer := self._ledger.answer(key)) is not None:
+            source, self._given[key] = answer
+            return source
+        return None
 
     def _record_outcome(self, action: moves.RecordOutcome) -> None:
         attempt = self._attempts.pop(action.key, None)
@@ -214,8 +247,9 @@ class Loop:
         self._guarded(functools.partial(self._write_down, action, attempt))
 
     def _write_down(self, action: moves.RecordOutcome, attempt: _Attempt) -> None:
-        key, outcome = action.key, action.outcome
+        key, outcome = action.key, replace(action.outcome, recipe_digest=self._recipes[action.key].digest)
         self._ledger.finish(key, outcome)
+        self._searcher.finished(key, outcome)
         self._announcer.finished(key, attempt.number, attempt.slot, outcome, final=action.retry is None)
         if action.retry is not None:
             reason = outcome.error or outcome.kind.value
@@ -260,7 +294,7 @@ class Loop:
             return False
         try:
             write()
-        except (StorageError, ResultsError) as error:
+        except AblateError as error:
             self._fail(error)
         except OSError as error:
             self._fail(cannot_write(self._ledger.folder, error))

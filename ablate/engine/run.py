@@ -22,6 +22,7 @@ from ablate.engine.loop import Loop
 from ablate.engine.moves import Planned
 from ablate.engine.policy import Policy
 from ablate.engine.provenance import commit_of, study_attributes
+from ablate.engine.searcher import Searcher
 from ablate.engine.slots import Slot, devices_of, one_per_device
 from ablate.engine.state import EngineState
 from ablate.engine.tables import RETRIES
@@ -29,6 +30,7 @@ from ablate.errors import ExitCode
 from ablate.interface import SERIAL, Core, Fusion
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
+from ablate.search import Search
 from ablate.storage.attributes import JsonValue
 from ablate.storage.store import ParamKind, Store
 from ablate.study.plan import check_against_stored
@@ -86,8 +88,11 @@ def run_study(
     listen: Callable[[Event], None],
     options: RunOptions,
     kinds: Mapping[str, ParamKind],
+    searches: Sequence[Search] = (),
 ) -> RunSummary:
     """Run what is missing of `replicates` and return when everything has an outcome or the run was stopped.
+
+    `searches` are the searches of the study whose candidates are to be tried.
 
     Only this process writes the storage. Call it from the main thread: it catches Ctrl-C, SIGTERM and SIGHUP. Raises
     StudyLockedError when the study is being run, StudyChangedError when it is not the stored one, ResultsError and
@@ -110,15 +115,22 @@ def run_study(
             primary=study.primary.name,
             direction=study.primary.direction,
             attributes=attributes,
+            second=next((search.objectives[1] for search in study.searches if len(search.objectives) > 1), None),
+            ranges=[searched for search in study.searches for searched in search.ranges],
         ) as store:
             _check_stored(store, study, attributes)
             write_study(paths, study)
             ledger = Ledger(store, study, paths, replicates, commit_of(_home(study)))
+            _know_begun(ledger, Searcher(study, core, searches, store.rows()))
             with writing(paths.folder):
                 found = ledger.take_stock()
-            announcer = Announcer(listen, log, total=len(replicates), done=len(found.done), log_of=ledger.log_of)
+            searcher = Searcher(study, core, searches, store.rows())
+            answered = found.done.keys() | searcher.too_large()
+            planned = [*_planned(found.todo, core, searcher), *searcher.planned(answered)]
+            total = len(replicates) + searcher.total
+            announcer = Announcer(listen, log, total=total, done=len(answered), log_of=ledger.log_of)
             _tell_start(announcer, study, found, slots, paths, ended)
-            loop = _make_loop(study, core, found.todo, slots, ledger, announcer, interrupts, options)
+            loop = _make_loop(study, found.todo, planned, slots, ledger, announcer, interrupts, searcher, options)
             hello = {
                 "core": study.core,
                 "metrics": [metric.name for metric in study.metrics],
@@ -171,18 +183,15 @@ def _check_stored(store: Store, study: Study, attributes: Mapping[str, JsonValue
         store.set_attributes(changed)
 
 
-def _make_loop(
-    study: Study,
-    core: type[Core],
-    todo: Sequence[Replicate],
-    slots: Sequence[Slot],
-    ledger: Ledger,
-    announcer: Announcer,
-    interrupts: Interrupts,
-    options: RunOptions,
-) -> Loop:
-    """Put the pure state and the loop around it together."""
-    planned = [
+def _know_begun(ledger: Ledger, searcher: Searcher) -> None:
+    """Let the book know the candidates that earlier runs began."""
+    for one in searcher.begun():
+        ledger.add(one, searcher.params(one.key), searcher.attributes(one.key))
+
+
+def _planned(todo: Sequence[Replicate], core: type[Core], searcher: Searcher) -> list[Planned]:
+    """What placing needs to know of the arms' replicates."""
+    return [
         Planned(
             one.key,
             one.recipe.digest,
@@ -191,7 +200,22 @@ def _make_loop(
             core.memory_key(one.recipe),
         )
         for one in todo
+        if one.key not in searcher
     ]
+
+
+def _make_loop(
+    study: Study,
+    todo: Sequence[Replicate],
+    planned: Sequence[Planned],
+    slots: Sequence[Slot],
+    ledger: Ledger,
+    announcer: Announcer,
+    interrupts: Interrupts,
+    searcher: Searcher,
+    options: RunOptions,
+) -> Loop:
+    """Put the pure state and the loop around it together."""
     policy = Policy(
         stall_s=options.stall_s,
         stop_s=options.stop_s,
@@ -200,7 +224,8 @@ def _make_loop(
         retries={**RETRIES, OutcomeKind.FAILED: 1} if options.retry_failed else RETRIES,
     )
     state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
-    return Loop(state, todo, planned, ledger, announcer, interrupts, stop_s=options.stop_s, alive_s=options.alive_s)
+    ends = {"stop_s": options.stop_s, "alive_s": options.alive_s}
+    return Loop(state, todo, planned, ledger, announcer, interrupts, searcher, **ends)
 
 
 def _tell_start(
@@ -213,7 +238,7 @@ def _tell_start(
             study=study.name,
             total=announcer.total,
             done=announcer.done,
-            to_run=len(found.todo),
+            to_run=announcer.total - announcer.done,
             slots=tuple(slot.name for slot in slots),
             devices=tuple(slot.device for slot in slots),
             log=str(paths.run_log),

@@ -16,7 +16,8 @@ from ablate.errors import AblateError
 from ablate.interface import Core, Stage
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe, Scalar
-from ablate.search import CURVE_PRUNERS, Candidate, Search, Tried, candidates
+from ablate.search import CURVE_PRUNERS, Candidate, CandidateState, Search, Tried, candidates
+from ablate.storage.attributes import JsonValue
 from ablate.storage.candidates import candidate_attributes, tried_of
 from ablate.storage.prune import CurvePruner, worse_by_seeds
 from ablate.storage.rows import TrialRow
@@ -52,6 +53,7 @@ class Searcher:
         self._searches = tuple(searches)
         self._places = {place.key: place for place in _in_order(searches)}
         self._tried = {(one.search, one.number, one.seed): one for one in tried_of(rows)}
+        self._curves: dict[Key, dict[int, float]] = {}
         self._pruners: dict[str, CurvePruner] = {}
         for search in searches:
             if search.pruner in CURVE_PRUNERS:
@@ -74,6 +76,16 @@ class Searcher:
                 found.append(Replicate(*key, self._recipe(place, levels)))
         return found
 
+    def too_large(self) -> list[Key]:
+        """Return the replicates of candidates that did not fit, even alone: for a search, that is an answer."""
+        sizes = {
+            (search.name, one.number)
+            for search in self._searches
+            for one in self._found(search)
+            if one.state is CandidateState.TOO_LARGE
+        }
+        return [key for key, place in self._places.items() if (place.search.name, place.number) in sizes]
+
     def planned(self, done: Iterable[Key]) -> list[Planned]:
         """Return what is to be run: candidates in order, all seeds of one before the next.
 
@@ -81,6 +93,7 @@ class Searcher:
         for equal that may not be, and batches hold one candidate, which can be given up by itself.
         """
         answered = set(done)
+        memory = {search.name: self._memory_key(search) for search in self._searches}
         found = []
         for wave, place in enumerate(self._places.values()):
             if place.key in answered:
@@ -88,8 +101,18 @@ class Searcher:
             name = f"{place.search.name} #{place.number} seed {place.seed}"
             start = Recipe(self._study.core, settings_of(self._core, place.search, {}), place.seed)
             stages = tuple(Stage(one.name, f"{name} {one.name}", one.cost) for one in self._core.stages(start))
-            found.append(Planned(place.key, name, name, stages, wave=wave))
+            found.append(Planned(place.key, name, name, stages, memory[place.search.name], wave))
         return found
+
+    def _memory_key(self, search: Search) -> str:
+        """What all candidates of a search share in memory; empty when a searched factor changes it."""
+        ends = [(one.factor, end) for one in search.ranges for end in (one.choices or (one.low, one.high))]
+        try:
+            settings = [settings_of(self._core, search, dict(levels)) for levels in ([], *([end] for end in ends))]
+        except ValidationError:
+            return ""
+        keys = {self._core.memory_key(Recipe(self._study.core, one, 0)) for one in settings}
+        return keys.pop() if len(keys) == 1 else ""
 
     def replicate(self, key: Key) -> Replicate:
         """Return the replicate of a key with the recipe it is to run: that of its candidate, or a new suggestion."""
@@ -113,10 +136,10 @@ class Searcher:
             if name not in absent
         }
 
-    def attributes(self, key: Key) -> dict[str, object]:
+    def attributes(self, key: Key) -> dict[str, JsonValue]:
         """Return the attributes that make the trial one of its search's."""
         place = self._places[key]
-        return dict(candidate_attributes(place.search.name, place.number, self._levels(place) or {}))
+        return candidate_attributes(place.search.name, place.number, self._levels(place) or {})
 
     def gives_up(self, key: Key, digest: str) -> Outcome | None:
         """Return the outcome of a replicate that need not be run, because its candidate's first seeds say enough."""
@@ -132,16 +155,19 @@ class Searcher:
     def observe(self, key: Key, images: int, value: float) -> bool:
         """Take note of a point of a learning curve; True when the candidate is to be given up."""
         place = self._places.get(key)
-        pruner = self._pruners.get(place.search.name) if place is not None else None
-        return place is not None and pruner is not None and pruner.observe(place.number, images, value)
+        if place is None:
+            return False
+        self._curves.setdefault(key, {}).setdefault(images, value)
+        pruner = self._pruners.get(place.search.name)
+        return pruner is not None and pruner.observe(place.number, images, value)
 
-    def finished(self, key: Key, outcome: Outcome, curve: tuple[tuple[int, float], ...]) -> None:
+    def finished(self, key: Key, outcome: Outcome) -> None:
         """Take note of an outcome."""
         place = self._places.get(key)
         levels = self._levels(place) if place is not None else None
         if place is None or levels is None:
             return
-        self._keep(place, levels, outcome, curve)
+        self._keep(place, levels, outcome)
         pruner = self._pruners.get(place.search.name)
         candidate = next((one for one in self._found(place.search) if one.number == place.number), None)
         if pruner is not None and candidate is not None:

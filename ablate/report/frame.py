@@ -13,6 +13,7 @@ from ablate.report.comparing import compare
 from ablate.report.comparison import Comparison, Row
 from ablate.report.contrast import Method
 from ablate.report.lints import design_lints
+from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -60,11 +61,11 @@ def latest_results(rows: Iterable[TrialRow]) -> list[TrialRow]:
     """Return one trial per (arm, seed): the latest result, or without a result the latest finished attempt.
 
     Measured and diverged are results; a later infrastructure failure of the same replicate never hides one. Trials
-    that still run are left out. Order: first appearance of (arm, seed) by trial number.
+    that still run and candidates of searches are left out. Order: first appearance of (arm, seed) by trial number.
     """
     best: dict[tuple[str, int], TrialRow] = {}
     for row in sorted(rows, key=lambda row: row.number):
-        if row.outcome is None:
+        if row.outcome is None or is_candidate(row):
             continue
         held = best.get((row.arm, row.seed))
         if held is None or row.outcome.is_result or not _is_result(held):

@@ -16,6 +16,7 @@ from ablate.report.frame import latest_results, trials_frame
 from ablate.report.provenance import Provenance
 from ablate.report.reaching import Race
 from ablate.report.trend import Trend, ordered_factors, trend
+from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, Study
 
@@ -105,7 +106,7 @@ def in_groups(arms: Sequence[Arm]) -> tuple[Arm, ...]:
 
 def results_of(rows: Sequence[TrialRow]) -> dict[tuple[str, int], TrialRow]:
     """Return per (arm, seed) the trial that counts, or the one that still runs where none has ended."""
-    running = {(row.arm, row.seed): row for row in rows if row.outcome is None}
+    running = {(row.arm, row.seed): row for row in rows if row.outcome is None and not is_candidate(row)}
     return running | {(row.arm, row.seed): row for row in latest_results(rows)}
 
 

@@ -11,7 +11,7 @@ from ablate.errors import AblateError, Problem, StudyChangedError
 from ablate.interface import Core, Stage
 from ablate.outcome import OutcomeKind
 from ablate.recipe import Recipe, Scalar
-from ablate.search import without_budget
+from ablate.search import CandidateState, Search, Tried, candidates, without_budget
 from ablate.study.factors import level_text
 from ablate.study.problems import did_you_mean, known_words
 from ablate.study.sections import BUDGET_UNITS
@@ -84,6 +84,20 @@ class StageSharing:
 
 
 @dataclass(frozen=True)
+class SearchPlan:
+    """How far a search is. Counts are candidates, but for `to_run`."""
+
+    name: str
+    trials: int
+    answered: int
+    pruned: int
+    to_run: int
+    """Replicates of candidates that have no answer."""
+    then: str | None
+    """The arm that the best candidate becomes."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a run would do. Costs are in reference seconds: one trial at a time on the reference laptop."""
 
@@ -107,6 +121,8 @@ class Plan:
     cost: float
     todo: tuple[Replicate, ...]
     warnings: tuple[Problem, ...]
+    searches: tuple[SearchPlan, ...] = ()
+    """Searches that are not finished; `to_run` counts their replicates too."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
@@ -119,6 +135,7 @@ class Plan:
             "stages": [dict(vars(stage)) for stage in self.stages],
             "todo": [{"arm": one.arm, "seed": one.seed, "recipe": one.recipe.digest} for one in self.todo],
             "warnings": [dict(vars(warning)) for warning in self.warnings],
+            "searches": [dict(vars(search)) for search in self.searches],
         }
 
 
@@ -127,8 +144,12 @@ def make_plan(
     core: type[Core],
     replicates: Sequence[Replicate],
     results_by_key: Mapping[tuple[str, int], OutcomeKind],
+    searches: Sequence[SearchPlan] = (),
 ) -> Plan:
-    """Return what is left to do of `replicates`; `results_by_key` is the latest outcome of each (arm, seed)."""
+    """Return what is left to do of `replicates`; `results_by_key` is the latest outcome of each (arm, seed).
+
+    `searches` come before the arms.
+    """
     done = [one for one in replicates if _is_done(one, results_by_key)]
     todo = tuple(one for one in replicates if not _is_done(one, results_by_key))
     names = tuple(dict.fromkeys(one.arm for one in replicates))
@@ -142,7 +163,7 @@ def make_plan(
         looks=study.looks,
         replicates=len(replicates),
         done=len(done),
-        to_run=len(todo),
+        to_run=len(todo) + sum(search.to_run for search in searches),
         failed=sum(one.key in results_by_key for one in todo),
         baseline_done=all(one.arm != BASELINE for one in todo),
         duplicates=len(todo) - len({one.recipe.digest for one in todo}),
@@ -152,6 +173,7 @@ def make_plan(
         cost=cost,
         todo=todo,
         warnings=(*study.warnings, *_over_budget(study, cost)),
+        searches=tuple(searches),
     )
 
 
@@ -227,6 +249,28 @@ def _over_budget(study: Study, cost: float) -> list[Problem]:
             note="the run stops when the budget is spent; the same command goes on later",
         )
     ]
+
+
+def search_plan(search: Search, tried: Iterable[Tried]) -> SearchPlan:
+    """Return how far a search is."""
+    tried = tuple(tried)
+    found = [one for one in candidates(search, tried) if one.number < search.trials]
+    answered = [one for one in found if one.state is not CandidateState.OPEN]
+    settled = {one.number for one in answered}
+    results = {
+        (one.number, one.seed)
+        for one in tried
+        if one.search == search.name and one.outcome is not None and one.outcome.is_result
+    }
+    open_ones = [number for number in range(search.trials) if number not in settled]
+    return SearchPlan(
+        name=search.name,
+        trials=search.trials,
+        answered=len(answered),
+        pruned=sum(one.state is CandidateState.PRUNED for one in answered),
+        to_run=sum((number, seed) not in results for number in open_ones for seed in search.seed_indices),
+        then=search.arm,
+    )
 
 
 def check_against_stored(stored: Study, new: Study) -> None:

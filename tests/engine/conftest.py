@@ -19,12 +19,17 @@ from ablate.core.registry import core_class
 from ablate.engine.events import Event
 from ablate.engine.run import RunOptions, RunSummary, run_study
 from ablate.engine.slots import Slot
+from ablate.interface import Core
 from ablate.paths import ResultsPaths, StudyPaths
+from ablate.search import Search
+from ablate.storage.candidates import tried_of
 from ablate.storage.levels import ParamKind
 from ablate.storage.read import read_study
 from ablate.storage.rows import TrialRow
 from ablate.study.load import load_study
 from ablate.study.plan import replicates
+from ablate.study.settle import stand
+from ablate.study.spec import Study
 
 TOY_CORE = """
 from __future__ import annotations
@@ -117,20 +122,29 @@ from ablate.engine.run import RunOptions, run_study
 from ablate.engine.slots import Slot
 from ablate.errors import AblateError
 from ablate.paths import ResultsPaths
+from ablate.storage.candidates import tried_of
+from ablate.storage.read import read_study
 from ablate.study.load import load_study
 from ablate.study.plan import replicates
+from ablate.study.settle import stand
 
 folder = Path(sys.argv[1])
-study = load_study(folder / "toy.yaml", resolve_core=core_class)
+written = load_study(folder / "toy.yaml", resolve_core=core_class)
 results = ResultsPaths(folder / "results")
+core = core_class(written.core, folder)
+rows = read_study(results.default_storage, written.name)[1] if results.database.exists() else []
+found = stand(written, core, tried_of(rows))
+study = found.study
+slots = int(sys.argv[2]) if len(sys.argv) > 2 else 2
 try:
     summary = run_study(
         study,
-        core_class(study.core, folder),
-        replicates(study),
+        core,
+        () if found.open else replicates(study),
+        searches=found.open,
         results=results,
         storage_url=results.default_storage,
-        slots=[Slot(index, "cpu", 1, None, "test processor") for index in range(2)],
+        slots=[Slot(index, "cpu", 1, None, "test processor") for index in range(slots)],
         listen=lambda event: print(json.dumps(event.to_dict()), flush=True),
         options=RunOptions(),
         kinds={"mode": "text", "steps": "int", "offset": "float"},
@@ -178,19 +192,22 @@ class Bench:
         listen: Callable[[Event], None] | None = None,
         arms: Sequence[str] = (),
     ) -> RunSummary:
-        """Run a study file in this process."""
+        """Run a study file in this process: its searches, if one is not finished, else its arms."""
         path = self.write(text)
-        study = load_study(path, resolve_core=core_class)
+        written = load_study(path, resolve_core=core_class)
+        core = core_class(written.core, self.folder)
+        study, searches = standing(written, core, self.results)
         return run_study(
             study,
-            core_class(study.core, self.folder),
-            replicates(study, arms=arms),
+            core,
+            () if searches else replicates(study, arms=arms),
             results=self.results,
             storage_url=self.results.default_storage,
             slots=cpu_slots(slots),
             listen=listen or self.events.append,
             options=options or RunOptions(),
             kinds=KINDS,
+            searches=searches,
         )
 
     def of(self, kind: type[E]) -> list[E]:
@@ -215,14 +232,23 @@ class Bench:
         text = (self.paths.trial(arm, seed).folder / "steps.txt").read_text(encoding="utf-8")
         return [int(line.split()[0]) for line in text.splitlines()]
 
-    def start(self, text: str) -> Driven:
+    def start(self, text: str, *, slots: int = 2) -> Driven:
         """Run a study file in a process of its own."""
         self.write(text)
         return Driven(
             subprocess.Popen(
-                [sys.executable, "-c", DRIVER, str(self.folder)], stdout=subprocess.PIPE, start_new_session=True
+                [sys.executable, "-c", DRIVER, str(self.folder), str(slots)],
+                stdout=subprocess.PIPE,
+                start_new_session=True,
             )
         )
+
+
+def standing(written: Study, core: type[Core], results: ResultsPaths) -> tuple[Study, tuple[Search, ...]]:
+    """Return how a study stands by what is stored, and its open searches."""
+    rows = read_study(results.default_storage, written.name)[1] if results.database.exists() else []
+    found = stand(written, core, tried_of(rows))
+    return found.study, found.open
 
 
 @dataclass

@@ -38,6 +38,7 @@ KEYS = st.sampled_from(
         "alpha",
         "budget",
         "search",
+        "tune",
         "sedes",
         "lr",
     ]
@@ -56,6 +57,15 @@ NAMES = st.sampled_from(
         "primary",
         "margin",
         "looks",
+        "factors",
+        "from",
+        "to",
+        "log",
+        "step",
+        "when",
+        "levels",
+        "trials",
+        "pruner",
         "hours",
         "baseline",
         "a",
@@ -109,7 +119,8 @@ def check_study(study: Study) -> None:
     """No two arms share a name, or a recipe without a word; designs place every arm; nothing is lost in JSON."""
     names = [arm.name for arm in study.arms]
     assert names[0] == "baseline"
-    assert len(set(names)) == len(names) > 1
+    assert len(set(names)) == len(names)
+    assert len(names) > 1 or study.searches
     twins = len(names) - len({study.recipe(arm, 0).digest for arm in study.arms})
     assert twins <= sum("same recipe" in warning.message for warning in study.warnings)
     assert {arm for design in study.designs for arm in design.cells} | {"baseline"} == set(names)
