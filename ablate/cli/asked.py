@@ -95,8 +95,8 @@ def ask(request: Request) -> Asked:
     The same holds for ``--add-seeds``.
     """
     from ablate.core.registry import core_class
+    from ablate.study.changes import check_against_stored
     from ablate.study.load import load_study
-    from ablate.study.plan import check_against_stored
 
     def beside(name: str, folder: Path) -> type[Core]:
         """The core `name`; its folder as an absolute path, because Python remembers what it found where."""

@@ -26,7 +26,7 @@ from ablate.storage.levels import ParamKind
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
 from ablate.storage.studies import remove_study, rename_study
-from ablate.study.plan import check_against_stored
+from ablate.study.changes import check_against_stored
 from ablate.study.spec import Study
 
 

@@ -33,7 +33,7 @@ from ablate.paths import ResultsPaths, StudyPaths
 from ablate.search import Search
 from ablate.storage.attributes import JsonValue
 from ablate.storage.store import ParamKind, Store
-from ablate.study.plan import check_against_stored
+from ablate.study.changes import check_against_stored
 from ablate.study.sections import BUDGET_UNITS
 from ablate.study.spec import Replicate, Study
 

@@ -12,7 +12,8 @@ from ablate.errors import AblateError, StudyChangedError
 from ablate.interface import Core, Stage
 from ablate.outcome import OutcomeKind
 from ablate.recipe import Recipe
-from ablate.study.plan import FactorLevels, StageSharing, check_against_stored, make_plan, replicates
+from ablate.study.changes import check_against_stored
+from ablate.study.plan import FactorLevels, StageSharing, make_plan, replicates
 from ablate.study.spec import Study
 
 Load = Callable[..., Study]

@@ -15,7 +15,8 @@ from ablate.interface import Core
 from ablate.outcome import OutcomeKind
 from ablate.search import FIRST_SEED, Range, Tried
 from ablate.study import searching
-from ablate.study.plan import check_against_stored, search_plan
+from ablate.study.changes import check_against_stored
+from ablate.study.plan import search_plan
 from ablate.study.settle import stand
 from ablate.study.spec import Study
 

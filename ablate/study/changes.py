@@ -1,0 +1,93 @@
+"""Whether a study still is the one that is stored: what may grow, and what would mix different experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ablate.errors import StudyChangedError
+from ablate.recipe import Scalar
+from ablate.search import without_budget
+from ablate.study.factors import level_text
+from ablate.study.spec import Study
+
+_SHOWN_CHANGES = 3
+
+
+def check_against_stored(stored: Study, new: Study) -> None:
+    """Refuse a study that would mix different experiments under one name.
+
+    New arms, more seeds, other margins and another question are welcome. Raises StudyChangedError when the core, the
+    baseline's settings, those of an arm that is stored already, or what a metric means has changed.
+    """
+    changes = [
+        *_core_change(stored, new),
+        *_search_changes(stored, new),
+        *_arm_changes(stored, new),
+        *_metric_changes(stored, new),
+    ]
+    if not changes:
+        return
+    more = len(changes) - _SHOWN_CHANGES
+    text = "; ".join(changes[:_SHOWN_CHANGES]) + (f"; and {more} more" if more > 0 else "")
+    raise StudyChangedError(
+        f"study {new.name!r} no longer agrees with what is stored: {text}",
+        hint="give the changed study another --name, or keep its results elsewhere with --results",
+    )
+
+
+def _core_change(stored: Study, new: Study) -> list[str]:
+    return [f"core was {stored.core}, is {new.core}"] if stored.core != new.core else []
+
+
+def _arm_changes(stored: Study, new: Study) -> list[str]:
+    before = {arm.name: arm for arm in stored.arms}
+    return [
+        f"{arm.name}: {change}"
+        for arm in new.arms
+        # An arm that waits for its search has no settings yet; what it starts from is the search's.
+        if arm.name in before and bool(before[arm.name].tuned) == bool(arm.tuned)
+        for change in _setting_changes(before[arm.name].settings, arm.settings)
+    ]
+
+
+def _search_changes(stored: Study, new: Study) -> list[str]:
+    """What may not change once a search has begun: all but its budget, and its budget too once it was confirmed."""
+    before = {search.name: search for search in stored.searches}
+    changes = []
+    for search in new.searches:
+        old = before.get(search.name)
+        if old is None:
+            continue
+        if without_budget(old) != without_budget(search):
+            changes.append(f"the search of {search.name!r} looks elsewhere, or in another way")
+        elif search.trials != old.trials and any(arm.name == search.arm and arm.tuned for arm in stored.arms):
+            changes.append(
+                f"the search of {search.name!r} had {old.trials} trials, has {search.trials}, and was confirmed"
+            )
+    return changes
+
+
+def _setting_changes(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> list[str]:
+    # A setting that only one side knows comes from another version of the core.
+    both = dict.fromkeys((*after, *before))
+    return [
+        f"{name} was {_known(before, name)}, is {_known(after, name)}"
+        for name in both
+        if name not in before or name not in after or before[name] != after[name]
+    ]
+
+
+def _known(settings: Mapping[str, Scalar], name: str) -> str:
+    return level_text(settings[name]) if name in settings else "unknown"
+
+
+def _metric_changes(stored: Study, new: Study) -> list[str]:
+    before = {metric.name: metric for metric in stored.metrics}
+    changes = []
+    if stored.primary.name != new.primary.name:
+        changes.append(f"the primary metric was {stored.primary.name}, is {new.primary.name}")
+    for metric in new.metrics:
+        old = before.get(metric.name)
+        if old is not None and old.direction != metric.direction:
+            changes.append(f"{metric.name}: direction was {old.direction}, is {metric.direction}")
+    return changes
