@@ -22,6 +22,12 @@ _NO_MEMORY = frozenset(
     | {"dip_steps", "dip_epochs", "dip_lr", "dip_stop", "dip_ema", "dip_patience", "dip_input_noise"}
 )
 """Settings that change numbers or durations, not the memory a trial needs."""
+_TRAINED_IN_LANES = ("ddpm", "dip+ddpm")
+_PROGRAM = (
+    *("data", "split", "cap_per_image", "precision", "deterministic"),
+    *("channels", "channel_mults", "blocks", "attention"),
+)
+"""What denoisers must have in common to be trained as one program."""
 
 
 def _require_quality(name: str, settings: Any) -> None:
@@ -112,9 +118,24 @@ class DdpmDip(Core):
         settings = {name: value for name, value in recipe.settings.items() if name not in _NO_MEMORY}
         return digest_of({"core": recipe.core, "version": cls.version, "settings": settings})
 
+    @classmethod
+    def batch_key(cls, recipe: Recipe) -> str:
+        """Denoisers of one shape in one arithmetic: schedules, targets, step sizes, durations, seeds may differ."""
+        settings = recipe.settings
+        if settings["method"] not in _TRAINED_IN_LANES or settings["dropout"] or settings["precision"] == "bf16":
+            return recipe.digest
+        # A smaller set of images than a batch makes the batch smaller.
+        sizes = [int(settings[name] or 0) for name in ("batch_size", "train_images")]
+        return digest_of({name: settings[name] for name in _PROGRAM} | {"batch": min(filter(None, sizes))})
+
     def run(self, recipes: Sequence[Recipe], report: Report) -> Iterator[tuple[Recipe, Outcome]]:
-        """Compute the recipes one after another."""
+        """Compute the recipes, their denoisers in one program where that was asked for or pays."""
+        from ablate.core.denoiser_fused import run_fused, width_for
         from ablate.core.pipeline import run_recipe
 
+        width = width_for(recipes, report, self.batch_key(recipes[0]), self.version)
+        if width:
+            yield from run_fused(recipes, report, version=self.version, sigmas=VALIDATION_SIGMAS, width=width)
+            return
         for recipe in recipes:
             yield recipe, run_recipe(recipe, report, core_version=self.version, sigmas=VALIDATION_SIGMAS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import torch
@@ -16,19 +17,19 @@ GATE = {"cuda": 1.5, "cpu": 1.15}
 ALONE = 0
 """The width that stands for the plain training loop without lanes."""
 
+_UPDATES, _WARM_UP = 12, 3
+
 Measure = Callable[[int], float]
 """Width -> seconds per update and training."""
 
 
-def choose_width(report: Report, key: str, measure: Measure) -> int:
-    """Return how many lanes recipes of batch key `key` get, `ALONE` for none.
+def choose_width(report: Report, key: str, measure: Measure, *, alone: int = ALONE) -> int:
+    """Return how many lanes recipes of batch key `key` get; `alone` is what a training that is not fused gets.
 
-    On a GPU a training that is not fused runs in a program of one lane, because that is a CUDA graph. Unless the user
-    asked for a width, both are measured and the gain must reach `GATE`. The record is kept in the stage cache, so that
-    every worker, and a run that goes on later, trains the recipes of a study in the same way.
+    Unless the user asked for a width, both are measured and the gain must reach `GATE`. The record is kept in the
+    stage cache, so that every worker, and a run that goes on later, trains the recipes of a study in the same way.
     """
     device = torch.device(report.device)
-    alone = ALONE if device.type == "cpu" else 1
     if report.fusion.width == 1:
         return alone
     if report.fusion.forced:
@@ -49,3 +50,32 @@ def _record(report: Report, key: str, device: torch.device, measures: dict[int, 
             folder.save("calibration", 0, found)
             folder.describe({**about, "stage": "calibration", "seconds_per_update": found})
     return {int(width): float(took) for width, took in found.items()}
+
+
+def seconds_per_update(update: Callable[[], object]) -> float:
+    """Return the seconds of one update after a warm-up, once the device is through with it."""
+    for _ in range(_WARM_UP):
+        update()
+    _wait()
+    began = time.perf_counter()
+    for _ in range(_UPDATES):
+        update()
+    _wait()
+    return (time.perf_counter() - began) / _UPDATES
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def charge(spent: dict[str, float], digest: str, seconds: float) -> float:
+    """Return how many of the `seconds` that a stage has cost are charged to the trial that asks; they are taken out.
+
+    `spent` is stage digest -> seconds that the stage has cost in this batch. What is not charged was spent before, or
+    is another trial's: the stage is reused.
+    """
+    charged = min(seconds, spent.get(digest, 0.0))
+    if charged:
+        spent[digest] -= charged
+    return charged

@@ -24,16 +24,33 @@ PICTURES_FILE = "training.npz"
 """Where they are kept: one array per point, named by the training images seen."""
 
 
-def run_recipe(recipe: Recipe, report: Report, *, core_version: str, sigmas: tuple[int, ...]) -> Outcome:
-    """Compute `recipe`; a divergence is an outcome too. Raises StoppedError when the engine asks to stop."""
-    run = Run(recipe, report, core_version, sigmas)
+def run_recipe(
+    recipe: Recipe,
+    report: Report,
+    *,
+    core_version: str,
+    sigmas: tuple[int, ...],
+    spent: dict[str, float] | None = None,
+) -> Outcome:
+    """Compute `recipe`; a divergence is an outcome too. Raises StoppedError when the engine asks to stop.
+
+    `spent` says what stages (by digest) have cost just now, in a program of several recipes; what is charged to this
+    one is taken out.
+    """
+    run = Run(recipe, report, core_version, sigmas, spent={} if spent is None else spent)
     began = time.perf_counter()
     apply_numerics(run.settings)
     try:
         samples = _compute(run)
     except DivergedError as error:
-        return _outcome(run, OutcomeKind.DIVERGED, began, error=str(error), images_seen=error.images_seen)
-    return _outcome(run, OutcomeKind.MEASURED, began, images_seen=run.images_seen, samples=samples)
+        return diverged_outcome(run, error, time.perf_counter() - began)
+    took = time.perf_counter() - began
+    return _outcome(run, OutcomeKind.MEASURED, took, images_seen=run.images_seen, samples=samples)
+
+
+def diverged_outcome(run: Run, error: DivergedError, took: float) -> Outcome:
+    """Return the outcome of a recipe whose loss was not finite, `took` seconds after it began."""
+    return _outcome(run, OutcomeKind.DIVERGED, took, error=str(error), images_seen=error.images_seen)
 
 
 def _compute(run: Run) -> str:
@@ -55,14 +72,14 @@ def _compute(run: Run) -> str:
 
 
 def _outcome(
-    run: Run, kind: OutcomeKind, began: float, *, images_seen: int, error: str | None = None, samples: str | None = None
+    run: Run, kind: OutcomeKind, took: float, *, images_seen: int, error: str | None = None, samples: str | None = None
 ) -> Outcome:
     finite = {name: value for name, value in run.found.items() if np.isfinite(value)}
     return Outcome(
         kind=kind,
         recipe_digest=run.recipe.digest,
         metrics=finite,
-        seconds=time.perf_counter() - began - run.waited + sum(run.reused.values()),
+        seconds=took - run.waited + run.charged + sum(run.reused.values()),
         images_seen=images_seen,
         device=run.report.device,
         device_name=device_name(run.device),

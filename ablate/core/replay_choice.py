@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-
-import torch
+from collections.abc import Sequence
 
 from ablate.core.cache import StageFolder
-from ablate.core.fusing import ALONE, choose_width
+from ablate.core.fusing import ALONE, choose_width, seconds_per_update
 from ablate.core.replay_lanes import ReplayLane, ReplayLanes
 from ablate.core.replay_network import Autoencoder
 from ablate.core.replay_run import Trial, denoiser_training, dip_training, prepare
 from ablate.interface import Report, Stage
 from ablate.recipe import Recipe
 
-_UPDATES, _WARM_UP = 12, 3
-
 
 def width_for(recipes: Sequence[Recipe], report: Report, key: str, stages: Sequence[Stage]) -> int:
     """Return the width of the program for `recipes` (equal batch `key`; `stages` of the first); 0 for no program."""
     if recipes[0].settings["network"] == "identity":
         return ALONE
-    return choose_width(report, key, lambda width: _measure(prepare(recipes[0], report, stages), width))
+    # On a GPU one lane is a CUDA graph: the plain loop would wait for its many small kernels.
+    alone = ALONE if report.device == "cpu" else 1
+    return choose_width(report, key, lambda width: _measure(prepare(recipes[0], report, stages), width), alone=alone)
 
 
 def _measure(trial: Trial, width: int) -> float:
@@ -30,7 +27,7 @@ def _measure(trial: Trial, width: int) -> float:
     dip = Autoencoder().to(trial.test.device) if trial.settings.method == "dip+ddpm" else None
     training = denoiser_training(trial, dip) if trial.settings.trains_denoiser else dip_training(trial)
     if width == ALONE:
-        return _time(training.update)
+        return seconds_per_update(training.update)
     lanes = ReplayLanes(training.network, training.images, width, training.batch, dips=dip is not None)
     folder = StageFolder(trial.report.cache, trial.stages[training.name].digest)
     one = ReplayLane(training, dip, folder, trial.recipe, trial.report)
@@ -43,21 +40,4 @@ def _measure(trial: Trial, width: int) -> float:
             one.feed(lanes, lane)
         lanes.step()
 
-    return _time(step) / width
-
-
-def _time(update: Callable[[], object]) -> float:
-    """Return the seconds of one update after a warm-up."""
-    for _ in range(_WARM_UP):
-        update()
-    _wait()
-    began = time.perf_counter()
-    for _ in range(_UPDATES):
-        update()
-    _wait()
-    return (time.perf_counter() - began) / _UPDATES
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    return seconds_per_update(step) / width

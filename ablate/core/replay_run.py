@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ablate.core.cache import StageFolder
 from ablate.core.data import as_unit, load
+from ablate.core.fusing import charge
 from ablate.core.grids import save_grid
 from ablate.core.metrics import psnr_seed
 from ablate.core.numerics import device_name
@@ -249,9 +250,7 @@ def _finish(trial: Trial, training: Training, epochs: int) -> None:
     """Train one network to its end in its stage folder and record what it cost, whoever paid."""
     name, digest = training.name, trial.stages[training.name].digest
     before = train(training, StageFolder(trial.report.cache, digest), trial.report, trial.recipe)
-    unpaid = trial.spent.get(digest, 0.0)
-    charged = min(before, unpaid)
-    trial.spent[digest] = unpaid - charged
+    charged = charge(trial.spent, digest, before)
     trial.charged += charged
     if before > charged:
         trial.reused[name] = before - charged

@@ -46,6 +46,10 @@ class Run:
     found: dict[str, float] = field(default_factory=dict)
     """Metrics so far; those without a finite value are left out of the outcome and named in its notes."""
     reused: dict[str, float] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+    """Stage digest -> seconds that it has cost in a program of several recipes and nobody is charged for yet."""
+    charged: float = 0.0
+    """Of them, the seconds charged to this trial."""
     environment: dict[str, str] = field(default_factory=dict)
     """What else the numbers depend on: conventions, extractors, how something was timed."""
     notes: list[str] = field(default_factory=list)

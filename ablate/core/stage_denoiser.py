@@ -7,6 +7,7 @@ import time
 from ablate.core.cache import StageFolder
 from ablate.core.data import as_unit
 from ablate.core.denoiser import Denoiser
+from ablate.core.fusing import charge
 from ablate.core.run import Run
 from ablate.core.stages import denoiser_stage, wiener_stage
 from ablate.core.training import OnPoint, Trainer, choose_images, train
@@ -24,8 +25,11 @@ def trained_denoiser(run: Run, on_point: OnPoint) -> Denoiser:
         trainer, reused = train(
             run.settings, training, run.seed, folder, recipe=run.recipe, report=run.report, on_point=on_point
         )
-        if reused:
-            run.reused["denoiser"] = reused
+        charged = charge(run.spent, stage.digest, reused)
+        run.charged += charged
+        if reused > charged:
+            run.reused["denoiser"] = reused - charged
+        run.environment["lanes"] = str(trainer.lanes)
         run.images_seen = trainer.course.images_seen(trainer.step)
         _record(run, trainer)
         run.found.update(_validation(run, trainer, folder))

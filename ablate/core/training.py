@@ -93,6 +93,8 @@ class Trainer:
     seed: int
     step: int = 0
     seconds: float = 0.0
+    lanes: int = 1
+    """Width of the program that trains it; 1 when it is trained alone."""
     _losses: list[Tensor] = field(default_factory=list)
     _last_loss: float = math.nan
 
@@ -111,13 +113,9 @@ class Trainer:
 
     def update(self) -> None:
         """Do one update of the weights and of their average. Raises DivergedError at the first non-finite loss."""
-        step = self.step
-        x0 = self._batch(step)
-        noise = torch.randn(x0.shape, generator=self._generator("noise"), device=self.device)
-        t = self._steps(len(x0))
-        loss = self._loss(x0, noise, t)
+        loss = self._loss(*self.draw())
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.settings, step, self.course.total)
+            group["lr"] = learning_rate(self.settings, self.step, self.course.total)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own signature has no types here
         if self.settings.grad_clip:
@@ -140,6 +138,12 @@ class Trainer:
                     raise DivergedError(f"loss became {loss} after {images} images", images_seen=images)
             self._last_loss = losses[-1]
         return self._last_loss
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return images [B,3,H,W] in [-1,1], noise of their shape and steps int64 [B] of the next update."""
+        x0 = self._batch(self.step)
+        noise = torch.randn(x0.shape, generator=self._generator("noise"), device=self.device)
+        return x0, noise, self._steps(len(x0))
 
     def _generator(self, purpose: str) -> torch.Generator:
         return generator(self.seed, purpose, self.step, device=str(self.device))
@@ -184,6 +188,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "lanes": self.lanes,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -192,6 +197,8 @@ class Trainer:
         self.ema.load(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        if self.done:
+            self.lanes = int(state.get("lanes", 1))
 
 
 OnPoint = Callable[[int, float, Denoiser], None]
@@ -262,12 +269,13 @@ def _advance(trainer: Trainer, until: int, folder: StageFolder, recipe: Recipe, 
     pause()
 
 
-def _keeps_snapshots(trainer: Trainer) -> bool:
+def keeps_snapshots(trainer: Trainer) -> bool:
+    """True when the averaged weights are kept at every point of the curve."""
     return sum(weight.numel() for weight in trainer.ema.weights) <= SNAPSHOT_PARAMETERS
 
 
 def _point(trainer: Trainer, folder: StageFolder, on_point: OnPoint) -> None:
-    if _keeps_snapshots(trainer):
+    if keeps_snapshots(trainer):
         folder.save("ema", trainer.step, {"ema": trainer.ema.weights, "seconds": trainer.seconds})
     with trainer.ema.applied():
         on_point(trainer.course.images_seen(trainer.step), trainer.seconds, trainer.denoiser)

@@ -1,0 +1,110 @@
+"""A batch of ``ddpm-dip`` recipes whose denoisers train in lanes of one program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from ablate.core.cache import StageFolder
+from ablate.core.fusing import ALONE, choose_width, seconds_per_update
+from ablate.core.lane_run import LaneRun
+from ablate.core.numerics import apply_numerics
+from ablate.core.pipeline import diverged_outcome, run_recipe
+from ablate.core.run import Run
+from ablate.core.stages import denoiser_stage
+from ablate.core.training import Trainer, choose_images, keeps_snapshots
+from ablate.core.training_lanes import UNetLane, UNetLanes
+from ablate.interface import Report
+from ablate.outcome import Outcome
+from ablate.recipe import Recipe
+
+
+def width_for(recipes: Sequence[Recipe], report: Report, key: str, version: str) -> int:
+    """Return the width of the program for `recipes` (equal batch `key`); 0 for the plain training loop.
+
+    Networks whose averages are not kept at the points of the curve are large, and train in the plain loop.
+    """
+    if report.fusion.width == 1:
+        return ALONE
+    run = Run(recipes[0], report, version, ())
+    if key == recipes[0].digest:
+        return ALONE
+    apply_numerics(run.settings)
+    trainer = Trainer(run.settings, choose_images(run.images.train, run.settings, run.seed), run.seed)
+    if not keeps_snapshots(trainer):
+        return ALONE
+    return choose_width(report, key, lambda width: _measure(run, width))
+
+
+def _measure(run: Run, width: int) -> float:
+    """Return seconds per update and training; nothing of it is kept."""
+    trainer = Trainer(run.settings, choose_images(run.images.train, run.settings, run.seed), run.seed)
+    if width == ALONE:
+        return seconds_per_update(trainer.update)
+    lanes = _lanes(trainer, width)
+    stage = denoiser_stage(run.settings, run.seed, run.core_version)
+    one = _lane(run, trainer, [trainer.course.total], stage.digest)
+    for lane in range(width):
+        lanes.put(lane, one.network, one.adam)
+        one.enter(lanes, lane)
+
+    def step() -> None:
+        for lane in range(width):
+            one.feed(lanes, lane)
+        lanes.step()
+
+    return seconds_per_update(step) / width
+
+
+def _lanes(trainer: Trainer, width: int) -> UNetLanes:
+    network, image = trainer.denoiser.network, trainer.images.shape[1:]
+    return UNetLanes(network, width, trainer.course.batch, image, precision=trainer.settings.precision)
+
+
+def _lane(run: Run, trainer: Trainer, ends: Sequence[int], digest: str) -> UNetLane:
+    return UNetLane(trainer, ends, StageFolder(run.report.cache, digest), run.recipe, run.report)
+
+
+def run_fused(
+    recipes: Sequence[Recipe], report: Report, *, version: str, sigmas: tuple[int, ...], width: int
+) -> Iterator[tuple[Recipe, Outcome]]:
+    """Compute recipes of one batch key; yield each outcome when it is known.
+
+    Every training leaves in the stage cache what it would leave there alone, and every recipe then finds it there. Of
+    recipes that share a stage the longest is trained. Raises StoppedError when asked to stop.
+    """
+    spent: dict[str, float] = {}
+    runs = [Run(recipe, report, version, sigmas) for recipe in recipes]
+    apply_numerics(runs[0].settings)
+    sharing: dict[str, list[Run]] = {}
+    for run in runs:
+        sharing.setdefault(denoiser_stage(run.settings, run.seed, version).digest, []).append(run)
+    # In order of digests: several workers take the locks of their stages in one order.
+    trainings = {digest: _training(sharing[digest], digest, width) for digest in sorted(sharing)}
+    digest_of = {lane: digest for digest, lane in trainings.items()}
+    lanes = _lanes(next(iter(trainings.values())).trainer, width)
+    for ended, before, divergence in LaneRun(lanes, list(trainings.values()), report).run():
+        assert isinstance(ended, UNetLane)
+        digest = digest_of[ended]
+        spent[digest] = ended.trainer.seconds - before
+        for run in sharing[digest]:
+            began = time.perf_counter()
+            if divergence is not None and divergence[0] < _updates(run, ended):
+                charged = spent.pop(digest, 0.0)
+                yield run.recipe, diverged_outcome(run, divergence[1], charged + time.perf_counter() - began)
+            else:
+                yield run.recipe, run_recipe(run.recipe, report, core_version=version, sigmas=sigmas, spent=spent)
+
+
+def _training(runs: Sequence[Run], digest: str, width: int) -> UNetLane:
+    """The longest training of one stage, with the ends that its recipes ask for."""
+    longest = max(runs, key=lambda run: run.settings.epochs)
+    images = choose_images(longest.images.train, longest.settings, longest.seed)
+    trainer = Trainer(longest.settings, images, longest.seed)
+    trainer.lanes = width
+    ends = [run.settings.epochs * trainer.course.per_epoch for run in runs]
+    return _lane(longest, trainer, ends, digest)
+
+
+def _updates(run: Run, lane: UNetLane) -> int:
+    return run.settings.epochs * lane.trainer.course.per_epoch
