@@ -196,5 +196,5 @@ def test_batch_keys() -> None:
     assert set(same) == {key()}
     other = (key(channels=8), key(batch_size=8), key(attention="16"), key(precision="tf32"), key(train_images=3))
     assert key() not in other
-    alone = [{"dropout": 0.1}, {"precision": "bf16"}, {"method": "dip"}]
+    alone: list[dict[str, Any]] = [{"dropout": 0.1}, {"precision": "bf16"}, {"method": "dip"}]
     assert all(key(1, **settings) != key(2, **settings) for settings in alone)
