@@ -65,10 +65,11 @@ class Stages:
         after = tuple(digest for digest in digests if digest not in self._computed)
         if after:
             self._pending[key] = after
-        if before == after:
-            return
-        for digest in before:
+        for digest in {*before} - {*after}:
             self._count[digest] -= 1
-        for digest in after:
+            if not self._count[digest]:
+                self._news.add(digest)
+        for digest in {*after} - {*before}:
             self._count[digest] += 1
-        self._news.update(before, after)
+            if self._count[digest] == 1:
+                self._news.add(digest)

@@ -282,6 +282,8 @@ class EngineState:
         """Give idle slots their next batches; where one slot of a group gets nothing, the others get nothing."""
         full: set[str] = set()
         for slot in self._roster.those(SlotState.IDLE) if self.halted is None and self._waiting else ():
+            if self._waiting.all_blocked():
+                return
             if slot.group not in full:
                 batch = self._placer.choose(slot.index)
                 if batch:

@@ -135,6 +135,11 @@ class Waiting:
                     return found
         return None
 
+    def all_blocked(self) -> bool:
+        """True when nobody who waits could be placed, whatever the device."""
+        self._look_at_stages()
+        return not any(self._lines[wave].ready for wave in self._waves)
+
     def mates(self, first: Planned, most: Callable[[Planned], int]) -> tuple[Planned, ...]:
         """Return `first` and, in order, those with its batch key that join it; `most` is the largest batch of each."""
         batch, limit = [first], most(first)

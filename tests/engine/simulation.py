@@ -13,7 +13,6 @@ from ablate.engine.memory import Device
 from ablate.engine.moves import Action, Event, Key, Planned
 from ablate.engine.policy import Policy
 from ablate.engine.state import EngineState
-from ablate.engine.tables import SlotState
 from ablate.outcome import Outcome, OutcomeKind
 
 
@@ -160,4 +159,3 @@ class Simulation:
             self._happen(moves.OutcomeArrived(self.now, slot, key, Outcome(kind, "any", seconds=seconds)))
         spent = kind is OutcomeKind.OUT_OF_MEMORY
         self._happen(moves.BatchEnded(self.now, slot, spent=spent, peak_mb=batch.peak_mb))
-        assert self.state.slots[slot] is not SlotState.CLOSED or not self._of_group[group]

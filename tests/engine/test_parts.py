@@ -22,7 +22,10 @@ from ablate.engine.eta import History, Pace, Running, estimate, fraction_of
 from ablate.engine.failures import classify, is_disk_full
 from ablate.engine.lock import ProcessMark, StudyLock, end_orphans
 from ablate.engine.moves import Planned
-from ablate.engine.reporting import CheckpointClock, WorkerReport
+from ablate.engine.reporting import (
+    CheckpointClock,
+    WorkerReport,
+)
 from ablate.engine.wire import Lines
 from ablate.errors import DataError, DivergedError, StoppedError
 from ablate.interface import Stage
