@@ -8,7 +8,7 @@ training images' pixel mean and covariance (what second-order statistics alone a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -28,6 +28,8 @@ HELD_OUT = 2000
 """Held-out images, at most, whose distances to the training images say what is usual: half set the quantile."""
 SCALE_IMAGES = 4000
 """Training images, at most, that give the features their origin and unit."""
+SHOWN = 12
+"""Images of a set that are shown."""
 _ROWS = 256
 
 
@@ -41,6 +43,8 @@ class Reference:
     low_nn_ratio: float
     """The 1 % quantile of held-out images' NN ratios (see `memorisation`)."""
     low_carlini_ratio: float
+    gaussian: Tensor
+    """A few images of the Gaussian control, to be looked at: uint8 [SHOWN,3,H,W]."""
     known: Mapping[str, float]
     """Scores of the known sets, each named with its suffix: ``_real``, ``_heldout``, ``_gaussian``."""
 
@@ -56,13 +60,13 @@ class Reference:
         half = nearness(usual[: len(usual) // 2], gallery)
         features = {name: scale(gabor_features(chosen)) for name, chosen in sets.items()}
         own = features.pop("reference")
-        bare = cls(scale, own, _low(half.nn_ratio), _low(half.carlini_ratio), {})
+        bare = cls(scale, own, _low(half.nn_ratio), _low(half.carlini_ratio), sets["gaussian"][:SHOWN], {})
         known: dict[str, float] = {}
         for name, found in features.items():
             known |= _named(f"_{name}", bare.quality(found))
         known |= _named("_heldout", bare.copying(nearness(usual[len(usual) // 2 :], gallery)))
         known |= _named("_gaussian", bare.copying(nearness(sets["gaussian"], gallery)))
-        return cls(scale, own, bare.low_nn_ratio, bare.low_carlini_ratio, known)
+        return replace(bare, known=known)
 
     def score(self, images: Tensor, gallery: Tensor) -> dict[str, float]:
         """Return every score of generated uint8 `images` [M,3,H,W]; M is N where values shall be comparable."""
@@ -105,6 +109,7 @@ class Reference:
             "features": self.features,
             "low_nn_ratio": self.low_nn_ratio,
             "low_carlini_ratio": self.low_carlini_ratio,
+            "gaussian": self.gaussian,
             "known": dict(self.known),
         }
 
@@ -114,7 +119,7 @@ class Reference:
         scale = FeatureScale(state["mean"].to(device), state["sd"].to(device))
         low = float(state["low_nn_ratio"]), float(state["low_carlini_ratio"])
         known = {str(name): float(value) for name, value in state["known"].items()}
-        return cls(scale, state["features"].to(device), *low, known)
+        return cls(scale, state["features"].to(device), *low, state["gaussian"].to(device), known)
 
 
 def known_sets(images: ImageSet, count: int) -> dict[str, Tensor]:

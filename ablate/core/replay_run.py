@@ -14,7 +14,7 @@ from ablate.core.cache import StageFolder
 from ablate.core.data import as_unit, load
 from ablate.core.fusing import charge
 from ablate.core.grids import save_grid
-from ablate.core.metrics import psnr_seed
+from ablate.core.metrics import CONVENTION_PSNR_SEED, CONVENTION_SSIM_SEED, psnr_seed
 from ablate.core.numerics import device_name
 from ablate.core.replay_network import Autoencoder, Denoiser, draw
 from ablate.core.replay_score import Restore, denoise, score
@@ -119,6 +119,8 @@ def _outcome(trial: Trial, kind: OutcomeKind, seconds: float, images_seen: int) 
             "torch": torch.__version__,
             "threads": str(trial.report.threads),
             "lanes": str(trial.lanes),
+            "psnr": CONVENTION_PSNR_SEED,
+            "ssim": CONVENTION_SSIM_SEED,
         },
     )
 

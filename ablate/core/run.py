@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from ablate.core.settings import DdpmDipSettings
 from ablate.core.stages import curve_digest
 from ablate.interface import Report, Stage
 from ablate.recipe import Recipe
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Run:
     points: dict[int, CurvePoint] = field(default_factory=dict)
     """The learning curve, by training images seen."""
     images_seen: int = 0
+    _made: dict[str, Any] = field(default_factory=dict)
     waited: float = 0.0
     """Seconds spent waiting for another worker to finish a shared stage: nobody's cost, since the stage's counts."""
 
@@ -89,6 +93,13 @@ class Run:
     def fid_extractor(self) -> Extractor | None:
         """The Inception network, when the study asks for FID; None otherwise."""
         return extractor(self.device) if any(name.startswith("fid") for name in self.report.wanted) else None
+
+    def once(self, name: str, make: Callable[[], Made]) -> Made:
+        """Return what `make` gave when it was first asked for under `name`: within a trial nothing is made twice."""
+        if name not in self._made:
+            self._made[name] = make()
+        made: Made = self._made[name]
+        return made
 
     @contextlib.contextmanager
     def stage(self, stage: Stage) -> Iterator[StageFolder]:

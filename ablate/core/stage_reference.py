@@ -18,6 +18,10 @@ from ablate.core.training import chosen_images
 
 def gallery(run: Run) -> Tensor:
     """The images that the trial trains on, without overlapping ones: uint8 [M,3,H,W]."""
+    return run.once("gallery", lambda: _gallery(run))
+
+
+def _gallery(run: Run) -> Tensor:
     train, cells = run.images.train, run.images.cells
     chosen = chosen_images(len(train), run.settings, run.seed)
     if chosen is not None:
@@ -52,8 +56,12 @@ def _fid_reference(run: Run, extract: Extractor) -> tuple[Tensor, dict[str, floa
     return state["features"].to(run.device), {str(name): float(value) for name, value in state["known"].items()}
 
 
-def reference(run: Run, gallery: Tensor) -> Reference:
+def reference(run: Run) -> Reference:
     """Return the reference, measured once per digest."""
+    return run.once("reference", lambda: _reference(run))
+
+
+def _reference(run: Run) -> Reference:
     with run.stage(reference_stage(run.settings, run.seed, run.core_version)) as folder:
         state = folder.load("reference", 0)
         if state is not None:
@@ -61,7 +69,7 @@ def reference(run: Run, gallery: Tensor) -> Reference:
             return Reference.from_state(state, run.device)
         run.report.progress(run.recipe, "reference", 0, 1)
         began = time.perf_counter()
-        found = Reference.build(run.images, gallery, run.settings.samples)
+        found = Reference.build(run.images, gallery(run), run.settings.samples)
         seconds = time.perf_counter() - began
         folder.save("reference", 0, {**found.state(), "seconds": seconds})
         folder.describe({"stage": "reference", "seconds": seconds, "recipe": run.recipe.to_dict()})

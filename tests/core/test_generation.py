@@ -61,6 +61,7 @@ def test_everything_declared_is_measured(trial: tuple[Desk, Outcome]) -> None:
     declared = {info.name for info in (*GENERATION, *EVALUATION, *TRAINING, *COST)}
     assert declared - set(outcome.metrics) == {"dip_seconds", "dip_stopped_at"}
     assert outcome.metrics["nfe"] == 3
+    assert outcome.reused == {}
     assert outcome.environment["gfd78"].endswith("N = 20 generated and 20 training images")
     assert outcome.environment["timing_batch"] == "2"
     assert [images for images, _ in desk.points] == [100, 140, 200, 216]

@@ -14,7 +14,7 @@ from ablate.core.data import as_unit, to_uint8
 from ablate.core.fid import convention
 from ablate.core.generation import generate, start_noise, step_noise
 from ablate.core.methods import Method, Models
-from ablate.core.reference import Reference, gaussian_images, reference_images
+from ablate.core.reference import SHOWN, Reference, reference_images
 from ablate.core.run import Run
 from ablate.core.samplers import Reverse
 from ablate.core.stage_reference import fid_scores, gallery, reference
@@ -23,8 +23,8 @@ from ablate.core.timing import batch_seconds
 from ablate.errors import StoppedError
 
 EXTRACTOR = "Gabor features of 3 scales and 4 orientations on Y, Cb, Cr: 78 numbers"
-SHOWN, SHOWN_ROWS = 12, 5
-"""Images per row of the sample grid, and rows of generated ones."""
+SHOWN_ROWS = 5
+"""Rows of generated images in the sample grid."""
 KEPT = 8
 """Generated images kept for the report."""
 
@@ -35,12 +35,12 @@ class Generation:
     def curve(self, run: Run, method: Method, models: Models) -> tuple[dict[str, float], Tensor]:
         """Gabor-Fréchet distance of the first few samples to as many training images."""
         samples = _sampled(run, method, models, run.settings.curve_count)
-        return {"gfd78": reference(run, gallery(run)).distance(samples)}, samples
+        return {"gfd78": reference(run).distance(samples)}, samples
 
     def evaluate(self, run: Run, method: Method, models: Models) -> str:
         """Generate, score, time, and keep a grid of samples."""
         settings, trained_on = run.settings, gallery(run)
-        against = reference(run, trained_on)
+        against = reference(run)
         began = time.perf_counter()
         first = _sampled(run, method, models, settings.samples)
         run.wait_for_device()
@@ -130,7 +130,7 @@ def _pictures(run: Run, samples: Tensor) -> str:
     folder = run.report.folder(run.recipe)
     rows = [
         ("training", reference_images(run.images.train, SHOWN)),
-        ("Gaussian", gaussian_images(run.images.train, SHOWN)),
+        ("Gaussian", reference(run).gaussian),
         *(("generated", samples[first : first + SHOWN]) for first in range(0, SHOWN * SHOWN_ROWS, SHOWN)),
     ]
     grids.save_grid(folder / "samples.png", [(label, as_unit(images)) for label, images in rows if len(images)])
