@@ -16,6 +16,7 @@ from ablate.report.material import Material
 from ablate.study.spec import Arm, MetricSpec
 
 _MOST_NAMES = 20
+_MOST_TICKS = 10
 
 
 def pareto(material: Material) -> Drawing | None:
@@ -159,7 +160,8 @@ def _dose(factor: str, material: Material) -> Drawing | None:
         if min(values) > 0 and max(values) / min(values) >= 8:
             axis.set_xscale("log")
         # Labels only where there is a level: a logarithmic axis would write its own as TeX.
-        axis.set_xticks(values, [f"{value:g}" for value in values])
+        ticks = values if len(values) <= _MOST_TICKS else values[:: -(-len(values) // _MOST_TICKS)]
+        axis.set_xticks(ticks, [f"{value:g}" for value in ticks])
         axis.set_xticks([], minor=True)
         unit = f" ({metric.unit})" if metric.unit else ""
         axis.set(xlabel=factor, ylabel=f"{digits.label(metric)}{unit}")
@@ -175,7 +177,7 @@ def _number(arm: Arm, factor: str) -> float | None:
 
 
 def _dose_words(factor: str, metric: MetricSpec, values: Sequence[float]) -> Words:
-    levels = ", ".join(f"{value:g}" for value in values)
+    levels = ", ".join(f"{value:g}" for value in values[:_MOST_NAMES]) + ", …" * (len(values) > _MOST_NAMES)
     return Words(
         name="dose-" + re.sub(r"[^A-Za-z0-9_]+", "_", factor),
         section="factors",

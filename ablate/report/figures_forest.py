@@ -14,8 +14,10 @@ from ablate.report.drawing import INK, SHADE, Drawing
 from ablate.report.figures_base import COLOURS, MARKERS, Words, brief, finish, new_figure, styled
 from ablate.report.material import Material
 from ablate.report.table import verdict_word
-from ablate.study.spec import MetricSpec
+from ablate.study.spec import Arm, MetricSpec
 
+MOST_ARMS = 60
+"""Arms that are drawn; the table has all of them."""
 _ROW_HEIGHT = 0.34
 _COLUMNS = ("arm", "verdict", "diff", "ci_low", "ci_high", "holm_low", "holm_high", "seed", "seed_diff")
 
@@ -24,6 +26,7 @@ def forest(material: Material) -> Drawing | None:
     """Draw the primary metric; None when no arm has a difference."""
     comparison, metric = material.comparison, material.comparison.primary
     arms = [arm for arm in material.shown_arms[1:] if (arm.name, metric.name) in comparison.rows]
+    arms, left_out = _most_certain(arms, comparison)
     rows = [comparison.row(arm.name) for arm in arms]
     if not any(row.diff is not None for row in rows):
         return None
@@ -44,7 +47,17 @@ def forest(material: Material) -> Drawing | None:
             f"{digits.label(metric)}, arm minus baseline{f' ({unit})' if unit else ''}; {digits.arrow_words(metric)}"
         )
         axes.set_xlabel(label)
-        return finish(_words(comparison, rows), figure, _COLUMNS, _data(rows))
+        return finish(_words(comparison, rows, left_out), figure, _COLUMNS, _data(rows))
+
+
+def _most_certain(arms: list[Arm], comparison: Comparison) -> tuple[list[Arm], int]:
+    """Return the arms to draw, in their order, and how many are left out: of very many, those of the smallest p."""
+    if len(arms) <= MOST_ARMS:
+        return arms, 0
+    p_values = {arm.name: comparison.row(arm.name).p for arm in arms}
+    ranked = sorted(arms, key=lambda arm: (p_values[arm.name] is None, p_values[arm.name] or 0.0))
+    chosen = {arm.name for arm in ranked[:MOST_ARMS]}
+    return [arm for arm in arms if arm.name in chosen], len(arms) - MOST_ARMS
 
 
 def _places(factors: Sequence[str | None]) -> list[float]:
@@ -92,7 +105,7 @@ def _remark(row: Row) -> str:
     return f"{verdict_word(row)}, n = {digits.seeds_text(row)}"
 
 
-def _words(comparison: Comparison, rows: Sequence[Row]) -> Words:
+def _words(comparison: Comparison, rows: Sequence[Row], left_out: int) -> Words:
     metric = comparison.primary
     counts = Counter(row.verdict.value for row in rows if row.verdict is not None)
     said = ", ".join(f"{counts[verdict.value]} {verdict.value}" for verdict in Verdict if counts[verdict.value])
@@ -110,7 +123,8 @@ def _words(comparison: Comparison, rows: Sequence[Row]) -> Words:
         alt=f"Forest plot of the {digits.label(metric)} difference to the baseline for {arms}: {said}. "
         "The numbers are in the comparison table.",
         caption=f"Thick: 95 % t-interval of the paired difference; {thin}. Small ticks: single seeds."
-        + (f" Shaded: differences that do not matter ({margin})." if margin else ""),
+        + (f" Shaded: differences that do not matter ({margin})." if margin else "")
+        + (f" The {len(rows)} arms with the smallest p; {left_out} more are in the table." if left_out else ""),
     )
 
 

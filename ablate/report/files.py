@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -21,11 +22,18 @@ from ablate.study.spec import Study
 CURVE_COLUMNS = ("study", "arm", "seed", "images", "metric", "value")
 
 
+_FORMULA = re.compile(r"[=@\t\r]|[+-].*[(|!=]", re.DOTALL)
+"""Text that a spreadsheet would run: ``=...``, ``@...``, ``+cmd|...``; but not ``+ EMA`` or ``-0.5``."""
+
+
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return CSV with ``\\n`` line ends; floats in full precision, None as an empty cell."""
+    """Return CSV with ``\\n`` line ends; floats in full precision, None as an empty cell.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe in front, as OWASP advises.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow([_plain(name) for name in header])
     writer.writerows([_plain(value) for value in row] for row in rows)
     return buffer.getvalue()
 
@@ -35,6 +43,8 @@ def _plain(value: object) -> object:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str) and _FORMULA.match(value):
+        return f"'{value}"
     return repr(float(value)) if isinstance(value, float) else value
 
 
