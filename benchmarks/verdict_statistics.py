@@ -1,6 +1,6 @@
 """How often the verdicts are wrong, and how often they find what is there: measured by simulation.
 
-    python benchmarks/verdict_statistics.py            # about a minute on one core
+    python benchmarks/verdict_statistics.py            # some minutes on one core
     python benchmarks/verdict_statistics.py --scale 5  # five times the replications
 
 Every number is a share of simulated studies. The unit of effects is one arm's seed standard deviation; `rho` is the
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.report import compare
-from ablate.report.comparison import Correction, Verdict
+from ablate.report.comparison import Correction, Row, Verdict
 from ablate.report.corrections import adjust, split_alpha
 from ablate.report.noise import pool
 from ablate.report.power import smallest_detectable
@@ -31,6 +31,7 @@ from ablate.report.stats import (
     two_sided_p,
     welch_summary,
 )
+from ablate.report.trend import page_p
 from ablate.study.spec import MetricSpec
 
 SEEDS = (3, 5, 10)
@@ -224,6 +225,107 @@ def equivalence(rng: np.random.Generator, studies: int) -> None:
     table("Equivalent, rho 0.7: true difference = margin (false) / no difference (right)", header, cells)
 
 
+def discoveries(rng: np.random.Generator, studies: int, arms: int = 8) -> None:
+    """Four arms with an effect of 2 seed sd, four without: what share of the decided ones is false, and found."""
+    cells = []
+    level = np.full(arms, ALPHA)
+    true = np.arange(arms) < arms // 2
+    corrections: tuple[Correction, ...] = ("none", "bh", "holm")
+    for correct in corrections:
+        row = []
+        for n in SEEDS:
+            false_share = found = any_false = 0.0
+            for _ in range(studies):
+                differences = one_study(rng, arms, n, effect=0.0) + 2.0 * true[:, None]
+                summary = paired_summary(differences)
+                decided = adjust(two_sided_p(summary.mean, summary.se, summary.df), level, correct).p <= ALPHA
+                false_share += (decided & ~true).sum() / max(1, decided.sum())
+                any_false += bool((decided & ~true).any())
+                found += (decided & true).sum() / true.sum()
+            row.append(f"{false_share / studies:.3f} / {any_false / studies:.3f} / {found / studies:.2f}")
+        cells.append((correct, *row))
+    title = "Four arms of 2 seed sd, four of 0, rho 0.7. Share of false among decided / any false / share found"
+    table(title, ("correction", "n=3", "n=5", "n=10"), cells)
+
+
+def confirmation(rng: np.random.Generator, studies: int, arms: int = 10) -> None:
+    """The best of ten equal arms: what it looks like, and what it looks like on fresh seeds."""
+    cells = []
+    for n in SEEDS:
+        first = np.sqrt(0.3) * (rng.standard_normal((studies, arms, n)) - rng.standard_normal((studies, 1, n)))
+        best = first.mean(axis=2).argmax(axis=1)
+        picked = np.take_along_axis(first, best[:, None, None], axis=1)[:, 0]
+        fresh = np.sqrt(0.3) * (rng.standard_normal((studies, n)) - rng.standard_normal((studies, n)))
+        shares = []
+        for differences in (picked, fresh):
+            summary = paired_summary(differences)
+            wrong = (two_sided_p(summary.mean, summary.se, summary.df) <= ALPHA) & (summary.mean > 0)
+            shares.append((summary.mean.mean(), wrong.mean()))
+        cells.append((str(n), *(f"{mean:+.2f} / {wrong:.3f}" for mean, wrong in shares)))
+    title = "The best of 10 arms that all equal the baseline, rho 0.7: mean difference in seed sd / called better"
+    table(title, ("n", "as picked, tested alone", "confirmed on fresh seeds"), cells)
+
+
+def permutation(rng: np.random.Generator, studies: int) -> None:
+    """Exact sign flips through `compare`, and the paired t beside them, from six seeds on."""
+    cells = []
+    for name, draw in (("normal", normal), ("skewed (exponential)", skewed), ("heavy tails (t with 3 df)", heavy)):
+        row = []
+        for n in (6, 10):
+            for effect in (0.0, 2.0):
+                arm, baseline = study(rng, studies, n, effect=effect, draw=draw)
+                flips = np.mean([sign_flip_p(one) <= ALPHA for one in arm - baseline])
+                row.append(f"{flips:.3f} / {paired(arm, baseline):.3f}")
+        cells.append((name, *row))
+    header = ("noise", "n=6, effect 0", "n=6, effect 2", "n=10, effect 0", "n=10, effect 2")
+    table("Exact sign flips / paired t, rho 0: share decided", header, cells)
+
+
+def trend_tests(rng: np.random.Generator, studies: int) -> None:
+    """Page's test over four doses, direction declared and not: no effect, and 1 seed sd from end to end."""
+    cells = []
+    for label, declared in (("declared", True), ("not declared (p doubled)", False)):
+        row = []
+        for n in SEEDS:
+            shares = []
+            for rise in (0.0, 1.0):
+                hits = 0
+                for _ in range(studies):
+                    common = np.sqrt(0.7) * rng.standard_normal((n, 1))
+                    doses = common + np.sqrt(0.3) * rng.standard_normal((n, 4)) + rise * np.linspace(0, 1, 4)
+                    p = page_p(doses, "rising")
+                    hits += (p if declared else min(1.0, 2 * min(p, page_p(doses, "falling")))) <= ALPHA
+                shares.append(hits / studies)
+            row.append(f"{shares[0]:.3f} / {shares[1]:.2f}")
+        cells.append((label, *row))
+    table("Page's trend over 4 doses, rho 0.7: false / found at 1 seed sd", ("direction", "n=3", "n=5", "n=10"), cells)
+
+
+def promised(rng: np.random.Generator, studies: int) -> None:
+    """An undecided arm gets the seeds it was told would probably decide it: how often is it decided then?"""
+    metric = MetricSpec("quality", "max", primary=True)
+    cells = []
+    for effect in (0.5, 1.0, 2.0):
+        told, decided, total = [], 0, 0
+        for _ in range(studies):
+            common = np.sqrt(0.7) * rng.standard_normal(50)
+            values = common + np.sqrt(0.3) * rng.standard_normal((2, 50)) + np.array([[0.0], [effect]])
+
+            def row_at(n: int, values: Floats = values) -> Row:
+                frame = pd.DataFrame(list(itertools.product(("baseline", "arm"), range(n))), columns=["arm", "seed"])
+                return compare(frame.assign(quality=values[:, :n].ravel()), metrics=[metric]).row("arm")
+
+            first = row_at(5)
+            if first.verdict is Verdict.UNDECIDED and first.more_seeds is not None:
+                told.append(first.more_seeds)
+                total += 1
+                decided += row_at(5 + first.more_seeds).verdict is not Verdict.UNDECIDED
+        share = f"{decided / total:.2f}" if total else "-"
+        cells.append((f"{effect:g}", f"{total / studies:.2f}", f"{np.mean(told):.1f}" if told else "-", share))
+    header = ("true effect (seed sd)", "told a number at n=5", "seeds promised, mean", "decided with them")
+    table("About N more seeds, rho 0.7, one arm, no margin", header, cells)
+
+
 def looks(rng: np.random.Generator, studies: int) -> None:
     """Looks at 3, 5 and 10 seeds: stop at the first decision."""
     schedules = {
@@ -295,9 +397,14 @@ def main() -> None:
     rules(rng, few * 2)
     robustness(rng, many)
     coverage(rng, many)
+    permutation(rng, few)
     family(rng, few)
+    discoveries(rng, few)
     equivalence(rng, many)
     looks(rng, many)
+    confirmation(rng, many)
+    trend_tests(rng, few // 2)
+    promised(rng, few // 4)
     whole(rng, few // 4)
     detectable()
     print(f"\n{time.monotonic() - began:.0f} s")

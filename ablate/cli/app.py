@@ -11,7 +11,22 @@ from typing import Annotated
 import typer
 
 from ablate import __version__
-from ablate.cli import archive, audit, cache, data, doctor, export, init, life, plan, report, run, show, sql, status
+from ablate.cli import (
+    archive,
+    audit,
+    cache,
+    data,
+    doctor,
+    export,
+    init,
+    life,
+    plan,
+    report,
+    run,
+    show,
+    sql,
+    status,
+)
 from ablate.cli.problems import report_bug, show_error
 from ablate.cli.screen import console
 from ablate.errors import AblateError
@@ -52,6 +67,7 @@ for function in (
     status.status,
     show.show,
     report.report,
+    claims.claims,
     export.export,
     sql.sql,
     init.init,
