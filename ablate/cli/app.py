@@ -15,6 +15,7 @@ from ablate.cli import (
     archive,
     audit,
     cache,
+    claims,
     data,
     doctor,
     export,

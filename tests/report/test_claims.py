@@ -40,7 +40,7 @@ def study(
     found = Study(
         "s", "", "toy", tuple(Arm(name, levels, levels) for name, (levels, _) in arms.items()), (), metrics, (5,)
     )
-    rows = []
+    rows: list[TrialRow] = []
     for name, (_, values) in arms.items():
         for seed, value in enumerate(values):
             own = {"psnr": float(value)}
