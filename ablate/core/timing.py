@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 
+from ablate.core.denoiser import Denoiser
 from ablate.core.numerics import device_name
 from ablate.core.run import Run
 
@@ -17,12 +18,16 @@ WARM_UPS = 2
 TIMED = 5
 
 
-def batch_seconds(run: Run, work: Callable[[], object], images: int) -> float:
-    """Return the median seconds of `work`, which makes `images` images, and record what was timed.
+def batch_seconds(run: Run, denoiser: Denoiser, work: Callable[[], object], images: int) -> float:
+    """Return the median seconds of `work`, which makes `images` images; record what was timed, and ``nfe``.
 
-    The device is waited for before and after each batch, so that no work is left out or charged to another batch.
+    Network evaluations per image are counted as `denoiser` did them, in the first warm-up. The device
+    is waited for before and after each batch, so that no work is left out or charged to another batch.
     """
-    for _ in range(WARM_UPS):
+    before = denoiser.evaluated
+    work()
+    run.found["nfe"] = (denoiser.evaluated - before) / images
+    for _ in range(WARM_UPS - 1):
         work()
     taken = []
     for _ in range(TIMED):

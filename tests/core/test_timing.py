@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from ablate.core.denoiser import Denoiser
 from ablate.core.run import Run
+from ablate.core.schedules import make_schedule
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.timing import TIMED, WARM_UPS, batch_seconds
 from ablate.recipe import Recipe
@@ -19,18 +21,24 @@ def run(tmp_path: Path) -> Run:
     return Run(Recipe("ddpm-dip", DdpmDipSettings(precision="bf16").resolved(), 0), Desk(tmp_path), "1", (15,))
 
 
+def denoiser() -> Denoiser:
+    return Denoiser(torch.nn.Identity(), make_schedule("linear", 100), "x0", "fp32", torch.device("cpu"))
+
+
 def test_the_median_of_the_batches_after_the_warm_ups(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a clock that only work moves: one slow batch among five changes nothing, nor does a slow beginning."""
     took = iter([50.0, 9.0, 2.0, 2.0, 70.0, 1.0, 3.0])
-    now = [0.0]
+    now, network = [0.0], denoiser()
 
     def work() -> None:
         now[0] += next(took)
+        network.evaluated += 12
 
     monkeypatch.setattr("ablate.core.timing.time.perf_counter", lambda: now[0])
-    assert batch_seconds(run, work, 4) == 2.0
+    assert batch_seconds(run, network, work, 4) == 2.0
     assert next(took, None) is None
     assert WARM_UPS + TIMED == 7
+    assert run.found["nfe"] == 3
 
 
 def test_the_device_is_waited_for_around_every_batch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +46,7 @@ def test_the_device_is_waited_for_around_every_batch(run: Run, monkeypatch: pyte
     said: list[str] = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: said.append("wait"))
     monkeypatch.setattr("ablate.core.timing.device_name", lambda device: "a card")
-    batch_seconds(run, lambda: said.append("work"), 4)
+    batch_seconds(run, denoiser(), lambda: said.append("work"), 4)
     assert said == ["work"] * WARM_UPS + ["wait", "work", "wait"] * TIMED
     assert run.environment == {
         "timing": "median of 5 batches after 2 warm-ups",

@@ -36,7 +36,7 @@ def record_steps(
     Steps count as the network evaluations that were really done: a start near the end of the process allows fewer.
     Done only when the study asks for it, because every number of steps samples all images anew.
     """
-    if run.settings.quality is None or "steps_to_quality" not in run.report.wanted:
+    if run.settings.quality is None or not any(name.startswith("steps_to_quality") for name in run.report.wanted):
         return
     tried: dict[int, float] = {}
     for done, steps in enumerate(grid := run.settings.steps_grid):

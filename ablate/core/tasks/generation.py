@@ -104,10 +104,7 @@ def _time(run: Run, method: Method, models: Models) -> None:
     batch, how = run.settings.timing_batch, _how(run)
     start = start_noise(batch, run.seed, run.device)
     noise = step_noise(start, run.seed, "timing-noise")
-    before = models.denoiser.evaluated
-    method.generate(run, models, start, how, noise)
-    run.found["nfe"] = (models.denoiser.evaluated - before) / batch
-    seconds = batch_seconds(run, lambda: method.generate(run, models, start, how, noise), batch)
+    seconds = batch_seconds(run, models.denoiser, lambda: method.generate(run, models, start, how, noise), batch)
     run.found["seconds_per_image"] = seconds / batch
     run.found["images_per_second"] = batch / seconds
 

@@ -92,10 +92,7 @@ def _time(run: Run, method: Method, models: Models, seconds: float) -> None:
         def work() -> Tensor:
             return method.restore(run, own, few, settings.sample_steps)
 
-        before = models.denoiser.evaluated
-        work()
-        found["nfe"] = (models.denoiser.evaluated - before) / len(few.clean)
-        per_image += batch_seconds(run, work, len(few.clean)) / len(few.clean)
+        per_image += batch_seconds(run, models.denoiser, work, len(few.clean)) / len(few.clean)
     found["seconds_per_image"], found["images_per_second"] = per_image, 1.0 / per_image
 
 
