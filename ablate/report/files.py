@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ablate.paths import StudyPaths
+from ablate.report.answered import lines_of_answer
 from ablate.report.comparison import Comparison, Row
 from ablate.report.frame import ARM_COLUMNS, MORE_COLUMNS
 from ablate.report.material import Material, Point, Results
@@ -145,8 +146,12 @@ def report_json(material: Material) -> str:
         "schema_version": SCHEMA_VERSION,
         "study": {**material.study.to_dict(), "text": material.provenance.study_text, "file": _fact(material)},
         "state": asdict(material.state) | {"word": material.state.word},
+        "answer": lines_of_answer(material),
         "comparison": comparison_data(comparison),
         "contrasts": [asdict(family) for family in material.families],
+        "trends": [asdict(trend) for trend in material.trends],
+        "races": [asdict(race) for race in material.races],
+        "equal": [asdict(one) for one in material.equal],
         "costs": {arm: asdict(cost) for arm, cost in material.costs.items()},
         "provenance": asdict(material.provenance),
         "generated_at": material.generated_at,
