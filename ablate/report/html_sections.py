@@ -76,8 +76,8 @@ def provenance_section(material: Material) -> Html:
     if recorded:
         parts.append(_folded("Recorded by the trials", tag("dl", recorded, class_="facts")))
     if provenance.study_text:
-        parts.append(_folded("Study file", _verbatim(provenance.study_text)))
-    parts.append(_folded("Settings of every arm", _verbatim(_settings(material))))
+        parts.append(_folded("Study file", _verbatim("Study file", provenance.study_text)))
+    parts.append(_folded("Settings of every arm", _verbatim("Settings of every arm", _settings(material))))
     return join(parts)
 
 
@@ -85,11 +85,10 @@ def _folded(title: str, content: Html) -> Html:
     return tag("details", tag("summary", title), content)
 
 
-def _verbatim(text: str) -> Html:
+def _verbatim(label: str, text: str) -> Html:
     # `tag` would turn line breaks into visible escapes, so the lines are joined as HTML.
-    return tag(
-        "pre", tag("code", Html("\n".join(join(line) for line in printable(text).split("\n")).replace("\\t", "  ")))
-    )
+    lines = Html("\n".join(join(line) for line in printable(text).split("\n")).replace("\\t", "  "))
+    return tag("pre", tag("code", lines), role="group", tabindex=0, aria_label=label)
 
 
 def _settings(material: Material) -> str:

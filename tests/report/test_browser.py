@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ablate.errors import NothingComparableError
+from ablate.outcome import OutcomeKind
 from ablate.report.build import build_report
 from ablate.report.drawing import PALETTE
+from ablate.storage.rows import TrialRow
 from ablate.study.spec import MetricSpec
 
 pytestmark = pytest.mark.slow
@@ -71,26 +76,35 @@ def page_file(file: Path, make_case: Callable[..., Any], now: Any) -> Path:
     return file
 
 
+@contextmanager
+def showing(browser: Any, file: Path, *, width: int = 1280, **options: Any) -> Iterator[Any]:
+    """Open a page, and check when it is closed that it was silent and loaded nothing."""
+    context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+    page = context.new_page()
+    complaints: list[str] = []
+    loaded: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: loaded.append(request.url))
+    page.goto(file.as_uri())
+    yield page
+    context.close()
+    assert complaints == []
+    assert [url for url in loaded if not url.startswith(("file:", "data:"))] == []
+
+
 @pytest.fixture
 def opened(browser: Any, page_file: Path) -> Callable[..., Any]:
-    """Return what opens the page: ``opened(width=390, color_scheme="dark")``, checked to be silent and offline."""
+    """Return what opens the page: ``opened(width=390, color_scheme="dark")``."""
+    return partial(showing, browser, page_file)
 
-    @contextmanager
-    def open_page(*, width: int = 1280, **options: Any) -> Iterator[Any]:
-        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
-        page = context.new_page()
-        complaints: list[str] = []
-        loaded: list[str] = []
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: loaded.append(request.url))
-        page.goto(page_file.as_uri())
-        yield page
-        context.close()
-        assert complaints == []
-        assert [url for url in loaded if not url.startswith(("file:", "data:"))] == []
 
-    return open_page
+def axe_of(page: Any) -> tuple[dict[str, list[str]], set[str]]:
+    """Return what axe complains about, with where, and the rules that passed."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs pip install '.[browser]'")
+    results = axe.Axe().run(page).response
+    found = {rule["id"]: [node["html"][:200] for node in rule["nodes"]][:3] for rule in results["violations"]}
+    return found, {rule["id"] for rule in results["passes"]}
 
 
 def names(page: Any) -> list[str]:
@@ -166,17 +180,13 @@ def test_no_width_scrolls_sideways_or_cuts_text(opened: Callable[..., Any], widt
         assert (brightness(paper) > brightness(ink)) == (scheme == "light")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_to_complain_about(opened: Callable[..., Any], scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_axe_finds_nothing_to_complain_about(opened: Callable[..., Any], scheme: str, width: int) -> None:
     """Landmarks, order of headings, names, headers of tables, alternative texts, contrast: WCAG 2 and best practice."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs pip install '.[browser]'")
-    with opened(color_scheme=scheme) as page:
+    with opened(color_scheme=scheme, width=width) as page:
         page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-        results = axe.Axe().run(page).response
-
-    found = {rule["id"]: [node["html"][:200] for node in rule["nodes"]][:3] for rule in results["violations"]}
-    assert found == {}
-    passed = {rule["id"] for rule in results["passes"]}
+        violations, passed = axe_of(page)
+    assert violations == {}
     assert passed >= {"color-contrast", "heading-order", "image-alt", "svg-img-alt", "landmark-one-main", "region"}
 
 
@@ -225,6 +235,49 @@ def test_paper_shows_what_is_folded_and_cuts_nothing(opened: Callable[..., Any])
         assert brightness(page.evaluate("getComputedStyle(document.body).color")) < 0.1
         tables = page.locator("#comparison table.arms").all()
         assert all(table.bounding_box()["width"] <= 1000 for table in tables)
+
+
+def nothing(rows: list[TrialRow]) -> list[TrialRow]:
+    return []
+
+
+def one_seed(rows: list[TrialRow]) -> list[TrialRow]:
+    return [row for row in rows if row.seed == 0]
+
+
+def no_baseline(rows: list[TrialRow]) -> list[TrialRow]:
+    return [row for row in rows if row.arm != "baseline"]
+
+
+def all_diverged(rows: list[TrialRow]) -> list[TrialRow]:
+    return [replace(row, outcome=OutcomeKind.DIVERGED, metrics={}) for row in rows]
+
+
+def half_done(rows: list[TrialRow]) -> list[TrialRow]:
+    return [replace(row, outcome=None, metrics={}, seconds=None) if row.number > 15 else row for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (nothing, "Nothing can be compared: nothing has been measured yet."),
+        (one_seed, "over 1 of 5 seeds"),
+        (no_baseline, "the baseline 'baseline' has no results"),
+        (all_diverged, "the baseline 'baseline' diverged in 5 of 5 seeds"),
+        (half_done, "PARTIAL 16 of 30 trials"),
+    ],
+)
+def test_a_study_in_any_state_has_a_page_that_says_so(
+    browser: Any, case: Any, now: Any, change: Callable[[list[TrialRow]], list[TrialRow]], said: str
+) -> None:
+    """With every section that has something to show, no empty one, and nothing wider than a phone."""
+    with contextlib.suppress(NothingComparableError):
+        build_report(case.study, change(case.rows), case.paths, now=now)
+    with showing(browser, case.paths.report_html, width=390) as page:
+        assert said in page.locator("body").inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert all(len(text) > 40 for text in page.locator("section").all_inner_texts())
+        assert axe_of(page)[0] == {}
 
 
 def test_motion_is_only_for_those_who_want_it(opened: Callable[..., Any]) -> None:
