@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 import shutil
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.text import Text
 
 from ablate.cli.asked import Asked, Request, ask
+from ablate.cli.cansee import can_see
 from ablate.cli.columns import lay_out
+from ablate.cli.cost import Cost, cost_of, needed_bytes
 from ablate.cli.options import (
     RESULTS,
     Arms,
@@ -32,11 +33,9 @@ from ablate.cli.options import (
 )
 from ablate.cli.problems import place as place_of
 from ablate.cli.screen import Screen
-from ablate.cli.stored import latest
 from ablate.cli.units import plural, size, spoken, visible
 from ablate.engine.slots import Slot, certain, find_slots, one_per_device
 from ablate.errors import Problem
-from ablate.recipe import Recipe
 
 if TYPE_CHECKING:
     from ablate.study.plan import StageSharing
@@ -53,6 +52,10 @@ def plan(
     gpus: Gpus = None,
     slots: Slots = None,
     fuse: Fuse = "auto",
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Run the beginning of one trial, in a temporary folder, to measure this machine."),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
@@ -62,64 +65,27 @@ def plan(
     \b
     Example:
       ablate plan studies/schedules.yaml --set data=cifar10 --seeds 5
+      ablate plan studies/schedules.yaml --probe
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name, gpus, slots)
     asked = ask(Request(study, *words, fuse=fuse))
-    show_plan(asked, find_slots(gpus=gpus, slots=slots), screen)
+    show_plan(asked, find_slots(gpus=gpus, slots=slots), screen, probe=probe)
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What the work that is left will take, as far as it can be said."""
-
-    work_s: float
-    """One trial after the other."""
-    wall_s: float
-    """On the slots."""
-    measured: int
-    """Finished trials this rests on; 0 when it rests on the core's own estimate for the reference laptop."""
-
-
-def cost_of(asked: Asked, slots: int) -> Cost | None:
-    """Return the cost of what is to run; None when nobody can say (no trial finished, and a core without stages)."""
-    plan = asked.plan
-    if not plan.to_run:
-        return Cost(0.0, 0.0, 0)
-    rows = latest(asked.stored.rows).values() if asked.stored is not None else ()
-    seconds = [(row.arm, row.seconds) for row in rows if row.seconds and row.outcome and row.outcome.is_result]
-    reference = {one.arm: _reference(asked, one.recipe) for one in asked.replicates}
-    if plan.cost > 0:
-        known = [took / reference[arm] for arm, took in seconds if reference.get(arm)]
-        factor = median(known) if known else 1.0
-        longest = max(reference[one.arm] for one in plan.todo) * factor
-        work = plan.cost * factor
-    elif seconds:
-        known = [took for _, took in seconds]
-        longest = median(known)
-        work = longest * plan.to_run
-    else:
-        return None
-    return Cost(work, max(work / slots, min(longest, work)), len(known))
-
-
-def _reference(asked: Asked, recipe: Recipe) -> float:
-    return sum(stage.cost for stage in asked.core.stages(recipe))
-
-
-def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen) -> None:
+def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: bool = False) -> None:
     """Print the plan: the result on stdout, warnings on stderr."""
     if asked.core.is_time(asked.study.primary.name):
         slots = one_per_device(slots)
-    cost = cost_of(asked, certain(slots))
+    probed = _probe(asked, slots[0], screen) if probe and asked.plan.to_run else None
+    cost = cost_of(asked, certain(slots), probed)
     free = free_bytes(asked.place.results.folder)
     if screen.json:
         screen.emit("plan", as_data(asked, slots, cost, free))
         return
-    lines = [_title(asked), _state(asked), *_factors(asked, screen.out.width)]
-    fuse = fuse_line(asked, slots)
-    texts = (*cost_lines(asked, slots, cost), *([fuse] if fuse else ()), f"disk   {size(free)} free")
-    lines += [Text(text) for text in texts]
+    lines = [_title(asked), _state(asked), *_searches(asked), *_factors(asked, screen.out.width)]
+    texts = (*cost_lines(asked, slots, cost), fuse_line(asked, slots), _disk(asked, free), can_see(asked))
+    lines += [Text(text) for text in texts if text]
     for line in lines:
         screen.out.print(line, soft_wrap=True)
     for warning in asked.plan.warnings:
@@ -139,8 +105,21 @@ def as_data(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None, free: int)
     return {**plan, **machine, "estimate": None if cost is None else vars(cost)}
 
 
+def _probe(asked: Asked, slot: Slot, screen: Screen) -> float | None:
+    from ablate.cli.probe import probe
+
+    screen.say("probing: the beginning of the baseline's first trial, in a temporary folder ...")
+    seconds = probe(asked, slot)
+    if seconds is None:
+        screen.say("the probe told nothing: the trial made no progress within a minute")
+    return seconds
+
+
 def _title(asked: Asked) -> Text:
     plan = asked.plan
+    if not plan.arms:
+        trials = plural(sum(search.trials * search.seeds for search in asked.searches), "trial")
+        return Text(f"{plan.study}: a search of {trials}", style="bold")
     title = (
         f"{plan.study}: {plural(len(plan.arms), 'arm')} x {plural(plan.seeds, 'seed')} = "
         f"{plural(plan.replicates, 'trial')}"
@@ -156,8 +135,35 @@ def _state(asked: Asked) -> Text:
         parts.append(f"failed or stopped {plan.failed} (will run again)")
     if plan.duplicates:
         parts.append(f"same as another {plan.duplicates} (run once)")
-    parts.append("baseline complete" if plan.baseline_done else "baseline to run")
+    if plan.arms:
+        parts.append("baseline complete" if plan.baseline_done else "baseline to run")
     return Text("  " + ", ".join(parts))
+
+
+def _searches(asked: Asked) -> list[Text]:
+    """One line for each search that comes first, and what follows it."""
+    lines = []
+    for search, planned in zip(asked.searches, asked.plan.searches, strict=True):
+        what = f"tune {visible(search.name)}" if search.tunes else search.name
+        how = search.sampler if search.pruner == "none" else f"{search.sampler}, {search.pruner}"
+        seeds = f" x {plural(search.seeds, 'seed')}" if search.seeds > 1 else ""
+        parts = [f"{planned.trials} candidates{seeds} ({how})", f"done {planned.answered}"]
+        parts += [f"pruned {planned.pruned}"] if planned.pruned else []
+        lines.append(Text(f"  {what}: {', '.join(parts)}, to run {planned.to_run}"))
+    if any(search.arm is not None for search in asked.searches):
+        tuned = all(search.tunes for search in asked.searches)
+        then = "every arm at its tuned levels" if tuned else "the best candidate and the baseline"
+        lines.append(Text(f"  then: {then}, on {plural(asked.study.seeds, 'fresh seed')}"))
+    return lines
+
+
+def _disk(asked: Asked, free: int) -> str:
+    """What the folders of what is left take, as far as finished ones tell, and what is free."""
+    needed = needed_bytes(asked) if asked.plan.to_run else None
+    if needed is None:
+        return f"disk   {size(free)} free"
+    short = "   not enough" if needed[0] > free else ""
+    return f"disk   about {size(needed[0])} of {size(free)} free (as {plural(needed[1], 'finished trial')}){short}"
 
 
 def _factors(asked: Asked, width: int) -> list[Text]:
@@ -178,19 +184,35 @@ def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list
         return ["cost   nothing: all trials are done"]
     where = _where(slots)
     if cost is None:
-        return [f"cost   unknown: core {asked.study.core} names no stages, and no trial has finished   ({where})"]
-    basis = (
-        f"from {plural(cost.measured, 'finished trial')} of this study"
-        if cost.measured
-        else "the core's estimate for one thread of the reference laptop"
-    )
-    lines = [f"cost   {spoken(cost.work_s)} of work, about {spoken(cost.wall_s)} on {where}", f"       {basis}"]
+        return [f"cost   unknown: no trial has finished; --probe measures the beginning of one   ({where})"]
+    lines = [
+        f"cost   {_seconds(cost.work_s, cost.work_range_s)} of work, "
+        f"about {_seconds(cost.wall_s, cost.wall_range_s)} on {where}",
+        f"       {_basis(cost)}",
+    ]
+    if cost.most_s is not None:
+        lines.append(f"       every arm up to {plan.looks[-1]} seeds: {spoken(cost.most_s)} of work at most")
     shared = [stage for stage in plan.stages if stage.executed_cost < stage.planned_cost]
     if shared and plan.cost > 0:
         saved = (plan.planned_cost - plan.cost) * cost.work_s / plan.cost
         lines.append(f"       shared work saves {spoken(saved)}; computed of asked for:")
         lines += [f"         {_shared(stage)}" for stage in shared]
     return lines
+
+
+def _seconds(middle: float, between: tuple[float, float] | None) -> str:
+    """Return a duration, with its 10th and 90th percentile where they are known and differ on the screen."""
+    if between is None or spoken(between[0]) == spoken(between[1]):
+        return spoken(middle)
+    return f"{spoken(middle)} ({spoken(between[0])} - {spoken(between[1])})"
+
+
+def _basis(cost: Cost) -> str:
+    if cost.measured:
+        return f"from {plural(cost.measured, 'finished trial')} of this study"
+    if cost.probed:
+        return "from the beginning of one trial on this machine"
+    return "the core's estimate for one thread of the reference laptop; --probe measures this machine"
 
 
 def _where(slots: tuple[Slot, ...]) -> str:

@@ -60,6 +60,7 @@ def confirmation(study: Study, winner: str, seeds: int) -> Study:
         looks=(seeds,),
         first_seed=FIRST_SEED,
         designs=(Design(KIND, {winner: dict(arm.levels)}),),
+        searches=(),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,9 @@ from ablate.search import CandidateState, Search, Tried, candidates
 from ablate.study.problems import did_you_mean, known_words
 from ablate.study.sections import BUDGET_UNITS
 from ablate.study.spec import BASELINE, Replicate, Study, levels_of
+
+UNEQUAL_WORK = 1.5
+"""An arm that takes this many times the work of the baseline, or as many times less, is warned about."""
 
 
 def replicates(study: Study, *, seeds: int | None = None, arms: Sequence[str] = ()) -> tuple[Replicate, ...]:
@@ -169,7 +173,7 @@ def make_plan(
         planned_cost=sum(stage.planned_cost for stage in stages),
         cost=cost,
         todo=todo,
-        warnings=(*study.warnings, *_over_budget(study, cost)),
+        warnings=(*study.warnings, *_unequal_work(core, study, names), *_over_budget(study, cost)),
         searches=tuple(searches),
     )
 
@@ -232,6 +236,26 @@ def _factor_levels(study: Study, arms: set[str]) -> tuple[FactorLevels, ...]:
         others = [levels[arm][name] for arm in levels if arm in arms and levels[arm][name] != base]
         rows.append(FactorLevels(name, tuple(dict.fromkeys([base, *others])), len(others)))
     return tuple(rows)
+
+
+def _unequal_work(core: type[Core], study: Study, arms: Sequence[str]) -> list[Problem]:
+    """Warn when arms take clearly more or less work than the baseline, by the core's own estimate."""
+    work = {arm.name: sum(stage.cost for stage in core.stages(study.recipe(arm, 0))) for arm in study.arms}
+    base = work[BASELINE]
+    ratios = {arm: work[arm] / base for arm in arms if base > 0}
+    unequal = {arm: ratio for arm, ratio in ratios.items() if not 1 / UNEQUAL_WORK <= ratio <= UNEQUAL_WORK}
+    if not unequal:
+        return []
+    most = max(unequal, key=lambda arm: abs(math.log(max(unequal[arm], 1e-9))))
+    return [
+        Problem(
+            f"unequal compute: {len(unequal)} of {len(arms) - 1} arms, {most} takes {unequal[most]:.2g} times "
+            "the work of the baseline",
+            file=study.file,
+            severity="warning",
+            note="what costs more may win because it costs more; the report says so too",
+        )
+    ]
 
 
 def _over_budget(study: Study, cost: float) -> list[Problem]:

@@ -30,8 +30,9 @@ steps: 4 arms x 3 seeds = 12 trials
   done 0, to run 12, baseline to run
   factor  arms  levels (* baseline)
   lr         3  0.1*, 0.2, 0.5, 9
-cost   unknown: core toycore:Toy names no stages, and no trial has finished   (2 CPU slots)
+cost   unknown: no trial has finished; --probe measures the beginning of one   (2 CPU slots)
 disk   212 GB free
+can see   unknown until 2 seeds of an arm and the baseline are done (score)
 run it:  ablate run steps.yaml --gpus none --slots 2
 """
     )
@@ -48,9 +49,10 @@ steps: 4 arms x 3 seeds = 12 trials
   done 5, to run 7, failed or stopped 1 (will run again), baseline to run
   factor  arms  levels (* baseline)
   lr         3  0.1*, 0.2, 0.5, 9
-cost   14 s of work, about 7 s on 2 CPU slots
+cost   14 s of work, about 8 s on 2 CPU slots
        from 5 finished trials of this study
 disk   212 GB free
+can see   with 3 seeds: differences above 0.00 dB in score, 80 % power
 run it:  ablate run steps.yaml --gpus none --slots 2
 """
     )
@@ -108,3 +110,41 @@ def test_all_problems_of_a_study_file_in_one_pass(ablate: Ablate, project: Path)
     ]
     assert " 4 |   stepz: [20, 30]\n   |   ^^^^^ did you mean 'steps'?\n" in said.err
     assert said.err.endswith("3 errors, nothing was started\n")
+
+
+@pytest.mark.usefixtures("roomy", "finished")
+def test_the_cost_has_a_range_once_trials_have_varied(ablate: Ablate) -> None:
+    """From what finished trials took; what they left on disk says what the rest will."""
+    found = json.loads(ablate("plan", "steps.yaml", "--seeds", "6", "--slots", "2", "--gpus", "none", "--json").out)
+    assert found["estimate"]["measured"] == 12
+    assert found["estimate"]["work_s"] >= found["estimate"]["wall_s"] > 0
+    said = ablate("plan", "steps.yaml", "--seeds", "6", "--gpus", "none")
+    assert "of 212 GB free (as 12 finished trials)" in said.out
+    assert "can see   with 6 seeds: differences above " in said.out
+
+
+@pytest.mark.usefixtures("roomy")
+def test_a_probe_measures_and_leaves_nothing(ablate: Ablate, project: Path) -> None:
+    said = ablate("plan", "steps.yaml", "--probe", "--slots", "1", "--gpus", "none")
+    assert said.code == 0
+    assert "       from the beginning of one trial on this machine" in said.out
+    assert not (project / "results").exists()
+
+
+@pytest.mark.usefixtures("roomy")
+def test_the_screen_of_a_search(ablate: Ablate, project: Path) -> None:
+    search = "search: {factors: {lr: {from: 0.1, to: 5, log: true}}, trials: 4, pruner: median}"
+    (project / "look.yaml").write_text(f"core: toycore:Toy\nbaseline: {{}}\n{search}\nmetrics: [score]\n")
+    said = ablate("plan", "look.yaml", "--slots", "2", "--gpus", "none")
+    assert (
+        said.out
+        == """\
+look: a search of 4 trials
+  done 0, to run 4
+  search: 4 candidates (tpe, median), done 0, to run 4
+  then: the best candidate and the baseline, on 5 fresh seeds
+cost   unknown: no trial has finished; --probe measures the beginning of one   (2 CPU slots)
+disk   212 GB free
+run it:  ablate run look.yaml --gpus none --slots 2
+"""
+    )

@@ -1,0 +1,131 @@
+"""What the rest of a study costs: expected seconds of what is left, with a range from how trials varied so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import fmean
+
+from ablate.cli.asked import Asked
+from ablate.cli.stored import latest
+from ablate.engine.eta import History, estimate
+from ablate.engine.moves import Planned
+from ablate.recipe import Recipe
+
+_LOOKED_AT = 50
+"""Trial folders whose size is looked at."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the work that is left will take, as far as it can be said. Ranges are the 10th and 90th percentile."""
+
+    work_s: float
+    """One trial after the other."""
+    wall_s: float
+    """On the slots."""
+    measured: int
+    """Finished trials this rests on; 0 when it rests on the core's own estimate for the reference laptop."""
+    work_range_s: tuple[float, float] | None = None
+    wall_range_s: tuple[float, float] | None = None
+    """None where nothing is known of how much trials vary."""
+    most_s: float | None = None
+    """Work if every arm goes on to the last look; None where there is one look."""
+    probed: bool = False
+    """True when it rests on a part of one trial that was run to measure it."""
+
+
+def cost_of(asked: Asked, slots: int, probe_s: float | None = None) -> Cost | None:
+    """Return the cost of what is to run; None when nobody can say.
+
+    `probe_s` is what the baseline's first trial would take here, as a probe measured it. Without it and without a
+    finished trial a core's own estimate is all there is, and a core without stages gives none.
+    """
+    plan = asked.plan
+    if not plan.to_run:
+        return Cost(0.0, 0.0, 0)
+    history, measured = _history(asked, probe_s)
+    if measured == 0 and probe_s is None and plan.planned_cost == 0:
+        return None
+    waiting = [*_candidates(asked), *(_planned(asked, one.arm, one.recipe) for one in plan.todo)]
+    work, wall = estimate(waiting, (), history, 1), estimate(waiting, (), history, slots)
+    assert work is not None
+    assert wall is not None
+    shared = plan.cost / plan.planned_cost if plan.planned_cost > 0 and not plan.searches else 1.0
+    known = measured > 1
+    return Cost(
+        work_s=work.mid_s * shared,
+        # A shared stage is waited for, so sharing saves wall time only as far as the slots have other work.
+        wall_s=max(wall.mid_s * shared, min(_longest(waiting, history), work.mid_s * shared)),
+        measured=measured,
+        work_range_s=(work.low_s * shared, work.high_s * shared) if known and work.low_s < work.high_s else None,
+        wall_range_s=(wall.low_s * shared, wall.high_s * shared) if known and wall.low_s < wall.high_s else None,
+        most_s=_to_last_look(asked, history, shared),
+        probed=measured == 0 and probe_s is not None,
+    )
+
+
+def _history(asked: Asked, probe_s: float | None) -> tuple[History, int]:
+    """What trials took, by arm, and how many there were; else what a probe or the core says."""
+    history = History()
+    recipes = {one.arm: one.recipe for one in asked.replicates}
+    rows = latest(asked.stored.rows).values() if asked.stored is not None else ()
+    measured = 0
+    for row in rows:
+        if row.seconds and row.outcome is not None and row.outcome.is_result and row.arm in recipes:
+            history.add(_planned(asked, row.arm, recipes[row.arm]), row.seconds)
+            measured += 1
+    if not measured:
+        baseline = _planned(asked, asked.study.baseline.name, asked.study.recipe(asked.study.baseline, 0))
+        history.add(baseline, baseline.cost if probe_s is None else probe_s)
+        history.by_arm = {} if probe_s is None else history.by_arm
+        history.by_arm.setdefault("", [])  # known by cost alone
+    return history, measured
+
+
+def _candidates(asked: Asked) -> list[Planned]:
+    """What is left of searches, each candidate as long as what the search starts from."""
+    from ablate.study.settle import settings_of
+
+    found = []
+    for search, planned in zip(asked.searches, asked.plan.searches, strict=True):
+        recipe = Recipe(asked.study.core, settings_of(asked.core, search, {}), 0)
+        found += [_planned(asked, asked.study.baseline.name, recipe)] * planned.to_run
+    return found
+
+
+def _planned(asked: Asked, arm: str, recipe: Recipe) -> Planned:
+    return Planned((arm, recipe.seed), recipe.digest, "", asked.core.stages(recipe))
+
+
+def _longest(waiting: Sequence[Planned], history: History) -> float:
+    return max((history.expected_s(one) or 0.0 for one in waiting), default=0.0)
+
+
+def _to_last_look(asked: Asked, history: History, shared: float) -> float | None:
+    """Work until every arm has the seeds of the last look."""
+    looks = asked.plan.looks
+    if len(looks) < 2:
+        return None
+    per_seed = {one.arm: history.expected_s(_planned(asked, one.arm, one.recipe)) or 0.0 for one in asked.replicates}
+    have = {arm: sum(one.arm == arm for one in asked.replicates) - _todo(asked, arm) for arm in per_seed}
+    return shared * sum(seconds * max(0, looks[-1] - have[arm]) for arm, seconds in per_seed.items())
+
+
+def _todo(asked: Asked, arm: str) -> int:
+    return sum(one.arm == arm for one in asked.plan.todo)
+
+
+def needed_bytes(asked: Asked) -> tuple[float, int] | None:
+    """Return the bytes that the folders of what is left will take, and how many finished ones say so; None without."""
+    folder = asked.place.results.study(asked.study.name).trials
+    if not folder.is_dir():
+        return None
+    sizes = [_size(trial) for trial in islice(folder.iterdir(), _LOOKED_AT) if (trial / "outcome.json").exists()]
+    return (fmean(sizes) * asked.plan.to_run, len(sizes)) if sizes else None
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
