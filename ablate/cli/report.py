@@ -223,6 +223,7 @@ def write(
     """Write the report of one study, print its table and sentences, and say where the files are."""
     from ablate.report.answered import lines_of_answer
     from ablate.report.build import gather, write_report
+    from ablate.report.searched import search_lines
     from ablate.report.terminal import comparison_table
 
     study = stored.study
@@ -242,6 +243,9 @@ def write(
         for row in comparison.rows.values():
             screen.emit("comparison", {"study": study.name, **dataclasses.asdict(row)})
     else:
+        for line in search_lines(material.searched):
+            screen.out.print(line, soft_wrap=True)
+    if not screen.json and len(study.arms) > 1:
         screen.tell(comparison_table(comparison, {arm: cost.ratio for arm, cost in material.costs.items()}))
         screen.tell("")
         for sentence in lines_of_answer(material, command=command):

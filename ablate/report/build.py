@@ -23,6 +23,7 @@ from ablate.report.markdown import report_markdown
 from ablate.report.material import Material, Point, costs_of, results_of, state_of, trends_of
 from ablate.report.provenance import collect, scrub
 from ablate.report.restored import Strip, strips_of
+from ablate.report.searched import searched_of
 from ablate.report.structure import families_of
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
@@ -75,7 +76,8 @@ def write_report(
             f"cannot write the report into {paths.folder}: {reason}",
             hint="free some space, or choose another --results",
         ) from error
-    material.comparison.check_comparable()
+    if not (material.study.searches and len(material.study.arms) == 1):  # a search alone compares nothing
+        material.comparison.check_comparable()
 
 
 def gather(
@@ -115,6 +117,7 @@ def gather(
         generated_at=_timestamp(now),
         command=scrub(command) if command else None,
         layout=layout,
+        searched=searched_of(study, rows),
     )
 
 

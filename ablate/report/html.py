@@ -17,6 +17,7 @@ from ablate.report.html_stability import stability_section
 from ablate.report.html_table import comparison_table
 from ablate.report.material import Material, State
 from ablate.report.restored import Strip
+from ablate.report.searched import search_section
 
 
 @cache
@@ -73,6 +74,7 @@ def _sections(
         _optional("cost", "Quality against cost", evidence.cost_section(material, drawn("cost"))),
         _optional("samples", "Restored and generated images", evidence.samples_section(strips, drawn("samples"))),
         _optional("contrasts", "Contrasts of several arms", contrasts_section(material, drawn("contrasts"))),
+        _optional("searches", "Searches", search_section(material.searched)),
         ("stability", "Stability", stability_section(material, drawn("stability"))),
         ("method", "Method", sections.method_section(material)),
         ("provenance", "Provenance", sections.provenance_section(material)),

@@ -10,6 +10,7 @@ from ablate.report.comparison import Comparison
 from ablate.report.components import arms_in_order, components_of
 from ablate.report.escape import markdown, markdown_code
 from ablate.report.material import Material
+from ablate.report.searched import search_markdown
 from ablate.report.table import (
     Line,
     difference_header,
@@ -36,6 +37,7 @@ def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ())
         comparison_markdown(material),
         _left_out(material.comparison),
         *(f"![{markdown(alt)}](figures/{name})" for name, alt in figures),
+        search_markdown(material.searched),
         "## Method",
         *(markdown(text) for text in method_paragraphs(material)),
         "## Where it comes from",

@@ -15,6 +15,7 @@ from ablate.report.effects import Family
 from ablate.report.frame import latest_results, trials_frame
 from ablate.report.provenance import Provenance
 from ablate.report.reaching import Race
+from ablate.report.searched import Searched
 from ablate.report.trend import Trend, ordered_factors, trend
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
@@ -86,6 +87,8 @@ class Material:
     """What runs the study as it was run, with its overrides; None where only its file is known."""
     layout: str = "arms"
     """Of the table in report.md and table.tex; see `ablate.report.components`."""
+    searched: tuple[Searched, ...] = ()
+    """What the searches found, before arms were compared."""
 
     @property
     def shown_arms(self) -> tuple[Arm, ...]:

@@ -1,0 +1,156 @@
+"""What the searches of a study found: the best candidates, how many were given up, and which factors mattered."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ablate.report.elements import Html, join, table, tag
+from ablate.report.escape import markdown, visible
+from ablate.search import Candidate, CandidateState, Search, candidates, front
+from ablate.storage.candidates import tried_of
+from ablate.storage.importance import FEWEST, SHUFFLES, Importance, importances
+from ablate.storage.rows import TrialRow
+from ablate.study.factors import level_text
+from ablate.study.spec import MetricSpec, Study
+
+SHOWN = 5
+"""Candidates in the table of a search with one metric; with two, the whole front is shown."""
+_CAVEAT = (
+    "These values chose the candidates, so they flatter them: what the best one is worth is in the comparison, "
+    "on seeds that the search has not seen."
+)
+_UNTESTED = "These values chose the candidates, so they flatter them: nothing here was tested on fresh seeds."
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One search as the report shows it."""
+
+    search: Search
+    counts: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    importance: tuple[Importance, ...]
+    measured: int
+
+    @property
+    def title(self) -> str:
+        """What the search is called."""
+        return f"Tuning of {visible(self.search.name)}" if self.search.tunes else "Search"
+
+    @property
+    def caption(self) -> str:
+        """How it was searched, and what came of it."""
+        pruner = "" if self.search.pruner == "none" else f", pruner {self.search.pruner}"
+        return f"{self.counts}; sampler {self.search.sampler}{pruner}."
+
+    @property
+    def importance_text(self) -> str:
+        """Which factors mattered, with what chance would give."""
+        if not self.importance:
+            return f"Importance of factors: not said with {self.measured} measured candidates (at least {FEWEST})."
+        parts = [f"{one.factor} {one.share:.2f} (p = {one.chance:.2g})" for one in self.importance]
+        return (
+            f"Importance (PED-ANOVA): {', '.join(parts)}. Shares add up to 1 even in pure noise; p is how often "
+            f"{SHUFFLES} shuffles of the results gave a factor as much."
+        )
+
+
+def searched_of(study: Study, rows: Iterable[TrialRow]) -> tuple[Searched, ...]:
+    """Return what was searched, in the order of the study; searches without a candidate are left out."""
+    tried = tried_of(rows)
+    found = [(search, candidates(search, tried)) for search in study.searches]
+    metrics = {metric.name: metric for metric in study.metrics}
+    return tuple(_searched(search, some, metrics) for search, some in found if some)
+
+
+def _searched(search: Search, found: Sequence[Candidate], metrics: Mapping[str, MetricSpec]) -> Searched:
+    names = [one.factor for one in search.ranges]
+    shown = [metrics[name] for name, _ in search.objectives]
+    rows = [
+        (
+            f"#{one.number}",
+            *(_value(value, metric) for metric, value in zip(shown, one.values or (), strict=True)),
+            *(_level(one, name) for name in names),
+        )
+        for one in _best(search, found)
+    ]
+    units = [f"{metric.name} ({metric.unit})" if metric.unit else metric.name for metric in shown]
+    states = Counter(one.state.value.replace("_", " ") for one in found)
+    counts = ", ".join(f"{count} {word}" for word, count in sorted(states.items()))
+    return Searched(
+        search,
+        f"{len(found)} of {search.trials} candidates: {counts}",
+        ("candidate", *units, *names),
+        tuple(rows),
+        importances(search, found) if len(search.objectives) == 1 else (),
+        sum(one.state is CandidateState.MEASURED for one in found),
+    )
+
+
+def _best(search: Search, found: Sequence[Candidate]) -> list[Candidate]:
+    if len(search.objectives) > 1:
+        return sorted(front(search, found), key=lambda one: one.values or ())
+    sign = -1 if search.objectives[0][1] == "max" else 1
+    measured = [one for one in found if one.state is CandidateState.MEASURED]
+    return sorted(measured, key=lambda one: (sign * (one.values or (0.0,))[0], one.number))[:SHOWN]
+
+
+def _value(value: float, metric: MetricSpec) -> str:
+    return f"{value:.{metric.digits}f}"
+
+
+def _level(one: Candidate, name: str) -> str:
+    if name not in one.levels:
+        return "-"
+    level = one.levels[name]
+    return f"{level:.3g}" if isinstance(level, float) else level_text(level)
+
+
+def _closing(one: Searched) -> str:
+    return _CAVEAT if one.search.arm is not None else _UNTESTED
+
+
+def search_lines(found: Sequence[Searched]) -> list[str]:
+    """Return the searches for a terminal: one table each."""
+    lines: list[str] = []
+    for one in found:
+        widths = [max(len(row[at]) for row in (one.head, *one.rows)) for at in range(len(one.head))]
+        lines += [f"{one.title}: {one.caption}"]
+        lines += [
+            "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+            for row in ((one.head, *one.rows) if one.rows else ())
+        ]
+        lines += [one.importance_text] if len(one.search.objectives) == 1 else []
+    return lines
+
+
+def search_markdown(found: Sequence[Searched]) -> str:
+    """Return the section of the searches in Markdown, empty without any."""
+    parts = []
+    for one in found:
+        header = [one.head, ("---", *["--:"] * (len(one.head) - 1))]
+        rows = [header[0], header[1], *(tuple(markdown(cell) for cell in row) for row in one.rows)]
+        parts += [f"## {markdown(one.title)}", markdown(one.caption)]
+        parts += ["\n".join(f"| {' | '.join(row)} |" for row in rows)] if one.rows else []
+        parts += [markdown(one.importance_text)] if len(one.search.objectives) == 1 else []
+        parts += [markdown(_closing(one))]
+    return "\n\n".join(parts)
+
+
+def search_section(found: Sequence[Searched]) -> Html | None:
+    """Return the section of the searches as HTML, None without any."""
+    parts = []
+    for one in found:
+        rows = [
+            tag("tr", [tag("td", cell, class_="num" if at else None) for at, cell in enumerate(row)])
+            for row in one.rows
+        ]
+        parts.append(tag("h3", one.title))
+        parts.append(table(one.caption, one.head, rows) if rows else tag("p", one.caption))
+        if len(one.search.objectives) == 1:
+            parts.append(tag("p", one.importance_text))
+        parts.append(tag("p", _closing(one)))
+    return join(parts) if parts else None
