@@ -21,6 +21,10 @@ CURVE_PRUNERS = frozenset({"asha", "hyperband", "median"})
 """Pruners that look at learning curves; the Wilcoxon pruner compares seeds."""
 NEEDED_PACKAGES: Mapping[str, tuple[str, ...]] = {"cma-es": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
 """Sampler -> modules that Optuna imports for it."""
+FEWEST_FOR_IMPORTANCE = 10
+"""With fewer measured candidates nothing is said of the importance of factors."""
+SHUFFLES = 99
+"""Shuffled results that an importance is compared with."""
 FIRST_SEED = 1000
 """Seeds of candidates count from here; those of arms stay below."""
 
@@ -154,6 +158,15 @@ class Candidate:
     by_seed: Mapping[int, float] = field(default_factory=dict)
     """Seed -> first objective."""
     curve: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Of one factor: its share, and how likely shuffled results give it as much (at least 1 / (SHUFFLES + 1))."""
+
+    factor: str
+    share: float
+    chance: float
 
 
 def candidates(search: Search, tried: Iterable[Tried]) -> tuple[Candidate, ...]:

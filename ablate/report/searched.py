@@ -8,9 +8,17 @@ from dataclasses import dataclass
 
 from ablate.report.elements import Html, join, table, tag
 from ablate.report.escape import markdown, visible
-from ablate.search import Candidate, CandidateState, Search, candidates, front
+from ablate.search import (
+    FEWEST_FOR_IMPORTANCE,
+    SHUFFLES,
+    Candidate,
+    CandidateState,
+    Importance,
+    Search,
+    candidates,
+    front,
+)
 from ablate.storage.candidates import tried_of
-from ablate.storage.importance import FEWEST, SHUFFLES, Importance, importances
 from ablate.storage.rows import TrialRow
 from ablate.study.factors import level_text
 from ablate.study.spec import MetricSpec, Study
@@ -50,7 +58,7 @@ class Searched:
     def importance_text(self) -> str:
         """Which factors mattered, with what chance would give."""
         if not self.importance:
-            return f"Importance of factors: not said with {self.measured} measured candidates (at least {FEWEST})."
+            return f"Importance of factors: not said with {self.measured} measured candidates (at least {FEWEST_FOR_IMPORTANCE})."
         parts = [f"{one.factor} {one.share:.2f} (p = {one.chance:.2g})" for one in self.importance]
         return (
             f"Importance (PED-ANOVA): {', '.join(parts)}. Shares add up to 1 even in pure noise; p is how often "
@@ -67,6 +75,9 @@ def searched_of(study: Study, rows: Iterable[TrialRow]) -> tuple[Searched, ...]:
 
 
 def _searched(search: Search, found: Sequence[Candidate], metrics: Mapping[str, MetricSpec]) -> Searched:
+    # Only here: Optuna takes longer to import than most reports to write.
+    from ablate.storage.importance import importances
+
     names = [one.factor for one in search.ranges]
     shown = [metrics[name] for name, _ in search.objectives]
     rows = [

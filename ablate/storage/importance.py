@@ -8,28 +8,14 @@ one factor's share near 1 is nothing special.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from random import Random
 
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import InMemoryStorage
 
-from ablate.search import Candidate, CandidateState, Search
+from ablate.search import FEWEST_FOR_IMPORTANCE, SHUFFLES, Candidate, CandidateState, Importance, Search
 from ablate.storage.suggest import directions, distribution, quiet
-
-FEWEST = 10
-"""With fewer measured candidates nothing is said."""
-SHUFFLES = 99
-
-
-@dataclass(frozen=True)
-class Importance:
-    """Of one factor: its share, and how likely shuffled results give it as much (at least 1 / (SHUFFLES + 1))."""
-
-    factor: str
-    share: float
-    chance: float
 
 
 def importances(search: Search, found: Sequence[Candidate]) -> tuple[Importance, ...]:
@@ -40,7 +26,7 @@ def importances(search: Search, found: Sequence[Candidate]) -> tuple[Importance,
     measured = [one for one in found if one.state is CandidateState.MEASURED and one.values is not None]
     names = [one.factor for one in search.ranges if not one.when]
     values = [one.values[0] for one in measured if one.values is not None]
-    if len(measured) < FEWEST or not names or len(set(values)) < 2:
+    if len(measured) < FEWEST_FOR_IMPORTANCE or not names or len(set(values)) < 2:
         return ()
     with quiet():
         raw = _raw(search, measured, names, values)
