@@ -21,7 +21,7 @@ CURVE_PRUNERS = frozenset({"asha", "hyperband", "median"})
 """Pruners that look at learning curves; the Wilcoxon pruner compares seeds."""
 NEEDED_PACKAGES: Mapping[str, tuple[str, ...]] = {"cma-es": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
 """Sampler -> modules that Optuna imports for it."""
-FEWEST_FOR_IMPORTANCE = 10
+FEWEST_RANKED = 10
 """With fewer measured candidates nothing is said of the importance of factors."""
 SHUFFLES = 99
 """Shuffled results that an importance is compared with."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ablate.report.elements import Html, join, table, tag
 from ablate.report.escape import markdown, visible
 from ablate.search import (
-    FEWEST_FOR_IMPORTANCE,
+    FEWEST_RANKED,
     SHUFFLES,
     Candidate,
     CandidateState,
@@ -58,7 +58,9 @@ class Searched:
     def importance_text(self) -> str:
         """Which factors mattered, with what chance would give."""
         if not self.importance:
-            return f"Importance of factors: not said with {self.measured} measured candidates (at least {FEWEST_FOR_IMPORTANCE})."
+            return (
+                f"Importance of factors: not said with {self.measured} measured candidates, fewer than {FEWEST_RANKED}."
+            )
         parts = [f"{one.factor} {one.share:.2f} (p = {one.chance:.2g})" for one in self.importance]
         return (
             f"Importance (PED-ANOVA): {', '.join(parts)}. Shares add up to 1 even in pure noise; p is how often "

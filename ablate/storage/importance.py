@@ -14,7 +14,7 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import InMemoryStorage
 
-from ablate.search import FEWEST_FOR_IMPORTANCE, SHUFFLES, Candidate, CandidateState, Importance, Search
+from ablate.search import FEWEST_RANKED, SHUFFLES, Candidate, CandidateState, Importance, Search
 from ablate.storage.suggest import directions, distribution, quiet
 
 
@@ -26,7 +26,7 @@ def importances(search: Search, found: Sequence[Candidate]) -> tuple[Importance,
     measured = [one for one in found if one.state is CandidateState.MEASURED and one.values is not None]
     names = [one.factor for one in search.ranges if not one.when]
     values = [one.values[0] for one in measured if one.values is not None]
-    if len(measured) < FEWEST_FOR_IMPORTANCE or not names or len(set(values)) < 2:
+    if len(measured) < FEWEST_RANKED or not names or len(set(values)) < 2:
         return ()
     with quiet():
         raw = _raw(search, measured, names, values)

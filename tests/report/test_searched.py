@@ -9,7 +9,7 @@ import pytest
 
 from ablate.outcome import OutcomeKind
 from ablate.report.searched import search_lines, search_markdown, search_section, searched_of
-from ablate.search import FEWEST_FOR_IMPORTANCE, Candidate, CandidateState, Range, Search
+from ablate.search import FEWEST_RANKED, Candidate, CandidateState, Range, Search
 from ablate.storage.importance import importances
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, MetricSpec, Study
@@ -45,9 +45,7 @@ def test_the_best_candidates_are_shown_with_what_they_tried() -> None:
         ["#2", "22.00", "0.001", "18"],
     ]
     assert len({len(line) for line in lines[1:-1]}) == 1
-    assert (
-        lines[-1] == f"Importance of factors: not said with 7 measured candidates (at least {FEWEST_FOR_IMPORTANCE})."
-    )
+    assert lines[-1] == f"Importance of factors: not said with 7 measured candidates, fewer than {FEWEST_RANKED}."
     page = search_markdown(found)
     assert "| \\#6 | 26.00 | 0.001 | 22 |" in page
     assert "on seeds that the search has not seen" in page
@@ -99,7 +97,6 @@ def test_importance_is_told_from_chance(matters: bool) -> None:
 def test_few_candidates_have_no_importance() -> None:
     (search,) = study().searches
     found = [
-        Candidate(n, {"lr": 0.01, "batch": 16}, CandidateState.MEASURED, (float(n),))
-        for n in range(FEWEST_FOR_IMPORTANCE - 1)
+        Candidate(n, {"lr": 0.01, "batch": 16}, CandidateState.MEASURED, (float(n),)) for n in range(FEWEST_RANKED - 1)
     ]
     assert importances(search, found) == ()
