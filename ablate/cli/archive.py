@@ -11,7 +11,7 @@ import typer
 
 from ablate.cli.life import Known
 from ablate.cli.options import RESULTS, Name, Quiet, Results, Storage
-from ablate.cli.run import kinds_of
+from ablate.cli.params import kinds_of
 from ablate.cli.screen import Screen
 from ablate.cli.stored import Place, base_command, name_of
 from ablate.cli.units import plural, shortest, size, visible

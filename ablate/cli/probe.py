@@ -26,7 +26,7 @@ def probe(asked: Asked, slot: Slot) -> float | None:
     Nothing is left behind: results, cache and storage of the probe are in a temporary folder. The trial is stopped as
     soon as its progress says how long it would take, at the latest after a minute.
     """
-    from ablate.cli.run import kinds_of
+    from ablate.cli.params import kinds_of
     from ablate.engine.run import RunOptions, run_study
 
     study = replace(asked.study, budget={}, searches=(), arms=asked.study.arms[:1])

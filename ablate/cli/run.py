@@ -31,6 +31,7 @@ from ablate.cli.options import (
     StudyFile,
     UntilDecided,
 )
+from ablate.cli.params import kinds_of
 from ablate.cli.plan import show_plan, warning_text
 from ablate.cli.problems import show_error
 from ablate.cli.report import write
@@ -45,8 +46,6 @@ from ablate.outcome import OutcomeKind
 
 if TYPE_CHECKING:
     from ablate.engine.run import RunSummary
-    from ablate.interface import Core
-    from ablate.storage.levels import ParamKind
 
 _PICTURE_ALIVE_S = 10.0
 _LINES_ALIVE_S = 60.0
@@ -199,15 +198,6 @@ def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed
             kinds=kinds_of(asked.core),
             searches=asked.searches,
         )
-
-
-def kinds_of(core: type[Core]) -> dict[str, ParamKind]:
-    """Return how each factor of a core is stored; names with all that the core knows, so that levels can be added."""
-    from ablate.study.factors import factors_of
-
-    return {
-        name: info.choices if info.kind == "name" else info.kind for name, info in factors_of(core.Settings).items()
-    }
 
 
 def _display(asked: Asked, screen: Screen) -> Display:

@@ -13,7 +13,7 @@ import pytest
 
 from ablate.cli.app import main
 from ablate.cli.asked import Request, ask
-from ablate.cli.run import kinds_of
+from ablate.cli.params import kinds_of
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.storage.store import Store
 

@@ -11,7 +11,7 @@ import pytest
 
 from ablate.cli.asked import Request, ask
 from ablate.cli.options import Until
-from ablate.cli.run import kinds_of
+from ablate.cli.params import kinds_of
 from ablate.errors import ExitCode
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import ResultsPaths
