@@ -74,6 +74,7 @@ def test_without_the_weights_the_error_says_where_to_put_them(weights: Path) -> 
     assert presence.FID_VARIABLE in str(caught.value.hint)
 
 
+@pytest.mark.acceptance("M7")
 def test_other_weights_are_refused(weights: Path) -> None:
     weights.write_bytes(CONTENT + b"!")
     with pytest.raises(DataError, match="is not the Inception network that defines FID"):

@@ -55,6 +55,7 @@ def numbers(outcome: Outcome) -> dict[str, float]:
     return {name: value for name, value in outcome.metrics.items() if "second" not in name}
 
 
+@pytest.mark.acceptance("M7")
 def test_everything_declared_is_measured(trial: tuple[Desk, Outcome]) -> None:
     desk, outcome = trial
     assert outcome.kind is OutcomeKind.MEASURED
