@@ -17,7 +17,9 @@ from ablate.cli.screen import Screen
 from ablate.cli.stored import Place, Stored, latest, name_of, unknown_arm
 from ablate.cli.units import number, spoken, visible
 from ablate.errors import AblateError
+from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
+from ablate.study.factors import level_text
 from ablate.study.spec import Arm
 from ablate.tables import is_table, table_label
 
@@ -88,13 +90,16 @@ def _has(stored: Stored, what: str) -> bool:
 
 
 def _trial(stored: Stored, what: str) -> TrialRow | None:
-    """The trial of that number, or the one that counts for 'ARM sSEED'; an arm's own name comes first."""
+    """The trial of that number, the one that counts for 'ARM sSEED', or the first of a candidate; arms come first."""
     if any(arm.name == what for arm in stored.study.arms):
         return None
     if what.isdigit():
         return next((row for row in stored.rows if row.number == int(what)), None)
     match = _ARM_AND_SEED.fullmatch(what)
-    return latest(stored.rows).get((match["arm"], int(match["seed"]))) if match else None
+    counting = latest(stored.rows)
+    if match:
+        return counting.get((match["arm"], int(match["seed"])))
+    return next((row for row in counting.values() if row.arm == what and is_candidate(row)), None)
 
 
 def changes(stored: Stored, arm: Arm) -> dict[str, tuple[Any, Any]]:
@@ -130,6 +135,7 @@ def trial_data(stored: Stored, row: TrialRow) -> dict[str, Any]:
         "outcome": row.outcome,
         "state": row.state,
         "metrics": dict(row.metrics),
+        "levels": row.attributes.get("levels"),
         "seconds": row.seconds,
         "device": row.device,
         "recipe_digest": row.recipe_digest,
@@ -187,6 +193,9 @@ def _trial_text(stored: Stored, row: TrialRow, count: int) -> Text:
     lines = [Text(title, style="bold")]
     digits = {metric.name: metric.digits for metric in stored.study.metrics}
     facts = {name: number(value, digits.get(name, 3)) for name, value in row.metrics.items()}
+    tried = row.attributes.get("levels")
+    if isinstance(tried, dict):
+        facts = {name: level_text(level) for name, level in tried.items()} | facts
     if row.seconds is not None:
         facts["took"] = spoken(row.seconds)
     facts |= {"device": row.device, "started": row.started_at or "", "finished": row.finished_at or ""}

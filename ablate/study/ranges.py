@@ -141,6 +141,14 @@ def _when(
             )
             continue
         nodes = stated.items if isinstance(stated, Items) else (stated,)
-        levels = [read_level(item, other, problems) for item in nodes]
-        conditions[other.name] = tuple(level.value for level in levels if level is not None)
+        levels = [level for item in nodes if (level := read_level(item, other, problems)) is not None]
+        for level in levels:
+            choices = before[other.name].choices
+            if choices and level.value not in choices:
+                problems.error(
+                    level.mark,
+                    f"{factor.name} when: {other.name} is never {level_text(level.value)}",
+                    note=f"searched: {', '.join(level_text(choice) for choice in choices)}",
+                )
+        conditions[other.name] = tuple(level.value for level in levels)
     return conditions

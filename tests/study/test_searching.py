@@ -98,6 +98,11 @@ def test_tuning_searches_for_every_arm_with_the_same_budget(load: Load) -> None:
             "lr depends on epochs, which is not searched before it",
             52,
         ),
+        (
+            "{factors: {method: [dip, ddpm], lr: {levels: [0.1, 0.2], when: {method: off}}}}",
+            "lr when: method is never off",
+            81,
+        ),
         ("{factors: {lr: [0.1, 0.2]}, sampler: tpx}", "search sampler: unknown name 'tpx'", 46),
         (
             "{factors: {lr: [0.1, 0.2]}, trials: 0}",
