@@ -153,4 +153,4 @@ class ReplayLane(LaneTraining[ReplayLanes]):
         """Save where the training stands."""
         self.training.step = self.step
         self.folder.save("checkpoint", self.step, self.training.state())
-        self.folder.prune("checkpoint", 1)
+        self.folder.prune("checkpoint", 2)

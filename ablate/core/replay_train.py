@@ -172,7 +172,7 @@ def _pause(training: Training, folder: StageFolder, report: Report) -> None:
     stop = report.stop_requested
     if stop or report.checkpoint_due:
         folder.save("checkpoint", training.step, training.state())
-        folder.prune("checkpoint", 1)
+        folder.prune("checkpoint", 2)
         report.checkpointed()
     if stop:
         raise StoppedError(f"stopped after {training.step} of {training.total} updates of {training.name}")

@@ -174,7 +174,7 @@ class _Group:
         if not (report.stop_requested or report.checkpoint_due or fitting.step == self.fits.settings.steps):
             return
         self.folder.save("state", fitting.step, {"fit": fitting.state(), "seconds": seconds})
-        self.folder.prune("state", keep=1)
+        self.folder.prune("state", keep=2)
         report.checkpointed()
         if report.stop_requested:
             raise StoppedError(f"stopped after {fitting.step} iterations of the DIP")

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablate.engine.launch import End, WorkerProcess
+from ablate.engine.launch import End
+from ablate.engine.launcher import Employed, Launcher
 from ablate.engine.lock import StudyLock
 from ablate.engine.slots import Slot
 from ablate.paths import StudyPaths
@@ -23,6 +24,7 @@ class Crew:
         paths: StudyPaths,
         hello: Mapping[str, Any],
         lock: StudyLock,
+        launcher: Launcher,
         *,
         said: Callable[[int, Mapping[str, Any]], None],
         gone: Callable[[int, Callable[[], End]], None],
@@ -32,9 +34,10 @@ class Crew:
         self._paths = paths
         self._hello = hello
         self._lock = lock
+        self._launcher = launcher
         self._said = said
         self._gone = gone
-        self._workers: dict[int, WorkerProcess] = {}
+        self._workers: dict[int, Employed] = {}
         self.selector = selectors.DefaultSelector()
         """Its keys' data are functions to call when the descriptor is ready."""
 
@@ -52,7 +55,7 @@ class Crew:
             "device_name": slot.name,
             "threads": slot.threads,
         }
-        worker = WorkerProcess(slot, self.log(index), hello)
+        worker = self._launcher.launch(slot, self.log(index), hello)
         self._workers[index] = worker
         self.selector.register(worker.news, selectors.EVENT_READ, lambda: self._read(index, worker))
         if worker.exit is not None:
@@ -76,7 +79,7 @@ class Crew:
         self._workers.clear()
         self.selector.close()
 
-    def _read(self, index: int, worker: WorkerProcess) -> None:
+    def _read(self, index: int, worker: Employed) -> None:
         if self._workers.get(index) is not worker:
             return  # ended by an earlier event of the same round
         messages = worker.receive()
@@ -86,7 +89,7 @@ class Crew:
         for message in messages:
             self._said(index, message)
 
-    def _end(self, index: int, worker: WorkerProcess) -> None:
+    def _end(self, index: int, worker: Employed) -> None:
         if self._workers.get(index) is not worker:
             return
         for message in worker.drain():

@@ -18,8 +18,19 @@ Send = Callable[[Mapping[str, Any]], None]
 
 _PROGRESS_S = 0.2
 """A recipe's progress is passed on at most this often within a stage."""
-_CHECKPOINT_SHARE = 0.02
+CHECKPOINT_SHARE = 0.02
 """Checkpoints may take this share of the time."""
+LONGEST_CHECKPOINT_S = 1800.0
+"""No more work than this is ever at stake, however expensive a checkpoint is."""
+
+
+def checkpoint_interval_s(save_s: float, shortest_s: float) -> float:
+    """Return the seconds of work between checkpoints of which one takes `save_s`.
+
+    At least `shortest_s`, at most half an hour; between these as short as the share permits: what a crash costs is
+    half an interval on average, so that any longer one would only lose more.
+    """
+    return min(max(shortest_s, save_s / CHECKPOINT_SHARE), max(shortest_s, LONGEST_CHECKPOINT_S))
 
 
 class CheckpointClock:
@@ -44,7 +55,7 @@ class CheckpointClock:
         """A checkpoint is on disk."""
         now = self._clock()
         if self._asked is not None:
-            self._interval_s = max(self._shortest_s, (now - self._asked) / _CHECKPOINT_SHARE)
+            self._interval_s = checkpoint_interval_s(now - self._asked, self._shortest_s)
         self._last, self._asked = now, None
 
 

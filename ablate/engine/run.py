@@ -16,6 +16,7 @@ from ablate.engine.crew import Crew
 from ablate.engine.events import Event
 from ablate.engine.folders import make_folders, write_study, writing
 from ablate.engine.interrupts import Interrupts
+from ablate.engine.launcher import Launcher, LocalLauncher
 from ablate.engine.ledger import Found, Ledger
 from ablate.engine.lock import StudyLock, end_orphans
 from ablate.engine.loop import Loop
@@ -36,6 +37,8 @@ from ablate.storage.store import ParamKind, Store
 from ablate.study.changes import check_against_stored
 from ablate.study.sections import BUDGET_UNITS
 from ablate.study.spec import Replicate, Study
+
+LOCAL = LocalLauncher()
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,11 @@ def run_study(
     options: RunOptions,
     kinds: Mapping[str, ParamKind],
     searches: Sequence[Search] = (),
+    launcher: Launcher = LOCAL,
 ) -> RunSummary:
     """Run what is missing of `replicates` and return when everything has an outcome or the run was stopped.
 
-    `searches` are the searches of the study whose candidates are to be tried.
+    `searches` are the searches of the study whose candidates are to be tried. `launcher` starts the workers.
 
     Only this process writes the storage. Call it from the main thread: it catches Ctrl-C, SIGTERM and SIGHUP. Raises
     StudyLockedError when the study is being run, StudyChangedError when it is not the stored one, ResultsError and
@@ -141,7 +145,7 @@ def run_study(
                 "checkpoint_s": options.checkpoint_s,
                 "fusion": vars(options.fusion),
             }
-            loop.crew = Crew(slots, paths, hello, lock, said=loop.said, gone=loop.gone)
+            loop.crew = Crew(slots, paths, hello, lock, launcher, said=loop.said, gone=loop.gone)
             try:
                 reason = loop.run()
             finally:

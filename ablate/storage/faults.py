@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Final
 
 from ablate.errors import StorageError
@@ -39,12 +41,24 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], str, str], ...]] = (
     ),
 )
 
+_NOTHING_LEFT: Final = 64 * 1024
+
 
 def explain(error: BaseException, where: str) -> StorageError:
     """Return the StorageError that tells what `error`, raised by a database driver, means for `where`."""
     text = " ".join(str(getattr(error, "orig", None) or error).split())
     lowered = text.lower()
+    if "disk i/o error" in lowered and _is_full(Path(where)):
+        lowered = "disk is full"  # what SQLite makes of a full disk when it cannot grow its shared-memory file
     for needles, message, hint in _KNOWN:
         if any(needle in lowered for needle in needles):
             return StorageError(message.format(where=where), hint=hint)
     return StorageError(f"storage {where}: {text}", hint="check the storage URL and that the database can be reached")
+
+
+def _is_full(path: Path) -> bool:
+    """True when nothing can be written where `path` is; False where that cannot be seen (a database server)."""
+    try:
+        return shutil.disk_usage(path.parent).free < _NOTHING_LEFT
+    except OSError:
+        return False

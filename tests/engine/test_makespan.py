@@ -52,6 +52,7 @@ def test_uneven_trials_fill_their_slots_nearly(slots: int, seed: int) -> None:
     assert makespan_over_ideal(plan(costs, 4), slots) < 1.06
 
 
+@pytest.mark.slow
 def test_a_thousand_slots_and_ten_thousand_trials_end_as_soon_as_they_can() -> None:
     """Also a check that the state machine can do this at all: 20,000 events in a few seconds."""
     source = random.Random(1)

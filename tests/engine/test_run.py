@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ablate.core.registry import core_class
-from ablate.engine import crew as crew_module
 from ablate.engine import events
+from ablate.engine.launcher import LocalLauncher
 from ablate.engine.lock import StudyLock
 from ablate.engine.run import RunOptions, run_study
 from ablate.errors import (
@@ -82,7 +82,7 @@ def test_files_and_attributes_of_a_run(bench: Bench) -> None:
 def test_the_same_command_again_starts_no_worker(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.run(TWO_ARMS)
     before = bench.rows()
-    monkeypatch.setattr(crew_module, "WorkerProcess", no_worker)
+    monkeypatch.setattr(LocalLauncher, "launch", no_worker)
     summary = bench.run(TWO_ARMS)
     assert (summary.done, summary.exit_code, summary.counts) == (4, ExitCode.DONE, {})
     assert bench.rows() == before
@@ -164,7 +164,7 @@ def test_outcome_files_are_recorded_when_the_storage_is_gone(bench: Bench, monke
     before = bench.results_of()
     for file in bench.results.folder.glob("ablate.db*"):
         file.unlink()
-    monkeypatch.setattr(crew_module, "WorkerProcess", no_worker)
+    monkeypatch.setattr(LocalLauncher, "launch", no_worker)
     bench.run(TWO_ARMS)
     assert bench.results_of() == before
 
@@ -185,7 +185,7 @@ def test_an_outcome_written_while_nobody_could_record_it_is_recorded(
         number = store.start("offset=1", 0, {"offset": 1.0})
     kept.parent.mkdir(parents=True)
     kept.write_text(saved, encoding="utf-8")
-    monkeypatch.setattr(crew_module, "WorkerProcess", no_worker)
+    monkeypatch.setattr(LocalLauncher, "launch", no_worker)
     summary = bench.run(text)
     assert summary.done == 2
     [row] = [row for row in bench.rows() if row.arm == "offset=1"]

@@ -231,7 +231,7 @@ def finish_and_account(world: World) -> None:
     assert not world.alive
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_any_order_of_events_with_memory_and_paces_keeps_every_invariant(data: st.DataObject) -> None:
     """Devices with memory, footprints that are learned, outcomes and deaths for lack of memory: always to an end."""

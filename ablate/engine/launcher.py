@@ -1,0 +1,65 @@
+"""How workers come into being: the seam between the engine and a place where processes can run.
+
+The engine needs little of a place: a process per slot, messages in both directions, and to know when the process is
+gone. `LocalLauncher` gives it processes of this machine. A launcher for another place (a cluster's queue, Ray) starts
+``python -m ablate.engine.worker`` there, and hands back an `Employed` whose descriptors are, for example, sockets:
+workers write files only, so what the place must share with this machine is the results folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from ablate.engine.launch import End, WorkerProcess
+from ablate.engine.slots import Slot
+
+
+class Employed(Protocol):
+    """A worker that was started: somebody to talk to."""
+
+    @property
+    def pid(self) -> int:
+        """Number of its process on this machine (or of whatever here stands for it), recorded so that it is ended."""
+
+    @property
+    def news(self) -> int:
+        """A descriptor that is readable when the worker has said something, and at its end."""
+
+    @property
+    def exit(self) -> int | None:
+        """A descriptor that is readable when the process is gone; None where `news` alone says so."""
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message; that nobody reads any more shows at `news` and `exit`."""
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """Return the messages that are there (waiting for the first bytes), None when there will be no more."""
+
+    def drain(self) -> list[dict[str, Any]]:
+        """Return what a worker that is gone said last, without waiting."""
+
+    def kill(self) -> None:
+        """End it at once, with everything it started; that it is gone shows later."""
+
+    def reap(self) -> End:
+        """Wait for the end, which has begun; release everything, and say how it ended."""
+
+
+class Launcher(Protocol):
+    """A place that can start workers."""
+
+    def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> Employed:
+        """Start the worker of `slot` without waiting for it, and send it `hello`; raises OSError when that fails.
+
+        What the worker prints goes to the file `log`. The worker must not outlive this process.
+        """
+
+
+class LocalLauncher:
+    """Starts processes of this machine, each bound to its slot by its environment."""
+
+    def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> WorkerProcess:
+        """Start a worker process."""
+        return WorkerProcess(slot, log, hello)
