@@ -50,7 +50,7 @@ class DdpmDip(Core):
     """Restores held-out noisy images with DDPM, DIP, or both, and measures quality and cost."""
 
     name: ClassVar[str] = "ddpm-dip"
-    version: ClassVar[str] = "1"
+    version: ClassVar[str] = "2"
     Settings: ClassVar[type[CoreSettings]] = DdpmDipSettings
     metrics: ClassVar[tuple[MetricInfo, ...]] = METRICS
 

@@ -51,6 +51,9 @@ class Denoiser:
             image_size=IMAGE_SIZE,
             seed=seed,
         )
+        if device.type == "cpu":
+            # Measured: a sixth faster. On a GPU the layout is cuDNN's business.
+            network.to(memory_format=torch.channels_last)
         return cls(network.to(device), schedule_of(settings), settings.prediction, settings.precision, device)
 
     def alpha_bar(self, t: Tensor) -> Tensor:

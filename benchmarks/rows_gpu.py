@@ -1,0 +1,77 @@
+"""Updates on one GPU: the founding loop, the plain loops, one lane (a CUDA graph), and fused programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.frame import Row, in_process, in_turn, plain_environment, worker_environment
+
+UPDATES, ROUNDS = 200, 3
+TOLERANCE = 1e-3
+"""Relative, of the first training's first losses."""
+PREDICTED = {
+    ("replay", 1): "4x: 0.6-1.2 ms against 2.5-4.5 ms",
+    ("replay", 16): "12-30x: 0.10-0.25 ms per training",
+    ("replay", 64): "0.07-0.18 ms per training",
+    ("unet", 1): "3x",
+    ("unet", 4): "0.6-1.6x of one lane",
+}
+
+
+def rows(deadline: float) -> Iterator[Row]:
+    """Both networks against their plain loops; the denoiser of ``replay`` against the founding loop as well."""
+    yield _founding(deadline)
+    for core, width in PREDICTED:
+        yield _lanes(core, width, deadline)
+
+
+def _founding(deadline: float) -> Row:
+    theirs, ours, rounds = in_turn(
+        lambda: float(in_process("founding", ["ddpm", str(UPDATES), "cuda"], plain_environment(1))["seconds"]),
+        lambda: _side("replay", 1)[0],
+        ROUNDS,
+        deadline,
+    )
+    return Row(
+        name="update of ddpm, batch 64",
+        unit="ms",
+        theirs="founding loop on this GPU",
+        theirs_took=1e3 * theirs,
+        ours="core replay, one lane",
+        ours_took=1e3 * ours,
+        agreement="see the row of one lane, and benchmarks/run for the loops",
+        agrees=True,
+        predicted="4x and more: its data come from the CPU",
+        reach=4.0,
+        rounds=rounds,
+        left_out="starts, and recording the graph",
+    )
+
+
+def _lanes(core: str, width: int, deadline: float) -> Row:
+    found: dict[int, list[float]] = {}
+
+    def side(lanes: int) -> float:
+        seconds, found[lanes] = _side(core, lanes)
+        return seconds
+
+    alone, fused, rounds = in_turn(lambda: side(0), lambda: side(width), ROUNDS, deadline)
+    apart = max(abs(a - b) / a for a, b in zip(found[0], found[width], strict=True))
+    return Row(
+        name=f"{core}, {width} lane{'s' * (width > 1)}",
+        unit="ms per update and training",
+        theirs="plain loop",
+        theirs_took=1e3 * alone,
+        ours=f"program of {width} lane{'s' * (width > 1)}",
+        ours_took=1e3 * fused,
+        agreement=f"first losses {apart:.1e} apart at most (asked: {TOLERANCE:g})",
+        agrees=apart <= TOLERANCE,
+        predicted=PREDICTED[core, width],
+        rounds=rounds,
+        left_out="starts, and recording the graph",
+    )
+
+
+def _side(core: str, width: int) -> tuple[float, list[float]]:
+    said = in_process("lanes_side", [core, str(width), str(UPDATES), "cuda"], worker_environment(1, gpu=True))
+    return float(said["seconds"]), list(said["losses"])
