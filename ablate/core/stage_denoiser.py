@@ -8,6 +8,7 @@ from ablate.core.cache import StageFolder
 from ablate.core.data import as_unit
 from ablate.core.denoiser import Denoiser
 from ablate.core.fusing import charge
+from ablate.core.graphed import trainer_for
 from ablate.core.run import Run
 from ablate.core.stages import denoiser_stage, wiener_stage
 from ablate.core.training import OnPoint, Trainer, choose_images, train
@@ -22,9 +23,8 @@ def trained_denoiser(run: Run, on_point: OnPoint) -> Denoiser:
     stage = denoiser_stage(run.settings, run.seed, run.core_version)
     with run.stage(stage) as folder:
         training = choose_images(run.images.train, run.settings, run.seed)
-        trainer, reused = train(
-            run.settings, training, run.seed, folder, recipe=run.recipe, report=run.report, on_point=on_point
-        )
+        trainer = trainer_for(run.settings, training, run.seed)
+        reused = train(trainer, folder, recipe=run.recipe, report=run.report, on_point=on_point)
         charged = charge(run.spent, stage.digest, reused)
         run.charged += charged
         if reused > charged:

@@ -27,7 +27,8 @@ CURVE_START, CURVE_RATIO = 25, math.sqrt(2.0)
 """Learning curves have a point every factor of sqrt(2) in updates, from 25 on, whatever the duration."""
 SNAPSHOT_PARAMETERS = 4_000_000
 """Larger networks are not kept at every point of the curve, only at their end: it would fill the disk."""
-_CHECK_EVERY_GPU = 16
+CHECK_EVERY_GPU = 16
+"""Losses are looked at once in so many updates on a GPU: looking waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ class Trainer:
         self.step += 1
         self.ema.update(self.step)
         self._losses.append(loss.detach())
-        if self.device.type == "cpu" or len(self._losses) >= _CHECK_EVERY_GPU:
+        if self.device.type == "cpu" or len(self._losses) >= CHECK_EVERY_GPU:
             self.settle()
 
     def settle(self) -> float:
@@ -180,8 +181,12 @@ class Trainer:
         loss: Tensor = (weights.to(error.dtype) * error).mean()
         return loss
 
+    def sync(self) -> None:
+        """Bring network, average and optimiser up to date, where something else does the updates."""
+
     def state(self) -> dict[str, Any]:
         """All that the following updates depend on, and the seconds spent so far."""
+        self.sync()
         return {
             "network": self.denoiser.network.state_dict(),
             "ema": self.ema.weights,
@@ -206,21 +211,18 @@ OnPoint = Callable[[int, float, Denoiser], None]
 
 
 def train(
-    settings: DdpmDipSettings,
-    images: Tensor,
-    seed: int,
+    trainer: Trainer,
     folder: StageFolder,
     *,
     recipe: Recipe,
     report: Report,
     on_point: OnPoint,
-) -> tuple[Trainer, float]:
-    """Train to the end, continuing whatever `folder` holds; the caller has locked it.
+) -> float:
+    """Train a fresh `trainer` to the end, continuing whatever `folder` holds; the caller has locked it.
 
-    Returns the trainer (averaged weights in its denoiser) and the seconds that were not spent now because they had
+    In the end the averaged weights are in its denoiser. Returns the seconds that were not spent now because they had
     been spent before. Raises DivergedError, or StoppedError after a checkpoint when the engine asks to stop.
     """
-    trainer = Trainer(settings, images, seed)
     found = folder.newest("step", "end", at_most=trainer.course.total)
     if found is not None:
         trainer.load(found[1])
@@ -235,8 +237,9 @@ def train(
         folder.save("end", trainer.step, trainer.state())
         folder.prune("step", keep=0)
         report.checkpointed()
+    trainer.sync()
     trainer.ema.use()
-    return trainer, reused
+    return reused
 
 
 def _advance(trainer: Trainer, until: int, folder: StageFolder, recipe: Recipe, report: Report) -> None:
@@ -275,6 +278,7 @@ def keeps_snapshots(trainer: Trainer) -> bool:
 
 
 def _point(trainer: Trainer, folder: StageFolder, on_point: OnPoint) -> None:
+    trainer.sync()
     if keeps_snapshots(trainer):
         folder.save("ema", trainer.step, {"ema": trainer.ema.weights, "seconds": trainer.seconds})
     with trainer.ema.applied():

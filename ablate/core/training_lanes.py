@@ -100,6 +100,46 @@ class UNetLanes(Lanes):
         return [part[lane] for part in self.stacked(self.average)]
 
 
+class Feeder:
+    """Puts what one `Trainer` would use for its next update into its lane."""
+
+    def __init__(self, trainer: Trainer, total: int) -> None:
+        self.trainer, self.total = trainer, total
+        self._shared = 0
+        self._follow = self._lr = -1.0
+
+    def enter(self, lanes: UNetLanes, lane: int) -> None:
+        """The average so far, and the largest gradient norm."""
+        lanes.put_average(lane, self.trainer.ema.weights)
+        lanes.limit[lane] = self.trainer.settings.grad_clip or math.inf
+        self._shared, self._follow, self._lr = 0, -1.0, -1.0
+
+    def feed(self, lanes: UNetLanes, lane: int) -> None:
+        """The same images, noise and steps that `Trainer.update` would take."""
+        trainer, settings = self.trainer, self.trainer.settings
+        x0, noise, t = trainer.draw()
+        count, alpha_bar = len(x0), trainer.denoiser.alpha_bar(t)
+        lanes.shown[lane, :count] = network_input(settings.prediction, add_noise(x0, noise, alpha_bar), alpha_bar)
+        lanes.target[lane, :count] = target_of(settings.prediction, x0, noise, alpha_bar)
+        lanes.t[lane, :count] = t
+        if settings.loss_weight != "simple":
+            lanes.share(lane, count)
+            lanes.weight[lane, :count] *= loss_weights(settings.loss_weight, settings.prediction, alpha_bar).float()
+        elif count != self._shared:
+            lanes.share(lane, count)
+        self._shared = count
+        self._feed_numbers(lanes, lane)
+
+    def _feed_numbers(self, lanes: UNetLanes, lane: int) -> None:
+        """Step size and weight of the average, where they have changed."""
+        settings, step = self.trainer.settings, self.trainer.step
+        lr, follow = learning_rate(settings, step, self.total), 1 - ema_decay_at(step + 1, settings.ema_decay)
+        if lr != self._lr:
+            lanes.lr[lane] = self._lr = lr
+        if follow != self._follow:
+            lanes.follow[lane] = self._follow = follow
+
+
 class UNetLane(LaneTraining[UNetLanes]):
     """A `Trainer` whose updates are done in a lane."""
 
@@ -115,10 +155,9 @@ class UNetLane(LaneTraining[UNetLanes]):
         courses = [Course(course.images, course.batch, end // course.per_epoch) for end in self.ends]
         self._points = frozenset(step for one in courses for step in one.curve_steps())
         self._held = ExitStack()
+        self._feeder = Feeder(trainer, self.total)
         self._lanes: UNetLanes | None = None
         self._lane = 0
-        self._shared = 0
-        self._follow = self._lr = -1.0
 
     def begin(self) -> float:
         """Hold the stage and go on from the newest state in it."""
@@ -136,35 +175,12 @@ class UNetLane(LaneTraining[UNetLanes]):
     def enter(self, lanes: UNetLanes, lane: int) -> None:
         """The average so far, and the largest gradient norm."""
         self._lanes, self._lane = lanes, lane
-        lanes.put_average(lane, self.trainer.ema.weights)
-        lanes.limit[lane] = self.trainer.settings.grad_clip or math.inf
-        self._shared, self._follow, self._lr = 0, -1.0, -1.0
+        self._feeder.enter(lanes, lane)
 
     def feed(self, lanes: UNetLanes, lane: int) -> None:
-        """The same images, noise and steps that `Trainer.update` would take."""
-        trainer, settings = self.trainer, self.trainer.settings
-        trainer.step = self.step
-        x0, noise, t = trainer.draw()
-        count, alpha_bar = len(x0), trainer.denoiser.alpha_bar(t)
-        lanes.shown[lane, :count] = network_input(settings.prediction, add_noise(x0, noise, alpha_bar), alpha_bar)
-        lanes.target[lane, :count] = target_of(settings.prediction, x0, noise, alpha_bar)
-        lanes.t[lane, :count] = t
-        if settings.loss_weight != "simple":
-            lanes.share(lane, count)
-            lanes.weight[lane, :count] *= loss_weights(settings.loss_weight, settings.prediction, alpha_bar).float()
-        elif count != self._shared:
-            lanes.share(lane, count)
-        self._shared = count
-        self._feed_numbers(lanes, lane)
-
-    def _feed_numbers(self, lanes: UNetLanes, lane: int) -> None:
-        """Step size and weight of the average, where they have changed."""
-        settings = self.trainer.settings
-        lr, follow = learning_rate(settings, self.step, self.total), 1 - ema_decay_at(self.step + 1, settings.ema_decay)
-        if lr != self._lr:
-            lanes.lr[lane] = self._lr = lr
-        if follow != self._follow:
-            lanes.follow[lane] = self._follow = follow
+        """The same images, noise and steps that the training alone would take."""
+        self.trainer.step = self.step
+        self._feeder.feed(lanes, lane)
 
     def spend(self, seconds: float) -> None:
         """Count this training's share of a step of all lanes."""

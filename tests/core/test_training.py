@@ -14,6 +14,7 @@ from ablate.core.cache import StageFolder
 from ablate.core.data import as_unit
 from ablate.core.denoiser import Denoiser
 from ablate.core.diffusion import add_noise
+from ablate.core.graphed import GraphedTrainer, trainer_for
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.training import Course, Trainer, choose_images, learning_rate, train
 from ablate.errors import DivergedError, StoppedError
@@ -70,13 +71,17 @@ class Listener:
 
 
 def run(
-    settings: DdpmDipSettings, images: Tensor, root: Path, *, stop_after: int = 10**9
+    settings: DdpmDipSettings,
+    images: Tensor,
+    root: Path,
+    *,
+    stop_after: int = 10**9,
+    kind: type[Trainer] = Trainer,
 ) -> tuple[Trainer, float, list[int]]:
     points: list[int] = []
-    trainer, reused = train(
-        settings,
-        images,
-        3,
+    trainer = kind(settings, images, 3)
+    reused = train(
+        trainer,
         StageFolder(root, "stage"),
         recipe=Recipe("ddpm-dip", settings.resolved(), 3),
         report=Listener(root, stop_after),
@@ -239,3 +244,26 @@ def error(denoiser: Denoiser, image: Tensor) -> float:
     t = torch.full((4,), 30)
     xt = add_noise(as_unit(image).expand_as(noise), noise, denoiser.alpha_bar(t))
     return float((denoiser.epsilon(xt, t) - noise).square().mean())
+
+
+def test_one_lane_trains_as_the_plain_loop(images: Tensor, tmp_path: Path) -> None:
+    """What a GPU does as a graph, here without one: the same numbers within rounding, the same curve."""
+    settings = TINY.model_copy(update={"dropout": 0.0, "epochs": 6})
+    plain, _, points = run(settings, images, tmp_path / "plain")
+    graphed, _, graphed_points = run(settings, images, tmp_path / "graphed", kind=GraphedTrainer)
+    assert graphed_points == points
+    first, second = (torch.cat([weight.flatten() for weight in weights(trainer)]) for trainer in (graphed, plain))
+    assert float((first - second).norm() / second.norm()) < 1e-3
+
+
+@pytest.mark.parametrize("stop_after", [2, 6])
+def test_one_lane_continues_bit_for_bit(images: Tensor, tmp_path: Path, stop_after: int) -> None:
+    settings = TINY.model_copy(update={"dropout": 0.0})
+    whole = run(settings, images, tmp_path / "a", kind=GraphedTrainer)[0]
+    with pytest.raises(StoppedError):
+        run(settings, images, tmp_path / "b", stop_after=stop_after, kind=GraphedTrainer)
+    assert same(whole, run(settings, images, tmp_path / "b", kind=GraphedTrainer)[0])
+
+
+def test_only_a_gpu_gets_a_graph(images: Tensor) -> None:
+    assert type(trainer_for(TINY, images, 0)) is Trainer

@@ -86,10 +86,9 @@ def ended(root: Path, number: int, job: Job, images: Tensor) -> Trainer:
     settings, seed = job
     report = Listener(root, SERIAL)
     points: list[int] = []
-    trainer, reused = train(
-        settings,
-        images,
-        seed,
+    trainer = Trainer(settings, images, seed)
+    reused = train(
+        trainer,
         StageFolder(root, str(number)),
         recipe=Recipe("ddpm-dip", settings.resolved(), seed),
         report=report,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -53,7 +54,13 @@ _UNIT = torch.arange(256, dtype=torch.float32).div_(255).sub_(0.5).div_(0.5)
 def as_unit(images: Tensor) -> Tensor:
     """Return uint8 images as float32 in [-1,1], same shape: bitwise ToTensor followed by Normalize(0.5, 0.5)."""
     # index_select on a flat index is five times faster on CPU than indexing by the images' own shape.
-    return _UNIT.to(images.device).index_select(0, images.reshape(-1).int()).view(images.shape)
+    return _unit_on(images.device).index_select(0, images.reshape(-1).int()).view(images.shape)
+
+
+@cache
+def _unit_on(device: torch.device) -> Tensor:
+    """The table on `device`, copied there once: a step recorded as a CUDA graph may not copy from the host."""
+    return _UNIT.to(device)
 
 
 def to_uint8(unit: Tensor) -> Tensor:
