@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ablate.report import digits
 from ablate.report.comparison import Comparison, Row, Verdict
@@ -15,6 +16,8 @@ from ablate.report.figures_base import COLOURS, MARKERS, Words, brief, finish, n
 from ablate.report.material import Material
 from ablate.study.spec import Arm, MetricSpec
 
+_FAR_APART = 8.0
+"""Ratio of times from which the axis is logarithmic."""
 _MOST_NAMES = 20
 _MOST_TICKS = 10
 
@@ -42,8 +45,7 @@ def pareto(material: Material) -> Drawing | None:
         unit = f" ({metric.unit})" if metric.unit else ""
         axis.set_ylabel(f"{digits.label(metric)}{unit}; {digits.arrow_words(metric)}")
         axis.margins(0.12)
-        # Two seeds can give an interval that reaches below zero; a time cannot.
-        axis.set_xlim(left=max(0.0, axis.get_xlim()[0]))
+        _time_axis(axis, [cost for _, _, cost in points])
         if len(points) <= _MOST_NAMES:
             _names(axis, [(arm, cost[0], row.mean or 0.0) for arm, row, cost in points])
         axis.grid(visible=True)
@@ -56,7 +58,24 @@ _PARETO = ("arm", "quality", "quality_half_width", "time", "time_half_width")
 
 
 def _time_metric(comparison: Comparison) -> MetricSpec | None:
-    return next((metric for metric in comparison.metrics if metric.unit == "s" and not metric.primary), None)
+    """The time that most arms have; the first in study order of those."""
+    times = [metric for metric in comparison.metrics if metric.unit == "s" and not metric.primary]
+    rows = [row for row in comparison.rows.values() if row.mean is not None]
+    return max(times, key=lambda metric: sum(row.metric == metric.name for row in rows), default=None)
+
+
+def _time_axis(axis: Axes, times: Sequence[tuple[float, float | None]]) -> None:
+    """Logarithmic where times lie far apart; an interval that reaches below zero goes out of the picture."""
+    shortest, longest = min(mean for mean, _ in times), max(mean for mean, _ in times)
+    if shortest <= 0 or longest / shortest < _FAR_APART:
+        axis.set_xlim(left=max(0.0, axis.get_xlim()[0]))
+        return
+    axis.set_xscale("log")
+    axis.set_xlim(shortest / 1.7, max(longest * 1.7, *(1.1 * (mean + (half or 0.0)) for mean, half in times)))
+    # The formatter of a logarithmic axis writes TeX, which is not read here.
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _cost(material: Material, arm: str, time: MetricSpec | None) -> tuple[float, float | None] | None:
@@ -92,7 +111,13 @@ def _front(axis: Axes, points: Sequence[tuple[float, float]], metric: MetricSpec
 def _names(axis: Axes, points: Sequence[tuple[str, float, float]]) -> None:
     """Write each arm's name beside its point: at the first place where no other name and no point is in the way."""
     (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
-    places = [(_PLOT[0] * (x - left) / (right - left), _PLOT[1] * (y - bottom) / (top - bottom)) for _, x, y in points]
+    along = axis.xaxis.get_transform().transform
+    left, right = (float(along(end)) for end in (left, right))
+    shares = [(float(along(x)) - left) / (right - left) for _, x, _ in points]
+    places = [
+        (_PLOT[0] * share, _PLOT[1] * (y - bottom) / (top - bottom))
+        for share, (_, _, y) in zip(shares, points, strict=True)
+    ]
     taken = [(x - _POINT, y - _POINT, 2 * _POINT) for x, y in places]
     for (arm, x, y), (at_x, at_y) in zip(points, places, strict=True):
         name = brief(arm)

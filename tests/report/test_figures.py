@@ -20,12 +20,14 @@ from ablate.outcome import OutcomeKind
 from ablate.report.drawing import Drawing
 from ablate.report.figures import draw_all
 from ablate.report.figures_base import t_interval
+from ablate.report.figures_cost import pareto
 from ablate.report.figures_curves import curves
 from ablate.report.figures_forest import forest
 from ablate.report.figures_schedules import schedules, schedules_of
 from ablate.report.figures_stability import stability
 from ablate.report.files import curve_points
 from ablate.report.restored import read_images, read_points, sheet, strips_of
+from ablate.study.spec import MetricSpec
 
 
 def rows_of(drawing: Drawing | None) -> list[dict[str, str]]:
@@ -224,3 +226,23 @@ def test_shares_of_diverged_runs_are_drawn_where_any_did(case: Any) -> None:
     assert float(rows["both lr 0.03"]["share"]) == 0.8
     assert float(rows["baseline"]["high"]) == material.comparison.stability["baseline"].high
     assert stability(replace(case, rows=whole).material()) is None
+
+
+def test_quality_is_drawn_against_the_time_that_most_arms_have(make_case: Callable[..., Any]) -> None:
+    """An arm that trains nothing has no training time, and belongs into the picture all the same."""
+    metrics = make_case().study.metrics
+    case = make_case(metrics=(*metrics, MetricSpec("seconds_per_image", "min", scale="log", unit="s")))
+    rows = [
+        replace(row, metrics={name: value for name, value in row.metrics.items() if name != "train_seconds"}
+                | {"seconds_per_image": 10.0 ** (row.arm == "baseline") + 0.1 * row.seed})
+        if row.metrics and row.arm in ("baseline", "dip_epochs=5") else
+        replace(row, metrics={**row.metrics, "seconds_per_image": 1.0 + 0.1 * row.seed}) if row.metrics else row
+        for row in case.rows
+    ]  # fmt: skip
+    drawing = pareto(replace(case, rows=rows).material())
+    drawn = {row["arm"]: row for row in rows_of(drawing)}
+
+    assert drawing is not None
+    assert "seconds per image" in drawing.alt
+    assert float(drawn["baseline"]["time"]) == pytest.approx(10.2)
+    assert "mathdefault" not in (drawing.svg or "")
