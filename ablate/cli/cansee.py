@@ -12,7 +12,7 @@ from ablate.study.spec import MetricSpec
 
 
 def can_see(asked: Asked) -> str:
-    """Return the line of the plan that says so: at 80 % power, for the primary metric, by arm where arms differ."""
+    """Return the line of the plan that says so: at 80 % power, for the primary metric; a range where arms differ."""
     study, plan = asked.study, asked.plan
     metric = study.primary
     if len(plan.arms) < 2:
@@ -30,8 +30,7 @@ def can_see(asked: Asked) -> str:
         return "can see   nothing: a verdict takes 2 seeds or more"
     low, high = (_size(value, metric) for value in (found[0], found[-1]))
     text = low if low == high else f"{low} to {high}"
-    arms = "" if len(spreads) == 1 else f", by arm ({len(spreads)} arms)"
-    return f"can see   with {plan.seeds} seeds: differences above {text} in {metric.name}{arms}, 80 % power"
+    return f"can see   with {plan.seeds} seeds, at 80 % power: {metric.name} differences above {text}"
 
 
 def _size(value: float, metric: MetricSpec) -> str:

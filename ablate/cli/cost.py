@@ -12,7 +12,10 @@ from ablate.cli.asked import Asked
 from ablate.cli.stored import latest
 from ablate.engine.eta import History, estimate
 from ablate.engine.moves import Planned
+from ablate.outcome import OutcomeKind
 from ablate.recipe import Recipe
+from ablate.search import Search
+from ablate.storage.candidates import SEARCH
 
 _LOOKED_AT = 50
 """Trial folders whose size is looked at."""
@@ -71,11 +74,15 @@ def _history(asked: Asked, probe_s: float | None) -> tuple[History, int]:
     """What trials took, by arm, and how many there were; else what a probe or the core says."""
     history = History()
     recipes = {one.arm: one.recipe for one in asked.replicates}
+    starts = {search.name: _start(asked, search) for search in asked.study.searches}
     rows = latest(asked.stored.rows).values() if asked.stored is not None else ()
     measured = 0
     for row in rows:
-        if row.seconds and row.outcome is not None and row.outcome.is_result and row.arm in recipes:
-            history.add(_planned(asked, row.arm, recipes[row.arm]), row.seconds)
+        # A pruned trial says nothing of a whole one.
+        recipe = starts.get(str(row.attributes.get(SEARCH)), recipes.get(row.arm))
+        known = row.outcome in (OutcomeKind.MEASURED, OutcomeKind.DIVERGED)
+        if row.seconds and known and recipe is not None:
+            history.add(_planned(asked, row.arm, recipe), row.seconds)
             measured += 1
     if not measured:
         baseline = _planned(asked, asked.study.baseline.name, asked.study.recipe(asked.study.baseline, 0))
@@ -87,13 +94,17 @@ def _history(asked: Asked, probe_s: float | None) -> tuple[History, int]:
 
 def _candidates(asked: Asked) -> list[Planned]:
     """What is left of searches, each candidate as long as what the search starts from."""
-    from ablate.study.settle import settings_of
-
     found = []
     for search, planned in zip(asked.searches, asked.plan.searches, strict=True):
-        recipe = Recipe(asked.study.core, settings_of(asked.core, search, {}), 0)
-        found += [_planned(asked, asked.study.baseline.name, recipe)] * planned.to_run
+        found += [_planned(asked, search.candidate(search.trials), _start(asked, search))] * planned.to_run
     return found
+
+
+def _start(asked: Asked, search: Search) -> Recipe:
+    """What the candidates of a search change: as good a guess of their work as there is."""
+    from ablate.study.settle import settings_of
+
+    return Recipe(asked.study.core, settings_of(asked.core, search, {}), 0)
 
 
 def _planned(asked: Asked, arm: str, recipe: Recipe) -> Planned:

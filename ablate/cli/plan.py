@@ -36,9 +36,15 @@ from ablate.cli.screen import Screen
 from ablate.cli.units import plural, size, spoken, visible
 from ablate.engine.slots import Slot, certain, find_slots, one_per_device
 from ablate.errors import Problem
+from ablate.recipe import Scalar
 
 if TYPE_CHECKING:
     from ablate.study.plan import StageSharing
+
+
+_LONGEST_LEVEL = 8
+_NARROW = 80
+"""Cells of a terminal in which no line should break."""
 
 
 def plan(
@@ -167,14 +173,20 @@ def _disk(asked: Asked, free: int) -> str:
 
 
 def _factors(asked: Asked, width: int) -> list[Text]:
-    from ablate.study.factors import level_text
-
     rows = []
     for factor in asked.plan.factors:
         if factor.arms:
-            first, *others = (level_text(level) for level in factor.levels)
+            first, *others = (_shown_level(level) for level in factor.levels)
             rows.append((factor.name, str(factor.arms), ", ".join((f"{first}*", *others))))
     return lay_out(("factor", "arms", "levels (* baseline)"), rows, align="<>~", width=width) if rows else []
+
+
+def _shown_level(level: Scalar) -> str:
+    """A level as study files write it; one that a search found, in three digits."""
+    from ablate.study.factors import level_text
+
+    text = level_text(level)
+    return f"{level:.3g}" if isinstance(level, float) and len(text) > _LONGEST_LEVEL else text
 
 
 def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list[str]:
@@ -184,12 +196,14 @@ def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list
         return ["cost   nothing: all trials are done"]
     where = _where(slots)
     if cost is None:
-        return [f"cost   unknown: no trial has finished; --probe measures the beginning of one   ({where})"]
-    lines = [
-        f"cost   {_seconds(cost.work_s, cost.work_range_s)} of work, "
-        f"about {_seconds(cost.wall_s, cost.wall_range_s)} on {where}",
-        f"       {_basis(cost)}",
-    ]
+        return [
+            f"cost   unknown until a trial has finished   ({where})",
+            "       --probe measures the beginning of one",
+        ]
+    work = f"{_seconds(cost.work_s, cost.work_range_s)} of work"
+    wall = f"about {_seconds(cost.wall_s, cost.wall_range_s)} on {where}"
+    lines = [f"cost   {work}, {wall}"] if len(work + wall) < _NARROW - 9 else [f"cost   {work}", f"       {wall}"]
+    lines.append(f"       {_basis(cost)}")
     if cost.most_s is not None:
         lines.append(f"       every arm up to {plan.looks[-1]} seeds: {spoken(cost.most_s)} of work at most")
     shared = [stage for stage in plan.stages if stage.executed_cost < stage.planned_cost]

@@ -30,7 +30,8 @@ steps: 4 arms x 3 seeds = 12 trials
   done 0, to run 12, baseline to run
   factor  arms  levels (* baseline)
   lr         3  0.1*, 0.2, 0.5, 9
-cost   unknown: no trial has finished; --probe measures the beginning of one   (2 CPU slots)
+cost   unknown until a trial has finished   (2 CPU slots)
+       --probe measures the beginning of one
 disk   212 GB free
 can see   unknown until 2 seeds of an arm and the baseline are done (score)
 run it:  ablate run steps.yaml --gpus none --slots 2
@@ -52,7 +53,7 @@ steps: 4 arms x 3 seeds = 12 trials
 cost   14 s of work, about 8 s on 2 CPU slots
        from 5 finished trials of this study
 disk   212 GB free
-can see   with 3 seeds: differences above 0.00 dB in score, 80 % power
+can see   with 3 seeds, at 80 % power: score differences above 0.00 dB
 run it:  ablate run steps.yaml --gpus none --slots 2
 """
     )
@@ -120,7 +121,7 @@ def test_the_cost_has_a_range_once_trials_have_varied(ablate: Ablate) -> None:
     assert found["estimate"]["work_s"] >= found["estimate"]["wall_s"] > 0
     said = ablate("plan", "steps.yaml", "--seeds", "6", "--gpus", "none")
     assert "of 212 GB free (as 12 finished trials)" in said.out
-    assert "can see   with 6 seeds: differences above " in said.out
+    assert "can see   with 6 seeds, at 80 % power: score differences above " in said.out
 
 
 @pytest.mark.usefixtures("roomy")
@@ -143,7 +144,8 @@ look: a search of 4 trials
   done 0, to run 4
   search: 4 candidates (tpe, median), done 0, to run 4
   then: the best candidate and the baseline, on 5 fresh seeds
-cost   unknown: no trial has finished; --probe measures the beginning of one   (2 CPU slots)
+cost   unknown until a trial has finished   (2 CPU slots)
+       --probe measures the beginning of one
 disk   212 GB free
 run it:  ablate run look.yaml --gpus none --slots 2
 """
