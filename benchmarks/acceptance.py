@@ -1,10 +1,10 @@
 """Run every acceptance check by name and print one table: what, expected, measured, whether it holds.
 
-    python benchmarks/acceptance.py                 # quick checks, about two CPU minutes
-    python benchmarks/acceptance.py --slow          # with small trainings and fits, about ten CPU minutes
-    python benchmarks/acceptance.py --full          # with all chains and 128x128 fits, about forty
-    python benchmarks/acceptance.py --only G1 I2    # some of them
-    python benchmarks/acceptance.py --json acceptance.json --page docs/acceptance.md
+    python -m benchmarks.acceptance                 # quick checks, about two CPU minutes
+    python -m benchmarks.acceptance --slow          # with small trainings and fits, about ten CPU minutes
+    python -m benchmarks.acceptance --full          # with all chains and 128x128 fits, about forty
+    python -m benchmarks.acceptance --only G1 I2    # some of them
+    python -m benchmarks.acceptance --json acceptance.json --page docs/acceptance.md
 
 A check is a test marked ``@pytest.mark.acceptance("S1")``; what it hands to `record_property` is a row here. So nothing
 is measured that is not also asserted, and nothing is asserted twice. `--page` replaces the table of the page.

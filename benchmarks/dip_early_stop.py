@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,16 +50,13 @@ def noisy_of(clean: Tensor) -> Tensor:
     return (clean + SIGMA * torch.stack([noise[name] for name, _ in FITS])).clamp(0, 1)
 
 
-def measure(steps: int) -> dict[str, Any]:
-    """Fit, and return curves [steps] and what is read off them, fit by fit."""
+def measure(steps: int) -> Iterator[dict[str, Any]]:
+    """Fit, and yield curves [steps] and what is read off them, fit by fit."""
     torch.set_num_threads(1)
     clean = crops()
     noisy = noisy_of(clean)
-    fits = [
-        _measure_one(noisy[index : index + 1], clean[index : index + 1], name, network, steps)
-        for index, (name, network) in enumerate(FITS)
-    ]
-    return {"steps": steps, "torch": torch.__version__, "fits": fits}
+    for index, (name, network) in enumerate(FITS):
+        yield _measure_one(noisy[index : index + 1], clean[index : index + 1], name, network, steps)
 
 
 def _measure_one(noisy: Tensor, clean: Tensor, name: str, network: int, steps: int) -> dict[str, Any]:
@@ -114,8 +112,11 @@ def draw(found: dict[str, Any], path: Path) -> None:
     import seaborn as sns
 
     sns.set_theme(context="paper", style="ticks", palette="colorblind")
-    figure, axes = plt.subplots(1, len(found["fits"]), figsize=(10, 3.1), sharey=True, layout="constrained")
-    for axis, fitted in zip(axes, found["fits"], strict=True):
+    count = len(found["fits"])
+    figure, axes = plt.subplots(
+        1, count, figsize=(2.6 + 2.8 * count, 3.1), sharey=True, squeeze=False, layout="constrained"
+    )
+    for axis, fitted in zip(axes[0], found["fits"], strict=True):
         for name, label, colour in (("iterate", "output", "C7"), ("average", "running average 0.99", "C0")):
             row = fitted[name]
             axis.plot(range(1, len(row["curve"]) + 1), row["curve"], lw=0.8, color=colour, label=label)
@@ -123,8 +124,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
         axis.axvline(fitted["stop"], color="C3", lw=1, ls="--", label="ES-WMV stop")
         axis.axhline(fitted["input_psnr"], color="0.4", lw=0.8, ls=":", label="noisy image")
         axis.set(title=f"{fitted['image']}, network {fitted['network']}", xlabel="iteration", ylim=(18, None))
-    axes[0].set_ylabel("PSNR against the clean image, dB")
-    axes[-1].legend(frameon=False, fontsize=7, loc="lower right")
+    axes[0, 0].set_ylabel("PSNR against the clean image, dB")
+    axes[0, -1].legend(frameon=False, fontsize=7, loc="lower right")
     sns.despine(figure)
     figure.savefig(path, dpi=110)
 
@@ -140,8 +141,10 @@ def main() -> None:
     if asked.draw:
         found = json.loads(asked.draw.read_text(encoding="utf-8"))
     else:
-        found = measure(asked.steps)
-        asked.json.write_text(json.dumps(found), encoding="utf-8")
+        found = {"steps": asked.steps, "torch": torch.__version__, "fits": []}
+        for fitted in measure(asked.steps):
+            found["fits"].append(fitted)
+            asked.json.write_text(json.dumps(found), encoding="utf-8")
     show(found)
     draw(found, asked.figure)
 

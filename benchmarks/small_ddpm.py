@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +115,8 @@ def gaussian(train: Tensor) -> Tensor:
     return to_uint8((flat.mean(0) + weights @ (flat - flat.mean(0))).unflatten(1, (3, 32, 32)))
 
 
-def measure(updates: int, grid: Path) -> dict[str, Any]:
-    """Train, measuring on the way, and draw the samples of every measured point into `grid`."""
+def measure(updates: int, grid: Path) -> Iterator[dict[str, Any]]:
+    """Train; yield what has been measured so far at every point, the samples of every sampled one drawn into `grid`."""
     torch.set_num_threads(1)
     images = load("skimage-patches")
     validation = as_unit(images.test[fixed_choice(len(images.test), 500, "validation-images")])
@@ -142,9 +143,9 @@ def measure(updates: int, grid: Path) -> dict[str, Any]:
                 made = samples_of(trainer.denoiser)
                 table.append(judge(f"DDPM after {trainer.step} updates", made))
                 rows.append((f"{trainer.step} updates", as_unit(made[:12])))
+                save_grid(grid, rows)
+        yield {"bound": bound, "levels": LEVELS, "curve": curve, "table": table, "torch": torch.__version__}
         began = time.process_time()
-    save_grid(grid, rows)
-    return {"bound": bound, "levels": LEVELS, "curve": curve, "table": table, "torch": torch.__version__}
 
 
 def _comparisons(images: ImageSet, judge: Judge) -> list[tuple[str, Tensor]]:
@@ -211,8 +212,8 @@ def main() -> None:
     if asked.draw:
         found = json.loads(asked.draw.read_text(encoding="utf-8"))
     else:
-        found = measure(asked.updates, asked.grid)
-        asked.json.write_text(json.dumps(found), encoding="utf-8")
+        for found in measure(asked.updates, asked.grid):
+            asked.json.write_text(json.dumps(found), encoding="utf-8")
     show(found)
     draw(found, asked.figure)
 

@@ -83,7 +83,7 @@ def full_size() -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.measure(module.SETTINGS.steps)["fits"]
+    return list(module.measure(module.SETTINGS.steps))
 
 
 @pytest.mark.acceptance("I2")

@@ -259,6 +259,7 @@ def test_identity_trains_nothing(tmp_path: Path) -> None:
     assert "train_seconds" not in outcome.metrics
 
 
+@pytest.mark.acceptance("U6")
 @pytest.mark.parametrize("stop_after", [3, 8, 13])
 def test_stopped_and_continued_is_undisturbed(stop_after: int, tmp_path: Path) -> None:
     """A stop in the autoencoder's or the denoiser's training loses nothing and changes no bit."""

@@ -76,6 +76,7 @@ def test_a_fit_that_its_rule_has_ended_is_not_continued(tmp_path: Path) -> None:
     assert longer.reused["dip"] == longer.found["dip_seconds"]
 
 
+@pytest.mark.acceptance("U6")
 def test_a_stop_loses_nothing(tmp_path: Path) -> None:
     """Stopped at iteration 7 and run again: the same outputs, and the first 7 iterations are not done twice."""
     undisturbed = dip_outputs(a_run(Desk(tmp_path / "undisturbed")))

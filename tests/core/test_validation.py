@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -16,6 +16,8 @@ from ablate.core.training import Trainer
 from ablate.core.validation import Wiener, epsilon_error, fixed_choice, mean_loss_steps, validate
 
 LINEAR = make_schedule("linear", 1000)
+Record = Callable[[str, object], None]
+"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/acceptance.md."""
 
 
 def gaussian_images(count: int, seed: int) -> Tensor:
@@ -104,7 +106,7 @@ def test_the_bound_on_photographs() -> None:
 
 @pytest.mark.acceptance("U7")
 @pytest.mark.slow
-def test_a_short_training_passes_the_bound_at_low_noise(tmp_path: Path) -> None:
+def test_a_short_training_passes_the_bound_at_low_noise(record_property: Record) -> None:
     """400 updates on photographs: below the best linear denoiser at noise of 15/255 and 25/255."""
     images = load("skimage-patches", cap_per_image=3000, split="block")
     settings = DdpmDipSettings(train_images=6400, ema_decay=0.99, warmup_steps=50)
@@ -116,3 +118,52 @@ def test_a_short_training_passes_the_bound_at_low_noise(tmp_path: Path) -> None:
     found = validate(trainer.denoiser, Wiener.fit(as_unit(images.train)), chosen, (15, 25))
     assert found["val_loss_s15"] < found["wiener_s15"]
     assert found["val_loss_s25"] < found["wiener_s25"]
+    ratios = (found["val_ratio_s15"], found["val_ratio_s25"])
+    record_property("error over the linear bound at noise 15 and 25, 400 updates", ("< 1", ratios))
+
+
+@pytest.mark.acceptance("U3")
+@pytest.mark.slow
+def test_eight_images_are_learnt_by_heart(record_property: Record) -> None:
+    """300 updates on eight images: at low noise their error falls below that of others, further and further."""
+    images = load("skimage-patches", cap_per_image=3000, split="block")
+    settings = DdpmDipSettings(batch_size=8, epochs=300, warmup_steps=50, horizontal_flip=False, ema_decay=0.99)
+    eight = images.train[fixed_choice(len(images.train), 8, "overfit")]
+    others = as_unit(images.test[fixed_choice(len(images.test), 64, "validation-images")])
+    trainer, ratios = Trainer(settings, eight, 0), []
+    while not trainer.done:
+        trainer.update()
+        if trainer.step % 100 == 0:
+            with trainer.ema.applied():
+                known, other = (
+                    epsilon_error(trainer.denoiser.epsilon, some, 25, LINEAR) for some in (as_unit(eight), others)
+                )
+            ratios.append(known / other)
+    assert ratios == sorted(ratios, reverse=True)
+    assert ratios[-1] < 0.8
+    record_property(
+        "error at t = 25 on the eight over that on others, after 100, 200, 300 updates", ("falls, < 0.8", ratios)
+    )
+
+
+@pytest.mark.acceptance("U5")
+@pytest.mark.parametrize(
+    "updates", [pytest.param(200, marks=pytest.mark.slow), pytest.param(400, marks=pytest.mark.full)]
+)
+def test_the_small_network_learns_at_the_known_pace(updates: int, record_property: Record) -> None:
+    """Mean error over 20 steps on 500 held-out patches: a network of 346 thousand parameters had .226, .056, .031."""
+    images = load("skimage-patches", cap_per_image=3000, split="block")
+    settings = DdpmDipSettings(
+        channel_mults="1-2-3", attention="8", batch_size=32, lr=1e-3, epochs=8, train_images=16_000, lr_decay="cosine"
+    )
+    chosen = as_unit(images.test[fixed_choice(len(images.test), 500, "validation-images")])
+    trainer = Trainer(settings, images.train[fixed_choice(len(images.train), 16_000, "small-ddpm")], 0)
+    while trainer.step < updates:
+        trainer.update()
+    with trainer.ema.applied():
+        errors = [epsilon_error(trainer.denoiser.epsilon, chosen, t, LINEAR) for t in range(25, 1000, 50)]
+    found = sum(errors) / len(errors)
+    assert found == pytest.approx({200: 0.0638, 400: 0.0353}[updates], rel=0.05)
+    record_property(
+        f"validation error after {updates} updates", (f"{ {200: 0.056, 400: 0.031}[updates] } ± 15 %", found)
+    )
