@@ -53,3 +53,13 @@ def test_the_own_core_example_runs_as_printed(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     arms = (tmp_path / "results" / "parabola" / "arms.csv").read_text(encoding="utf-8")
     assert "lr=0.2" in arms
+
+
+CHECKS = {"S": 7, "P": 8, "G": 7, "I": 7, "U": 8, "M": 8, "R": 2}
+"""How many acceptance checks there are, by letter."""
+
+
+def test_every_acceptance_check_has_a_test_and_no_other_name_is_used() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    marked = {name for text in sources for name in re.findall(r'mark\.acceptance\("(\w+)"\)', text)}
+    assert marked == {f"{letter}{number}" for letter, count in CHECKS.items() for number in range(1, count + 1)}

@@ -5,17 +5,39 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
-from ablate.core.settings import DdpmDipSettings
+
+class Arithmetic(Protocol):
+    """The settings of any core that decide how numbers are computed."""
+
+    @property
+    def precision(self) -> str:
+        """``fp32``, ``tf32`` or ``bf16``."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Deterministic algorithms only."""
 
 
-def apply_numerics(settings: DdpmDipSettings) -> None:
+@dataclass(frozen=True)
+class Plain:
+    """The arithmetic of a core that leaves no choice: float32, TF32 off, deterministic algorithms."""
+
+    precision: str = "fp32"
+    deterministic: bool = True
+
+
+def apply_numerics(settings: Arithmetic) -> None:
     """Set torch's switches for this process. Each trial sets all of them, so the order of trials does not matter."""
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(settings.deterministic)
+    # On by default with deterministic algorithms: fills every fresh tensor with NaN. Nothing here reads one unwritten.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it on the module
     torch.backends.cudnn.benchmark = not settings.deterministic
     torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
     torch.backends.cudnn.allow_tf32 = settings.precision == "tf32"
@@ -39,7 +61,7 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def environment(settings: DdpmDipSettings, threads: int) -> dict[str, str]:
+def environment(settings: Arithmetic, threads: int) -> dict[str, str]:
     """What besides the recipe may change the last digits: versions, arithmetic, threads."""
     return {
         "python": platform.python_version(),
@@ -47,4 +69,10 @@ def environment(settings: DdpmDipSettings, threads: int) -> dict[str, str]:
         "precision": settings.precision,
         "deterministic": str(settings.deterministic).lower(),
         "threads": str(threads),
+        "allocator": allocator(),
     }
+
+
+def allocator() -> str:
+    """Say whether glibc was told to keep freed memory: it reads its settings when a process starts."""
+    return "keeps freed memory" if "MALLOC_TRIM_THRESHOLD_" in os.environ else "default"

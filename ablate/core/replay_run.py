@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from ablate.core.data import as_unit, load
 from ablate.core.fusing import charge
 from ablate.core.grids import save_grid
 from ablate.core.metrics import CONVENTION_PSNR_SEED, CONVENTION_SSIM_SEED, psnr_seed
-from ablate.core.numerics import device_name
+from ablate.core.numerics import Plain, apply_numerics, device_name, environment
 from ablate.core.replay_network import Autoencoder, Denoiser, draw
 from ablate.core.replay_score import Restore, denoise, score
 from ablate.core.replay_settings import ReplaySettings
@@ -115,9 +114,7 @@ def _outcome(trial: Trial, kind: OutcomeKind, seconds: float, images_seen: int) 
         device_name=device_name(trial.test.device),
         reused=trial.reused,
         environment={
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "threads": str(trial.report.threads),
+            **environment(Plain(), trial.report.threads),
             "lanes": str(trial.lanes),
             "psnr": CONVENTION_PSNR_SEED,
             "ssim": CONVENTION_SSIM_SEED,
@@ -137,6 +134,7 @@ def prepare(
 
     A trial on the same data, `like`, gives its own instead.
     """
+    apply_numerics(Plain())
     settings = ReplaySettings.model_validate(dict(recipe.settings))
     by_name = {stage.name: stage for stage in stages}
     spent = {} if spent is None else spent
