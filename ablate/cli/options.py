@@ -66,7 +66,9 @@ Gpus = Annotated[
 ]
 Slots = Annotated[
     int | None,
-    typer.Option("--slots", metavar="N", min=1, help="Trials at the same time (a count): CPU slots, or slots per GPU."),
+    typer.Option(
+        "--slots", metavar="N", min=1, help="Trials at the same time (a count): CPU slots, or at most so many per GPU."
+    ),
 ]
 Fuse = Annotated[
     str,

@@ -1,0 +1,224 @@
+"""Kill whatever runs, at any moment, again and again: in the end every number is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.core.registry import core_class
+from ablate.engine.audit import audit
+from ablate.paths import ResultsPaths
+from ablate.storage.read import read_study
+from ablate.study.load import load_study
+from tests.engine.conftest import wait_until_gone
+
+WALKER = '''
+import hashlib, json, os
+from pathlib import Path
+
+from pydantic import Field
+
+from ablate import Core, CoreSettings, MetricInfo, Outcome, OutcomeKind
+from ablate.errors import StoppedError
+
+
+class Settings(CoreSettings):
+    stride: float = Field(1.0, description="length of a step")
+
+
+class Walker(Core):
+    """A random walk of 400 steps, with checkpoints it can trust: the last two, each with a digest."""
+
+    name = "walker"
+    Settings = Settings
+    metrics = (MetricInfo("end", direction="max"), MetricInfo("far", direction="max"))
+
+    def run(self, recipes, report):
+        for recipe in recipes:
+            yield recipe, self.walk(recipe, report)
+
+    def walk(self, recipe, report):
+        folder, stride = report.folder(recipe), Settings(**recipe.settings).stride
+        step, x, far = newest(folder)
+        while step < 400:
+            word = hashlib.sha256(f"{recipe.seed} walk {step}".encode()).digest()
+            x += stride * (int.from_bytes(word[:6], "big") / 2**48 - 0.5)
+            far, step = max(far, abs(x)), step + 1
+            for _ in range(600):  # some work that cannot be left out
+                word = hashlib.sha256(word).digest()
+            if step % 20 == 0:
+                report.curve(recipe, step, end=x)
+                report.progress(recipe, "walk", step, 400)
+                save(folder, [step, x, far])
+                with (folder / "steps.txt").open("a") as handle:
+                    handle.write(f"{step}\\n")
+                if report.stop_requested:
+                    raise StoppedError
+        return Outcome(OutcomeKind.MEASURED, recipe.digest, metrics={"end": x, "far": far}, images_seen=step)
+
+
+def save(folder, state):
+    text = json.dumps(state)
+    (folder / "new").write_text(json.dumps([text, hashlib.sha256(text.encode()).hexdigest()]))
+    if (folder / "last.json").exists():
+        os.replace(folder / "last.json", folder / "before.json")
+    os.replace(folder / "new", folder / "last.json")
+
+
+def newest(folder):
+    for name in ("last.json", "before.json"):
+        try:
+            text, digest = json.loads((folder / name).read_text())
+        except (OSError, ValueError):
+            continue
+        if hashlib.sha256(text.encode()).hexdigest() == digest:
+            return json.loads(text)
+    return [0, 0.0, 0.0]
+'''
+WALKS = """question: How far does it walk?
+core: walker:Walker
+baseline: {stride: 1.0}
+vary: {stride: [0.5, 2.0, 4.0]}
+seeds: 6
+metrics: {end: {primary: true}, far: {}}
+"""
+DRIVER = """
+import json, sys
+from pathlib import Path
+
+from ablate.cli.run import kinds_of
+from ablate.core.registry import core_class
+from ablate.engine.run import RunOptions, run_study
+from ablate.engine.slots import Slot
+from ablate.paths import ResultsPaths
+from ablate.study.load import load_study
+from ablate.study.plan import replicates
+
+file = Path(sys.argv[1])
+study = load_study(file, resolve_core=core_class)
+core = core_class(study.core, file.parent)
+results = ResultsPaths(file.parent / "results")
+summary = run_study(
+    study, core, replicates(study), results=results, storage_url=results.default_storage,
+    slots=[Slot(index, "cpu", 1, None, "a processor") for index in range(2)],
+    listen=lambda event: print(json.dumps(event.to_dict()), flush=True),
+    options=RunOptions(checkpoint_s=float(sys.argv[2])), kinds=kinds_of(core),
+)
+sys.exit(int(summary.exit_code))
+"""
+DEADLINE_S = 240.0
+
+
+@dataclass
+class Victim:
+    """A study in a folder, run in processes of its own that may be killed."""
+
+    file: Path
+    checkpoint_s: float = 20.0
+    kills: int = 0
+    workers: set[int] = field(default_factory=set)
+
+    @property
+    def results(self) -> ResultsPaths:
+        return ResultsPaths(self.file.parent / "results")
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", DRIVER, str(self.file), str(self.checkpoint_s)]
+        return subprocess.Popen(
+            command, bufsize=0, stdout=subprocess.PIPE, start_new_session=True, cwd=self.file.parent
+        )
+
+    def undisturbed(self) -> None:
+        run = self.start()
+        run.communicate(timeout=4 * DEADLINE_S)
+        assert run.returncode == 0
+
+    def living(self) -> list[int]:
+        """Return the workers that the lock lists now."""
+        try:
+            marks = json.loads(self.results.study(self.file.stem).lock.read_bytes())["workers"]
+        except (OSError, ValueError):
+            return []  # just being written
+        found = [int(mark["pid"]) for mark in marks]
+        self.workers.update(found)
+        return found
+
+    def disturbed(self, source: random.Random, kills: int) -> None:
+        """Run the study until it is done; before that, kill workers and parents so many times after random events."""
+        while True:
+            run = self.start()
+            assert run.stdout is not None
+            patience = source.randrange(1, 6)
+            while (line := self._line(run)) is not None:
+                patience -= json.loads(line)["event"] in ("start", "progress")
+                if patience > 0 or self.kills >= kills:
+                    continue
+                patience = source.randrange(1, 6)
+                workers = self.living()
+                self.kills += 1
+                if source.random() < 0.5 or not workers:
+                    run.kill()
+                    break
+                try:
+                    os.kill(source.choice(workers), signal.SIGKILL)
+                except ProcessLookupError:
+                    self.kills -= 1
+            self.living()
+            run.communicate(timeout=DEADLINE_S)
+            if run.returncode == 0:
+                return
+
+    @staticmethod
+    def _line(run: subprocess.Popen[bytes]) -> bytes | None:
+        assert run.stdout is not None
+        ready, _, _ = select.select([run.stdout], [], [], DEADLINE_S)
+        assert ready, "the run has hung"
+        line = run.stdout.readline()
+        return line if line.endswith(b"\n") else None
+
+    def numbers(self) -> dict[tuple[str, int], dict[str, float]]:
+        """Return every metric of every result that does not measure time; each replicate has one."""
+        found: dict[tuple[str, int], dict[str, float]] = {}
+        for row in read_study(self.results.default_storage, self.file.stem)[1]:
+            if row.outcome is not None and row.outcome.is_result:
+                assert (row.arm, row.seed) not in found
+                metrics = {name: value for name, value in row.metrics.items() if "seconds" not in name}
+                found[(row.arm, row.seed)] = metrics
+        return found
+
+    def faults(self) -> list[Any]:
+        study = load_study(self.file, resolve_core=core_class)
+        rows = read_study(self.results.default_storage, self.file.stem)[1]
+        return audit(study, rows, self.results, deep=True).faults
+
+
+def victim(folder: Path, text: str, name: str, **options: float) -> Victim:
+    folder.mkdir()
+    (folder / "walker.py").write_text(WALKER, encoding="utf-8")
+    (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    return Victim(folder / f"{name}.yaml", **options)  # type: ignore[arg-type]  # checkpoint_s only
+
+
+@pytest.mark.slow
+def test_twenty_four_random_kills_change_no_number_and_leave_nothing_behind(tmp_path: Path) -> None:
+    calm, killed = victim(tmp_path / "calm", WALKS, "walks"), victim(tmp_path / "killed", WALKS, "walks")
+    calm.undisturbed()
+    killed.disturbed(random.Random(20261125), 24)
+    assert killed.kills == 24
+    assert killed.numbers() == calm.numbers()
+    assert len(killed.numbers()) == 24
+    assert killed.faults() == []
+    assert all(wait_until_gone(pid) for pid in killed.workers)
+    # One checkpoint interval (20 steps) at most is done again for each worker that a kill can have hit: two per kill.
+    steps = sum(len(path.read_text().split()) for path in killed.file.parent.rglob("steps.txt"))
+    assert steps <= 24 * 20 + 2 * killed.kills
