@@ -170,25 +170,25 @@ def machine() -> dict[str, str]:
 def run_all(
     benchmarks: Mapping[str, Callable[[float], Iterator[Row]]], *, budget_s: float, json_path: Path
 ) -> Iterator[Row | str]:
-    """Yield every row, or a line on why a benchmark gave none; write all of them to `json_path` at the end.
+    """Yield every row, or a line on why a benchmark gave none; `json_path` holds all rows so far.
 
     A benchmark gets the time (time.monotonic) by which it should end: an equal share of what is left.
     """
-    began, rows, failed = time.monotonic(), [], {}
-    at = machine()
+    began, rows, failed, at = time.monotonic(), [], {}, machine()
+
+    def save() -> None:
+        plain = [asdict(row) | {"ratio": row.ratio, "verdict": row.verdict} for row in rows]
+        data = {"machine": at, "seconds": round(time.monotonic() - began, 1), "rows": plain, "failed": failed}
+        json_path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
     for place, (name, benchmark) in enumerate(benchmarks.items()):
         left = budget_s - (time.monotonic() - began)
         try:
             for row in benchmark(time.monotonic() + left / (len(benchmarks) - place)):
                 rows.append(row)
+                save()
                 yield row
         except Exception as error:  # noqa: BLE001 - one benchmark that fails must not hide the others
             failed[name] = f"{type(error).__name__}: {error}"
+            save()
             yield f"{name}: no figure, {failed[name]}"
-    data = {
-        "machine": at,
-        "seconds": round(time.monotonic() - began, 1),
-        "rows": [asdict(row) | {"ratio": row.ratio, "verdict": row.verdict} for row in rows],
-        "failed": failed,
-    }
-    json_path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
