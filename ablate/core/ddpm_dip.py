@@ -46,6 +46,10 @@ def _require_quality(name: str, settings: Any) -> None:
         )
 
 
+def _weighs_by_snr(settings: Any) -> bool:
+    return bool(settings.loss_weight == "simple" and settings.prediction != "x0")
+
+
 class DdpmDip(Core):
     """Restores held-out noisy images with DDPM, DIP, or both, and measures quality and cost."""
 
@@ -69,11 +73,17 @@ class DdpmDip(Core):
             zero_terminal_snr=settings.zero_terminal_snr,
         )
         warnings += schedule_warnings(schedule)
-        asked = settings.noise_sigma if settings.method == "ddpm" else settings.start_sigma
+        if settings.method == "dip_target" and settings.dip_target_form == "literal" and _weighs_by_snr(settings):
+            warnings.append(
+                "dip_target_form literal asks for x_0 from a smoothed image; loss_weight simple weighs its error by "
+                "the SNR, so the first steps decide alone; use prediction x0, or loss_weight min-snr"
+            )
+        from_data = settings.method != "dip+ddpm"
+        asked = settings.noise_sigma if from_data else settings.start_sigma
         least = float(schedule.pixel_sigmas[0])
-        if settings.method == "ddpm" and settings.corruption != "noise":
+        if from_data and (settings.corruption != "noise" or settings.task != "restoration"):
             return warnings
-        if asked < 0.9 * least and (settings.method == "ddpm" or settings.start_fraction is None):
+        if asked < 0.9 * least and (from_data or settings.start_fraction is None):
             warnings.append(
                 f"noise schedule {schedule.name} begins at pixel noise {least:.3g}: a start at {asked:g} is moved there"
             )
@@ -123,6 +133,8 @@ class DdpmDip(Core):
         """Denoisers of one shape in one arithmetic: schedules, targets, step sizes, durations, seeds may differ."""
         settings = recipe.settings
         if settings["method"] not in _TRAINED_IN_LANES or settings["dropout"] or settings["precision"] == "bf16":
+            return recipe.digest
+        if settings["budget"] == "compute":  # whose trainings end where the DIP's work makes them end
             return recipe.digest
         # A smaller set of images than a batch makes the batch smaller.
         sizes = [int(settings[name] or 0) for name in ("batch_size", "train_images")]

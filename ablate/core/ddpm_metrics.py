@@ -125,7 +125,10 @@ CONVERGENCE = (
 """How fast the declared quality comes."""
 COST = (
     _seconds("train_seconds", "training of the denoiser"),
-    _seconds("dip_seconds", "DIP fits of all held-out images together"),
+    _seconds("dip_seconds", "DIP fits of all observed images together"),
+    _seconds("dip_train_seconds", "DIP fits of the training images"),
+    _seconds("warm_seconds", "updates before the training proper (dip_warm)"),
+    _seconds("total_seconds", "everything a method spends: training, warm-up, DIP fits, and all images once"),
     _seconds("sample_seconds", "reverse process of all images together, once"),
     _seconds("seconds_per_image", "time per image, without training: DIP, and the reverse process timed in batches"),
     MetricInfo("images_per_second", "max", unit="/s", scale="log", doc="the inverse of seconds_per_image"),
@@ -133,6 +136,7 @@ COST = (
     MetricInfo("updates", "min", digits=0, doc="updates of the denoiser"),
     MetricInfo("nfe", "min", digits=0, doc="network evaluations per image, counted"),
     MetricInfo("dip_stopped_at", "min", digits=1, doc="iteration at which the DIP stopped, mean over images"),
+    MetricInfo("blur_sigma_matched", "min", unit="pixels", doc="blur with the error of the DIP's outputs (dip_target)"),
 )
 """Time and work."""
 METRICS = (*RESTORATION, *GENERATION, *FID, *EVALUATION, *TRAINING, *CONVERGENCE, *COST)

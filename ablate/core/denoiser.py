@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ class Denoiser:
     device: torch.device
     evaluated: int = field(default=0, compare=False)
     """Images put through the network so far, each time counted."""
+    guides: Tensor | None = None
+    """What a guided network is shown, image by image; see `guided_by`."""
 
     def __post_init__(self) -> None:
         self._alpha_bars = torch.tensor([1.0, *self.schedule.alpha_bars], dtype=torch.float64, device=self.device)
@@ -50,6 +52,7 @@ class Denoiser:
             dropout=settings.dropout,
             image_size=IMAGE_SIZE,
             seed=seed,
+            guided=settings.is_guided,
         )
         if device.type == "cpu":
             # Measured: a sixth faster. On a GPU the layout is cuDNN's business.
@@ -65,11 +68,17 @@ class Denoiser:
         """Predict, in evaluation mode and in float32 outside the network."""
         self.network.eval()
         self.evaluated += len(xt)
-        return self.output(xt, t)
+        return self.output(xt, t, None if self.guides is None else self.guides[: len(xt)])
 
-    def output(self, xt: Tensor, t: Tensor) -> Tensor:
+    def guided_by(self, guides: Tensor) -> Denoiser:
+        """The same network, shown ``guides[i]`` (float32 [N,3,H,W] in [-1,1]) beside image i of what it is asked."""
+        return replace(self, guides=guides, evaluated=0)
+
+    def output(self, xt: Tensor, t: Tensor, guides: Tensor | None = None) -> Tensor:
         """Return the network's output for x_t, scaled as the prediction wants it, in the mode it is in."""
         shown = network_input(self.prediction, xt, self.alpha_bar(t))
+        if guides is not None:
+            shown = torch.cat([shown, guides], dim=1)
         with autocast(self.precision, self.device):
             output: Tensor = self.network(shown, t)
         return output.float()

@@ -59,10 +59,15 @@ def step_noise(like: Tensor, seed: int, purpose: str) -> Noise:
 
 def from_noise(denoiser: Denoiser, start: Tensor, how: Reverse, noise: Noise) -> Tensor:
     """Run the reverse process from `start` [N,3,H,W], a sample of x_T, and return images in [-1,1]."""
+    return from_step(denoiser, start, denoiser.schedule.steps, how, noise)
+
+
+def from_step(denoiser: Denoiser, x: Tensor, step: int, how: Reverse, noise: Noise) -> Tensor:
+    """Run the reverse process from `x` [N,3,H,W] at step `step`, and return images in [-1,1]."""
     return reverse(
         denoiser,
-        start,
-        start=denoiser.schedule.steps,
+        x,
+        start=step,
         schedule=denoiser.schedule,
         prediction=denoiser.prediction,
         settings=how,

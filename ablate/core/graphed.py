@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ablate.core.lesson import ORDINARY, Lesson
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.training import CHECK_EVERY_GPU, Trainer
 from ablate.core.training_lanes import Feeder, UNetLanes
@@ -49,7 +50,10 @@ class GraphedTrainer(Trainer):
         return self._lanes
 
 
-def trainer_for(settings: DdpmDipSettings, images: Tensor, seed: int) -> Trainer:
-    """Return a training alone: on a GPU as a graph, but for dropout, whose noise has an address of its own per step."""
-    graphed = images.device.type == "cuda" and not settings.dropout
-    return GraphedTrainer(settings, images, seed) if graphed else Trainer(settings, images, seed)
+def trainer_for(settings: DdpmDipSettings, images: Tensor, seed: int, lesson: Lesson = ORDINARY) -> Trainer:
+    """Return a training alone: on a GPU as a graph.
+
+    Not with dropout, whose noise has an address of its own per step, and not where smoothed images stand beside x_t.
+    """
+    graphed = images.device.type == "cuda" and not settings.dropout and lesson.smooth is None
+    return GraphedTrainer(settings, images, seed, lesson) if graphed else Trainer(settings, images, seed, lesson)

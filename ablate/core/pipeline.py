@@ -24,6 +24,10 @@ PICTURES_FILE = "training.npz"
 """Where they are kept: one array per point, named by the training images seen."""
 
 
+SPENT = ("train_seconds", "warm_seconds", "dip_train_seconds", "dip_seconds", "sample_seconds")
+"""Metrics that add up to what a method spends, evaluation left out."""
+
+
 def run_recipe(
     recipe: Recipe,
     report: Report,
@@ -68,7 +72,9 @@ def _compute(run: Run) -> str:
     if run.points:
         shown = {str(images): as_unit(run.points[images].pictures) for images in sorted(run.points)}
         grids.save_arrays(run.report.folder(run.recipe) / PICTURES_FILE, shown)
-    return task.evaluate(run, method, models)
+    samples = task.evaluate(run, method, models)
+    run.found["total_seconds"] = sum(run.found.get(name, 0.0) for name in SPENT)
+    return samples
 
 
 def _outcome(

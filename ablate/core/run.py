@@ -14,8 +14,10 @@ from torch import Tensor
 from ablate.core import data
 from ablate.core.cache import StageFolder
 from ablate.core.data import ImageSet
+from ablate.core.denoiser import schedule_of
 from ablate.core.fid import Extractor, extractor
 from ablate.core.restoration import Observation, observe
+from ablate.core.schedules import Schedule
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.stages import curve_digest
 from ablate.interface import Report, Stage
@@ -100,6 +102,11 @@ class Run:
             self._made[name] = make()
         made: Made = self._made[name]
         return made
+
+    @property
+    def schedule(self) -> Schedule:
+        """The noise schedule of the settings."""
+        return schedule_of(self.settings)
 
     @contextlib.contextmanager
     def stage(self, stage: Stage) -> Iterator[StageFolder]:

@@ -9,13 +9,14 @@ from ablate.core.data import as_unit
 from ablate.core.denoiser import Denoiser
 from ablate.core.fusing import charge
 from ablate.core.graphed import trainer_for
+from ablate.core.lesson import ORDINARY, Lesson
 from ablate.core.run import Run
 from ablate.core.stages import denoiser_stage, wiener_stage
 from ablate.core.training import OnPoint, Trainer, choose_images, train
 from ablate.core.validation import IMAGES, Wiener, fixed_choice, validate
 
 
-def trained_denoiser(run: Run, on_point: OnPoint) -> Denoiser:
+def trained_denoiser(run: Run, on_point: OnPoint, lesson: Lesson = ORDINARY) -> Denoiser:
     """Return the trained denoiser (averaged weights); its times and validation losses are recorded.
 
     `on_point` is called at every point of the learning curve, also at those that earlier computation left.
@@ -23,7 +24,7 @@ def trained_denoiser(run: Run, on_point: OnPoint) -> Denoiser:
     stage = denoiser_stage(run.settings, run.seed, run.core_version)
     with run.stage(stage) as folder:
         training = choose_images(run.images.train, run.settings, run.seed)
-        trainer = trainer_for(run.settings, training, run.seed)
+        trainer = trainer_for(run.settings, training, run.seed, lesson)
         reused = train(trainer, folder, recipe=run.recipe, report=run.report, on_point=on_point)
         charged = charge(run.spent, stage.digest, reused)
         run.charged += charged
@@ -32,14 +33,15 @@ def trained_denoiser(run: Run, on_point: OnPoint) -> Denoiser:
         run.environment["lanes"] = str(trainer.lanes)
         run.images_seen = trainer.course.images_seen(trainer.step)
         _record(run, trainer)
-        run.found.update(_validation(run, trainer, folder))
+        if not run.settings.is_guided:  # validation images have nothing that could guide a denoiser
+            run.found.update(_validation(run, trainer, folder))
         folder.describe({"stage": "denoiser", "seconds": trainer.seconds, "recipe": run.recipe.to_dict()})
     return trainer.denoiser
 
 
 def _record(run: Run, trainer: Trainer) -> None:
     run.found["train_seconds"] = trainer.seconds
-    run.found["seconds_per_epoch"] = trainer.seconds / trainer.course.epochs
+    run.found["seconds_per_epoch"] = trainer.seconds * trainer.course.per_epoch / trainer.step
     run.found["updates"] = float(trainer.step)
 
 

@@ -46,6 +46,9 @@ _DENOISER = (
 )
 
 
+_WARM = ("warm_source", "warm_steps", "warm_images", "dip_input_noise")
+
+
 def _digest(kind: str, version: str, seed: int | None, values: Mapping[str, Any]) -> str:
     return digest_of({"stage": kind, "version": version, "seed": seed, "settings": dict(values)})
 
@@ -101,11 +104,38 @@ def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     names = list(_DENOISER)
     if settings.noise_schedule in ("polynomial", "cosine-tau"):
         names.append("schedule_power")
+    names += _combined(settings)
     if settings.lr_decay != "constant":
         names.append("epochs")
+        if settings.budget == "compute":  # how much is left to train then depends on all that costs something
+            names += ["budget", "method", "task", "eval_images", "eval_seeds", "dip_steps", *_DIP]
     cost = 0.005 * settings.epochs * _images(settings) * (settings.channels / 16) ** 1.5 * settings.blocks
     updates = settings.epochs * -(-_images(settings) // settings.batch_size)
     return Stage("denoiser", _digest("denoiser", version, seed, {name: values[name] for name in names}), cost, updates)
+
+
+def _combined(settings: DdpmDipSettings) -> list[str]:
+    """What a combination of DIP and DDPM reads besides an ordinary training."""
+    names: list[str] = []
+    if settings.method in ("dip_target", "truncated", "dip_warm"):
+        names.append("method")
+    if settings.method == "dip_target":
+        names += [*_DIP, "dip_steps", "dip_target_form", "dip_target_source"]
+    if settings.method == "truncated":
+        names.append("start_sigma" if settings.start_fraction is None else "start_fraction")
+    if settings.method == "dip_warm":
+        names += _WARM
+    return names
+
+
+def warm_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
+    """The updates before a training proper; as a DIP does them or by denoising."""
+    values = settings.resolved()
+    names = [*_DENOISER, *_WARM]
+    if settings.noise_schedule in ("polynomial", "cosine-tau"):
+        names.append("schedule_power")
+    cost = 0.005 * settings.warm_steps * settings.warm_images * (settings.channels / 16) ** 1.5 * settings.blocks
+    return Stage("warm", _digest("warm", version, seed, {name: values[name] for name in names}), cost)
 
 
 def wiener_stage(settings: DdpmDipSettings, version: str) -> Stage:
@@ -140,6 +170,12 @@ def stages_of(recipe: Recipe, version: str) -> tuple[Stage, ...]:
     found = []
     if settings.uses_dip:
         found.append(dip_stage(settings, recipe.seed, version))
+    if settings.smooths_training:
+        found.append(dip_train_stage(settings, recipe.seed, version))
+    if settings.method == "dip_warm":
+        found.append(warm_stage(settings, recipe.seed, version))
+    if settings.method == "gaussian":
+        found.append(wiener_stage(settings, version))
     if settings.uses_ddpm:
         found.append(denoiser_stage(settings, recipe.seed, version))
         found.append(wiener_stage(settings, version))

@@ -18,15 +18,16 @@ WARM_UPS = 2
 TIMED = 5
 
 
-def batch_seconds(run: Run, denoiser: Denoiser, work: Callable[[], object], images: int) -> float:
+def batch_seconds(run: Run, denoiser: Denoiser | None, work: Callable[[], object], images: int) -> float:
     """Return the median seconds of `work`, which makes `images` images; record what was timed, and ``nfe``.
 
-    Network evaluations per image are counted as `denoiser` did them, in the first warm-up. The device
+    Network evaluations per image are counted as `denoiser` did them, if there is one, in the first warm-up. The device
     is waited for before and after each batch, so that no work is left out or charged to another batch.
     """
-    before = denoiser.evaluated
+    before = 0 if denoiser is None else denoiser.evaluated
     work()
-    run.found["nfe"] = (denoiser.evaluated - before) / images
+    if denoiser is not None:
+        run.found["nfe"] = (denoiser.evaluated - before) / images
     for _ in range(WARM_UPS - 1):
         work()
     taken = []

@@ -14,8 +14,9 @@ from torch import Tensor
 from ablate.core.cache import StageFolder
 from ablate.core.data import as_unit
 from ablate.core.denoiser import Denoiser
-from ablate.core.diffusion import add_noise, lognormal_steps, loss_weights, stratified_steps, target_of
+from ablate.core.diffusion import add_noise, epsilon_from, lognormal_steps, loss_weights, stratified_steps, target_of
 from ablate.core.ema import Ema
+from ablate.core.lesson import ORDINARY, Lesson
 from ablate.core.seeding import address, generator
 from ablate.core.settings import DdpmDipSettings
 from ablate.errors import DivergedError, StoppedError
@@ -38,6 +39,8 @@ class Course:
     images: int
     batch: int
     epochs: int
+    spent: int = 0
+    """Updates that are left out, because their work was spent elsewhere."""
 
     @property
     def per_epoch(self) -> int:
@@ -47,7 +50,7 @@ class Course:
     @property
     def total(self) -> int:
         """Updates in all."""
-        return self.epochs * self.per_epoch
+        return self.epochs * self.per_epoch - self.spent
 
     def images_seen(self, updates: int) -> int:
         """Training images seen in the first `updates` updates."""
@@ -92,6 +95,7 @@ class Trainer:
     images: Tensor
     """uint8 [N,3,H,W] on the device."""
     seed: int
+    lesson: Lesson = ORDINARY
     step: int = 0
     seconds: float = 0.0
     lanes: int = 1
@@ -101,8 +105,11 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.device = self.images.device
-        self.course = Course(len(self.images), min(self.settings.batch_size, len(self.images)), self.settings.epochs)
+        batch = min(self.settings.batch_size, len(self.images))
+        self.course = Course(len(self.images), batch, self.settings.epochs, self.lesson.updates_spent)
         self.denoiser = Denoiser.build(self.settings, self.seed, self.device)
+        if self.lesson.weights is not None:
+            self.denoiser.network.load_state_dict(dict(self.lesson.weights))
         self.ema = Ema(self.denoiser.network, self.settings.ema_decay)
         self.optimizer = torch.optim.Adam(self.denoiser.network.parameters(), lr=self.settings.lr)
         self._order_of: tuple[int, Tensor] | None = None
@@ -114,7 +121,7 @@ class Trainer:
 
     def update(self) -> None:
         """Do one update of the weights and of their average. Raises DivergedError at the first non-finite loss."""
-        loss = self._loss(*self.draw())
+        loss = self._loss(*self.draw(), self._smooth(self.step))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, self.step, self.course.total)
         self.optimizer.zero_grad(set_to_none=True)
@@ -156,7 +163,17 @@ class Trainer:
             order = torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
             self._order_of = (epoch, order.to(self.device))
         chosen = self._order_of[1][place * self.course.batch : (place + 1) * self.course.batch]
-        batch = as_unit(self.images[chosen])
+        return self._flipped(as_unit(self.images[chosen]))
+
+    def _smooth(self, step: int) -> Tensor | None:
+        """The smoothed versions of the images of update `step`, which `_batch` has just chosen; flipped as they are."""
+        if self.lesson.smooth is None or self._order_of is None:
+            return None
+        place = step % self.course.per_epoch
+        chosen = self._order_of[1][place * self.course.batch : (place + 1) * self.course.batch]
+        return self._flipped(self.lesson.smooth[chosen])
+
+    def _flipped(self, batch: Tensor) -> Tensor:
         if not self.settings.horizontal_flip:
             return batch
         mirrored = torch.rand(len(batch), generator=self._generator("flip"), device=self.device) < 0.5
@@ -164,18 +181,24 @@ class Trainer:
 
     def _steps(self, batch: int) -> Tensor:
         """Which step each image of a batch is diffused to, int64 [batch]."""
-        generator = self._generator("steps")
+        generator, last = self._generator("steps"), self.lesson.last_step or self.settings.diffusion_steps
         if self.settings.step_law == "lognormal":
-            return lognormal_steps(batch, self.denoiser.schedule, generator)
-        return stratified_steps(batch, self.settings.diffusion_steps, generator)
+            return lognormal_steps(batch, self.denoiser.schedule, generator).clamp_(max=last)
+        return stratified_steps(batch, last, generator)
 
-    def _loss(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    def _loss(self, x0: Tensor, noise: Tensor, t: Tensor, smooth: Tensor | None) -> Tensor:
         settings, denoiser = self.settings, self.denoiser
         alpha_bar = denoiser.alpha_bar(t)
         if settings.dropout:
             torch.manual_seed(address(self.seed, "dropout", self.step))
         denoiser.network.train()
-        output = denoiser.output(add_noise(x0, noise, alpha_bar), t)
+        if smooth is not None and self.lesson.literal:
+            xt = add_noise(smooth, noise, alpha_bar)
+            # The output that gives x_0 from this x_t is the one whose noise leads from x_0 to it.
+            noise, smooth = epsilon_from("x0", x0, xt, alpha_bar), None
+        else:
+            xt = add_noise(x0, noise, alpha_bar)
+        output = denoiser.output(xt, t, smooth)
         error = (output - target_of(settings.prediction, x0, noise, alpha_bar)).square().flatten(1).mean(1)
         weights = loss_weights(settings.loss_weight, settings.prediction, alpha_bar)
         loss: Tensor = (weights.to(error.dtype) * error).mean()

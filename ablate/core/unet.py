@@ -119,7 +119,8 @@ class UNet(nn.Module):
     """Predicts noise, x_0 or v from (x_t, t).
 
     `attention` is the resolution (pixels) at which every block is followed by self-attention, 0 for none; with
-    `middle_attention` there is also one at the bottom. `channels` must be a multiple of 8.
+    `middle_attention` there is also one at the bottom. `channels` must be a multiple of 8. A `guided` network takes
+    twice the image's channels: x_t, then the image that guides it.
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class UNet(nn.Module):
         dropout: float = 0.0,
         image_size: int = 32,
         image_channels: int = 3,
+        guided: bool = False,
     ) -> None:
         super().__init__()
         # 32 groups as in the paper where that leaves at least two channels to a group, else 8.
@@ -143,7 +145,7 @@ class UNet(nn.Module):
         embedding = 4 * channels
         self.time1 = _linear(channels, embedding)
         self.time2 = _linear(embedding, embedding)
-        self.entry = _conv(image_channels, channels)
+        self.entry = _conv(image_channels * (2 if guided else 1), channels)
 
         def stack(inside: int, outside: int, size: int) -> nn.ModuleList:
             layers: list[nn.Module] = [ResidualBlock(inside, outside, embedding, groups, dropout)]
@@ -204,7 +206,15 @@ def _through(layers: nn.Module, h: Tensor, time: Tensor) -> Tensor:
 
 
 def build_unet(
-    *, channels: int, mults: Sequence[int], blocks: int, attention: str, dropout: float, image_size: int, seed: int
+    *,
+    channels: int,
+    mults: Sequence[int],
+    blocks: int,
+    attention: str,
+    dropout: float,
+    image_size: int,
+    seed: int,
+    guided: bool = False,
 ) -> UNet:
     """Build the U-Net named by the settings, with weights addressed by `seed`; global random state is left alone."""
     with torch.random.fork_rng(devices=[]):
@@ -217,4 +227,5 @@ def build_unet(
             middle_attention=attention != "none",
             dropout=dropout,
             image_size=image_size,
+            guided=guided,
         )

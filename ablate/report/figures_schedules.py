@@ -9,6 +9,7 @@ import numpy as np
 
 from ablate.core.replay_tables import noise_table
 from ablate.core.schedules import Schedule, make_schedule
+from ablate.core.settings.method import UNTRAINED
 from ablate.recipe import Scalar
 from ablate.report.drawing import PALETTE, Drawing
 from ablate.report.figures_base import LINES, Words, brief, finish, new_figure, styled
@@ -35,7 +36,7 @@ def schedules_of(study: Study) -> dict[str, Schedule]:
     """Return label -> schedule for every different one that an arm with a denoiser uses, in study order."""
     found: dict[str, Schedule] = {}
     for arm in study.arms:
-        if arm.settings.get("method") == "dip":
+        if arm.settings.get("method") in UNTRAINED:
             continue
         schedule = _compiled(arm.settings)
         if schedule is not None:

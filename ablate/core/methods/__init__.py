@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from ablate.core.methods.base import Method, Models
+from ablate.core.methods.combined import DipTarget, DipWarm, Truncated
 from ablate.core.methods.standard import Ddpm, Dip
+from ablate.core.methods.unlearned import Gaussian, NlMeans, TotalVariation
 
 __all__ = ["METHODS", "Method", "Models"]
 
@@ -11,4 +13,10 @@ METHODS: dict[str, Method] = {
     "ddpm": Ddpm(),
     "dip": Dip(),
     "dip+ddpm": Ddpm(),
+    "dip_target": DipTarget(),
+    "truncated": Truncated(),
+    "dip_warm": DipWarm(),
+    "gaussian": Gaussian(),
+    "nl-means": NlMeans(),
+    "tv": TotalVariation(),
 }

@@ -43,6 +43,9 @@ class Method(Protocol):
         `models` belong to these observations: `models.first(n)` to `observed.first(n)`.
         """
 
+    def generates(self, run: Run) -> bool:
+        """True when `generate` can be called in this trial."""
+
     def generate(self, run: Run, models: Models, start: Tensor, how: Reverse, noise: Noise) -> Tensor:
         """Turn standard normal `start` [N,3,H,W] into images in [-1,1]; `noise` gives what the sampler adds later.
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ablate.core.generation import from_noise
+from ablate.core.generation import from_noise, from_step
+from ablate.core.lesson import Lesson
 from ablate.core.methods.base import Curve, Models
-from ablate.core.restoration import Observation, restore
+from ablate.core.restoration import Observation, restore, start_step
 from ablate.core.run import Run
 from ablate.core.samplers import Noise, Reverse
 from ablate.core.stage_denoiser import trained_denoiser
 from ablate.core.stage_dip import dip_outputs
+from ablate.core.starts import start_at
+from ablate.core.work import updates_spent
 
 
 class Ddpm:
@@ -18,8 +21,11 @@ class Ddpm:
 
     def prepare(self, run: Run, curve: Curve) -> Models:
         """Train the denoiser, after the DIP has been fitted where the method has one."""
+        lesson = Lesson(updates_spent=updates_spent(run))
         prior = dip_outputs(run) if run.settings.uses_dip else None
-        denoiser = trained_denoiser(run, lambda images, seconds, now: curve(images, seconds, Models(now, prior)))
+        denoiser = trained_denoiser(
+            run, lambda images, seconds, now: curve(images, seconds, Models(now, prior)), lesson
+        )
         return Models(denoiser, prior)
 
     def restore(self, run: Run, models: Models, observed: Observation, steps: int) -> Tensor:
@@ -28,10 +34,18 @@ class Ddpm:
         settings = run.settings.model_copy(update={"sample_steps": steps})
         return restore(models.denoiser, observed, settings, run.seed, models.prior)
 
+    def generates(self, run: Run) -> bool:
+        """Always: pure noise is a start."""
+        return True
+
     def generate(self, run: Run, models: Models, start: Tensor, how: Reverse, noise: Noise) -> Tensor:
-        """Reverse from pure noise at step T."""
+        """Reverse from pure noise at step T; ``dip+ddpm`` asked to generate, from diffused DIPs of training images."""
         assert models.denoiser is not None
-        return from_noise(models.denoiser, start, how, noise)
+        if not run.settings.smooths_training:
+            return from_noise(models.denoiser, start, how, noise)
+        step = start_step(run.settings, models.denoiser.schedule)
+        x = start_at(run, "dip", start, float(models.denoiser.schedule.alpha_bars[step - 1]))
+        return from_step(models.denoiser, x, step, how, noise)
 
 
 class Dip:
@@ -45,6 +59,10 @@ class Dip:
         """Return the DIP's outputs."""
         assert models.prior is not None
         return models.prior
+
+    def generates(self, run: Run) -> bool:
+        """Never."""
+        return False
 
     def generate(self, run: Run, models: Models, start: Tensor, how: Reverse, noise: Noise) -> Tensor:
         """There is nothing to generate from: a DIP knows one image."""

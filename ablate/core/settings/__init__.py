@@ -27,8 +27,11 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
     @model_validator(mode="after")
     def _possible(self) -> Self:
         """Refuse combinations that cannot be computed."""
-        if self.task == "generation" and self.uses_dip:
+        if self.task == "generation" and (self.is_guided or self.method in ("dip", "nl-means", "tv")):
             raise ValueError(f"task generation needs images from noise, and method {self.method} has none; use ddpm")
+        if self.corruption != "noise" and self.method in ("gaussian", "nl-means", "tv"):
+            raise ValueError(f"method {self.method} removes noise alone, not corruption {self.corruption}")
+        self._check_truncation()
         if self.corruption == "noise" and self.noise_sigma == 0:
             raise ValueError("corruption noise with noise_sigma 0 leaves nothing to restore")
         if self.corruption != "noise" and not self.uses_dip and not self.data_consistency:
@@ -56,3 +59,30 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
             why = "zero_terminal_snr" if self.zero_terminal_snr else f"the last step of {schedule.name}"
             raise ValueError(f"prediction epsilon with {why} divides by alpha-bar = 0; use prediction v or x0")
         return self
+
+    def _check_truncation(self) -> None:
+        """Refuse to restore from more noise than a truncated denoiser has met."""
+        if self.method != "truncated" or self.task != "restoration":
+            return
+        if self.corruption != "noise":
+            raise ValueError(f"method truncated starts from the noisy image, not from corruption {self.corruption}")
+        if self.start_fraction is None and self.start_sigma < self.noise_sigma:
+            raise ValueError(
+                f"method truncated is trained up to start_sigma {self.start_sigma:g}, below noise_sigma "
+                f"{self.noise_sigma:g}; set start_sigma to {self.noise_sigma:g} or more"
+            )
+
+    @property
+    def uses_dip(self) -> bool:
+        """True when a Deep Image Prior is fitted to every observed image."""
+        if self.task != "restoration":
+            return False
+        return self.method in ("dip", "dip+ddpm") or (self.is_guided and self.dip_target_source == "dip")
+
+    @property
+    def smooths_training(self) -> bool:
+        """True when a Deep Image Prior is fitted to the training images."""
+        if self.method == "dip_target":  # also for the blur, which is to have the same error
+            return True
+        starts = self.method == "dip+ddpm" or (self.method == "truncated" and self.truncated_start == "dip")
+        return self.task == "generation" and starts

@@ -1,37 +1,78 @@
-"""How the output is produced: the method, and where its reverse process starts."""
+"""How the output is produced: the method, where its reverse process starts, and how DIP and DDPM are combined."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from ablate.core.settings.base import factor
 from ablate.interface import CoreSettings
 
-Method = Literal["ddpm", "dip", "dip+ddpm"]
+Method = Literal[
+    "ddpm", "dip", "dip+ddpm", "dip_start", "dip_target", "truncated", "dip_warm", "gaussian", "nl-means", "tv"
+]
+UNTRAINED = ("dip", "gaussian", "nl-means", "tv")
+"""Methods without a denoiser."""
 
 
 class MethodSettings(CoreSettings):
-    """Method and start."""
+    """Method, start and combination."""
 
-    method: Method = factor("dip+ddpm", "DDPM alone, Deep Image Prior alone, or DDPM started from the DIP's output")
+    method: Method = factor(
+        "dip+ddpm",
+        "ddpm; dip; dip+ddpm (or dip_start): DDPM from the re-noised DIP output; dip_target: denoiser trained with the "
+        "DIP's output of its target; truncated: only steps below the start are trained; dip_warm: weights of a "
+        "DIP-fitted U-Net to begin with; gaussian: best linear model; nl-means and tv: not learned",
+    )
     start_sigma: float = factor(
         15.0,
-        "pixel noise to which the DIP output is re-noised before the reverse process",
+        "pixel noise at the start step t0 of dip+ddpm, and the highest that truncated trains",
         unit="/255",
         gt=0,
         le=100_000,
     )
     start_fraction: float | None = factor(
-        None, "start step as a fraction of T, instead of start_sigma; 1 starts from nearly pure noise", gt=0, le=1
+        None, "t0 as a fraction of T, instead of start_sigma; 1 starts from nearly pure noise", gt=0, le=1
     )
-    data_consistency: bool = factor(False, "pull every x0 estimate towards the noisy image (proximal step of DiffPIR)")
+    data_consistency: bool = factor(
+        False, "pull every x0 estimate towards what was measured (proximal step of DiffPIR)"
+    )
+    dip_target_form: Literal["condition", "literal"] = factor(
+        "condition",
+        "dip_target: show the denoiser the smoothed image beside x_t, or build x_t from it (the founding report's way)",
+    )
+    dip_target_source: Literal["dip", "blur"] = factor(
+        "dip", "dip_target: smoothed by the DIP, or (control) by a Gaussian blur of equal mean squared error"
+    )
+    truncated_start: Literal["dip", "blur", "gaussian", "noise"] = factor(
+        "gaussian",
+        "truncated: generation starts from diffused DIP outputs or blurs of training images, samples of the Gaussian "
+        "model, or (control) pure noise",
+    )
+    blur_sigma: float = factor(1.0, "truncated_start blur: standard deviation of the blur", unit="pixels", gt=0, le=7)
+    warm_source: Literal["dip", "denoising"] = factor(
+        "dip", "dip_warm: first fit images from fixed noise as a DIP does, or (control) denoise the same images"
+    )
+    warm_steps: int = factor(200, "dip_warm: updates before the training proper", unit="steps", ge=1, le=100_000)
+    warm_images: int = factor(8, "dip_warm: training images they are done on", unit="images", ge=1, le=1024)
+    budget: Literal["updates", "compute"] = factor(
+        "updates",
+        "what methods have in common: updates of the denoiser, or compute: DIP fits and warm-up are taken out of them",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, data: Any) -> Any:
+        """``dip_start`` is ``dip+ddpm`` under another name: one recipe."""
+        return {**data, "method": "dip+ddpm"} if isinstance(data, dict) and data.get("method") == "dip_start" else data
 
     @property
-    def uses_dip(self) -> bool:
-        """True when the method fits a Deep Image Prior."""
-        return self.method != "ddpm"
+    def is_guided(self) -> bool:
+        """True when the denoiser is shown a smoothed image beside x_t."""
+        return self.method == "dip_target" and self.dip_target_form == "condition"
 
     @property
     def uses_ddpm(self) -> bool:
         """True when the method trains a denoiser."""
-        return self.method != "dip"
+        return self.method not in UNTRAINED

@@ -22,6 +22,8 @@ from ablate.core.timing import batch_seconds
 
 SHOWN_IMAGES = 8
 """Held-out images kept as pictures."""
+LABELS = {"ddpm": "DDPM", "dip+ddpm": "DIP+DDPM", "gaussian": "Gaussian", "nl-means": "NL-means", "tv": "TV"}
+"""What the row of restored images is called; other methods by their own name."""
 
 
 class Restoration:
@@ -80,11 +82,11 @@ def _record_spread(run: Run, restored: Tensor) -> None:
 def _time(run: Run, method: Method, models: Models, seconds: float) -> None:
     """Record seconds per image: the DIP's as measured when it was fitted, the reverse process's in batches of its own.
 
-    Without a denoiser nothing was sampled: a time of about 0 s has no place on a log scale.
+    Of a DIP alone nothing is sampled: a time of about 0 s has no place on a log scale.
     """
     settings, found = run.settings, run.found
     per_image = found.get("dip_seconds", 0.0) / len(run.observed.clean)
-    if models.denoiser is not None:
+    if models.denoiser is not None or models.prior is None:
         found["sample_seconds"] = seconds
         few = run.observed.first(settings.timing_batch)
         own = models.first(settings.timing_batch)
@@ -117,14 +119,14 @@ def _pictures(run: Run, method: Method, restored: Tensor, models: Models) -> str
     rows = [("original", run.observed.clean), ("noisy" if run.observed.only_noisy else "input", run.observed.noisy)]
     if models.prior is not None:
         rows.append(("DIP", models.prior))
-    if models.denoiser is not None:
-        rows.append(("DDPM" if models.prior is None else "DIP+DDPM", restored))
+    if run.settings.method != "dip":  # whose output is the row above
+        rows.append((LABELS.get(run.settings.method, run.settings.method), restored))
     rows = [(label, images[:SHOWN_IMAGES]) for label, images in rows]
     grids.save_grid(folder / "samples.png", rows)
     arrays = {"original": rows[0][1], "noisy": rows[1][1], "restored": restored[:SHOWN_IMAGES]}
     if models.prior is not None:
         arrays["start"] = models.prior[:SHOWN_IMAGES]
-    if models.denoiser is not None and run.settings.generated_images:
+    if run.settings.generated_images and method.generates(run):
         arrays["generated"] = _generated(run, method, models)
         grids.save_grid(folder / "generated.png", [("generated", arrays["generated"])])
     grids.save_arrays(folder / "restored.npz", arrays)
