@@ -79,6 +79,30 @@ def test_stages_follow_the_method() -> None:
     assert set(stages({"method": "dip"})) == {"dip"}
     assert set(stages({"method": "ddpm"})) == {"denoiser", "wiener"}
     assert set(stages({"method": "dip+ddpm"})) == {"dip", "denoiser", "wiener"}
+    assert set(stages({"method": "dip_target"})) == {"dip", "dip-train", "denoiser", "wiener"}
+    assert set(stages({"method": "dip_target", "dip_target_source": "blur"})) == {"dip-train", "denoiser", "wiener"}
+    assert set(stages({"method": "dip_warm"})) == {"warm", "denoiser", "wiener"}
+    assert set(stages({"method": "gaussian"})) == {"wiener"}
+    assert set(stages({"method": "tv"})) == set()
+
+
+def test_a_combination_trains_a_denoiser_of_its_own_and_a_start_does_not() -> None:
+    """dip_start and ddpm share their training; what changes the training has another digest, each its own."""
+    changes: list[dict[str, Scalar]] = [
+        {"method": "ddpm"},
+        {"method": "dip_target"},
+        {"method": "dip_target", "dip_target_source": "blur"},
+        {"method": "dip_target", "dip_target_form": "literal"},
+        {"method": "dip_target", "dip_steps": 50},
+        {"method": "truncated", "start_sigma": 50.0},
+        {"method": "truncated", "start_sigma": 60.0},
+        {"method": "dip_warm"},
+        {"method": "dip_warm", "warm_source": "denoising"},
+        {"method": "dip_warm", "warm_steps": 5},
+    ]
+    digests = [stages(change)["denoiser"] for change in changes]
+    assert len(set(digests)) == len(digests)
+    assert stages({"method": "dip_start"})["denoiser"] == digests[0]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +120,9 @@ def test_stages_follow_the_method() -> None:
         ({"dip_patience": 30}, set()),
         ({"noise_sigma": 50.0}, {"dip"}),
         ({"eval_images": 8}, set()),
+        ({"dip_lr": 0.02}, {"dip"}),
+        ({"warm_steps": 5}, set()),
+        ({"budget": "compute"}, set()),
         ({"eval_seeds": 2}, {"dip"}),
         ({"corruption": "super-resolution-2x"}, {"dip"}),
         ({"mask_fraction": 0.3}, set()),
