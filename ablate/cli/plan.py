@@ -226,7 +226,7 @@ def _basis(cost: Cost) -> str:
         return f"from {plural(cost.measured, 'finished trial')} of this study"
     if cost.probed:
         return "from the beginning of one trial on this machine"
-    return "the core's estimate for one thread of the reference laptop; --probe measures this machine"
+    return "the core's estimate for one thread of a laptop; --probe measures this one"
 
 
 def _where(slots: tuple[Slot, ...]) -> str:
