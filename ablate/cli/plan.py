@@ -246,9 +246,11 @@ def _shared(stage: StageSharing) -> str:
 
 def fuse_line(asked: Asked, slots: tuple[Slot, ...]) -> str | None:
     """Return which trials can be trained together, None where nothing is fused."""
-    from ablate.engine.fuse import fusion_of
+    from ablate.engine.fuse import fusion_of, fusion_within
 
-    width = fusion_of(asked.request.fuse, slots).width
+    timed = asked.core.is_time(asked.study.primary.name)
+    fusion = fusion_within(fusion_of(asked.request.fuse, slots), searching=bool(asked.study.searches), timed=timed)
+    width = fusion.width
     if width == 1:
         return None
     counts = Counter(asked.core.batch_key(recipe) for recipe in {one.recipe for one in asked.plan.todo})

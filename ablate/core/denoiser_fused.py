@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ablate.core.cache import StageFolder
 from ablate.core.fusing import ALONE, choose_width, seconds_per_update
-from ablate.core.lane_run import LaneRun
+from ablate.core.lane_run import LaneRun, seconds_in_lanes
 from ablate.core.numerics import apply_numerics
 from ablate.core.pipeline import diverged_outcome, run_recipe
 from ablate.core.run import Run
@@ -44,16 +44,7 @@ def _measure(run: Run, width: int) -> float:
     lanes = _lanes(trainer, width)
     stage = denoiser_stage(run.settings, run.seed, run.core_version)
     one = _lane(run, trainer, [trainer.course.total], stage.digest)
-    for lane in range(width):
-        lanes.put(lane, one.network, one.adam)
-        one.enter(lanes, lane)
-
-    def step() -> None:
-        for lane in range(width):
-            one.feed(lanes, lane)
-        lanes.step()
-
-    return seconds_per_update(step) / width
+    return seconds_in_lanes(lanes, one)
 
 
 def _lanes(trainer: Trainer, width: int) -> UNetLanes:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ablate.core.cache import StageFolder
+from ablate.core.fusing import seconds_per_update
 from ablate.core.lane_losses import LossReader
 from ablate.core.lanes import Lanes
 from ablate.errors import DivergedError, StoppedError
@@ -68,6 +69,20 @@ class LaneTraining(ABC, Generic[Program]):
     @abstractmethod
     def checkpoint(self) -> None:
         """Save where the training stands; the network and Adam hold the lane's state."""
+
+
+def seconds_in_lanes(lanes: Program, training: LaneTraining[Program]) -> float:
+    """Return seconds per update and training of a program whose every lane holds `training`; nothing is kept of it."""
+    for lane in range(lanes.width):
+        lanes.put(lane, training.network, training.adam)
+        training.enter(lanes, lane)
+
+    def step() -> None:
+        for lane in range(lanes.width):
+            training.feed(lanes, lane)
+        lanes.step()
+
+    return seconds_per_update(step) / lanes.width
 
 
 Ended = tuple["LaneTraining[Program]", float, "tuple[int, DivergedError] | None"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ablate.core.cache import StageFolder
 from ablate.core.fusing import ALONE, choose_width, seconds_per_update
+from ablate.core.lane_run import seconds_in_lanes
 from ablate.core.replay_lanes import ReplayLane, ReplayLanes
 from ablate.core.replay_network import Autoencoder
 from ablate.core.replay_run import Trial, denoiser_training, dip_training, prepare
@@ -31,13 +32,4 @@ def _measure(trial: Trial, width: int) -> float:
     lanes = ReplayLanes(training.network, training.images, width, training.batch, dips=dip is not None)
     folder = StageFolder(trial.report.cache, trial.stages[training.name].digest)
     one = ReplayLane(training, dip, folder, trial.recipe, trial.report)
-    for lane in range(width):
-        lanes.put(lane, training.network, training.adam)
-        one.enter(lanes, lane)
-
-    def step() -> None:
-        for lane in range(width):
-            one.feed(lanes, lane)
-        lanes.step()
-
-    return seconds_per_update(step) / width
+    return seconds_in_lanes(lanes, one)

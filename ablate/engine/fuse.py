@@ -27,3 +27,12 @@ def fusion_of(text: str, slots: Sequence[Slot]) -> Fusion:
     raise AblateError(
         f"--fuse {text!r} is not possible", hint=f"auto, off, or a number of lanes from 2 to {MOST_LANES}"
     )
+
+
+def fusion_within(asked: Fusion, *, searching: bool, timed: bool) -> Fusion:
+    """Return what is left of `asked` in a study.
+
+    A search proposes recipes one by one and gives single ones up, which would stop their whole program. Where a time
+    is compared, trainings are fused only if the user insists: a lane's seconds are its share of the program's.
+    """
+    return SERIAL if searching or (timed and not asked.forced) else asked

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.engine import events
@@ -15,6 +15,7 @@ from ablate.engine.announce import Announcer, RunLog, TrialError
 from ablate.engine.crew import Crew
 from ablate.engine.events import Event
 from ablate.engine.folders import make_folders, write_study, writing
+from ablate.engine.fuse import fusion_within
 from ablate.engine.interrupts import Interrupts
 from ablate.engine.launcher import Launcher, LocalLauncher
 from ablate.engine.ledger import Found, Ledger
@@ -104,7 +105,9 @@ def run_study(
     """
     began = time.monotonic()
     _require(core, study, replicates)
-    if core.is_time(study.primary.name):
+    timed = core.is_time(study.primary.name)
+    options = replace(options, fusion=fusion_within(options.fusion, searching=bool(searches), timed=timed))
+    if timed:
         slots = one_per_device(slots)  # a time is worth comparing only when nothing else runs on the device
     results = ResultsPaths(results.folder.absolute())
     paths = results.study(study.name)

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ablate.cli.app import app
-from ablate.engine.fuse import AUTO_LANES, fusion_of
+from ablate.engine.fuse import AUTO_LANES, fusion_of, fusion_within
 from ablate.engine.slots import Slot
 from ablate.errors import AblateError
 from ablate.interface import SERIAL, Fusion
@@ -47,3 +47,12 @@ def test_plan_of_the_founding_section_3_counts_updates(tmp_path: Path) -> None:
     assert f"dip 3 of 8, {20 * 8 + 10 * 8 + 10 * 4} of {80 * 8 + 10 * 4} updates" in said.stdout
     assert f"denoiser 8 of 9, {80 * 8 + 10 * 4} of {90 * 8 + 10 * 4} updates" in said.stdout
     assert "fuse   programs of 4 lanes for 7 trials" in said.stdout
+
+
+def test_a_search_is_never_fused_and_a_time_only_on_request() -> None:
+    """Candidates come one by one; a lane's seconds are a share of the program's."""
+    auto, forced = Fusion(16), Fusion(4, forced=True)
+    assert fusion_within(auto, searching=False, timed=False) == auto
+    assert fusion_within(forced, searching=True, timed=False) == SERIAL
+    assert fusion_within(auto, searching=False, timed=True) == SERIAL
+    assert fusion_within(forced, searching=False, timed=True) == forced
