@@ -74,10 +74,18 @@ def audit(study: Study, rows: Sequence[TrialRow], results: ResultsPaths, *, deep
 
 
 def planned_keys(study: Study, rows: Iterable[TrialRow]) -> dict[Key, None]:
-    """Return the replicates of the plan: every arm with the declared seeds, and with those it was given on top."""
+    """Return the replicates of the plan: candidates of searches; every arm with the declared seeds and those on top."""
+    candidates = {
+        (search.candidate(number), seed): None
+        for search in study.searches
+        for number in range(search.trials)
+        for seed in search.seed_indices
+    }
+    if study.searches and len(study.arms) == 1:
+        return dict(candidates)  # with nothing to compare it with (yet), the baseline is not run
     arms = {arm.name for arm in study.arms}
     declared = {(arm.name, seed): None for seed in study.seed_range() for arm in study.arms}
-    return declared | {(row.arm, row.seed): None for row in rows if row.arm in arms}
+    return candidates | declared | {(row.arm, row.seed): None for row in rows if row.arm in arms}
 
 
 def _is_result(row: TrialRow) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ablate.engine.folders import check_recipe, copy_trial, make_trial, read_outcome
 from ablate.engine.moves import Key
 from ablate.outcome import Outcome, OutcomeKind
-from ablate.paths import ResultsPaths, StudyPaths, TrialPaths
+from ablate.paths import ResultsPaths, StudyPaths, TrialPaths, write_json
 from ablate.recipe import Scalar
 from ablate.storage.artifacts import keep
 from ablate.storage.attributes import JsonValue
@@ -125,9 +125,15 @@ class Ledger:
         outcome = read_outcome(self.trial(source), digest) if source not in (None, key) else None
         return (source, outcome) if source is not None and outcome is not None else None
 
-    def take(self, source: Key, target: Key, outcome: Outcome) -> None:
-        """Give a replicate that has begun the files of another one with the same recipe."""
-        copy_trial(self.trial(source), self.trial(target), self._replicates[target].recipe, outcome)
+    def give(self, key: Key, outcome: Outcome, source: Key | None) -> None:
+        """Put the outcome of a replicate that has begun and needs no worker into its folder.
+
+        With a `source`, a replicate with the same recipe, it gets that one's files too.
+        """
+        if source is None:
+            write_json(self.trial(key).outcome, outcome.to_dict())
+        else:
+            copy_trial(self.trial(source), self.trial(key), self._replicates[key].recipe, outcome)
 
     def start(self, key: Key, *, slot: int, attempt: int, copied_from: str | None = None) -> int:
         """Begin an attempt: the folder is made ready, the trial is RUNNING. Returns the trial's number."""

@@ -218,8 +218,8 @@ class Loop:
         self._tried[key] += 1
         source = self._decide(key) if key in self._searcher else None
         number = self._ledger.start(key, slot=slot, attempt=self._tried[key], copied_from=source[0] if source else None)
-        if source is not None:
-            self._ledger.take(source, key, self._given[key])
+        if key in self._given:
+            self._ledger.give(key, self._given[key], source)
         self._keys[(slot, self._recipes[key].digest)] = key
         self._attempts[key] = _Attempt(self._planned[key], number, slot, time.monotonic())
         self._announcer.started(key, number, slot, self._tried[key])

@@ -9,6 +9,7 @@ import optuna
 import pytest
 
 from ablate.core.registry import core_class
+from ablate.engine.audit import audit
 from ablate.errors import AblateError
 from ablate.outcome import OutcomeKind
 from ablate.search import CandidateState, best, candidates, is_complete
@@ -114,6 +115,9 @@ def test_a_candidate_whose_first_seeds_are_bad_is_given_up(bench: Bench) -> None
     pruned = [row for row in bench.rows() if row.outcome is OutcomeKind.PRUNED]
     assert all(row.seconds is None or row.seconds == 0 for row in pruned)
     assert all(not (bench.paths.trial(row.arm, row.seed).folder / "steps.txt").exists() for row in pruned)
+    study = load_study(bench.folder / "toy.yaml", resolve_core=core_class)
+    found = audit(study, bench.rows(), bench.results)
+    assert (found.planned, found.done, found.faults) == (36, 36, [])
 
 
 def test_settings_that_the_core_refuses_are_never_tried(bench: Bench) -> None:
