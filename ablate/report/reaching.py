@@ -12,7 +12,6 @@ import pandas as pd
 from scipy import stats
 
 from ablate.errors import AblateError
-from ablate.report.comparison import Verdict
 from ablate.report.stats import half_width, no_noise, paired_summary, two_sided_p
 from ablate.study.spec import Direction
 
@@ -183,12 +182,3 @@ def kaplan_meier(times: Sequence[Time]) -> tuple[Step, ...]:
 
 def _finite(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def verdict_of(reaching: Reaching, alpha: float) -> Verdict:
-    """Return better (earlier), worse (later) or undecided: exploratory, one test per arm, uncorrected."""
-    if reaching.p is None or reaching.p > alpha:
-        return Verdict.UNDECIDED
-    if reaching.ratio is not None:
-        return Verdict.BETTER if reaching.ratio < 1 else Verdict.WORSE
-    return Verdict.BETTER if reaching.earlier > reaching.later else Verdict.WORSE

@@ -186,8 +186,16 @@ def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
     else:
         text = f"is {row.verdict}: {shown}{_wins(row)}"
     text += f"; {visible(row.note)}" if row.note else ""
+    text += _plain_p(row, comparison)
     text += f"; it takes {ratio:.2g} times the time" if ratio is not None and _differs(ratio) else ""
     return Sentence(f"{text}.", row.arm, row.verdict)
+
+
+def _plain_p(row: Row, comparison: Comparison) -> str:
+    """Beside a p that borrowed noise from other arms: the plain one."""
+    if comparison.noise == "own" or row.p is None or row.p_plain is None:
+        return ""
+    return f"; pooled noise: p = {row.p:.2g}, plain paired t: p = {row.p_plain:.2g}, both uncorrected"
 
 
 def _wins(row: Row) -> str:
@@ -208,6 +216,7 @@ def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sen
     text = "is undecided" if shown == "-" else f"is undecided: {shown} in {digits.label(comparison.primary)}"
     text += f"; {visible(row.note)}" if row.note else ""
     text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
+    text += _plain_p(row, comparison)
     seeds = None if _is_short(row, comparison) else _next_seeds(row, comparison)
     cost = price.text(row, comparison.row(comparison.baseline), seeds) if seeds is not None else ""
     text += f" ({cost} to {digits.plural(seeds, 'seed')})" if cost and seeds is not None else ""

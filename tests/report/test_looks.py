@@ -51,6 +51,17 @@ def test_before_the_first_look_there_is_no_test() -> None:
     assert row.note == "1 more seed to the declared 3"
 
 
+def test_a_look_counts_only_once_the_baseline_has_filled_it_too() -> None:
+    """Five seeds of the arm and four of the baseline are judged as three: four pairs would be a look of their own."""
+    frame = table({"baseline": noise(4, 0), "arm": noise(5, 1)})
+    row = compare(frame, metrics=[METRIC], looks=LOOKS).row("arm")
+    assert row.pairs == 3
+    assert row.alpha == pytest.approx(0.01)
+    waiting = compare(table({"baseline": noise(2, 0), "arm": noise(3, 1)}), metrics=[METRIC], looks=LOOKS).row("arm")
+    assert (waiting.verdict, waiting.p) == (Verdict.UNDECIDED, None)
+    assert waiting.note.startswith("1 more seed to the declared 3")
+
+
 def test_an_earlier_look_can_be_asked_for() -> None:
     frame = table({"baseline": noise(10, 0), "arm": noise(10, 1)})
     early = compare(frame, metrics=[METRIC], looks=LOOKS, look=5)

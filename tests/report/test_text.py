@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ablate.report.comparison import Comparison, Lint, Verdict
+from ablate.report.contrast import Method
 from ablate.report.digits import (
     decimals_for,
     difference_text,
@@ -21,6 +22,7 @@ from ablate.report.digits import (
     signed,
     times_text,
 )
+from ablate.report.frame import compare_study
 from ablate.report.table import best_arms
 from ablate.report.text import answer, answer_lines
 from ablate.study.spec import MetricSpec
@@ -173,3 +175,14 @@ def test_margins_are_shown_in_their_unit() -> None:
     relative = MetricSpec("fid", "min", scale="log", margin=0.02, relative=True)
     assert (margin_text(PSNR), margin_text(relative)) == ("±0.1 dB", "±2 %")
     assert margin_text(replace(PSNR, margin=None)) == ""
+
+
+def test_beside_a_pooled_p_stands_the_plain_one(case: Any) -> None:
+    comparison = compare_study(case.study, case.rows, Method(noise="pooled"))
+    said = sentences(case.study, comparison)
+    row = comparison.row("dip_epochs=20")
+    assert row.p is not None
+    assert row.p_plain is not None
+    wanted = f"pooled noise: p = {row.p:.2g}, plain paired t: p = {row.p_plain:.2g}, both uncorrected"
+    assert any(line.startswith("dip_epochs=20 is better") and wanted in line for line in said)
+    assert not any("plain paired t" in line for line in sentences(case.study, compare_study(case.study, case.rows)))
