@@ -60,7 +60,8 @@ def test_everything_declared_is_measured(trial: tuple[Desk, Outcome]) -> None:
     desk, outcome = trial
     assert outcome.kind is OutcomeKind.MEASURED
     declared = {info.name for info in (*GENERATION, *EVALUATION, *TRAINING, *COST)}
-    assert declared - set(outcome.metrics) == {"dip_seconds", "dip_stopped_at"}
+    others = {"dip_seconds", "dip_stopped_at", "dip_train_seconds", "warm_seconds", "blur_sigma_matched"}
+    assert declared - set(outcome.metrics) == others
     assert outcome.metrics["nfe"] == 3
     assert outcome.reused == {}
     assert outcome.environment["gfd78"].endswith("N = 20 generated and 20 training images")
