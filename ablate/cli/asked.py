@@ -108,9 +108,9 @@ def ask(request: Request) -> Asked:
     place = Place.of(request.results, request.storage)
     stored = place.known(study.name)
     if request.confirm:
-        study = _confirmation(request, study, stored, place)
+        study = _confirmation(request, _as_it_stands(study, core, stored), stored, place)
         stored = place.known(study.name)
-    request = _counted(request, study, stored)
+    request = _counted(request, _as_it_stands(study, core, stored), stored)
     if (seeds := _seeds_of(request)) is not None and not request.arms and len(study.looks) == 1:
         study = dataclasses.replace(study, looks=(seeds,))
     asked = _planned(request, study, core, place, stored)
@@ -122,6 +122,13 @@ def ask(request: Request) -> Asked:
 def ask_again(asked: Asked) -> Asked:
     """Ask the same of what is stored by now; the study stays as it was read first."""
     return _planned(asked.request, asked.written, asked.core, asked.place, asked.place.known(asked.study.name))
+
+
+def _as_it_stands(written: Study, core: type[Core], stored: Stored | None) -> Study:
+    """The study with the arms that its searches have decided by now."""
+    from ablate.study.settle import stand
+
+    return stand(written, core, tried_of(stored.rows) if stored is not None else ()).study
 
 
 def _planned(request: Request, written: Study, core: type[Core], place: Place, stored: Stored | None) -> Asked:

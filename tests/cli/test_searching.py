@@ -48,6 +48,9 @@ def test_the_best_candidate_is_confirmed_on_fresh_seeds(ablate: Ablate, project:
     assert "not compared" not in said.out + said.err
     assert "all 4 trials are done, nothing to run" in ablate("run", "look.yaml", *RUN).err
     assert "search: 4 of 4, best score" in ablate("status", "look").out
+    more = ablate("run", "look.yaml", "--arms", "best of search", "--add-seeds", "1", *RUN)
+    assert more.code == 0, more.err
+    assert (rows("look")["best of search"], rows("look")["baseline"]) == (3, 3)
     (project / "look.yaml").write_text(text.replace("trials: 4", "trials: 9"))
     assert "had 4 trials, has 9, and was confirmed" in ablate("run", "look.yaml", *RUN).err
 
