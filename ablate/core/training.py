@@ -158,20 +158,19 @@ class Trainer:
 
     def _batch(self, step: int) -> Tensor:
         """Images of update `step`, float32 [B,3,H,W] in [-1,1]: a fresh permutation per epoch, half of it flipped."""
+        return self._flipped(as_unit(self.images[self._chosen(step)]))
+
+    def _smooth(self, step: int) -> Tensor | None:
+        """The smoothed versions of the images of update `step`, flipped as they are."""
+        return None if self.lesson.smooth is None else self._flipped(self.lesson.smooth[self._chosen(step)])
+
+    def _chosen(self, step: int) -> Tensor:
+        """Positions of the images of update `step`, int64 [B]."""
         epoch, place = divmod(step, self.course.per_epoch)
         if self._order_of is None or self._order_of[0] != epoch:
             order = torch.randperm(len(self.images), generator=generator(self.seed, "order", epoch))
             self._order_of = (epoch, order.to(self.device))
-        chosen = self._order_of[1][place * self.course.batch : (place + 1) * self.course.batch]
-        return self._flipped(as_unit(self.images[chosen]))
-
-    def _smooth(self, step: int) -> Tensor | None:
-        """The smoothed versions of the images of update `step`, which `_batch` has just chosen; flipped as they are."""
-        if self.lesson.smooth is None or self._order_of is None:
-            return None
-        place = step % self.course.per_epoch
-        chosen = self._order_of[1][place * self.course.batch : (place + 1) * self.course.batch]
-        return self._flipped(self.lesson.smooth[chosen])
+        return self._order_of[1][place * self.course.batch : (place + 1) * self.course.batch]
 
     def _flipped(self, batch: Tensor) -> Tensor:
         if not self.settings.horizontal_flip:

@@ -198,6 +198,7 @@ def test_truncated_below_the_noise_is_refused() -> None:
         settings_of(method="truncated")
 
 
+@pytest.mark.slow
 def test_gaussian_starts_have_the_mean_and_covariance_of_the_training_images(shared: Path) -> None:
     run = run_of(shared, method="gaussian")
     model, _ = wiener_of(run)
@@ -208,7 +209,7 @@ def test_gaussian_starts_have_the_mean_and_covariance_of_the_training_images(sha
     assert float((coordinates.mean(0) / model.values[-20:].sqrt()).abs().max()) < 5 / 20
 
 
-@pytest.mark.parametrize("source", ["gaussian", "blur", "dip", "noise"])
+@pytest.mark.parametrize("source", [pytest.param("gaussian", marks=pytest.mark.slow), "blur", "dip", "noise"])
 def test_what_an_image_starts_from_depends_on_its_noise_alone(source: str, shared: Path) -> None:
     """The same in any batch; pure noise is passed on as it is, though it is not the law of x_t0."""
     start: dict[str, Scalar] = {"truncated_start": source, "train_images": 4}
@@ -236,7 +237,7 @@ def test_a_warm_start_copies_every_weight() -> None:
     assert all(torch.equal(averaged, live) for averaged, live in pairs)
 
 
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
+@pytest.mark.parametrize("prediction", ["epsilon", pytest.param("v", marks=pytest.mark.slow)])
 def test_the_warm_up_fits_its_images_from_fixed_noise(prediction: str, shared: Path) -> None:
     """x_0 read off the output (off the output itself under epsilon) comes near the K images, as a DIP's does."""
     run = run_of(shared, method="dip_warm", warm_images=2, warm_steps=80, prediction=prediction, lr=5e-3)
@@ -262,6 +263,7 @@ def test_the_warm_up_is_computed_once_and_its_control_is_another(shared: Path) -
 # ----------------------------------------------------------------------------------------------------- the others
 
 
+@pytest.mark.slow
 def test_the_gaussian_method_is_the_wiener_filter(shared: Path) -> None:
     """Per mode lambda / (lambda + s^2), the same as the linear denoiser's x_0 at the observation's own step."""
     run = run_of(shared, method="gaussian")
@@ -274,7 +276,7 @@ def test_the_gaussian_method_is_the_wiener_filter(shared: Path) -> None:
     assert isinstance(model, Wiener)
 
 
-@pytest.mark.parametrize("method", [NlMeans(), TotalVariation(), Gaussian()])
+@pytest.mark.parametrize("method", [NlMeans(), TotalVariation(), pytest.param(Gaussian(), marks=pytest.mark.slow)])
 def test_unlearned_methods_gain_decibels(method: NlMeans | TotalVariation | Gaussian, shared: Path) -> None:
     run = run_of(shared, method="nl-means", eval_images=6)
     restored = method.restore(run, Models(), run.observed, 5)
@@ -283,6 +285,7 @@ def test_unlearned_methods_gain_decibels(method: NlMeans | TotalVariation | Gaus
     assert not method.generates(run) or isinstance(method, Gaussian)
 
 
+@pytest.mark.slow
 def test_one_step_is_ddpm_with_one_evaluation(shared: Path) -> None:
     """No method of its own: ``sample_steps: 1`` restores with exactly the estimate that psnr_onestep scores."""
     outcome = compute(Desk(shared), method="ddpm", sample_steps=1)
@@ -341,6 +344,7 @@ METHODS: list[dict[str, Scalar]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", METHODS, ids=lambda changes: str(changes["method"]))
 def test_every_combination_ends_measured(changes: dict[str, Scalar], shared: Path) -> None:
     settings = settings_of(**changes)
