@@ -19,6 +19,8 @@ from ablate.study.spec import Study
 
 TRAIN_SECONDS = "train_seconds"
 """What a core calls the seconds of training up to a point of the curve."""
+MOST_ARMS = 100
+"""Arms up to which equal budgets are compared."""
 LIMIT = "_limit"
 """Behind a metric's name: the last value tried, where it may be censored."""
 
@@ -85,8 +87,12 @@ def _time(row: TrialRow, metric: str) -> Time | None:
 def equal_budgets(study: Study, points: Sequence[tuple[str, int, int, str, float]]) -> tuple[Equal, ...]:
     """Return the primary metric at equal images and at equal seconds, for arms that spent more or less of either.
 
-    `points` are those of the learning curves: arm, seed, images, metric, value.
+    `points` are those of the learning curves: arm, seed, images, metric, value. Nothing for studies of more than
+    `MOST_ARMS` arms, where one comparison per arm takes longer than the rest of the report; the lint that says by how
+    much budgets differ is there for any number.
     """
+    if len(study.arms) > MOST_ARMS:
+        return ()
     seconds = {point[:3]: point[4] for point in points if point[3] == TRAIN_SECONDS}
     rows = [(arm, seed, images, value) for arm, seed, images, name, value in points if name == study.primary.name]
     if not rows:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from ablate.report.budget import at_equal_budget
 from ablate.report.comparison import Verdict
+from ablate.report.convergence import MOST_ARMS, equal_budgets
 from ablate.report.convergence_text import equal_sentences
-from ablate.study.spec import MetricSpec
+from ablate.study.spec import Arm, MetricSpec, Study
 
 PSNR = MetricSpec("psnr", "max", margin=0.1, primary=True, unit="dB")
 NOISE = (0.02, -0.03, 0.01, 0.04, -0.02)
@@ -75,3 +77,12 @@ def test_a_curve_that_starts_after_the_smaller_budget_is_left_out() -> None:
 def test_points_without_a_time_are_left_out() -> None:
     table = curves(baseline=(4000, 0), arm=(8000, 0)).assign(seconds=math.nan)
     assert at_equal_budget(table, PSNR, "baseline", "seconds") == ()
+
+
+def test_a_study_of_hundreds_of_arms_is_not_compared_again() -> None:
+    points = [(arm, seed, images, "psnr", 1.0) for arm, images in (("baseline", 10), ("a", 20)) for seed in (0, 1)]
+    few = Study("s", "", "toy", tuple(Arm(name, {}, {}) for name in ("baseline", "a")), (), (PSNR,), (2,))
+    many = replace(few, arms=(*few.arms, *(Arm(f"arm {place}", {}, {}) for place in range(MOST_ARMS))))
+    points += [("a", seed, 10, "psnr", 1.5) for seed in (0, 1)]
+    assert [one.arm for one in equal_budgets(few, points)] == ["a"]
+    assert equal_budgets(many, points) == ()
