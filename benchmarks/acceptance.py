@@ -71,16 +71,10 @@ class Collector:
         self.tests[name] = self.tests.get(name, 0) + 1
         facts = [(what, values) for what, values in report.user_properties if isinstance(values, tuple)]
         for what, (expected, measured) in facts or [(_title(report.nodeid), ("holds", "holds"))]:
-            row = self.rows.setdefault((name, what), Row(name, what))
-            _append(row.expected, _text(expected))
+            row = self.rows.setdefault((name, what), Row(name, what.replace("|", "\\|")))
+            row.expected.append(_text(expected))
             row.measured.append(_text(measured) if report.passed else "failed")
             row.ok &= report.passed
-
-
-def _append(texts: list[str], text: str) -> None:
-    """Add `text` unless it is the same demand once more."""
-    if texts != [text]:
-        texts.append(text)
 
 
 def _title(nodeid: str) -> str:
@@ -92,7 +86,7 @@ def _text(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " ".join(_text(part) for part in value)
     if isinstance(value, (int, str)):
-        return str(value)
+        return str(value).replace("|", "\\|")
     return f"{float(value):.4g}"
 
 
@@ -137,7 +131,7 @@ def main() -> int:
     collector = Collector(set(asked.only))
     began = time.perf_counter()
     options = ["-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--no-header", "-m", _KINDS[kind]]
-    code = pytest.main([*options, str(ROOT / "tests")], plugins=[collector])
+    code = pytest.main([*options, str(ROOT / "tests" / "core")], plugins=[collector])
     rows = sorted(collector.rows.values(), key=lambda row: order(row.name))
     where = machine()
     text = table(rows)

@@ -67,7 +67,7 @@ class Schedule:
 
 
 def _linear(steps: int, power: float) -> Array:
-    # Ho et al. 2020, section 4; scaled by 1000 / T so that alpha-bar_T does not depend on T.
+    # Ho et al. 2020, section 4; scaled by 1000 / T so that alpha-bar_T hardly depends on T.
     k = 1000.0 / steps
     return np.linspace(k * 1e-4, k * 0.02, steps)
 
