@@ -19,7 +19,6 @@ from ablate.cli.units import number, spoken, visible
 from ablate.errors import AblateError
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
-from ablate.study.factors import level_text
 from ablate.study.spec import Arm
 from ablate.tables import is_table, table_label
 
@@ -195,6 +194,8 @@ def _trial_text(stored: Stored, row: TrialRow, count: int) -> Text:
     facts = {name: number(value, digits.get(name, 3)) for name, value in row.metrics.items()}
     tried = row.attributes.get("levels")
     if isinstance(tried, dict):
+        from ablate.study.factors import level_text  # with pydantic, which `ablate --help` does without
+
         facts = {name: level_text(level) for name, level in tried.items()} | facts
     if row.seconds is not None:
         facts["took"] = spoken(row.seconds)

@@ -7,9 +7,12 @@ Actions are imperatives; whoever carries one out answers with events.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ablate.interface import Stage
 from ablate.outcome import Outcome
+
+if TYPE_CHECKING:
+    from ablate.interface import Stage  # pydantic, which `ablate --help` does without
 
 Key = tuple[str, int]
 """(arm, seed) of a replicate."""
