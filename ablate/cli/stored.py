@@ -60,8 +60,15 @@ class Place:
         text = row.attributes.get(PLAN_ATTRIBUTE)
         if not isinstance(text, str):
             raise StorageError(f"study {name!r} in {shown(self.url)} holds no plan", hint="run it again: ablate run")
+        try:
+            study = Study.from_dict(json.loads(text))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"the plan of study {name!r} in {shown(self.url)} was written by another version of ablate",
+                hint="read it with that version, or run the study again under another --name",
+            ) from error
         command = str(row.attributes.get(COMMAND_ATTRIBUTE, ""))
-        return Stored(Study.from_dict(json.loads(text)), tuple(trials), self.results.study(name), self.url, command)
+        return Stored(study, tuple(trials), self.results.study(name), self.url, command)
 
     def find(self, study: str | None) -> list[Stored]:
         """The study called `study` (a name or the path of its file), or all of ablate's when None."""

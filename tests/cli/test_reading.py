@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -177,3 +179,14 @@ def test_a_foreign_file_is_refused(ablate: Ablate, project: Path, command: tuple
     said = ablate(*command)
     assert said.code == ExitCode.USAGE
     assert said.err.startswith("error: results/ablate.db is not a SQLite database")
+
+
+@pytest.mark.parametrize("plan", ['{"name": "steps"}', "[]", "not JSON"])
+def test_a_plan_of_another_version_is_one_clear_error(ablate: Ablate, half_done: Path, plan: str) -> None:
+    with contextlib.closing(sqlite3.connect("results/ablate.db")) as connection, connection:
+        connection.execute(
+            "update study_system_attributes set value_json = ? where key = 'ablate.plan'", (json.dumps(plan),)
+        )
+    said = ablate("report", "steps")
+    assert said.code == ExitCode.USAGE
+    assert "the plan of study 'steps' in results/ablate.db was written by another version of ablate" in said.err
