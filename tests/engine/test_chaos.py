@@ -92,6 +92,13 @@ vary: {stride: [0.5, 2.0, 4.0]}
 seeds: 6
 metrics: {end: {primary: true}, far: {}}
 """
+SMALL = """question: Does a DIP go on where it was killed?
+core: ddpm-dip
+baseline: {method: dip, dip_steps: 400, eval_images: 4, dip_channels: 8}
+vary: {dip_lr: [0.02]}
+seeds: 1
+metrics: {psnr: {primary: true}, ssim: {}}
+"""
 DRIVER = """
 import json, sys
 from pathlib import Path
@@ -192,7 +199,7 @@ class Victim:
         for row in read_study(self.results.default_storage, self.file.stem)[1]:
             if row.outcome is not None and row.outcome.is_result:
                 assert (row.arm, row.seed) not in found
-                metrics = {name: value for name, value in row.metrics.items() if "seconds" not in name}
+                metrics = {name: value for name, value in row.metrics.items() if "second" not in name}
                 found[(row.arm, row.seed)] = metrics
         return found
 
@@ -222,3 +229,23 @@ def test_twenty_four_random_kills_change_no_number_and_leave_nothing_behind(tmp_
     # One checkpoint interval (20 steps) at most is done again for each worker that a kill can have hit: two per kill.
     steps = sum(len(path.read_text().split()) for path in killed.file.parent.rglob("steps.txt"))
     assert steps <= 24 * 20 + 2 * killed.kills
+
+
+@pytest.mark.slow
+def test_the_built_in_core_goes_on_from_its_checkpoints_with_the_same_numbers(tmp_path: Path) -> None:
+    """The run is killed while its workers compute; the next one takes up what they left."""
+    calm = victim(tmp_path / "calm", SMALL, "small", checkpoint_s=0.02)
+    hurt = victim(tmp_path / "hurt", SMALL, "small", checkpoint_s=0.02)
+    calm.undisturbed()
+    run = hurt.start()
+    while (line := hurt._line(run)) is not None and json.loads(line)["event"] != "progress":
+        pass
+    hurt.living()
+    run.kill()
+    run.communicate()
+    assert run.returncode == -signal.SIGKILL
+    assert all(wait_until_gone(pid) for pid in hurt.workers)
+    hurt.undisturbed()
+    assert hurt.numbers() == calm.numbers()
+    assert len(hurt.numbers()) == 2
+    assert hurt.faults() == []
