@@ -57,7 +57,7 @@ REPLICATE_TRANSITIONS: Mapping[tuple[ReplicateState, ReplicateState], str] = {
     (_R.WAITING, _R.PRUNED): "a replicate with the same recipe was pruned; its outcome is copied",
     (_R.WAITING, _R.FAILED): "a replicate with the same recipe failed; its outcome is copied",
     (_R.WAITING, _R.LOST): "a replicate with the same recipe was lost; its outcome is copied",
-    (_R.WAITING, _R.OUT_OF_MEMORY): "a replicate with the same recipe did not fit; its outcome is copied",
+    (_R.WAITING, _R.OUT_OF_MEMORY): "a replicate with the same recipe, or one that needs as much memory, did not fit",
 }
 
 SLOT_TRANSITIONS: Mapping[tuple[SlotState, SlotState], str] = {
