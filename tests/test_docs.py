@@ -63,3 +63,13 @@ def test_every_acceptance_check_has_a_test_and_no_other_name_is_used() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
     marked = {name for text in sources for name in re.findall(r'mark\.acceptance\("(\w+)"\)', text)}
     assert marked == {f"{letter}{number}" for letter, count in CHECKS.items() for number in range(1, count + 1)}
+
+
+def test_the_acceptance_page_shows_every_check_or_says_why_not() -> None:
+    page = (ROOT / "docs" / "acceptance.md").read_text(encoding="utf-8")
+    said, _, table = page.partition("## Measured")
+    shown = set(re.findall(r"^\| ([SPGIUMR]\d) \|", table, re.MULTILINE))
+    every = {f"{letter}{number}" for letter, count in CHECKS.items() for number in range(1, count + 1)}
+    assert {name for name in every - shown if name not in said} == set()
+    assert shown <= every
+    assert "**no**" not in table
