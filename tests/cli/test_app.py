@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,9 +39,15 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     assert loaded_by(["--help"], tmp_path, (*HEAVY, "numpy", "pydantic", "yaml")) == []
 
 
-@pytest.mark.parametrize("command", [["plan", "steps.yaml"], ["status"], ["show", "lr=0.2"], ["show", "0"], ["export"]])
+@pytest.mark.parametrize("command", [["status"], ["show", "lr=0.2"], ["show", "0"], ["export"]])
 def test_looking_imports_neither_torch_nor_seaborn(half_done: Path, command: list[str]) -> None:
     assert loaded_by(command, half_done, HEAVY) == []
+
+
+def test_a_plan_takes_scipy_only_to_say_what_finished_seeds_can_show(half_done: Path) -> None:
+    assert loaded_by(["plan", "steps.yaml"], half_done, HEAVY) == ["scipy"]
+    shutil.rmtree(half_done / "results")
+    assert loaded_by(["plan", "steps.yaml"], half_done, HEAVY) == []
 
 
 def test_planning_with_the_built_in_core_imports_no_torch(tmp_path: Path) -> None:

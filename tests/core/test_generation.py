@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,12 @@ MANY: dict[str, Any] = {"eval_seeds": 2, "quality": 1e9, "quality_steps": "2-3-5
 
 
 @pytest.fixture(scope="module", autouse=True)
-def white_bound() -> None:
+def white_bound() -> Iterator[None]:
     """The linear bound is tested where it belongs."""
     white = Wiener(torch.zeros(3072), torch.ones(3072), torch.eye(3072))
-    patch = pytest.MonkeyPatch()
-    patch.setattr(Wiener, "fit", staticmethod(lambda images: white))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Wiener, "fit", staticmethod(lambda images: white))
+        yield
 
 
 @pytest.fixture(scope="module")
