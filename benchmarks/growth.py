@@ -91,7 +91,7 @@ def comparison(arms: int, seeds: int) -> Callable[[], object]:
     names = ["baseline", *(f"arm {number}" for number in range(1, arms))]
     rows = [(name, seed, scores[place, seed]) for place, name in enumerate(names) for seed in range(seeds)]
     frame = pd.DataFrame(rows, columns=["arm", "seed", "score"])
-    return lambda: compare(frame, baseline="baseline", metrics={"score": "max"})
+    return lambda: compare(frame, baseline="baseline", metrics=["score:max"])
 
 
 def curves() -> Iterator[Curve]:
