@@ -35,7 +35,7 @@ from ablate.cli.problems import place as place_of
 from ablate.cli.screen import Screen
 from ablate.cli.units import plural, size, spoken, visible
 from ablate.engine.slots import Slot, certain, find_slots, one_per_device
-from ablate.errors import Problem
+from ablate.errors import AblateError, Problem
 from ablate.recipe import Scalar
 
 if TYPE_CHECKING:
@@ -97,10 +97,23 @@ def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: b
     for warning in asked.plan.warnings:
         if not screen.quiet:
             screen.err.print(warning_text(warning, screen.err.width), soft_wrap=True)
+    if (refusal := _refusal(asked)) is not None and not screen.quiet:
+        screen.err.print(warning_text(refusal, screen.err.width), soft_wrap=True)
     if asked.plan.to_run:
         screen.out.print(f"run it:  {asked.request.command()}", soft_wrap=True)
     else:
         screen.out.print(f"nothing to run:  ablate report {shlex.quote(asked.study.name)}", soft_wrap=True)
+
+
+def _refusal(asked: Asked) -> Problem | None:
+    """Why a run would refuse to start here, as a warning: data or weights can be fetched before it."""
+    from ablate.study.plan import require
+
+    try:
+        require(asked.core, asked.study, asked.replicates)
+    except AblateError as error:
+        return Problem(f"a run would be refused: {error.message}", suggestion=error.hint, severity="warning")
+    return None
 
 
 def as_data(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None, free: int) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from ablate.search import Search
 from ablate.storage.attributes import JsonValue
 from ablate.storage.store import ParamKind, Store
 from ablate.study.changes import check_against_stored
+from ablate.study.plan import require
 from ablate.study.sections import BUDGET_UNITS
 from ablate.study.spec import Replicate, Study
 
@@ -104,7 +105,7 @@ def run_study(
     StorageError when something cannot be written; whatever happened before is kept.
     """
     began = time.monotonic()
-    _require(core, study, replicates)
+    require(core, study, replicates)
     timed = core.is_time(study.primary.name)
     options = replace(options, fusion=fusion_within(options.fusion, searching=bool(searches), timed=timed))
     if timed:
@@ -158,15 +159,6 @@ def run_study(
     if loop.fault is not None:
         raise loop.fault
     return summary
-
-
-def _require(core: type[Core], study: Study, replicates: Sequence[Replicate]) -> None:
-    """Let the core refuse arms whose data is not here or whose metrics cannot be measured, before anything starts."""
-    arms = {replicate.arm: replicate.recipe.settings for replicate in replicates}
-    for settings in arms.values():
-        validated = core.Settings.model_validate(dict(settings))
-        core.require(validated)
-        core.require_metrics(validated, [metric.name for metric in study.metrics])
 
 
 def _run_log(paths: StudyPaths) -> RunLog:

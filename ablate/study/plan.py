@@ -57,6 +57,18 @@ def _first_few(names: Sequence[str]) -> list[str]:
     return list(names) if len(names) <= 12 else [*names[:12], f"and {len(names) - 12} more"]
 
 
+def require(core: type[Core], study: Study, replicates: Sequence[Replicate]) -> None:
+    """Let the core refuse arms whose data is not here or whose metrics cannot be measured, before anything starts.
+
+    Raises the core's AblateError.
+    """
+    arms = {replicate.arm: replicate.recipe.settings for replicate in replicates}
+    for settings in arms.values():
+        validated = core.Settings.model_validate(dict(settings))
+        core.require(validated)
+        core.require_metrics(validated, [metric.name for metric in study.metrics])
+
+
 @dataclass(frozen=True)
 class FactorLevels:
     """A factor and the levels that the planned arms give it, the baseline's first."""

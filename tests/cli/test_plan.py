@@ -150,3 +150,18 @@ disk   212 GB free
 run it:  ablate run look.yaml --gpus none --slots 2
 """
     )
+
+
+def test_a_plan_says_when_a_run_would_be_refused(ablate: Ablate, project: Path) -> None:
+    text = (
+        "question: How close are samples?\nbaseline: {method: ddpm}\nvary: {noise_schedule: [cosine]}\nseeds: 2\n"
+        "metrics: {psnr: {primary: true, margin: 0.1}, fid: {margin: 2%}}\n"
+    )
+    (project / "samples.yaml").write_text(text, encoding="utf-8")
+    said = ablate("plan", "samples.yaml")
+    assert said.code == 0
+    assert "warning: a run would be refused: metric fid" in said.err
+    run = ablate("run", "samples.yaml", "--slots", "1")
+    assert run.code == ExitCode.USAGE
+    assert "error: metric fid" in run.err
+    assert not (project / "results").exists()
