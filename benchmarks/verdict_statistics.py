@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.report import compare
-from ablate.report.comparison import Correction, Row, Verdict
+from ablate.report.comparison import Row, Verdict
 from ablate.report.corrections import adjust, split_alpha
 from ablate.report.noise import pool
 from ablate.report.power import smallest_detectable
@@ -32,6 +32,7 @@ from ablate.report.stats import (
     welch_summary,
 )
 from ablate.report.trend import page_p
+from ablate.study.method import Correction
 from ablate.study.spec import MetricSpec
 
 SEEDS = (3, 5, 10)

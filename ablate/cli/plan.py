@@ -37,6 +37,7 @@ from ablate.cli.units import plural, size, spoken, visible
 from ablate.engine.slots import Slot, certain, find_slots, one_per_device
 from ablate.errors import AblateError, Problem
 from ablate.recipe import Scalar
+from ablate.study.method import Method
 
 if TYPE_CHECKING:
     from ablate.study.plan import StageSharing
@@ -89,7 +90,7 @@ def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: b
     if screen.json:
         screen.emit("plan", as_data(asked, slots, cost, free))
         return
-    lines = [_title(asked), _state(asked), *_searches(asked), *_factors(asked, screen.out.width)]
+    lines = [_title(asked), _state(asked), *_method(asked), *_searches(asked), *_factors(asked, screen.out.width)]
     texts = (*cost_lines(asked, slots, cost), fuse_line(asked, slots), _disk(asked, free), can_see(asked))
     lines += [Text(text) for text in texts if text]
     for line in lines:
@@ -145,6 +146,12 @@ def _title(asked: Asked) -> Text:
     )
     looks = f"   (looks at {', '.join(map(str, plan.looks))} seeds)" if len(plan.looks) > 1 else ""
     return Text(title, style="bold").append(looks, style="not bold")
+
+
+def _method(asked: Asked) -> list[Text]:
+    """How verdicts will be taken, where the study says another thing than the default."""
+    method = asked.study.method
+    return [] if method == Method() else [Text(f"  verdicts: {method}")]
 
 
 def _state(asked: Asked) -> Text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,11 +17,13 @@ from ablate.cli.screen import Screen
 from ablate.cli.stored import Place, Stored, base_command
 from ablate.cli.versus import write_versus
 from ablate.errors import AblateError, ExitCode, NothingComparableError
+from ablate.study.method import Method
 
 if TYPE_CHECKING:
     from ablate.report.comparison import Comparison
-    from ablate.report.contrast import Method
 
+Choose = Callable[[Method], Method]
+"""From what a study declares to what a report uses."""
 FORMATS = ("html", "md", "csv", "tex", "json")
 Studies = Annotated[
     list[str] | None,
@@ -102,15 +104,19 @@ def report(
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="With --csv: folder of the report.")] = None,
-    test: Annotated[TestName, typer.Option(help="paired t; welch where seeds are not shared; exact sign flips.")] = (
-        TestName.PAIRED
-    ),
-    noise: Annotated[NoiseName, typer.Option(help="Seed noise: of each arm, or pooled over alike arms.")] = (
-        NoiseName.OWN
-    ),
+    test: Annotated[
+        TestName | None,
+        typer.Option(
+            help="paired t; welch where seeds are not shared; exact sign flips. Without it, as the study file says "
+            "under 'report' (paired); the report states a change made after the run."
+        ),
+    ] = None,
+    noise: Annotated[
+        NoiseName | None, typer.Option(help="Seed noise: of each arm, or pooled over alike arms. As --test.")
+    ] = None,
     correct: Annotated[
-        CorrectName, typer.Option(help="For the number of arms: Holm, false discovery rate, or not.")
-    ] = (CorrectName.HOLM),
+        CorrectName | None, typer.Option(help="For the number of arms: Holm, false discovery rate, or not. As --test.")
+    ] = None,
     results: Results = RESULTS,
     storage: Storage = None,
     json: Json = False,
@@ -135,20 +141,21 @@ def report(
     place = Place.of(results, storage)
     asked = tuple(studies or ())
     _check_words(asked, csv, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
-    how = _method(test, noise, correct)
+    choose = _chosen(test=test, noise=noise, correct=correct)
     failure: NothingComparableError | None = None
     found: list[Comparison] = []
     if len(asked) == 2:
-        found.append(write_versus((asked[0], asked[1]), place, screen, method=how, formats=formats))
+        found.append(write_versus((asked[0], asked[1]), place, screen, choose=choose, formats=formats))
         sources: list[Stored] = []
     elif csv is not None:
-        sources = [imported(csv, place, baseline=baseline, metrics=tuple(metric or ()), name=name)]
+        sources = [imported(csv, place, baseline=baseline, metrics=tuple(metric or ()), name=name, choose=choose)]
     else:
         sources = place.find(asked[0] if asked else None)
     for number, stored in enumerate(sources):
         if number and not json:
             screen.tell("")
         try:
+            how = choose(stored.study.method)
             found.append(write(stored, screen, formats=formats, figures=not no_figures, layout=layout, method=how))
         except NothingComparableError as error:
             if len(sources) == 1:
@@ -171,10 +178,10 @@ def _check_words(studies: tuple[str, ...], csv: Path | None, only_csv: Mapping[s
         raise AblateError(f"{given[0]} goes with --csv", hint="a study's file says what its baseline and metrics are")
 
 
-def _method(test: TestName, noise: NoiseName, correct: CorrectName) -> Method:
-    from ablate.report.contrast import Method
-
-    return Method(test.value, noise.value, correct.value)
+def _chosen(**options: StrEnum | None) -> Choose:
+    """Return what puts the options that were given over a study's own method."""
+    given: dict[str, Any] = {word: option.value for word, option in options.items() if option is not None}
+    return lambda declared: dataclasses.replace(declared, **given)
 
 
 def _leave(
@@ -188,8 +195,13 @@ def _leave(
         raise typer.Exit(int(failure.exit_code))
 
 
-def imported(csv: Path, place: Place, *, baseline: str | None, metrics: tuple[str, ...], name: str | None) -> Stored:
-    """Return the results of a CSV file as if they were stored; refuses the folder of a study that ablate ran."""
+def imported(
+    csv: Path, place: Place, *, baseline: str | None, metrics: tuple[str, ...], name: str | None, choose: Choose
+) -> Stored:
+    """Return the results of a CSV file as if they were stored; refuses the folder of a study that ablate ran.
+
+    Nobody declared anything: the method that is chosen here is the study's own.
+    """
     from ablate.report.imported import read_results
 
     study, rows = read_results(csv, baseline=baseline, metrics=metrics, name=name)
@@ -198,6 +210,7 @@ def imported(csv: Path, place: Place, *, baseline: str | None, metrics: tuple[st
         raise AblateError(f"{paths.folder} holds a study that ablate ran", hint="give these results another --name")
     words = ["ablate", "report", "--csv", str(csv), "--baseline", study.baseline.name]
     words += [word for metric in metrics for word in ("--metric", metric)]
+    study = dataclasses.replace(study, method=choose(study.method))
     return Stored(study, rows, paths, url="", command=shlex.join(words))
 
 

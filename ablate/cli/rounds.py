@@ -80,6 +80,9 @@ def _undecided(study: Study, rows: Sequence[TrialRow], look: int) -> set[str]:
         look=look,
         arms=[arm.name for arm in study.arms],
         looks=study.looks,
+        test=study.method.test,
+        noise=study.method.noise,
+        correct=study.method.correct,
     )
     if comparison.problem is not None:
         return set()

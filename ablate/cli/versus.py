@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablate.cli.screen import Screen
 from ablate.cli.stored import Place, Stored, name_of
 from ablate.errors import AblateError, ResultsError
+from ablate.study.method import Method
 
 if TYPE_CHECKING:
     from ablate.report.across import Across
     from ablate.report.comparison import Comparison
-    from ablate.report.contrast import Method
 
 
 def locate(word: str, place: Place) -> Stored:
@@ -26,9 +27,17 @@ def locate(word: str, place: Place) -> Stored:
 
 
 def write_versus(
-    words: tuple[str, str], place: Place, screen: Screen, *, method: Method, formats: tuple[str, ...]
+    words: tuple[str, str],
+    place: Place,
+    screen: Screen,
+    *,
+    choose: Callable[[Method], Method],
+    formats: tuple[str, ...],
 ) -> Comparison:
-    """Compare two stored studies, print table and sentences, and write files into the second one's folder."""
+    """Compare two stored studies, print table and sentences, and write files into the second one's folder.
+
+    `choose` gets the method that the second study declares, and returns the one that is used.
+    """
     from ablate.report.across import compare_studies
     from ablate.report.across_text import across_sentences
     from ablate.report.terminal import comparison_table
@@ -38,7 +47,10 @@ def write_versus(
         raise AblateError(f"{words[0]} and {words[1]} are the same study", hint="name two studies, or DIR/NAME")
     labels = words if first.study.name == second.study.name else (first.study.name, second.study.name)
     across = compare_studies(
-        (first.study, first.rows), (second.study, second.rows), labels=(labels[0], labels[1]), method=method
+        (first.study, first.rows),
+        (second.study, second.rows),
+        labels=(labels[0], labels[1]),
+        method=choose(second.study.method),
     )
     comparison = across.comparison
     if screen.json:

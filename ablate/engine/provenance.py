@@ -28,6 +28,7 @@ def study_attributes(study: Study, command: str) -> dict[str, JsonValue]:
         "ablate.question": study.question,
         "ablate.baseline": study.baseline.name,
         "ablate.alpha": study.alpha,
+        "ablate.method": study.method.to_dict(),
         "ablate.looks": list(study.looks),
         "ablate.margins": {metric.name: metric.margin for metric in study.metrics if metric.margin is not None},
         "ablate.packages": dict(packages()),

@@ -13,12 +13,12 @@ from ablate.errors import AblateError
 from ablate.recipe import digest_of
 from ablate.report.comparing import compared
 from ablate.report.comparison import Comparison, Lint, Row
-from ablate.report.contrast import Method
 from ablate.report.frame import trials_frame
 from ablate.report.intake import Trials, read_trials
-from ablate.report.lints import pair_lints
+from ablate.report.lints import method_lints, pair_lints
 from ablate.report.looks import plan_looks
 from ablate.storage.rows import TrialRow
+from ablate.study.method import Method
 from ablate.study.spec import Arm, MetricSpec, Study
 
 Match = Literal["recipe", "levels", "name"]
@@ -64,8 +64,9 @@ def compare_studies(
     """Compare every arm that two studies have with itself, over the seeds that both measured.
 
     Arms are the same when all settings are, or else the levels they state, or else their names; what still differs is
-    stated in a lint. Metrics, margins and alpha are those of the second study. All results are used at alpha, with no
-    looks: the second study is one more look at the first. `labels` name the two where their own names do not.
+    stated in a lint. Metrics, margins, alpha and (without a `method`) the test are those of the second study. All
+    results are used at alpha, with no looks: the second study is one more look at the first. `labels` name the two
+    where their own names do not.
 
     Raises AblateError when the studies share no arm, or when the first lacks the second's primary metric.
     """
@@ -80,8 +81,10 @@ def compare_studies(
         )
     metrics = _shared_metrics(old, new, names)
     trials = _trials(trials_frame(*before), trials_frame(*after), pairs, metrics, names[0])
+    method = new.method if method is None else method
     plan = plan_looks(trials, new.alpha, None, None)
     lints = (
+        *method_lints(method, new.method),
         *_mismatches(pairs, only_before, only_after, names),
         *_metric_lints(old, new, metrics),
         *pair_lints(trials),
@@ -90,12 +93,13 @@ def compare_studies(
         trials,
         metrics,
         plan,
-        method or Method(),
+        method,
         name=names[0],
         alpha=new.alpha,
         lints=lints,
         problem=_problem(trials, names),
     )
+    whole = replace(whole, declared=new.method if method != new.method else None)
     return _split(whole, pairs, names, only_before, only_after)
 
 

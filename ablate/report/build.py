@@ -13,7 +13,6 @@ from ablate.paths import StudyPaths, write_atomic
 from ablate.report import files
 from ablate.report.comparison import Comparison
 from ablate.report.components import check_layout
-from ablate.report.contrast import Method
 from ablate.report.convergence import equal_budgets, races_of
 from ablate.report.drawing import Drawing
 from ablate.report.frame import compare_study
@@ -26,6 +25,7 @@ from ablate.report.restored import Strip, strips_of
 from ablate.report.searched import searched_of
 from ablate.report.structure import families_of
 from ablate.storage.rows import TrialRow
+from ablate.study.method import Method
 from ablate.study.spec import Study
 
 FORMATS = ("html", "md", "csv", "tex", "json")
@@ -49,7 +49,7 @@ def build_report(
 
     The same results give the same bytes, except for the line that says when (`now`, or the environment's
     SOURCE_DATE_EPOCH, or the clock). Without `figures` nothing imports matplotlib. `method` is how verdicts are taken
-    (default: paired, own noise, Holm). `command` is what the study was run with, overrides included: commands that the
+    (default: as the study declares). `command` is what the study was run with, overrides included: commands that the
     pages suggest begin with it. `layout` is the table's in report.md and table.tex: `components` gives every boolean
     factor a column.
 

@@ -237,6 +237,7 @@ def _within(test: Check, study: Study, arm: Arm, rows: Sequence[TrialRow]) -> Ev
         ],
         columns=["arm", "seed", "value"],
     )
+    # Both numbers are of one trial: always paired, whatever the study declares for its arms.
     row = compare(frame, baseline=test.over, metrics=[metric], alpha=study.alpha).row(test.metric)
     verdict = row.verdict or Verdict.UNDECIDED
     shown = digits.difference_text(row, metric, unit=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ablate.report.comparison import Comparison, Correction, Lint, Noise, Row, Stability, Test
-from ablate.report.contrast import Contrast, Method, contrast
+from ablate.report.comparison import Comparison, Lint, Row, Stability
+from ablate.report.contrast import Contrast, contrast
 from ablate.report.declared import declared_metrics, found_metrics
 from ablate.report.intake import Flags, Trials, read_trials, settle_metrics
 from ablate.report.lints import data_lints
@@ -17,6 +17,7 @@ from ablate.report.rows import Counts, Setting, censored_arms, metric_rows
 from ablate.report.stability import stability
 from ablate.report.stats import Floats
 from ablate.report.verdicts import is_diverged
+from ablate.study.method import Correction, Method, Noise, Test
 from ablate.study.spec import BASELINE, MetricSpec
 
 

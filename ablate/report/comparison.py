@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
 
 from ablate.errors import NothingComparableError
+from ablate.study.method import Correction, Method, Noise, Test
 from ablate.study.spec import MetricSpec
-
-Test = Literal["paired", "welch", "permutation"]
-Noise = Literal["own", "pooled"]
-Correction = Literal["holm", "bh", "none"]
 
 
 class Verdict(StrEnum):
@@ -140,6 +136,8 @@ class Comparison:
     test: Test = "paired"
     noise: Noise = "own"
     correct: Correction = "holm"
+    declared: Method | None = None
+    """What the study declared, where this comparison was made in another way."""
     stability: Mapping[str, Stability] = field(default_factory=dict)
     """Arm -> how often it diverged."""
     reference: str = "the baseline"
@@ -151,6 +149,14 @@ class Comparison:
         """Raise NothingComparableError when no verdict is possible."""
         if self.problem is not None:
             raise NothingComparableError(self.problem)
+
+    @property
+    def changed(self) -> str:
+        """What differs from the declared method, in words; empty where nothing does."""
+        if self.declared is None:
+            return ""
+        changes = Method(self.test, self.noise, self.correct).changes(self.declared)
+        return ", ".join(f"{word} {here} (declared: {before})" for word, (before, here) in changes.items())
 
     @property
     def primary(self) -> MetricSpec:

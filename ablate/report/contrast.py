@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.errors import AblateError
-from ablate.report.comparison import Correction, Noise, Test
 from ablate.report.corrections import adjust
 from ablate.report.intake import Flags
 from ablate.report.noise import pool
 from ablate.report.power import seeds_needed
 from ablate.report.stats import (
-    LARGEST_FLIP,
     Floats,
     Summary,
     count_mean_sd,
@@ -27,31 +25,8 @@ from ablate.report.stats import (
     two_sided_p,
     welch_summary,
 )
+from ablate.study.method import LARGEST_FLIP, Correction, Method
 from ablate.study.spec import MetricSpec
-
-TESTS: tuple[Test, ...] = ("paired", "welch", "permutation")
-NOISES: tuple[Noise, ...] = ("own", "pooled")
-CORRECTIONS: tuple[Correction, ...] = ("holm", "bh", "none")
-
-
-@dataclass(frozen=True)
-class Method:
-    """How the study is tested. Raises AblateError for names that are not known."""
-
-    test: Test = "paired"
-    noise: Noise = "own"
-    correct: Correction = "holm"
-
-    def __post_init__(self) -> None:
-        for word, value, known in (
-            ("test", self.test, TESTS),
-            ("noise", self.noise, NOISES),
-            ("correct", self.correct, CORRECTIONS),
-        ):
-            if value not in known:
-                raise AblateError(f"{word} is one of {', '.join(known)}; got {value!r}")
-        if self.noise == "pooled" and self.test != "paired":
-            raise AblateError(f"pooled noise goes with the paired test, not with {self.test}")
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from ablate.errors import AblateError
-from ablate.report.comparison import Correction
 from ablate.report.stats import Floats
+from ablate.study.method import Correction
 
 
 @dataclass(frozen=True)

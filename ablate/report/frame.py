@@ -11,10 +11,10 @@ import pandas as pd
 from ablate.errors import AblateError
 from ablate.report.comparing import compare
 from ablate.report.comparison import Comparison, Row
-from ablate.report.contrast import Method
-from ablate.report.lints import design_lints
+from ablate.report.lints import design_lints, method_lints
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
+from ablate.study.method import Method
 from ablate.study.spec import Study
 
 ARM_COLUMNS = (
@@ -155,11 +155,13 @@ def compare_study(
     rows: Iterable[TrialRow],
     method: Method | None = None,
 ) -> Comparison:
-    """Compare a stored study by `method` at its declared looks and alpha; the study's own lints come first.
+    """Compare a stored study at its declared looks and alpha; the study's own lints come first.
+
+    `method` is how verdicts are taken (default: as the study declares; another one is said in a lint).
 
     Arms that have not run yet are there without numbers.
     """
-    method = method or Method()
+    method = study.method if method is None else method
     comparison = compare(
         trials_frame(study, rows),
         metrics=study.metrics,
@@ -171,4 +173,9 @@ def compare_study(
         noise=method.noise,
         correct=method.correct,
     )
-    return replace(comparison, lints=(*design_lints(study), *comparison.lints))
+    changed = method_lints(method, study.method)
+    return replace(
+        comparison,
+        lints=(*changed, *design_lints(study), *comparison.lints),
+        declared=study.method if changed else None,
+    )

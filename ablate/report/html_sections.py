@@ -115,6 +115,7 @@ def _checklist(material: Material) -> list[tuple[str, str]]:
     facts = dict(provenance.facts)
     data = study.baseline.settings.get("data")
     correction = "no correction" if comparison.correct == "none" else f"corrected ({comparison.correct.capitalize()})"
+    changed = f"Changed after the run: {comparison.changed}. " if comparison.changed else ""
     commits = ", ".join(provenance.commits)
     return [
         (
@@ -132,7 +133,7 @@ def _checklist(material: Material) -> list[tuple[str, str]]:
             f"95 % t-intervals over {digits.plural(comparison.look, 'training seed')}; differences "
             f"{'paired by seed' if comparison.test != 'welch' else 'of independent seeds'}, assumed roughly normal; "
             f"{digits.plural(comparison.tested, 'comparison')}, {correction}. "
-            f"Margins and seeds declared before the first trial: {provenance.declared}.",
+            f"{changed}Margins, seeds and test declared before the first trial: {provenance.declared}.",
         ),
         ("8 Compute: which devices, how much time?", f"{facts['devices']}; {facts['device time']}."),
     ]

@@ -149,4 +149,6 @@ def _caption(material: Material) -> str:
         f"{digits.plural(comparison.tested, 'comparison')} at $\\alpha = {comparison.alpha:.4g}$"
     )
     text += f", margin {latex(margin)}." if margin else ", no equivalence margin declared."
+    if comparison.changed:
+        text += f" Changed after the run: {latex(comparison.changed)}."
     return text + " Bold: the best arm that is decided better, and better arms not shown to be worse than it."

@@ -11,6 +11,7 @@ from ablate.recipe import digest_of
 from ablate.report.comparison import Lint
 from ablate.report.intake import Trials
 from ablate.report.looks import LookPlan
+from ablate.study.method import Method
 from ablate.study.spec import MetricSpec, Study
 
 UNEQUAL_IMAGES = 1.01
@@ -38,6 +39,20 @@ def data_lints(
         *_left_out(trials),
     ]
     return tuple(found)
+
+
+def method_lints(used: Method, declared: Method) -> tuple[Lint, ...]:
+    """Say that a comparison is made in another way than the study declared before its results were known."""
+    changes = used.changes(declared)
+    if not changes:
+        return ()
+    text = ", ".join(f"{word} is {here}, the study file says {before}" for word, (before, here) in changes.items())
+    return (
+        Lint(
+            "method-changed",
+            f"changed after the run: {text}; a test chosen with the results in sight is wrong more often",
+        ),
+    )
 
 
 def pair_lints(trials: Trials) -> tuple[Lint, ...]:

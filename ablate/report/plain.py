@@ -29,6 +29,7 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
         "test": comparison.test,
         "noise": comparison.noise,
         "correct": comparison.correct,
+        "declared": comparison.declared.to_dict() if comparison.declared is not None else None,
         "problem": comparison.problem,
         "lints": [asdict(lint) for lint in comparison.lints],
         "rows": [asdict(comparison.rows[key]) for key in keys if key in comparison.rows],

@@ -11,7 +11,7 @@ import yaml
 from ablate.report.git import git
 from ablate.study.spec import Study
 
-_DECLARED = ("metrics", "seeds", "alpha", "baseline")
+_DECLARED = ("metrics", "seeds", "alpha", "baseline", "report")
 """Keys of a study file that decide which verdict a result gets."""
 
 
@@ -19,8 +19,8 @@ def predeclared(study: Study, starts: Iterable[str | None]) -> str:
     """Return ``yes`` with the commit that shows it, or ``no`` or ``not shown`` with the reason.
 
     The commit is the newest of the study file that is older than the first of `starts` (ISO 8601, UTC). It has to say
-    the same about metrics, margins, seeds, level and baseline as the file that was run. Dates of commits are those
-    that git recorded: they convince only where the commit was pushed to somebody else.
+    the same about metrics, margins, seeds, level, method and baseline as the file that was run. Dates of commits are
+    those that git recorded: they convince only where the commit was pushed to somebody else.
     """
     began = min((start for start in starts if start), default=None)
     if all(metric.margin is None for metric in study.metrics):

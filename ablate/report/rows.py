@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.report.comparison import Row, Verdict
-from ablate.report.contrast import Contrast, Method, interval_width, shown, transform
+from ablate.report.contrast import Contrast, interval_width, shown, transform
 from ablate.report.intake import Flags, Trials
 from ablate.report.looks import LookPlan
 from ablate.report.stats import Floats, correlations, count_mean_sd, half_width
-from ablate.report.verdicts import FEWEST_FLIPS, Evidence, Word, is_diverged, judge
+from ablate.report.verdicts import Evidence, Word, is_diverged, judge
+from ablate.study.method import FEWEST_FLIPS, Method
 from ablate.study.spec import MetricSpec
 
 

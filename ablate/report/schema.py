@@ -11,13 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ablate.report.across import Pair
 from ablate.report.budget import Equal
-from ablate.report.comparison import Correction, Lint, Noise, Row, Stability, Test
+from ablate.report.comparison import Lint, Row, Stability
 from ablate.report.effects import Family
 from ablate.report.material import Cost
 from ablate.report.plain import SCHEMA_VERSION
 from ablate.report.provenance import Provenance
 from ablate.report.reaching import Race
 from ablate.report.trend import Trend
+from ablate.study.method import Correction, Method, Noise, Test
 from ablate.study.spec import MetricSpec
 
 
@@ -39,6 +40,7 @@ class ComparisonShape(_Shape):
     test: Test
     noise: Noise
     correct: Correction
+    declared: Method | None = Field(description="What the study declared, where the report was made in another way.")
     problem: str | None = Field(description="Why nothing can be compared, or null.")
     lints: list[Lint] = Field(description="Warnings about design and data.")
     rows: list[Row] = Field(description="Arms in study order, metrics in study order inside each arm.")

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from ablate.study.method import LARGEST_FLIP
+
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 """Confidence of every interval that is shown."""
 NO_NOISE = 1e-9
 """Standard deviations below this, relative to max(1, |mean|), are no seed noise at all."""
-LARGEST_FLIP = 20
-"""Most shared seeds whose 2**n sign flips are enumerated."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from ablate.report.comparison import Verdict
 from ablate.report.stats import NO_NOISE
 
-FEWEST_FLIPS = 6
-"""Below this many shared seeds a two-sided sign-flip test cannot reach p <= 0.05."""
-
 
 @dataclass(frozen=True)
 class Evidence:

@@ -26,8 +26,9 @@ def method_paragraphs(material: Material) -> list[str]:
         _design(material),
         _differences(comparison),
         _tests(comparison),
+        *_changed(comparison),
         _verdicts(comparison),
-        f"Margins and seeds declared before the first trial: {material.provenance.declared}.",
+        f"Margins, seeds and test declared before the first trial: {material.provenance.declared}.",
         "Bars and brackets are 95 % t-intervals over training seeds: they show how much the result changes when "
         "training is repeated with other random numbers on the same data. They say nothing about other data sets, "
         "other hardware or interactions between factors.",
@@ -82,6 +83,12 @@ def _tests(comparison: Comparison) -> str:
         f"{digits.plural(comparison.tested, 'comparison')} on {digits.label(comparison.primary)}; "
         f"{_CORRECTIONS[comparison.correct]}. All other metrics are exploratory: same numbers, no correction."
     )
+
+
+def _changed(comparison: Comparison) -> list[str]:
+    if not comparison.changed:
+        return []
+    return [f"Changed after the run, by an option of the report: {comparison.changed}."]
 
 
 def _verdicts(comparison: Comparison) -> str:

@@ -31,6 +31,7 @@ TOP_LEVEL = (
     "seeds",
     "metrics",
     "alpha",
+    "report",
     "budget",
 )
 """Keys of a study file; `data` only when the core has a factor of that name, `schedules` when one takes tables."""

@@ -28,7 +28,7 @@ from ablate.study.problems import (
 )
 from ablate.study.resolve import Resolver, factor_names
 from ablate.study.searching import SECTIONS, Stated, read_search, refuse_candidate_names, searches_of
-from ablate.study.sections import read_alpha, read_budget, read_looks, read_question
+from ablate.study.sections import read_alpha, read_budget, read_looks, read_method, read_question
 from ablate.study.spec import BASELINE, Arm, Design, MetricSpec, Study
 from ablate.study.tables import NO_TABLES, Tables, read_tables
 from ablate.study.tree import Leaf, Node, Table, read_tree, source_of
@@ -153,6 +153,7 @@ class _Loader:
         question = read_question(self.nodes.get("question"), self.problems)
         looks = read_looks(self.nodes.get("seeds"), self.problems)
         alpha = read_alpha(self.nodes.get("alpha"), self.problems)
+        method = read_method(self.keys.get("report"), self.nodes.get("report"), looks, self.problems)
         budget = read_budget(self.nodes.get("budget"), self.problems, self.keys.get("budget"))
         if core is None:
             return None
@@ -169,6 +170,7 @@ class _Loader:
             metrics=metrics,
             looks=looks,
             alpha=alpha,
+            method=method,
             designs=designs,
             searches=searches,
             budget=budget,

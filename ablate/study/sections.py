@@ -1,8 +1,12 @@
-"""The short sections of a study file: question, seeds, alpha, budget."""
+"""The short sections of a study file: question, seeds, alpha, report, budget."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ablate.study import values
+from ablate.study.method import CHOICES, FEWEST_FLIPS, LARGEST_FLIP, Method
 from ablate.study.problems import BadValueError, Problems
 from ablate.study.tree import Items, Leaf, Node, Table
 
@@ -11,6 +15,7 @@ DEFAULT_ALPHA = 0.05
 MOST_SEEDS = 1000
 BUDGET_UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
 """Unit of a budget -> seconds."""
+_METHOD = "{test: paired, noise: own, correct: holm}"
 
 
 def read_question(node: Node | None, problems: Problems) -> str:
@@ -83,6 +88,67 @@ def read_alpha(node: Node | None, problems: Problems) -> float:
         problems.bad(node.mark, bad, subject="alpha")
         return DEFAULT_ALPHA
     return alpha
+
+
+def read_method(key: Leaf | None, node: Node | None, looks: tuple[int, ...], problems: Problems) -> Method:
+    """Return what the ``report`` section states, defaults where it states nothing, after recording what is wrong."""
+    if key is None or node is None:
+        return Method()
+    if not isinstance(node, Table) or not node.entries:
+        empty = isinstance(node, Table) or (isinstance(node, Leaf) and node.is_null)
+        problems.error(
+            key.mark if empty else node.mark,
+            f"report: a mapping is wanted, not {'an empty one' if isinstance(node, Table) else values.describe(node)}",
+            suggestion="leave it out for the defaults" if empty else None,
+            note=f"wanted: {_METHOD}",
+        )
+        return Method()
+    chosen: dict[str, Any] = {}
+    for word, value in node.entries:
+        if word.text not in CHOICES:
+            problems.unknown(word.mark, "key of 'report'", word.text, CHOICES)
+            continue
+        try:
+            chosen[word.text] = values.name(value, CHOICES[word.text])
+        except BadValueError as bad:
+            problems.bad(value.mark, bad, subject=f"report {word.text}")
+    return _agreeing(chosen, node, looks, problems)
+
+
+def _agreeing(chosen: Mapping[str, Any], table: Table, looks: tuple[int, ...], problems: Problems) -> Method:
+    """Return the method, or the default one after recording what does not go together."""
+    test = chosen.get("test", "paired")
+    if chosen.get("noise") == "pooled" and test != "paired":
+        problems.error(
+            _value(table, "noise", table).mark,
+            f"report noise: pooled noise goes with the paired test, not with {test}",
+            suggestion="leave out one of them",
+        )
+        return Method()
+    if test == "permutation":
+        _check_flips(_value(table, "test", table), looks, problems)
+    return Method(**chosen)
+
+
+def _check_flips(node: Node, looks: tuple[int, ...], problems: Problems) -> None:
+    """Say for which numbers of seeds exact sign flips have no answer."""
+    if max(looks) > LARGEST_FLIP:
+        problems.error(
+            node.mark,
+            f"report test: exact sign flips take at most {LARGEST_FLIP} shared seeds, the study plans {max(looks)}",
+            suggestion="use the paired test",
+        )
+    elif min(looks) < FEWEST_FLIPS:
+        problems.warn(
+            node.mark,
+            f"exact sign flips decide nothing below {FEWEST_FLIPS} shared seeds, the study looks at {min(looks)}",
+            suggestion=f"plan {FEWEST_FLIPS} seeds or more, or use the paired test",
+        )
+
+
+def _value(table: Table, name: str, default: Node) -> Node:
+    node = table.get(name)
+    return default if node is None else node
 
 
 def read_budget(node: Node | None, problems: Problems, key: Leaf | None = None) -> dict[str, float]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ablate.errors import Problem
 from ablate.recipe import Recipe, Scalar
 from ablate.search import Search
+from ablate.study.method import Method
 from ablate.tables import is_table, table_label
 
 BASELINE = "baseline"
@@ -106,6 +107,8 @@ class Study:
     metrics: tuple[MetricSpec, ...]
     looks: tuple[int, ...]
     alpha: float = 0.05
+    method: Method = field(default_factory=Method)
+    """How verdicts are taken, as declared before the run."""
     first_seed: int = 0
     """Seeds are this one and those that follow; a confirmation has seeds of its own."""
     designs: tuple[Design, ...] = ()
@@ -168,6 +171,7 @@ class Study:
             "metrics": [dict(vars(metric)) for metric in self.metrics],
             "looks": list(self.looks),
             "alpha": self.alpha,
+            "method": self.method.to_dict(),
             "first_seed": self.first_seed,
             "designs": [design.to_dict() for design in self.designs],
             "searches": [search.to_dict() for search in self.searches],
@@ -188,6 +192,7 @@ class Study:
             metrics=tuple(MetricSpec(**metric) for metric in data["metrics"]),
             looks=tuple(data["looks"]),
             alpha=data["alpha"],
+            method=Method(**data.get("method", {})),
             first_seed=data.get("first_seed", 0),
             designs=tuple(Design.from_dict(design) for design in data.get("designs", ())),
             searches=tuple(Search.from_dict(search) for search in data.get("searches", ())),

@@ -128,3 +128,60 @@ def test_nothing_is_confirmed_before_the_study_has_run(project: Path, ablate: Ab
     said = ablate("run", "steps.yaml", "--confirm", "--add-seeds", "2")
     assert "--confirm runs one arm and the baseline once" in said.err
     assert not (project / "results").exists()
+
+
+RUN = ("run", "steps.yaml", "--gpus", "none", "--slots", "1", "--no-figures", "--quiet")
+
+
+@pytest.fixture
+def declared(project: Path, ablate: Ablate) -> Path:
+    """A finished study that said before its run how it is tested."""
+    file = project / "steps.yaml"
+    file.write_text(file.read_text(encoding="utf-8") + "report: {noise: pooled, correct: bh}\n", encoding="utf-8")
+    assert "  verdicts: test paired, noise pooled, correct bh\n" in ablate("plan", "steps.yaml").out
+    said = ablate(*RUN)
+    assert said.code == ExitCode.DONE, said.err
+    assert "changed after the run" not in said.out
+    return project
+
+
+def method_of(project: Path) -> tuple[str, str, str, object]:
+    data = json.loads((project / "results" / "steps" / "report.json").read_text(encoding="utf-8"))["comparison"]
+    return data["test"], data["noise"], data["correct"], data["declared"]
+
+
+def test_a_declared_method_is_used_and_a_change_after_the_run_is_said(declared: Path, ablate: Ablate) -> None:
+    assert method_of(declared) == ("paired", "pooled", "bh", None)
+    said = ablate("report", "steps", "--no-figures", "--correct", "none", "--test", "paired")
+    stated = {"test": "paired", "noise": "pooled", "correct": "bh"}
+    assert method_of(declared) == ("paired", "pooled", "none", stated)
+    assert "Note: changed after the run: correct is none, the study file says bh" in said.out
+    folder = declared / "results" / "steps"
+    pages = {name: (folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md", "table.tex")}
+    assert {name: "hanged after the run" in text for name, text in pages.items()} == dict.fromkeys(pages, True)
+    assert "Changed after the run, by an option of the report: correct none (declared: bh)." in pages["report.md"]
+
+
+def test_a_method_that_does_not_go_with_the_declared_one_is_refused(declared: Path, ablate: Ablate) -> None:
+    said = ablate("report", "steps", "--no-figures", "--test", "welch")
+    assert said.code == ExitCode.USAGE
+    assert "pooled noise goes with the paired test, not with welch" in said.err
+    assert ablate("report", "steps", "--no-figures", "--test", "welch", "--noise", "own").code == ExitCode.DONE
+
+
+def test_a_file_changed_after_the_run_changes_no_verdict(declared: Path, ablate: Ablate) -> None:
+    file = declared / "steps.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("correct: bh", "correct: none"), encoding="utf-8")
+    assert ablate(*RUN).code == ExitCode.DONE
+    assert ablate("report", "steps", "--no-figures").code == ExitCode.DONE
+    assert method_of(declared) == ("paired", "pooled", "bh", None)
+    assert "study file changed after the run" in (declared / "results/steps/report.md").read_text(encoding="utf-8")
+
+
+def test_of_a_table_from_elsewhere_nothing_was_declared(project: Path, ablate: Ablate) -> None:
+    (project / "runs.csv").write_text(RUNS, encoding="utf-8")
+    table = ("report", "--csv", "runs.csv", "--baseline", "plain", "--metric", "accuracy:max:1%", "--no-figures")
+    said = ablate(*table, "--test", "welch")
+    assert said.code == ExitCode.DONE, said.err
+    assert "after the run" not in said.out
+    assert "Welch t-test" in (project / "results" / "runs" / "report.md").read_text(encoding="utf-8")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.errors import AblateError
-from ablate.report.comparison import Correction
 from ablate.report.corrections import adjust, check_looks, split_alpha
+from ablate.study.method import Correction
 
 PS = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from ablate.report.comparison import Comparison, Lint, Verdict
-from ablate.report.contrast import Method
 from ablate.report.digits import (
     decimals_for,
     difference_text,
@@ -25,6 +24,7 @@ from ablate.report.digits import (
 from ablate.report.frame import compare_study
 from ablate.report.table import best_arms
 from ablate.report.text import answer, answer_lines
+from ablate.study.method import Method
 from ablate.study.spec import MetricSpec
 
 PSNR = MetricSpec("psnr", "max", margin=0.1, primary=True, unit="dB")

@@ -12,6 +12,7 @@ import pytest
 from ablate.errors import AblateError, StudyFileError
 from ablate.interface import Core
 from ablate.study.load import load_study
+from ablate.study.method import Method
 from ablate.study.spec import Arm, Study
 
 Load = Callable[..., Study]
@@ -30,6 +31,7 @@ metrics:
   psnr: {primary: true, margin: 0.1}
   fid: {margin: 2%}
 alpha: 0.01
+report: {noise: pooled, correct: none}
 budget: {hours: 2}
 """
 
@@ -54,6 +56,7 @@ def test_a_whole_study_file(load: Load) -> None:
         ("psnr", True, 0.1, False),
         ("fid", False, 0.02, True),
     ]
+    assert study.method == Method("paired", "pooled", "none")
     assert study.budget == {"hours": 2.0}
     assert study.design == "vary+arms"
     assert study.text == FULL
@@ -181,3 +184,19 @@ def test_thousand_arms_load_in_about_a_second(load: Load) -> None:
     study = load(f"baseline: {{lr: 0.9}}\narms:\n{arms}")
     assert len(study.arms) == 1001
     assert time.process_time() - start < 3
+
+
+def test_the_method_travels_with_the_study_and_may_be_overridden(load: Load) -> None:
+    study = load(FULL, overrides=("report.correct=bh",))
+    assert study.method == Method("paired", "pooled", "bh")
+    assert Study.from_dict(json.loads(json.dumps(study.to_dict()))).method == study.method
+    older = {key: value for key, value in study.to_dict().items() if key != "method"}
+    assert Study.from_dict(older).method == Method()
+
+
+def test_sign_flips_with_too_few_seeds_are_warned_about(load: Load) -> None:
+    few = "baseline: {}\nvary: {epochs: [20]}\nseeds: {looks: [3, 10]}\nreport:\n  test: permutation\n"
+    (warning,) = load(few).warnings
+    assert (warning.line, warning.column, warning.source_line) == (5, 9, "  test: permutation")
+    assert warning.message == "exact sign flips decide nothing below 6 shared seeds, the study looks at 3"
+    assert load(few.replace("[3, 10]", "[6, 10]")).warnings == ()

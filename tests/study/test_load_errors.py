@@ -135,6 +135,24 @@ CASES = [
     (BASE + ARM + "budget: {hours: «0»}", ["budget: a budget is above 0"], None),
     (BASE + ARM + "«budget»: {hours: 1, minutes: 30}", ["a budget has one unit"], None),
     (BASE + ARM + "question: «[why]»", ["question: a text is wanted, not a list"], None),
+    # The method.
+    (BASE + ARM + "report: «welch»", ["report: a mapping is wanted, not 'welch'"], None),
+    (BASE + ARM + "«report»: ", ["report: a mapping is wanted, not nothing"], "leave it out for the defaults"),
+    (BASE + ARM + "«report»: {}", ["report: a mapping is wanted, not an empty one"], "leave it out for the defaults"),
+    (BASE + ARM + "report: {«tset»: welch}", ["unknown key of 'report' 'tset'"], "did you mean 'test'?"),
+    (BASE + ARM + "report: {test: «welsh»}", ["report test: unknown name 'welsh'"], "did you mean 'welch'?"),
+    (BASE + ARM + "report: {correct: «null»}", ["report correct: unknown name 'null'"], None),
+    (BASE + ARM + "report: {noise: «[own]»}", ["report noise: a name is wanted, not a list"], None),
+    (
+        BASE + ARM + "report: {test: welch, noise: «pooled»}",
+        ["report noise: pooled noise goes with the paired test, not with welch"],
+        "leave out one of them",
+    ),
+    (
+        BASE + ARM + "seeds: 30\nreport: {test: «permutation»}",
+        ["report test: exact sign flips take at most 20 shared seeds, the study plans 30"],
+        "use the paired test",
+    ),
     # The core.
     ("core: «tyo»\n" + BASE + ARM, ["unknown core 'tyo'"], "did you mean 'toy'?"),
     ("core: «[toy]»\n" + BASE + ARM, ["core: the name of a core is wanted, not a list"], None),
