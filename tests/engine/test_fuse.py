@@ -44,9 +44,9 @@ def test_plan_of_the_founding_section_3_counts_updates(tmp_path: Path) -> None:
         app, ["plan", str(SECTION_3), "--fuse", "4", "--results", str(tmp_path), "--gpus", "none"]
     )
     assert said.exit_code == 0
-    assert f"dip 3 of 8, {20 * 8 + 10 * 8 + 10 * 4} of {80 * 8 + 10 * 4} updates" in said.stdout
-    assert f"denoiser 8 of 9, {80 * 8 + 10 * 4} of {90 * 8 + 10 * 4} updates" in said.stdout
-    assert "fuse   programs of 4 lanes for 7 trials" in said.stdout
+    assert f"dip 3 of 10, {20 * 8 + 10 * 8 + 10 * 4} of {86 * 8 + 10 * 4} updates" in said.stdout
+    assert f"denoiser 10 of 11, {100 * 8 + 10 * 4} of {110 * 8 + 10 * 4} updates" in said.stdout
+    assert "fuse   programs of 4 lanes for 9 trials" in said.stdout
 
 
 def test_a_search_is_never_fused_and_a_time_only_on_request() -> None:
