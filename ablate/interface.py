@@ -165,6 +165,18 @@ class Core(ABC):
         return recipe.digest
 
     @classmethod
+    def trainings(cls, recipe: Recipe, device: str, fusion: Fusion) -> dict[str, str | None]:
+        """Return the parts of `recipe` that train, each with why it is not fused, or None where it can be.
+
+        `device` is ``cpu`` or ``cuda``. Recipes without a part that can be fused are run one by one. The default: one
+        part that is fused when the batch key is shared, on a CPU only on request. Must not import torch.
+        """
+        if cls.batch_key(recipe) == recipe.digest:
+            return {"training": "the core computes it alone"}
+        only = "auto fuses on GPUs only" if device == "cpu" and not fusion.forced else None
+        return {"training": only}
+
+    @classmethod
     def memory_key(cls, recipe: Recipe) -> str:
         """Recipes with equal keys need the same memory: one measured peak serves all. The default: all seeds of an arm.
 

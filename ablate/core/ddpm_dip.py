@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
+from ablate.core import batching
 from ablate.core.ddpm_metrics import METRICS, ONLY_IN, VALIDATION_SIGMAS
 from ablate.core.presence import image_counts, require_data, require_fid
 from ablate.core.schedules import make_schedule, schedule_warnings
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.stages import stages_of
 from ablate.errors import AblateError
-from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
+from ablate.interface import Core, CoreSettings, Fusion, MetricInfo, Report, Stage
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, digest_of
 
@@ -22,12 +23,6 @@ _NO_MEMORY = frozenset(
     | {"dip_steps", "dip_epochs", "dip_lr", "dip_stop", "dip_ema", "dip_patience", "dip_input_noise"}
 )
 """Settings that change numbers or durations, not the memory a trial needs."""
-_TRAINED_IN_LANES = ("ddpm", "dip+ddpm")
-_PROGRAM = (
-    *("data", "split", "cap_per_image", "precision", "deterministic"),
-    *("channels", "channel_mults", "blocks", "attention"),
-)
-"""What denoisers must have in common to be trained as one program."""
 
 
 def _require_quality(name: str, settings: Any) -> None:
@@ -130,24 +125,16 @@ class DdpmDip(Core):
 
     @classmethod
     def batch_key(cls, recipe: Recipe) -> str:
-        """Denoisers of one shape in one arithmetic: schedules, targets, step sizes, durations, seeds may differ."""
-        settings = recipe.settings
-        if settings["method"] not in _TRAINED_IN_LANES or settings["dropout"] or settings["precision"] == "bf16":
-            return recipe.digest
-        if settings["budget"] == "compute":  # whose trainings end where the DIP's work makes them end
-            return recipe.digest
-        # A smaller set of images than a batch makes the batch smaller.
-        sizes = [int(settings[name] or 0) for name in ("batch_size", "train_images")]
-        return digest_of({name: settings[name] for name in _PROGRAM} | {"batch": min(filter(None, sizes))})
+        """Networks of one shape in one arithmetic: schedules, targets, step sizes, durations, seeds may differ."""
+        return batching.batch_key(recipe)
+
+    @classmethod
+    def trainings(cls, recipe: Recipe, device: str, fusion: Fusion) -> dict[str, str | None]:
+        """Return DIP fits and denoiser, each with why it is not fused with those of other recipes."""
+        return batching.trainings(recipe, device, fusion)
 
     def run(self, recipes: Sequence[Recipe], report: Report) -> Iterator[tuple[Recipe, Outcome]]:
-        """Compute the recipes, their denoisers in one program where that was asked for or pays."""
-        from ablate.core.denoiser_fused import run_fused, width_for
-        from ablate.core.pipeline import run_recipe
+        """Compute the recipes, their DIPs and denoisers in programs where that was asked for or pays."""
+        from ablate.core.batch import run_batch
 
-        width = width_for(recipes, report, self.batch_key(recipes[0]), self.version)
-        if width:
-            yield from run_fused(recipes, report, version=self.version, sigmas=VALIDATION_SIGMAS, width=width)
-            return
-        for recipe in recipes:
-            yield recipe, run_recipe(recipe, report, core_version=self.version, sigmas=VALIDATION_SIGMAS)
+        yield from run_batch(recipes, report, self.batch_key(recipes[0]), self.version, VALIDATION_SIGMAS)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
+from ablate.core.batching import trainings
 from ablate.core.cache import StageFolder
 from ablate.core.fusing import ALONE, choose_width, seconds_per_update
 from ablate.core.lane_run import LaneRun, seconds_in_lanes
@@ -19,21 +19,19 @@ from ablate.outcome import Outcome
 from ablate.recipe import Recipe
 
 
-def width_for(recipes: Sequence[Recipe], report: Report, key: str, version: str) -> int:
-    """Return the width of the program for `recipes` (equal batch `key`); 0 for the plain training loop.
+def width_for(run: Run, key: str) -> int:
+    """Return the width of the program for recipes like that of `run` (batch `key`); 0 for the plain training loop.
 
     Networks whose averages are not kept at the points of the curve are large, and train in the plain loop.
     """
-    if report.fusion.width == 1:
-        return ALONE
-    run = Run(recipes[0], report, version, ())
-    if key == recipes[0].digest:
+    fusion = run.report.fusion
+    if fusion.width == 1 or trainings(run.recipe, run.device.type, fusion).get("denoiser", "") is not None:
         return ALONE
     apply_numerics(run.settings)
     trainer = Trainer(run.settings, choose_images(run.images.train, run.settings, run.seed), run.seed)
     if not keeps_snapshots(trainer):
         return ALONE
-    return choose_width(report, key, lambda width: _measure(run, width))
+    return choose_width(run.report, key, lambda width: _measure(run, width))
 
 
 def _measure(run: Run, width: int) -> float:
@@ -56,35 +54,29 @@ def _lane(run: Run, trainer: Trainer, ends: Sequence[int], digest: str) -> UNetL
     return UNetLane(trainer, ends, StageFolder(run.report.cache, digest), run.recipe, run.report)
 
 
-def run_fused(
-    recipes: Sequence[Recipe], report: Report, *, version: str, sigmas: tuple[int, ...], width: int
-) -> Iterator[tuple[Recipe, Outcome]]:
-    """Compute recipes of one batch key; yield each outcome when it is known.
+def run_fused(runs: Sequence[Run], report: Report, width: int) -> Iterator[tuple[Recipe, Outcome]]:
+    """Compute the recipes of `runs` (one batch key, one `spent`); yield each outcome when it is known.
 
     Every training leaves in the stage cache what it would leave there alone, and every recipe then finds it there. Of
     recipes that share a stage the longest is trained. Raises StoppedError when asked to stop.
     """
-    spent: dict[str, float] = {}
-    runs = [Run(recipe, report, version, sigmas) for recipe in recipes]
     apply_numerics(runs[0].settings)
     sharing: dict[str, list[Run]] = {}
     for run in runs:
-        sharing.setdefault(denoiser_stage(run.settings, run.seed, version).digest, []).append(run)
+        sharing.setdefault(denoiser_stage(run.settings, run.seed, run.core_version).digest, []).append(run)
     # In order of digests: several workers take the locks of their stages in one order.
-    trainings = {digest: _training(sharing[digest], digest, width) for digest in sorted(sharing)}
-    digest_of = {lane: digest for digest, lane in trainings.items()}
-    lanes = _lanes(next(iter(trainings.values())).trainer, width)
-    for ended, before, divergence in LaneRun(lanes, list(trainings.values()), report).run():
+    lane_of = {digest: _training(sharing[digest], digest, width) for digest in sorted(sharing)}
+    digest_of = {lane: digest for digest, lane in lane_of.items()}
+    lanes = _lanes(next(iter(lane_of.values())).trainer, width)
+    for ended, before, divergence in LaneRun(lanes, list(lane_of.values()), report).run():
         assert isinstance(ended, UNetLane)
         digest = digest_of[ended]
-        spent[digest] = ended.trainer.seconds - before
+        runs[0].spent[digest] = ended.trainer.seconds - before
         for run in sharing[digest]:
-            began = time.perf_counter()
             if divergence is not None and divergence[0] < _updates(run, ended):
-                charged = spent.pop(digest, 0.0)
-                yield run.recipe, diverged_outcome(run, divergence[1], charged + time.perf_counter() - began)
+                yield run.recipe, diverged_outcome(run, divergence[1], run.spent.pop(digest, 0.0))
             else:
-                yield run.recipe, run_recipe(run.recipe, report, core_version=version, sigmas=sigmas, spent=spent)
+                yield run.recipe, run_recipe(run)
 
 
 def _training(runs: Sequence[Run], digest: str, width: int) -> UNetLane:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ablate.core.batching import IMAGES_AT_ONCE
 from ablate.core.seeding import generator
 from ablate.core.skipnet import Architecture, Bank
 from ablate.errors import DivergedError
@@ -122,8 +123,7 @@ def groups_of(count: int, device: str) -> list[slice]:
 
 
 def _images_at_once(device: str) -> int:
-    """Networks per program: more does not help a CPU core (measured), and all may stop sooner in a small group."""
-    return 16 if device == "cpu" else 256
+    return IMAGES_AT_ONCE[device]
 
 
 class Fitting:
@@ -146,14 +146,7 @@ class Fitting:
         self.clean, self.settings = clean, settings
         self.device = noisy.device
         count, device = len(noisy), noisy.device
-        self.bank = Bank(
-            settings.architecture,
-            count=count,
-            channels=settings.channels,
-            scales=settings.scales,
-            skip=settings.skip,
-            code_channels=settings.code_channels,
-        )
+        self.bank = self.new_bank(count)
         side = _code_sides(noisy, settings, self.bank.code_shrink)
         self.bank.draw([generator(seed, "dip-init", member) for member in members])
         self.bank.to(device, noisy.dtype)
@@ -171,22 +164,45 @@ class Fitting:
         self.clean_psnr = torch.full((settings.steps, count, 2), torch.nan, device=device)
         self.steps_done = 0
 
+    def new_bank(self, count: int) -> Bank:
+        """`count` networks of the shape of the settings, not drawn yet."""
+        settings = self.settings
+        return Bank(
+            settings.architecture,
+            count=count,
+            channels=settings.channels,
+            scales=settings.scales,
+            skip=settings.skip,
+            code_channels=settings.code_channels,
+        )
+
+    @property
+    def ended(self) -> bool:
+        """True when `settings.steps` are done, or every image's rule has stopped it."""
+        return self.step >= self.settings.steps or bool(self.stop.done.all())
+
     def run(self) -> Iterator[tuple[int, float]]:
-        """Fit until every image's rule has stopped it; yield (step, mean loss) after each step."""
-        for step in range(self.step + 1, self.settings.steps + 1):
-            if bool(self.stop.done.all()):
-                return
-            active = ~self.stop.done
-            output, losses = self._descend()
-            if not bool(losses.isfinite().all()):
-                raise DivergedError(f"DIP loss is not finite at step {step}", images_seen=step * len(losses))
-            self._fall_back(step, losses)
-            self.curve[step - 1] = torch.where(active, losses, torch.nan)
-            self.steps_done += int(active.sum())
-            quality = self._quality(output, step, active)
-            self.stop.see(step, output, quality)
-            self.step = step
-            yield step, losses.mean().item()
+        """Fit until it has ended; yield (step, mean loss) after each step."""
+        while not self.ended:
+            loss = self.follow(*self.descend())
+            yield self.step, loss
+
+    def follow(self, output: Tensor, losses: Tensor) -> float:
+        """Take note of a step that was done: outputs [N,3,H,W], losses [N] from before it. Return their mean.
+
+        Raises DivergedError when one is not finite.
+        """
+        step, active = self.step + 1, ~self.stop.done
+        if not bool(losses.isfinite().all()):
+            raise DivergedError(f"DIP loss is not finite at step {step}", images_seen=step * len(losses))
+        self.stop.average_in(output)
+        self._fall_back(step, losses)
+        self.curve[step - 1] = torch.where(active, losses, torch.nan)
+        self.steps_done += int(active.sum())
+        quality = self._quality(output, step, active)
+        self.stop.see(step, output, quality)
+        self.step = step
+        return losses.mean().item()
 
     def state(self) -> dict[str, Any]:
         """All that the following steps depend on: weights, moments, averages, streams; plain tensors and numbers."""
@@ -220,22 +236,24 @@ class Fitting:
         stop.recent = [output.to(device) for output in state["recent"]]
         stop.best, stop.best_step, stop.best_value, stop.done = (kept.to(device) for kept in state["best"])
 
-    def _descend(self) -> tuple[Tensor, Tensor]:
-        """One step of every network; return outputs [N,3,H,W] and losses [N] from before the step."""
+    def codes(self) -> Tensor:
+        """The input of every network in this step, [N,C,h,w]: fresh noise is drawn."""
         code = self.code
         if self.settings.input_noise:
             fresh = torch.empty_like(code)
             for noise, stream in zip(fresh, self.noise, strict=True):
                 noise.normal_(generator=stream)
             code = code + self.settings.input_noise * fresh
-        output = self.bank(code.flatten(0, 1).unsqueeze(0))
+        return code
+
+    def descend(self) -> tuple[Tensor, Tensor]:
+        """One step of every network; return outputs [N,3,H,W] and losses [N] from before the step."""
+        output = self.bank(self.codes().flatten(0, 1).unsqueeze(0))
         losses = self.losses(output)
         self.adam.zero_grad()
         torch.autograd.backward(losses.sum())  # a sum, not a mean: each network descends its own loss as if alone
         self.adam.step()
-        output = output.detach()
-        self.stop.average_in(output)
-        return output, losses.detach()
+        return output.detach(), losses.detach()
 
     def _fall_back(self, step: int, losses: Tensor) -> None:
         """Save the weights now and then; networks whose loss has risen by more than `fallback_db` take theirs back."""

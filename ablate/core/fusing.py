@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
@@ -35,21 +36,25 @@ def choose_width(report: Report, key: str, measure: Measure, *, alone: int = ALO
     if report.fusion.forced:
         return report.fusion.width
     wide = report.fusion.width
-    record = _record(report, key, device, dict.fromkeys((alone, wide), measure))
-    return wide if record[alone] / record[wide] >= GATE[device.type] else alone
+    about = {"calibration": key, "widths": sorted((alone, wide))}
+    record = kept_record(report, about, lambda: {str(width): measure(width) for width in (alone, wide)})
+    return wide if record[str(alone)] / record[str(wide)] >= GATE[device.type] else alone
 
 
-def _record(report: Report, key: str, device: torch.device, measures: dict[int, Measure]) -> dict[int, float]:
-    """Return width -> seconds per update and training, measured when nobody has done it here before."""
-    about = {"calibration": key, "widths": sorted(measures), "device": device_name(device), "torch": torch.__version__}
+def kept_record(
+    report: Report, about: Mapping[str, Any], measure: Callable[[], Mapping[str, float]]
+) -> dict[str, float]:
+    """Return what `measure` gave when it was first asked `about` this on this device, by this torch."""
+    device = torch.device(report.device)
+    about = {**about, "device": device_name(device), "torch": torch.__version__}
     folder = StageFolder(report.cache, digest_of(about))
     with folder.locked(lambda: report.stop_requested):
         found = folder.load("calibration", 0)
         if found is None:
-            found = {str(width): measure(width) for width, measure in measures.items()}
+            found = dict(measure())
             folder.save("calibration", 0, found)
-            folder.describe({**about, "stage": "calibration", "seconds_per_update": found})
-    return {int(width): float(took) for width, took in found.items()}
+            folder.describe({**about, "stage": "calibration", "measured": found})
+    return {name: float(value) for name, value in found.items()}
 
 
 def seconds_per_update(update: Callable[[], object]) -> float:

@@ -14,9 +14,7 @@ from ablate.core.numerics import apply_numerics, device_name, environment
 from ablate.core.run import CurvePoint, Run
 from ablate.core.tasks import TASKS
 from ablate.errors import DivergedError
-from ablate.interface import Report
 from ablate.outcome import Outcome, OutcomeKind
-from ablate.recipe import Recipe
 
 PICTURES = 4
 """Images kept at every point of the learning curve."""
@@ -28,20 +26,8 @@ SPENT = ("train_seconds", "warm_seconds", "dip_train_seconds", "dip_seconds", "s
 """Metrics that add up to what a method spends, evaluation left out."""
 
 
-def run_recipe(
-    recipe: Recipe,
-    report: Report,
-    *,
-    core_version: str,
-    sigmas: tuple[int, ...],
-    spent: dict[str, float] | None = None,
-) -> Outcome:
-    """Compute `recipe`; a divergence is an outcome too. Raises StoppedError when the engine asks to stop.
-
-    `spent` says what stages (by digest) have cost just now, in a program of several recipes; what is charged to this
-    one is taken out.
-    """
-    run = Run(recipe, report, core_version, sigmas, spent={} if spent is None else spent)
+def run_recipe(run: Run) -> Outcome:
+    """Compute the recipe of `run`; a divergence is an outcome too. Raises StoppedError when the engine asks to stop."""
     began = time.perf_counter()
     apply_numerics(run.settings)
     try:

@@ -55,6 +55,8 @@ class Run:
     """Stage digest -> seconds that it has cost in a program of several recipes and nobody is charged for yet."""
     charged: float = 0.0
     """Of them, the seconds charged to this trial."""
+    dip_rows: int = 0
+    """Fewest networks of the programs that fit its DIPs; 0 for fits of its own images alone."""
     environment: dict[str, str] = field(default_factory=dict)
     """What else the numbers depend on: conventions, extractors, how something was timed."""
     notes: list[str] = field(default_factory=list)

@@ -18,6 +18,8 @@ from torch import Tensor
 from ablate.core import dip
 from ablate.core.cache import StageFolder
 from ablate.core.data import as_unit
+from ablate.core.dip_program import DipProgram
+from ablate.core.fusing import charge
 from ablate.core.run import Run
 from ablate.core.seeding import address
 from ablate.core.settings import DdpmDipSettings
@@ -32,8 +34,18 @@ FINAL_STATE_BYTES = 64_000_000
 
 def dip_outputs(run: Run) -> Tensor:
     """Return the DIP's output for every observed image, [N,3,H,W] in [-1,1]; its time and stops are recorded."""
+    fits = fits_of_observed(run)
+    outputs = fits.outputs()
+    run.found["dip_seconds"] = fits.seconds
+    run.found["dip_stopped_at"] = float(torch.cat(fits.stopped_at).double().mean())
+    if run.dip_rows:
+        run.environment["dip_rows"] = str(run.dip_rows)
+    return outputs
+
+
+def fits_of_observed(run: Run) -> Fits:
+    """The fits of a trial's observed images."""
     settings = fit_settings(run.settings)
-    fits = _Fits(run, dip_stage(run.settings, run.seed, run.core_version), settings, run.seed)
     observed = run.observed
     # Ulyanov et al. 2018 fit to the image as a file would hold it: clipped to the valid range.
     measured = _unit(observed.measured)
@@ -41,11 +53,16 @@ def dip_outputs(run: Run) -> Tensor:
     def losses(chosen: slice, outputs: Tensor) -> Tensor:
         return observed.operator.part(chosen).losses(outputs, measured[chosen])
 
-    clean = observed.clean if settings.stop == "oracle" else None
-    outputs = fits.of(observed.noisy, clean, None if observed.only_noisy else losses)
-    run.found["dip_seconds"] = fits.seconds
-    run.found["dip_stopped_at"] = float(torch.cat(fits.stopped_at).double().mean())
-    return outputs
+    return Fits(
+        run,
+        dip_stage(run.settings, run.seed, run.core_version),
+        settings,
+        run.seed,
+        observed.noisy,
+        observed.clean if settings.stop == "oracle" else None,
+        None if observed.only_noisy else losses,
+        least=run.dip_rows,
+    )
 
 
 def dip_of_training(run: Run) -> Tensor:
@@ -56,8 +73,8 @@ def dip_of_training(run: Run) -> Tensor:
     settings = replace(fit_settings(run.settings), stop="fixed")
     images = choose_images(run.images.train, run.settings, run.seed)
     stage = dip_train_stage(run.settings, run.seed, run.core_version)
-    fits = _Fits(run, stage, settings, address(run.seed, "dip-of-training"))
-    outputs = fits.of(as_unit(images))
+    fits = Fits(run, stage, settings, address(run.seed, "dip-of-training"), as_unit(images))
+    outputs = fits.outputs()
     run.found["dip_train_seconds"] = fits.seconds
     return outputs
 
@@ -85,104 +102,155 @@ def is_kept(step: int) -> bool:
 
 
 @dataclass
-class _Fits:
+class Fits:
     """Fits of one stage, group by group, and what they took."""
 
     run: Run
     stage: Stage
     settings: dip.DipSettings
     seed: int
+    images: Tensor
+    """[N,3,H,W] in [-1,1] (clipped)."""
+    clean: Tensor | None = None
+    """What the oracle looks at."""
+    losses: dip.Losses | None = None
+    least: int = 0
+    """Fewest rows of the programs that compute them, 0 for a program of each group's own; see `least_rows`."""
     seconds: float = 0.0
     """Seconds up to the duration that was asked for, whenever they were spent."""
-    spent_before: float = 0.0
     stopped_at: list[Tensor] = field(default_factory=list)
 
-    def of(self, images: Tensor, clean: Tensor | None = None, losses: dip.Losses | None = None) -> Tensor:
-        """Fit every image of `images` [N,3,H,W] in [-1,1] (clipped); the oracle looks at `clean`."""
-        groups = dip.groups_of(len(images), images.device.type)
-        parts = []
-        with self.run.stage(self.stage) as folder:
-            for number, chosen in enumerate(groups):
-                place = StageFolder(folder.path, f"images-{chosen.start:06d}-{chosen.stop - chosen.start}")
-                members = list(range(chosen.start, chosen.stop))
-                known = None if clean is None else _unit(clean[chosen])
-                own = None if losses is None else partial(losses, chosen)
-                fitting = dip.Fitting(_unit(images[chosen]), self.settings, self.seed, members, known, own)
-                state = _Group(self, place, fitting).reach(number, len(groups))
-                parts.append(state["restored"].to(images.device) * 2 - 1)
+    def groups(self) -> list[Group]:
+        """Images that are fitted in one program, in order; nothing is begun yet."""
+        chosen = dip.groups_of(len(self.images), self.images.device.type)
+        return [Group(self, some, number, len(chosen)) for number, some in enumerate(chosen)]
+
+    def outputs(self) -> Tensor:
+        """Fit what is not fitted yet, and return the outputs for all images, [N,3,H,W] in [-1,1]."""
+        run, parts, spent_before = self.run, [], 0.0
+        with run.stage(self.stage) as folder:
+            for group in self.groups():
+                state = group.reach()
+                parts.append(state["restored"].to(self.images.device) * 2 - 1)
                 self.stopped_at.append(state["stopped_at"])
                 self.seconds += state["seconds"]
-            folder.describe({"stage": self.stage.name, "seconds": self.seconds, "recipe": self.run.recipe.to_dict()})
-        if self.spent_before:
-            self.run.reused[self.stage.name] = self.spent_before
+                spent_before += group.spent_before
+            folder.describe({"stage": self.stage.name, "seconds": self.seconds, "recipe": run.recipe.to_dict()})
+        charged = charge(run.spent, self.stage.digest, spent_before)
+        run.charged += charged
+        if spent_before > charged:
+            run.reused[self.stage.name] = spent_before - charged
         return torch.cat(parts)
 
 
-@dataclass
-class _Group:
+class Group:
     """The images of one program, not yet fitted, and the folder that keeps their trajectory."""
 
-    fits: _Fits
-    folder: StageFolder
-    fitting: dip.Fitting
+    def __init__(self, fits: Fits, chosen: slice, number: int, groups: int) -> None:
+        """`chosen` are the images of group `number` of so many."""
+        self.fits, self.chosen, self.number, self.number_of_groups = fits, chosen, number, groups
+        self.steps = fits.settings.steps
+        self.ends = {self.steps}
+        """Durations whose outputs are kept besides the usual ones."""
+        self.seconds = self.spent_before = 0.0
+        self._fitting: dip.Fitting | None = None
+        # Digits depend on the program: what another kind of program left is another trajectory.
+        kind = f"rows-{fits.least}" if fits.least else "images"
+        name = f"{kind}-{chosen.start:06d}-{len(self)}"
+        self.folder = StageFolder(fits.run.report.cache / fits.stage.digest, name)
 
-    def reach(self, number: int, groups: int) -> dict[str, Any]:
+    def __len__(self) -> int:
+        """How many images it has."""
+        return int(self.chosen.stop - self.chosen.start)
+
+    @property
+    def fitting(self) -> dip.Fitting:
+        """The fit itself, made when it is first asked for."""
+        if self._fitting is None:
+            self._fitting = self.new_fitting()
+        return self._fitting
+
+    def new_fitting(self) -> dip.Fitting:
+        """The fit at its beginning."""
+        fits, chosen = self.fits, self.chosen
+        known = None if fits.clean is None else _unit(fits.clean[chosen])
+        own = None if fits.losses is None else partial(fits.losses, chosen)
+        members = list(range(chosen.start, chosen.stop))
+        return dip.Fitting(_unit(fits.images[chosen]), fits.settings, fits.seed, members, known, own)
+
+    def reach(self) -> dict[str, Any]:
         """Return the outputs after `steps` (or where the rule ended the fit before): kept, continued or computed."""
-        steps, fitting = self.fits.settings.steps, self.fitting
-        kept = self.folder.load("out", steps) or self._ended(steps)
+        kept = self.kept()
         if kept is not None:
-            self.fits.spent_before += kept["seconds"]
             return kept
-        seconds = self._continue(steps)
-        self.fits.spent_before += seconds
-        began = time.perf_counter()
-        for step, loss in fitting.run():
-            seconds += time.perf_counter() - began
-            self._report(number * steps + step, groups * steps, loss)
-            if is_kept(step) or step == steps or bool(fitting.stop.done.all()):
-                self._keep(seconds)
-            self._pause(seconds)
-            began = time.perf_counter()  # keeping and reporting are not the fit's time
-        self._finish()
+        self.begin()
+        program = DipProgram(self.fits.least)
+        report = self.fits.run.report
+        while not self.fitting.ended:
+            began = time.perf_counter()
+            ((output, losses),) = program.descend([self.fitting])
+            loss = self.fitting.follow(output, losses)
+            self.passed(time.perf_counter() - began, loss)
+            if report.stop_requested or report.checkpoint_due:
+                self.checkpoint()
+            if report.stop_requested:
+                raise StoppedError(f"stopped after {self.fitting.step} iterations of the DIP")
+        return self.finish()
+
+    def kept(self) -> dict[str, Any] | None:
+        """The outputs after `steps`, where an earlier fit left them."""
+        kept = self.folder.load("out", self.steps) or self._ended()
+        if kept is not None:
+            self.seconds = self.spent_before = float(kept["seconds"])
+        return kept
+
+    def begin(self) -> None:
+        """Go to the newest kept state before `steps`."""
+        newest = self.folder.newest("state", at_most=self.steps - 1)
+        if newest is not None:
+            self.fitting.load(newest[1]["fit"])
+            self.seconds = self.spent_before = float(newest[1]["seconds"])
+
+    def passed(self, seconds: float, loss: float) -> None:
+        """A step was done, of which `seconds` are this group's: tell it, and keep what is to be kept."""
+        self.seconds += seconds
+        run, step = self.fits.run, self.fitting.step
+        done, total = self.number * self.steps + step, self.number_of_groups * self.steps
+        run.report.progress(run.recipe, self.fits.stage.name, done, total, loss=loss)
+        if is_kept(step) or step in self.ends or self.fitting.ended:
+            self._keep()
+
+    def checkpoint(self) -> None:
+        """Save where the fit stands."""
+        self.folder.save("state", self.fitting.step, {"fit": self.fitting.state(), "seconds": self.seconds})
+        self.folder.prune("state", keep=2)
+        self.fits.run.report.checkpointed()
+
+    def finish(self) -> dict[str, Any]:
+        """Save the state at the end for longer durations, where it is small; return the outputs."""
+        fitting = self.fitting
+        # Weights, two moments and the saved weights, in float32.
+        if 16 * fitting.bank.count * fitting.bank.size_of_one() > FINAL_STATE_BYTES:
+            self.folder.prune("state", keep=0)
+        elif fitting.step == self.steps:
+            self.checkpoint()
         found = self.folder.load("out", fitting.step)
         assert found is not None  # it was written just now
         return found
 
-    def _ended(self, steps: int) -> dict[str, Any] | None:
-        newest = self.folder.newest("out", at_most=steps)
+    def _ended(self) -> dict[str, Any] | None:
+        newest = self.folder.newest("out", at_most=self.steps)
         return newest[1] if newest is not None and newest[1]["ended"] else None
 
-    def _continue(self, steps: int) -> float:
-        """Go to the newest kept state before `steps`; return the seconds it took to get there."""
-        newest = self.folder.newest("state", at_most=steps - 1)
-        if newest is None:
-            return 0.0
-        self.fitting.load(newest[1]["fit"])
-        return float(newest[1]["seconds"])
-
-    def _report(self, done: int, total: int, loss: float) -> None:
-        self.fits.run.report.progress(self.fits.run.recipe, self.fits.stage.name, done, total, loss=loss)
-
-    def _keep(self, seconds: float) -> None:
+    def _keep(self) -> None:
         stop = self.fitting.stop
-        out = {"restored": stop.best, "stopped_at": stop.best_step, "ended": bool(stop.done.all()), "seconds": seconds}
+        out = {
+            "restored": stop.best,
+            "stopped_at": stop.best_step,
+            "ended": bool(stop.done.all()),
+            "seconds": self.seconds,
+        }
         self.folder.save("out", self.fitting.step, {name: _on_cpu(value) for name, value in out.items()})
-
-    def _pause(self, seconds: float) -> None:
-        """Save the fit when it is time to, or when the engine asks to stop, and at the end of the way."""
-        report, fitting = self.fits.run.report, self.fitting
-        if not (report.stop_requested or report.checkpoint_due or fitting.step == self.fits.settings.steps):
-            return
-        self.folder.save("state", fitting.step, {"fit": fitting.state(), "seconds": seconds})
-        self.folder.prune("state", keep=2)
-        report.checkpointed()
-        if report.stop_requested:
-            raise StoppedError(f"stopped after {fitting.step} iterations of the DIP")
-
-    def _finish(self) -> None:
-        # Weights, two moments and the saved weights, in float32.
-        if 16 * self.fitting.bank.count * self.fitting.bank.size_of_one() > FINAL_STATE_BYTES:
-            self.folder.prune("state", keep=0)
 
 
 def _unit(images: Tensor) -> Tensor:

@@ -186,7 +186,7 @@ def test_a_shorter_recipe_of_the_same_stage_ends_on_the_way(images: Tensor, tmp_
 
 
 def test_batch_keys() -> None:
-    """Shape and arithmetic keep recipes apart; dropout and bf16 are not trained in lanes."""
+    """Shape and arithmetic keep recipes apart; what is not trained in lanes shares nothing."""
 
     def key(seed: int = 0, **settings: Any) -> str:
         return DdpmDip.batch_key(Recipe("ddpm-dip", DdpmDipSettings.model_validate(settings).resolved(), seed))
@@ -195,5 +195,24 @@ def test_batch_keys() -> None:
     assert set(same) == {key()}
     other = (key(channels=8), key(batch_size=8), key(attention="16"), key(precision="tf32"), key(train_images=3))
     assert key() not in other
-    alone: list[dict[str, Any]] = [{"dropout": 0.1}, {"precision": "bf16"}, {"method": "dip"}]
-    assert all(key(1, **settings) != key(2, **settings) for settings in alone)
+    alone: list[dict[str, Any]] = [{"dropout": 0.1}, {"precision": "bf16"}, {"budget": "compute"}]
+    assert all(key(1, **settings, method="ddpm") != key(2, **settings, method="ddpm") for settings in alone)
+
+
+def test_batch_keys_of_dip_fits() -> None:
+    """One shape of network and one number of images; whatever a denoiser after them is."""
+
+    def key(seed: int = 0, **settings: Any) -> str:
+        settings = {"method": "dip", **settings}
+        return DdpmDip.batch_key(Recipe("ddpm-dip", DdpmDipSettings.model_validate(settings).resolved(), seed))
+
+    same: list[dict[str, Any]] = [
+        *({"dip_lr": 0.1}, {"dip_steps": 7}, {"dip_stop": "wmv"}, {"dip_ema": 0.5}, {"noise_sigma": 3}),
+        *({"corruption": "inpainting"}, {"lr": 0.1}, {"method": "dip+ddpm", "dropout": 0.1}),
+    ]
+    assert {key(number, **settings) for number, settings in enumerate(same)} == {key()}
+    other: list[dict[str, Any]] = [
+        *({"dip_channels": 8}, {"dip_scales": 2}, {"dip_architecture": "decoder"}, {"eval_images": 7}),
+        *({"eval_seeds": 2}, {"precision": "tf32"}, {"deterministic": False}, {"method": "nl-means"}),
+    ]
+    assert key() not in {key(**settings) for settings in other}
