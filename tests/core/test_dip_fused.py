@@ -266,7 +266,7 @@ def test_least_rows_says_on_what_the_digits_depend(monkeypatch: pytest.MonkeyPat
 
 
 def _run(desk: Desk, **changes: Scalar) -> Run:
-    return Run(recipe(**changes), desk, DdpmDip.version, ())
+    return Run(recipe(0, **changes), desk, DdpmDip.version, ())
 
 
 def test_rows_are_measured_once_and_then_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
