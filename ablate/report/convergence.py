@@ -12,8 +12,9 @@ from ablate.outcome import OutcomeKind
 from ablate.report.budget import Equal, at_equal_budget
 from ablate.report.frame import latest_results
 from ablate.report.intake import REACHED
-from ablate.report.reaching import Race, Time, race
+from ablate.report.reaching import Race, race
 from ablate.report.stats import Floats
+from ablate.report.survival import Time
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -69,7 +70,7 @@ def races_of(study: Study, rows: Iterable[TrialRow]) -> tuple[Race, ...]:
             time = _time(row, metric.name)
             if time is not None and row.arm in times:
                 times[row.arm][row.seed] = time
-        if any(not time.reached for own in times.values() for time in own.values()) and times[study.baseline.name]:
+        if times[study.baseline.name]:
             there = {arm: own for arm, own in times.items() if own}
             what = quality if isinstance(quality, int | float) else None
             found.append(race(there, study.baseline.name, metric=metric.name, quality=what, unit=metric.unit))

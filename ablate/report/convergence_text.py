@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ablate.report import digits
 from ablate.report.budget import Equal
 from ablate.report.comparison import Verdict
 from ablate.report.escape import visible
+from ablate.report.race_cells import time_text
 from ablate.report.reaching import Race, Reaching
 from ablate.study.spec import MetricSpec
 
 _SAID = 6
 """Arms of one kind that are spelt out."""
+_CLEAR = 0.05
+"""Level from which a ratio of times is told in a sentence; exploratory."""
 
 
 def race_sentences(races: Sequence[Race]) -> list[str]:
-    """Return, per time to a quality, who got there in how many seeds and who was first."""
-    return [text for race in races for text in _race(race)]
+    """Return, per time to a quality, who did not get there in every seed, and who was clearly sooner or later.
+
+    Where every seed got there the comparison itself has the time as one of its metrics, and nothing is said twice.
+    """
+    return [_race(race) for race in races if race.censored]
 
 
-def _race(race: Race) -> Iterator[str]:
+def _race(race: Race) -> str:
     name = visible(race.metric)
     declared = "" if race.quality is None else f" (quality {race.quality:g})"
     base = race.arms[race.baseline]
-    yield f"{name}{declared}: the baseline got there in {_share(base)}; a seed that never does is kept as censored."
-    others = [arm for arm in race.arms if arm != race.baseline]
-    for arm in others[:_SAID]:
-        yield _runner(race.arms[arm], name)
-    if len(others) > _SAID:
-        yield f"... and {digits.plural(len(others) - _SAID, 'more arm')} in {name}: see report.json."
+    half = "" if base.median.at is None else f", half of them by {time_text(base.median.at, race.unit)}"
+    others = [found for arm, found in race.arms.items() if arm != race.baseline]
+    late = [f"{visible(found.arm)} in {_share(found)}" for found in others if found.reached < len(found.times)]
+    sooner = [_ratio(found) for found in others if _told(found) and (found.ratio or 1.0) < 1]
+    later = [_ratio(found) for found in others if _told(found) and (found.ratio or 1.0) > 1]
+    parts = [f"{name}{declared}: the baseline got there in {_share(base)}{half}"]
+    parts += [
+        f"{words} {_few(names)}" for words, names in (("only", late), ("sooner", sooner), ("later", later)) if names
+    ]
+    return f"{'; '.join(parts)} (exploratory; every arm in the section on times to the quality)."
+
+
+def _told(found: Reaching) -> bool:
+    return found.ratio is not None and found.p is not None and found.p <= _CLEAR
+
+
+def _ratio(found: Reaching) -> str:
+    return f"{visible(found.arm)} {found.ratio:.2f}x"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - _SAID
+    return ", ".join(names[:_SAID]) + (f" and {more} more" if more > 0 else "")
 
 
 def _share(reaching: Reaching) -> str:
     return f"{reaching.reached} of {digits.plural(len(reaching.times), 'seed')}"
-
-
-def _runner(reaching: Reaching, name: str) -> str:
-    arm = visible(reaching.arm)
-    p = "" if reaching.p is None else f", {_p(reaching.p)}"
-    if reaching.ratio is not None:
-        interval = ""
-        if reaching.ci_low is not None and reaching.ci_high is not None:
-            interval = f" [{reaching.ci_low:.2f}, {reaching.ci_high:.2f}]"
-        return (
-            f"{arm} takes {reaching.ratio:.2f}{interval} times the baseline's {name} ({reaching.test}{p}; exploratory)."
-        )
-    return (
-        f"{arm} got there in {_share(reaching)}, before the baseline in {reaching.earlier} and after it in "
-        f"{reaching.later} ({reaching.test}{p}; exploratory)."
-    )
-
-
-def _p(p: float) -> str:
-    shown = digits.p_text(p)
-    return f"p < {shown[1:]}" if shown.startswith("<") else f"p = {shown}"
 
 
 def equal_sentences(equal: Sequence[Equal], metric: MetricSpec) -> list[str]:

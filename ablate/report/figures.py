@@ -11,6 +11,7 @@ from ablate.report.figures_forest import forest
 from ablate.report.figures_interaction import interactions
 from ablate.report.figures_schedules import schedules
 from ablate.report.figures_stability import stability
+from ablate.report.figures_survival import reaching
 from ablate.report.material import Material, Point
 from ablate.report.restored import Strip, sheet
 
@@ -23,7 +24,8 @@ _SHEETS = {
 
 def draw_all(material: Material, points: Sequence[Point], strips: Sequence[Strip]) -> list[Drawing]:
     """Return every figure there is data for, in the order of the page."""
-    found = [forest(material), schedules(material), *doses(material), *curves(material, points), pareto(material)]
+    found = [forest(material), schedules(material), *doses(material), *curves(material, points)]
+    found += [*reaching(material), pareto(material)]
     found += [*interactions(material), stability(material)]
     return [*(drawing for drawing in found if drawing is not None), *image_sheets(strips)]
 

@@ -13,6 +13,7 @@ from ablate.report import html_sections as sections
 from ablate.report.drawing import Drawing
 from ablate.report.elements import Html, join, scroller, tag
 from ablate.report.html_contrasts import contrasts_section
+from ablate.report.html_race import reaching_section
 from ablate.report.html_stability import stability_section
 from ablate.report.html_table import comparison_table
 from ablate.report.material import Material, State
@@ -71,6 +72,7 @@ def _sections(
         _figure_section("forest", "Differences and their uncertainty", drawn("forest")),
         _optional("factors", "Factor by factor", evidence.factors_section(material, drawn("factors"))),
         _figure_section("curves", "Learning curves", drawn("curves")),
+        _optional("reaching", "Time to the declared quality", reaching_section(material, drawn("reaching"))),
         _optional("cost", "Quality against cost", evidence.cost_section(material, drawn("cost"))),
         _optional("samples", "Restored and generated images", evidence.samples_section(strips, drawn("samples"))),
         _optional("contrasts", "Contrasts of several arms", contrasts_section(material, drawn("contrasts"))),

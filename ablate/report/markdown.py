@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ablate.report import digits
 from ablate.report.answered import answer_of
@@ -10,6 +10,7 @@ from ablate.report.comparison import Comparison
 from ablate.report.components import arms_in_order, components_of
 from ablate.report.escape import markdown, markdown_code
 from ablate.report.material import Material
+from ablate.report.race_cells import HEAD, race_caption, race_cells
 from ablate.report.searched import search_markdown
 from ablate.report.table import (
     Line,
@@ -37,6 +38,7 @@ def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ())
         comparison_markdown(material),
         _left_out(material.comparison),
         *(f"![{markdown(alt)}](figures/{name})" for name, alt in figures),
+        *_races(material),
         search_markdown(material.searched),
         "## Method",
         *(markdown(text) for text in method_paragraphs(material)),
@@ -91,6 +93,23 @@ def _left_out(comparison: Comparison) -> str:
     shown = headline_metrics(comparison)
     rest = [digits.label(metric) for metric in secondary_metrics(comparison) if metric not in shown]
     return markdown(f"Also measured, in arms.csv and report.html: {', '.join(rest)}.") if rest else ""
+
+
+def _races(material: Material) -> list[str]:
+    """A heading and a table per time to a quality."""
+    if not material.races:
+        return []
+    parts = ["## Time to the declared quality"]
+    for race in material.races:
+        parts += [grid(HEAD, race_cells(race, material.comparison.stability)), markdown(f"{race_caption(race)}.")]
+    return parts
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> str:
+    """Return a table of plain text; the columns after the first `words` hold numbers."""
+    align = [*["---"] * words, *["--:"] * (len(head) - words)]
+    lines = [[markdown(cell) for cell in head], align, *([markdown(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _cells(line: Line, metrics: Sequence[MetricSpec]) -> list[str]:

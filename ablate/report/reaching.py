@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,28 +12,11 @@ from scipy import stats
 
 from ablate.errors import AblateError
 from ablate.report.stats import half_width, no_noise, paired_summary, two_sided_p
+from ablate.report.survival import Median, Step, Time, kaplan_meier, median_time
 from ablate.study.spec import Direction
 
 FEWEST_WITH_P = 6
 """Shared seeds below which censored times get no p: no exact paired test can reach 0.05."""
-
-
-@dataclass(frozen=True)
-class Time:
-    """One seed: when its curve reached the quality, or when it ended without."""
-
-    at: float
-    reached: bool
-
-
-@dataclass(frozen=True)
-class Step:
-    """A point of a Kaplan-Meier curve: from `at` on, this share has reached the quality (95 % interval)."""
-
-    at: float
-    share: float
-    low: float | None
-    high: float | None
 
 
 @dataclass(frozen=True)
@@ -46,6 +28,8 @@ class Reaching:
     """Seed -> time."""
     curve: tuple[Step, ...]
     """Kaplan-Meier estimate of the share that has reached it, from 0."""
+    median: Median
+    """The time by which half of the seeds have."""
     ratio: float | None = None
     """Geometric mean of arm time / baseline time, where every shared seed of both reached it."""
     ci_low: float | None = None
@@ -77,6 +61,11 @@ class Race:
     """What time is counted in: images, seconds, steps."""
     baseline: str
     arms: Mapping[str, Reaching] = field(default_factory=dict)
+
+    @property
+    def censored(self) -> bool:
+        """True when some seed never got there."""
+        return any(arm.reached < len(arm.times) for arm in self.arms.values())
 
 
 def times_to(
@@ -115,7 +104,8 @@ def race(
     if not times.get(baseline):
         raise AblateError(f"the baseline {baseline!r} has no times")
     own = times[baseline]
-    arms = {baseline: Reaching(baseline, own, kaplan_meier(list(own.values())))}
+    curve = kaplan_meier(list(own.values()))
+    arms = {baseline: Reaching(baseline, own, curve, median_time(curve))}
     for arm, theirs in times.items():
         if arm != baseline:
             arms[arm] = _against(arm, theirs, own)
@@ -127,14 +117,15 @@ def _against(arm: str, times: Mapping[int, Time], baseline: Mapping[int, Time]) 
     pairs = [(times[seed], baseline[seed]) for seed in shared]
     earlier, later = sum(_first(a, b) for a, b in pairs), sum(_first(b, a) for a, b in pairs)
     curve = kaplan_meier(list(times.values()))
+    middle = median_time(curve)
     if pairs and all(a.reached and b.reached and a.at > 0 and b.at > 0 for a, b in pairs):
         ratio, low, high, p, test = _ratio(pairs)
-        return Reaching(arm, times, curve, ratio, low, high, earlier, later, p, test)
+        return Reaching(arm, times, curve, middle, ratio, low, high, earlier, later, p, test)
     decided = earlier + later
     if len(shared) < FEWEST_WITH_P:
-        return Reaching(arm, times, curve, earlier=earlier, later=later, test=_TOO_FEW)
+        return Reaching(arm, times, curve, middle, earlier=earlier, later=later, test=_TOO_FEW)
     p = float(stats.binomtest(earlier, decided).pvalue) if decided else 1.0
-    return Reaching(arm, times, curve, earlier=earlier, later=later, p=p, test="exact sign test")
+    return Reaching(arm, times, curve, middle, earlier=earlier, later=later, p=p, test="exact sign test")
 
 
 _TOO_FEW = f"no test: some seeds never got there, and there are fewer than {FEWEST_WITH_P} shared seeds"
@@ -157,28 +148,3 @@ def _ratio(pairs: Sequence[tuple[Time, Time]]) -> tuple[float, float | None, flo
     p = float(two_sided_p(summary.mean, summary.se, summary.df)[0])
     middle = float(summary.mean[0])
     return ratio, math.exp(middle - width), math.exp(middle + width), p, "paired t on ln(time)"
-
-
-def kaplan_meier(times: Sequence[Time]) -> tuple[Step, ...]:
-    """Return the Kaplan-Meier estimate of the share that has reached the quality, with log-log 95 % intervals."""
-    if not times:
-        return ()
-    there = [time.at for time in times if time.reached]
-    left = [time.at for time in times if not time.reached]
-    if not there:
-        return ()
-    shares = stats.ecdf(stats.CensoredData(uncensored=there, right=left)).cdf
-    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
-        # Where everybody got there the formula has no interval; its NaN becomes None below.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        interval = shares.confidence_interval(method="log-log")
-    low, high = interval.low.probabilities, interval.high.probabilities
-    return tuple(
-        Step(float(at), float(share), _finite(low[place]), _finite(high[place]))
-        for place, (at, share) in enumerate(zip(shares.quantiles, shares.probabilities, strict=True))
-        if at in there
-    )
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -13,9 +13,11 @@ from scipy import stats
 
 from ablate.errors import AblateError
 from ablate.report import compare
-from ablate.report.comparison import Verdict
+from ablate.report.comparison import Stability, Verdict
 from ablate.report.convergence_text import race_sentences
-from ablate.report.reaching import Race, Time, kaplan_meier, race, times_to
+from ablate.report.race_cells import race_cells, time_text
+from ablate.report.reaching import Race, race, times_to
+from ablate.report.survival import Time
 
 
 def runs(*times: float) -> dict[int, Time]:
@@ -25,19 +27,6 @@ def runs(*times: float) -> dict[int, Time]:
 
 def against(arm: dict[int, Time], base: dict[int, Time]) -> Race:
     return race({"baseline": base, "arm": arm}, "baseline")
-
-
-def test_kaplan_meier_gives_the_published_table() -> None:
-    """Remission times of 21 patients on 6-MP (Freireich et al. 1963), as printed in textbooks; + is censored."""
-    data = ["6", "6", "6", "6+", "7", "9+", "10", "10+", "11+", "13", "16", "17+", "19+", "20+", "22", "23"]
-    data += ["25+", "32+", "32+", "34+", "35+"]
-    curve = kaplan_meier([Time(float(word.rstrip("+")), not word.endswith("+")) for word in data])
-    remaining = {step.at: round(1 - step.share, 3) for step in curve}
-    assert remaining == {6: 0.857, 7: 0.807, 10: 0.753, 13: 0.690, 16: 0.627, 22: 0.538, 23: 0.448}
-
-
-def test_nobody_there_has_no_curve() -> None:
-    assert kaplan_meier(list(runs(-5, -5).values())) == ()
 
 
 def test_where_all_got_there_ratios_are_tested_on_the_log_scale() -> None:
@@ -138,14 +127,25 @@ def test_a_baseline_that_did_not_get_there_decides_nothing_in_the_table() -> Non
     assert (row.verdict, row.note) == (Verdict.UNDECIDED, "not reached in 1 of 2 seeds of the baseline")
 
 
-def test_sentences_say_how_many_got_there() -> None:
-    found = race({"baseline": runs(5, 5, 5), "arm": runs(1, 1, -9), "fast": runs(1, 1.1, 1)}, "baseline", quality=28)
-    said = race_sentences([found])
-    assert said[0].startswith("images_to_quality (quality 28): the baseline got there in 3 of 3 seeds;")
-    assert said[1] == (
-        "arm got there in 2 of 3 seeds, before the baseline in 2 and after it in 1 (no test: some seeds never got "
-        "there, and there are fewer than 6 shared seeds; exploratory)."
+def test_one_sentence_says_who_did_not_get_there_and_who_was_sooner() -> None:
+    arms = {"baseline": runs(5, 5.2, 5), "arm": runs(1, 1, -9), "fast": runs(1, 1.1, 1), "same": runs(5, 5, 5.1)}
+    (said,) = race_sentences([race(arms, "baseline", quality=28)])
+    assert said == (
+        "images_to_quality (quality 28): the baseline got there in 3 of 3 seeds, half of them by 5; only arm in 2 of 3 "
+        "seeds; sooner fast 0.20x (exploratory; every arm in the section on times to the quality)."
     )
-    assert said[2].startswith(
-        "fast takes 0.21 [0.18, 0.24] times the baseline's images_to_quality (paired t on ln(time)"
-    )
+
+
+def test_a_race_that_all_finished_is_told_by_the_comparison_alone() -> None:
+    assert race_sentences([race({"baseline": runs(5, 6), "arm": runs(1, 2)}, "baseline")]) == []
+
+
+def test_cells_keep_censored_and_diverged_seeds_apart() -> None:
+    found = race({"baseline": runs(210, 390, 320), "arm": runs(100, 200, -400), "one": runs(90)}, "baseline")
+    stability = {"one": Stability("one", 2, 3, 0.1, 0.9, None)}
+    assert race_cells(found, stability) == [
+        ("baseline", "3 of 3", "320", "210 to 390", "–", "-"),
+        ("arm", "2 of 3", "200", "100 or more", "first in 2, later in 1", "-"),
+        ("one", "1 of 1, 2 diverged", "90", "–", "0.43x", "-"),
+    ]
+    assert time_text(187.0, "s") == "3 min 7 s"
