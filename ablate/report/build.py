@@ -11,15 +11,16 @@ from pathlib import Path
 from ablate.errors import AblateError, ResultsError
 from ablate.paths import StudyPaths, write_atomic
 from ablate.report import files
+from ablate.report.budget import equal_budgets
 from ablate.report.comparison import Comparison
 from ablate.report.components import check_layout
-from ablate.report.convergence import equal_budgets, races_of
+from ablate.report.convergence import races_of
 from ablate.report.drawing import Drawing
 from ablate.report.frame import compare_study
 from ablate.report.html import report_html
 from ablate.report.latex import table_latex
 from ablate.report.markdown import report_markdown
-from ablate.report.material import Material, Point, costs_of, results_of, state_of, trends_of
+from ablate.report.material import Material, Point, costs_of, results_of, state_of, trends_of, without_numbers
 from ablate.report.provenance import collect, scrub
 from ablate.report.restored import Strip, strips_of
 from ablate.report.searched import searched_of
@@ -100,17 +101,18 @@ def gather(
     rows = tuple(sorted(rows, key=lambda row: row.number))
     results = results_of(rows)
     points = files.curve_points(study, results, paths)
+    comparison = compare_study(study, rows, method)
     return Material(
         # Pages are passed on: what they quote of the study has nothing private in it.
         study=replace(study, file=scrub(study.file), question=scrub(study.question)),
         rows=rows,
         results=results,
-        comparison=compare_study(study, rows, method),
+        comparison=comparison,
         costs=costs_of(study, rows, results),
         trends=trends_of(study, rows),
         families=families_of(study, rows),
         races=races_of(study, rows),
-        equal=equal_budgets(study, points),
+        equal=equal_budgets(study, points, without_numbers(results, comparison)),
         points=tuple(points),
         state=state_of(study, results, stale=_is_stale(study)),
         provenance=collect(study, rows, storage=storage),

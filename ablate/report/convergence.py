@@ -1,15 +1,14 @@
-"""Convergence: the mean height of learning curves, times to a declared quality, and quality at equal budgets."""
+"""Convergence: the mean height of learning curves, and times to a declared quality."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from ablate.outcome import OutcomeKind
-from ablate.report.budget import Equal, at_equal_budget
 from ablate.report.frame import latest_results
 from ablate.report.intake import REACHED
 from ablate.report.reaching import Race, race
@@ -18,10 +17,6 @@ from ablate.report.survival import Time
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
-TRAIN_SECONDS = "train_seconds"
-"""What a core calls the seconds of training up to a point of the curve."""
-MOST_ARMS = 100
-"""Arms up to which equal budgets are compared."""
 LIMIT = "_limit"
 """Behind a metric's name: the last value tried, where it may be censored."""
 
@@ -83,23 +78,3 @@ def _time(row: TrialRow, metric: str) -> Time | None:
         return None
     at = row.metrics.get(metric if reached else metric + LIMIT)
     return None if at is None else Time(at, bool(reached))
-
-
-def equal_budgets(study: Study, points: Sequence[tuple[str, int, int, str, float]]) -> tuple[Equal, ...]:
-    """Return the primary metric at equal images and at equal seconds, for arms that spent more or less of either.
-
-    `points` are those of the learning curves: arm, seed, images, metric, value. Nothing for studies of more than
-    `MOST_ARMS` arms, where one comparison per arm takes longer than the rest of the report; the lint that says by how
-    much budgets differ is there for any number.
-    """
-    if len(study.arms) > MOST_ARMS:
-        return ()
-    seconds = {point[:3]: point[4] for point in points if point[3] == TRAIN_SECONDS}
-    rows = [(arm, seed, images, value) for arm, seed, images, name, value in points if name == study.primary.name]
-    if not rows:
-        return ()
-    table = pd.DataFrame(rows, columns=["arm", "seed", "images", "value"])
-    table["seconds"] = [seconds.get((arm, seed, images), np.nan) for arm, seed, images, _ in rows]
-    named = study.baseline.name
-    by_images = at_equal_budget(table, study.primary, named, "images", alpha=study.alpha)
-    return (*by_images, *at_equal_budget(table, study.primary, named, "seconds", alpha=study.alpha))

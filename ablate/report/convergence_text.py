@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ablate.report import digits
 from ablate.report.budget import Equal
+from ablate.report.budget_cells import columns_of
 from ablate.report.comparison import Verdict
 from ablate.report.escape import visible
 from ablate.report.race_cells import time_text
@@ -60,28 +61,23 @@ def _share(reaching: Reaching) -> str:
 
 
 def equal_sentences(equal: Sequence[Equal], metric: MetricSpec) -> list[str]:
-    """Return what holds at equal images and seconds, where the arms had spent different amounts."""
-    found = []
-    for budget, words in (("images", "training images"), ("seconds", "seconds of training")):
-        own = [one for one in equal if one.budget == budget]
-        found += [_equal(one, metric, words) for one in own[:_SAID]]
-        if len(own) > _SAID:
-            found.append(f"... and {digits.plural(len(own) - _SAID, 'more arm')} at equal {words}: see report.json.")
-    return found
+    """Return one sentence per budget of which arms had spent different amounts: what holds where they are equal."""
+    return [_equal(words, tuple(found.values()), metric) for words, found in columns_of(equal).items()]
 
 
-def _equal(one: Equal, metric: MetricSpec, words: str) -> str:
-    row = one.row
-    shown = digits.difference_text(row, metric, unit=True)
-    word = {
-        Verdict.BETTER: "still better" if one.ratio > 1 else "better",
-        Verdict.WORSE: "still worse" if one.ratio < 1 else "worse",
-        Verdict.EQUIVALENT: "equivalent",
-        Verdict.DIVERGED: "diverged",
-    }.get(row.verdict or Verdict.UNDECIDED, "undecided")
-    spent = f"it spent {one.ratio:.2g} times the baseline's {words}"
-    note = f"; {visible(row.note.removesuffix('; exploratory').removesuffix('exploratory'))}".removesuffix("; ")
+def _equal(words: str, own: Sequence[Equal], metric: MetricSpec) -> str:
+    told = [_at_equal(one, metric) for one in own if one.row.verdict not in (None, Verdict.UNDECIDED)]
+    open_ones = [visible(one.arm) for one in own if one.row.verdict in (None, Verdict.UNDECIDED)]
+    parts = [_few(told)] if told else []
+    parts += [f"undecided {_few(open_ones)}"] if open_ones else []
+    return f"At equal {words}: {'; '.join(parts)} ({digits.label(metric)}, from learning curves, exploratory)."
+
+
+def _at_equal(one: Equal, metric: MetricSpec) -> str:
+    still = (one.row.verdict is Verdict.BETTER and one.ratio > 1) or (
+        one.row.verdict is Verdict.WORSE and one.ratio < 1
+    )
     return (
-        f"{visible(row.arm)} at equal {words} ({one.amount:,.0f}): {word}, {shown} in {digits.label(metric)}{note} "
-        f"({spent}; from learning curves, exploratory)."
+        f"{visible(one.arm)} {'still ' if still else ''}{one.row.verdict}, "
+        f"{digits.difference_text(one.row, metric, unit=True)} (it spent {digits.times_text(one.ratio)})"
     )

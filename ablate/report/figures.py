@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.report.drawing import Drawing
+from ablate.report.figures_budget import budgets
 from ablate.report.figures_cost import doses, pareto
 from ablate.report.figures_curves import curves
 from ablate.report.figures_forest import forest
@@ -25,7 +26,7 @@ _SHEETS = {
 def draw_all(material: Material, points: Sequence[Point], strips: Sequence[Strip]) -> list[Drawing]:
     """Return every figure there is data for, in the order of the page."""
     found = [forest(material), schedules(material), *doses(material), *curves(material, points)]
-    found += [*reaching(material), pareto(material)]
+    found += [budgets(material, points), *reaching(material), pareto(material)]
     found += [*interactions(material), stability(material)]
     return [*(drawing for drawing in found if drawing is not None), *image_sheets(strips)]
 

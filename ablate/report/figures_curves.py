@@ -16,11 +16,10 @@ from ablate.report.drawing import PALETTE, Drawing
 from ablate.report.figures_base import Words, brief, finish, new_figure, styled, t_interval
 from ablate.report.files import CURVE_COLUMNS
 from ablate.report.material import Material, Point
+from ablate.report.spending import TRAIN_SECONDS
 
 MOST_ARMS = 12
 """Arms that are drawn; the data of all of them is in curves.csv."""
-SECONDS = "train_seconds"
-"""What a core calls the seconds of training up to a point, as a value of the curve."""
 _COLUMNS = 3
 _FEW_SEEDS = 5
 _FEWEST_IMAGES = 2
@@ -48,14 +47,14 @@ def _metric(material: Material, points: Sequence[Point]) -> str | None:
     for _, _, images, name, _ in points:
         places.setdefault(name, set()).add(images)
     counts = Counter(point[3] for point in points)
-    usable = [name for name in sorted(counts) if len(places[name]) >= _FEWEST_IMAGES and name != SECONDS]
+    usable = [name for name in sorted(counts) if len(places[name]) >= _FEWEST_IMAGES and name != TRAIN_SECONDS]
     primary = material.study.primary.name
     return primary if primary in usable else max(usable, key=lambda name: counts[name], default=None)
 
 
 def _table(points: Sequence[Point], metric: str) -> pd.DataFrame:
     """The metric's points, with the seconds trained up to each where they are known."""
-    times = {(arm, seed, images): value for arm, seed, images, name, value in points if name == SECONDS}
+    times = {(arm, seed, images): value for arm, seed, images, name, value in points if name == TRAIN_SECONDS}
     rows = [(*point, times.get(point[:3])) for point in points if point[3] == metric]
     return pd.DataFrame(rows, columns=[*CURVE_COLUMNS[1:], "seconds"]).astype({"seconds": float})
 

@@ -12,6 +12,7 @@ from ablate.report import html_evidence as evidence
 from ablate.report import html_sections as sections
 from ablate.report.drawing import Drawing
 from ablate.report.elements import Html, join, scroller, tag
+from ablate.report.html_budget import budget_section
 from ablate.report.html_contrasts import contrasts_section
 from ablate.report.html_race import reaching_section
 from ablate.report.html_stability import stability_section
@@ -72,6 +73,7 @@ def _sections(
         _figure_section("forest", "Differences and their uncertainty", drawn("forest")),
         _optional("factors", "Factor by factor", evidence.factors_section(material, drawn("factors"))),
         _figure_section("curves", "Learning curves", drawn("curves")),
+        _optional("budgets", "At equal compute", budget_section(material, drawn("budgets"))),
         _optional("reaching", "Time to the declared quality", reaching_section(material, drawn("reaching"))),
         _optional("cost", "Quality against cost", evidence.cost_section(material, drawn("cost"))),
         _optional("samples", "Restored and generated images", evidence.samples_section(strips, drawn("samples"))),

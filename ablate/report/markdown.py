@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ablate.report import digits
 from ablate.report.answered import answer_of
+from ablate.report.budget_cells import budget_caption, budget_cells, budget_head
 from ablate.report.comparison import Comparison
 from ablate.report.components import arms_in_order, components_of
 from ablate.report.escape import markdown, markdown_code
@@ -38,6 +39,7 @@ def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ())
         comparison_markdown(material),
         _left_out(material.comparison),
         *(f"![{markdown(alt)}](figures/{name})" for name, alt in figures),
+        *_budgets(material),
         *_races(material),
         search_markdown(material.searched),
         "## Method",
@@ -93,6 +95,17 @@ def _left_out(comparison: Comparison) -> str:
     shown = headline_metrics(comparison)
     rest = [digits.label(metric) for metric in secondary_metrics(comparison) if metric not in shown]
     return markdown(f"Also measured, in arms.csv and report.html: {', '.join(rest)}.") if rest else ""
+
+
+def _budgets(material: Material) -> list[str]:
+    if not material.equal:
+        return []
+    comparison = material.comparison
+    rows = [
+        [arm, *(" ".join(part for part in (cell.verdict, cell.text, cell.detail) if part) for cell in cells)]
+        for arm, cells in budget_cells(material.equal, comparison)
+    ]
+    return ["## At equal compute", grid(budget_head(material.equal), rows), markdown(f"{budget_caption(comparison)}.")]
 
 
 def _races(material: Material) -> list[str]:

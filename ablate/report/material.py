@@ -10,7 +10,7 @@ from statistics import fmean
 
 from ablate.outcome import OutcomeKind
 from ablate.report.budget import Equal
-from ablate.report.comparison import Comparison
+from ablate.report.comparison import Comparison, Verdict
 from ablate.report.effects import Family
 from ablate.report.frame import latest_results, trials_frame
 from ablate.report.provenance import Provenance
@@ -124,6 +124,12 @@ def trends_of(study: Study, rows: Sequence[TrialRow]) -> tuple[Trend, ...]:
         levels, arms = zip(*places, strict=True)
         found.append(trend(frame, study.primary, factor=factor, levels=levels, arms=arms))
     return tuple(found)
+
+
+def without_numbers(results: Results, comparison: Comparison) -> frozenset[tuple[str, int]]:
+    """Return the trials that diverged, and every trial of an arm that counts as diverged."""
+    lost = {arm for (arm, metric), row in comparison.rows.items() if row.verdict is Verdict.DIVERGED}
+    return frozenset(key for key, row in results.items() if row.outcome is not OutcomeKind.MEASURED or key[0] in lost)
 
 
 _MOST_LEVELS = 12

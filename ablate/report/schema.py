@@ -69,7 +69,7 @@ class ReportShape(_Shape):
     contrasts: list[Family] = Field(description="Main effects, interactions, steps of paths, neighbouring levels.")
     trends: list[Trend] = Field(description="Page's trend test per factor with ordered levels.")
     races: list[Race] = Field(description="Times to a declared quality, with the seeds that never got there.")
-    equal: list[Equal] = Field(description="The primary metric at equal images and at equal seconds.")
+    equal: list[Equal] = Field(description="The primary metric at equal updates, images, seconds and epochs.")
     costs: dict[str, Cost] = Field(description="Arm -> what it took.")
     provenance: Provenance
     generated_at: str = Field(description="ISO 8601, UTC.")

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from ablate.report.budget import at_equal_budget
+from ablate.report.budget import MOST_ARMS, at_equal_budget, equal_budgets
+from ablate.report.budget_cells import budget_head
 from ablate.report.comparison import Verdict
-from ablate.report.convergence import MOST_ARMS, equal_budgets
 from ablate.report.convergence_text import equal_sentences
 from ablate.study.spec import Arm, MetricSpec, Study
 
@@ -64,8 +64,10 @@ def test_seconds_are_a_budget_of_their_own() -> None:
     assert found.ratio == pytest.approx(2)
     assert found.row.verdict is Verdict.WORSE
     [said] = equal_sentences([found], PSNR)
-    assert said.startswith("dear at equal seconds of training (40): worse, -1.69")
-    assert said.endswith("(it spent 2 times the baseline's seconds of training; from learning curves, exploratory).")
+    assert said == (
+        "At equal seconds of training: dear worse, -1.696 dB [-1.732, -1.660] (it spent 2.00x) (PSNR, from learning "
+        "curves, exploratory)."
+    )
 
 
 def test_a_curve_that_starts_after_the_smaller_budget_is_left_out() -> None:
@@ -77,6 +79,48 @@ def test_a_curve_that_starts_after_the_smaller_budget_is_left_out() -> None:
 def test_points_without_a_time_are_left_out() -> None:
     table = curves(baseline=(4000, 0), arm=(8000, 0)).assign(seconds=math.nan)
     assert at_equal_budget(table, PSNR, "baseline", "seconds") == ()
+
+
+def study_of(**settings: dict[str, int]) -> Study:
+    arms = tuple(Arm(arm, {}, {"batch_size": 10, "epochs": 2, **own}) for arm, own in settings.items())
+    return Study("s", "", "toy", arms, (), (PSNR,), (5,))
+
+
+def points_of(table: pd.DataFrame) -> list[tuple[str, int, int, str, float]]:
+    return [
+        (arm, seed, images, name, value)
+        for arm, seed, images, height, seconds in table.itertuples(index=False)
+        for name, value in (("psnr", height), ("train_seconds", seconds))
+    ]
+
+
+def test_updates_and_epochs_are_budgets_of_their_own() -> None:
+    """Twice the batch: as many images, half the updates. Twice the epochs over half the data: the same images."""
+    table = curves(baseline=(4000, 0), batch=(4000, 0.5), small=(4000, 0))
+    study = study_of(baseline={}, batch={"batch_size": 20}, small={"epochs": 4})
+    found = {(one.arm, one.budget): one for one in equal_budgets(study, points_of(table))}
+    assert set(found) == {("batch", "updates"), ("small", "epochs")}
+    batch, small = found["batch", "updates"], found["small", "epochs"]
+    assert (batch.amount, small.amount) == (200, 2)
+    assert batch.ratio == pytest.approx(0.5)
+    assert small.ratio == pytest.approx(2)
+    assert batch.row.diff == pytest.approx(2 + 0.5 + sum(NOISE) / 5)
+    assert small.row.diff == pytest.approx(-2 + sum(NOISE) / 5)
+
+
+def test_budgets_that_say_the_same_are_one_column() -> None:
+    table = curves(baseline=(4000, 0), longer=(8000, 0.5))
+    equal = equal_budgets(study_of(baseline={}, longer={"epochs": 4}), points_of(table))
+    assert [one.budget for one in equal] == ["updates", "images", "seconds", "epochs"]
+    together = "equal updates, training images, seconds of training and epochs"
+    assert budget_head(equal) == ("arm", "as trained", together)
+
+
+def test_a_diverged_trial_says_nothing_at_any_budget() -> None:
+    points = points_of(curves(baseline=(4000, 0), short=(2000, 0.5)))
+    study = study_of(baseline={}, short={})
+    assert {one.row.n for one in equal_budgets(study, points)} == {5}
+    assert {one.row.n for one in equal_budgets(study, points, {("short", 0), ("short", 1)})} == {3}
 
 
 def test_a_study_of_hundreds_of_arms_is_not_compared_again() -> None:

@@ -42,7 +42,7 @@ def test_every_figure_is_drawn_and_is_the_same_twice(make_case: Callable[..., An
     settings = dict(mpl.rcParams)
     first, second = draw_all(material, points, strips), draw_all(material, points, strips)
 
-    names = ["forest", "schedules", "dose-dip_epochs", "curves", "cost", "stability"]
+    names = ["forest", "schedules", "dose-dip_epochs", "curves", "budgets", "cost", "stability"]
     names += ["restored", "generated", "training"]
     assert [drawing.name for drawing in first] == names
     assert [drawing.files() for drawing in first] == [drawing.files() for drawing in second]
