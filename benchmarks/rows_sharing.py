@@ -1,0 +1,108 @@
+"""One computation once: the trials of ``sharing.yaml`` in one stage cache against each in an empty one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ablate.core.ddpm_dip import DdpmDip
+from ablate.core.registry import core_class
+from ablate.interface import SERIAL, Fusion
+from ablate.recipe import Recipe
+from ablate.study.load import load_study
+from benchmarks.frame import ROOT, Row, clock, in_turn
+from benchmarks.lanes_side import Silent
+
+ROUNDS = 1
+_TIMES = ("seconds", "_time", "_ms", "images_per")
+"""Parts of the names of metrics that are times: they differ from run to run."""
+
+
+@dataclass
+class Quiet(Silent):
+    """A report whose trials keep their stages below `cache`."""
+
+    cache: Path
+    device: str = "cpu"
+    threads: int = 1
+    fusion: Fusion = SERIAL
+    wanted: frozenset[str] = frozenset({"psnr", "ssim"})
+
+    def folder(self, recipe: Recipe) -> Path:
+        """The trial's own folder."""
+        folder = self.cache.parent / recipe.digest
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def rows(deadline: float) -> Iterator[Row]:
+    """All trials, in the order in which a run takes them: the longest first."""
+    torch.set_num_threads(1)
+    study = load_study(ROOT / "benchmarks" / "sharing.yaml", resolve_core=core_class)
+    recipes = sorted((study.recipe(arm, 0) for arm in study.arms), key=_cost, reverse=True)
+    metrics: dict[bool, list[dict[str, float]]] = {}
+
+    def side(shared: bool) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            began = clock()
+            metrics[shared] = list(_outcomes(recipes, Path(folder), shared=shared))
+            return clock() - began
+
+    apart, together, rounds = in_turn(lambda: side(shared=False), lambda: side(shared=True), ROUNDS, deadline)
+    planned, executed = _updates(recipes, shared=False), _updates(recipes, shared=True)
+    same = metrics[False] == metrics[True]
+    yield Row(
+        name=f"{len(recipes)} trials with DIP durations and two schedules",
+        unit="CPU s",
+        theirs=f"each by itself: {_in_words(planned)}",
+        theirs_took=apart,
+        ours=f"sharing stages: {_in_words(executed)}",
+        ours_took=together,
+        agreement=f"{sum(map(len, metrics[True]))} metrics {'bitwise equal' if same else 'differ'}",
+        agrees=same,
+        predicted=f"{_cost_of(recipes, shared=False) / _cost_of(recipes, shared=True):.1f}x from the costs of stages",
+        rounds=rounds,
+        left_out="starts of processes",
+    )
+
+
+def _outcomes(recipes: Sequence[Recipe], folder: Path, *, shared: bool) -> Iterator[dict[str, float]]:
+    for number, recipe in enumerate(recipes):
+        cache = folder / ("shared" if shared else str(number)) / "cache"
+        for _, outcome in DdpmDip().run([recipe], Quiet(cache)):
+            yield {name: value for name, value in outcome.metrics.items() if not any(part in name for part in _TIMES)}
+
+
+def _cost(recipe: Recipe) -> float:
+    return sum(stage.cost for stage in DdpmDip.stages(recipe))
+
+
+def _cost_of(recipes: Sequence[Recipe], *, shared: bool) -> float:
+    """Costs of all stages that train, the longest of each digest when they are shared."""
+    return sum(cost for _, cost in _longest(recipes, shared=shared).values())
+
+
+def _updates(recipes: Sequence[Recipe], *, shared: bool) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for (name, _, _), (steps, _) in _longest(recipes, shared=shared).items():
+        if steps:
+            found[name] = found.get(name, 0) + steps
+    return found
+
+
+def _longest(recipes: Sequence[Recipe], *, shared: bool) -> dict[tuple[str, str, int], tuple[int, float]]:
+    """(stage, digest, 0 or the trial's number) -> steps and cost of the longest."""
+    found: dict[tuple[str, str, int], tuple[int, float]] = {}
+    for number, recipe in enumerate(recipes):
+        for stage in DdpmDip.stages(recipe):
+            key = (stage.name, stage.digest, 0 if shared else number)
+            found[key] = max(found.get(key, (0, 0.0)), (stage.steps, stage.cost))
+    return found
+
+
+def _in_words(updates: dict[str, int]) -> str:
+    return " + ".join(f"{count} steps of {name}" for name, count in updates.items())
