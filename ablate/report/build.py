@@ -17,6 +17,7 @@ from ablate.report.components import check_layout
 from ablate.report.convergence import races_of
 from ablate.report.drawing import Drawing
 from ablate.report.frame import compare_study
+from ablate.report.front import front_of
 from ablate.report.html import report_html
 from ablate.report.latex import table_latex
 from ablate.report.markdown import report_markdown
@@ -113,6 +114,7 @@ def gather(
         families=families_of(study, rows),
         races=races_of(study, rows),
         equal=equal_budgets(study, points, without_numbers(results, comparison)),
+        front=front_of(comparison),
         points=tuple(points),
         state=state_of(study, results, stale=_is_stale(study)),
         provenance=collect(study, rows, storage=storage),

@@ -99,7 +99,7 @@ def contrast(
     usable = testable & (tested.n >= 2) & ~still
     if method.noise == "pooled":
         tested = pool(tested, usable)
-    margin = _margins(metric, values[partner], differences)
+    margin = margins(metric, values[partner], differences)
     p, p_equivalence = _test(differences, tested, margin, usable, method)
     adjusted = adjust(p, alpha, correct)
     per_test = alpha / max(1, adjusted.tested)
@@ -134,8 +134,11 @@ def contrast(
     )
 
 
-def _margins(metric: MetricSpec, reference: Floats, differences: Floats) -> Floats:
-    """The margin on the test's scale: as declared, of the baseline's mean over the shared seeds, or ln(1 + m)."""
+def margins(metric: MetricSpec, reference: Floats, differences: Floats) -> Floats:
+    """Return the margin on the test's scale, [arms]: as declared, of the mean over shared seeds, or ln(1 + m).
+
+    `reference` [arms, seeds] is in the metric's unit; NaN where no margin is declared.
+    """
     arms = len(reference)
     if metric.margin is None:
         return np.full(arms, np.nan)

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ablate.report import digits
-from ablate.report.comparison import Comparison, Row, Verdict
+from ablate.report.comparison import Row, Verdict
 from ablate.report.drawing import INK, PALETTE, Drawing
 from ablate.report.figures_base import COLOURS, MARKERS, Words, brief, finish, new_figure, styled
+from ablate.report.front import front_text, time_metric
 from ablate.report.material import Material
 from ablate.study.spec import Arm, MetricSpec
 
@@ -25,7 +26,7 @@ _MOST_TICKS = 10
 def pareto(material: Material) -> Drawing | None:
     """Draw every arm's quality against its time, with interval crosses; None without times."""
     comparison = material.comparison
-    time = _time_metric(comparison)
+    time = time_metric(comparison)
     points = [
         (arm, comparison.rows[arm, comparison.primary.name], cost)
         for arm in comparison.arms
@@ -38,6 +39,8 @@ def pareto(material: Material) -> Drawing | None:
         figure, (axis,) = new_figure(7.4, 4.2)
         for arm, row, (mean, half) in points:
             _point(axis, row, mean, half, baseline=arm == comparison.baseline)
+            if material.front is not None and arm in material.front.arms:
+                axis.plot(mean, row.mean or 0.0, "o", markersize=14, fillstyle="none", color=INK, markeredgewidth=0.9)
         _front(axis, [(cost[0], row.mean or 0.0) for _, row, cost in points], comparison.primary)
         label = digits.label(time) if time is not None else "seconds per trial"
         axis.set_xlabel(f"{label}{f' ({time.unit})' if time is not None else ''}; lower is better")
@@ -50,18 +53,11 @@ def pareto(material: Material) -> Drawing | None:
             _names(axis, [(arm, cost[0], row.mean or 0.0) for arm, row, cost in points])
         axis.grid(visible=True)
         axis.set_axisbelow(True)
-        rows = [(arm, row.mean, row.half_width, *cost) for arm, row, cost in points]
+        rows = [(arm, row.mean, row.half_width, *cost, front_text(material.front, arm)) for arm, row, cost in points]
         return finish(_pareto_words(metric, label, len(points)), figure, _PARETO, rows)
 
 
-_PARETO = ("arm", "quality", "quality_half_width", "time", "time_half_width")
-
-
-def _time_metric(comparison: Comparison) -> MetricSpec | None:
-    """The time that most arms have; the first in study order of those."""
-    times = [metric for metric in comparison.metrics if metric.unit == "s" and not metric.primary]
-    rows = [row for row in comparison.rows.values() if row.mean is not None]
-    return max(times, key=lambda metric: sum(row.metric == metric.name for row in rows), default=None)
+_PARETO = ("arm", "quality", "quality_half_width", "time", "time_half_width", "front")
 
 
 def _time_axis(axis: Axes, times: Sequence[tuple[float, float | None]]) -> None:
@@ -122,7 +118,7 @@ def _names(axis: Axes, points: Sequence[tuple[str, float, float]]) -> None:
     for (arm, x, y), (at_x, at_y) in zip(points, places, strict=True):
         name = brief(arm)
         width = _LETTER * len(name)
-        sides = [(side, height) for height in (6, -13, 20, -27, 34, -41, 48, -55) for side in (7.0, -7.0 - width)]
+        sides = [(side, height) for height in (6, -13, 20, -27, 34, -41, 48, -55) for side in (9.0, -9.0 - width)]
         free = [side for side in sides if _is_free(at_x + side[0], at_y + side[1], width, taken)]
         shift = (free or sides)[0]
         taken.append((at_x + shift[0], at_y + shift[1], width))
@@ -131,8 +127,8 @@ def _names(axis: Axes, points: Sequence[tuple[str, float, float]]) -> None:
         axis.annotate(name, (x, y), xytext=shift, textcoords="offset points", fontsize=8.5, arrowprops=line)
 
 
-_PLOT, _LETTER, _LINE, _POINT, _NEAR = (460.0, 250.0), 5.2, 11.0, 5.0, 13
-"""Points: about the size of the plot, the width of a letter, the height of a line, half a marker, no line needed."""
+_PLOT, _LETTER, _LINE, _POINT, _NEAR = (460.0, 250.0), 5.2, 11.0, 8.0, 13
+"""Points: about the size of the plot, the width of a letter, the height of a line, half a ring, no line needed."""
 
 
 def _is_free(x: float, y: float, width: float, taken: Sequence[tuple[float, float, float]]) -> bool:
@@ -151,7 +147,8 @@ def _pareto_words(metric: MetricSpec, label: str, count: int) -> Words:
         "The numbers are in the comparison table.",
         caption="Means over seeds; crosses are 95 % t-intervals of each arm's own mean (not of the difference). "
         "Shape and colour are the verdict on quality; the diamond is the baseline. "
-        "Dotted: the means that no other arm beats in both (Pareto front); where crosses overlap it is not decided.",
+        "Rings: arms that no other is shown to dominate (better or equivalent in both, better in one). Dotted: the "
+        "means that no other mean beats in both, decided or not.",
     )
 
 

@@ -152,6 +152,7 @@ def report_json(material: Material) -> str:
         "trends": [asdict(trend) for trend in material.trends],
         "races": [asdict(race) for race in material.races],
         "equal": [asdict(one) for one in material.equal],
+        "front": asdict(material.front) if material.front is not None else None,
         "costs": {arm: asdict(cost) for arm, cost in material.costs.items()},
         "provenance": asdict(material.provenance),
         "generated_at": material.generated_at,

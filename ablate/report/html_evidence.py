@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.report import digits
-from ablate.report.comparison import Comparison, Verdict
+from ablate.report.comparison import Comparison
 from ablate.report.drawing import png_image
 from ablate.report.elements import Html, join, scroller, table, tag
+from ablate.report.front import front_sentences, front_text
 from ablate.report.html_table import chip, level
 from ablate.report.material import Material
 from ablate.report.restored import Strip
@@ -68,42 +69,36 @@ def _level_row(arm: Arm, factor: str, comparison: Comparison) -> Html:
 
 
 def cost_section(material: Material, drawn: Sequence[Html]) -> Html | None:
-    """Return what each arm costs, who dominates the baseline, and the scatter plot."""
+    """Return what each arm costs, who dominates whom, and the scatter plot."""
     if not drawn and not any(cost.seconds is not None for cost in material.costs.values()):
         return None
-    sentences = [tag("li", sentence) for sentence in dominating(material.comparison)]
+    front = material.front
+    sentences = [tag("li", said) for said in front_sentences(front, digits.label)] if front is not None else []
     said = tag("ul", sentences, class_="notes") if sentences else None
     return join(said, drawn, _cost_table(material))
 
 
-def dominating(comparison: Comparison) -> list[str]:
-    """Return a sentence per arm that is better or equivalent on quality and on a time, and better on one of them."""
-    times = [metric for metric in comparison.metrics if metric.unit == "s" and not metric.primary]
-    good = (Verdict.BETTER, Verdict.EQUIVALENT)
-    found = []
-    for arm in comparison.arms:
-        for metric in times:
-            quality, cost = comparison.rows.get((arm, comparison.primary.name)), comparison.rows.get((arm, metric.name))
-            if quality is None or cost is None or quality.verdict not in good or cost.verdict not in good:
-                continue
-            if Verdict.BETTER in (quality.verdict, cost.verdict):
-                found.append(
-                    f"{arm} dominates the baseline: {quality.verdict} in {digits.label(comparison.primary)}, "
-                    f"{cost.verdict} in {digits.label(metric)} (the latter exploratory)."
-                )
-    return found
-
-
 def _cost_table(material: Material) -> Html:
+    front = material.front
     rows = []
     for arm in material.shown_arms:
         cost = material.costs[arm.name]
         mean = "–" if cost.seconds is None else digits.duration(cost.seconds)
-        cells = (mean, digits.times_text(cost.ratio), digits.duration(cost.total))
-        rows.append(tag("tr", tag("th", arm.name, scope="row"), [tag("td", text, class_="num") for text in cells]))
-    head = ("arm", "mean per trial", "relative to the baseline", "all trials together")
+        cells = [tag("td", front_text(front, arm.name))] if front is not None else []
+        cells += [
+            tag("td", text, class_="num") for text in (mean, digits.times_text(cost.ratio), digits.duration(cost.total))
+        ]
+        rows.append(tag("tr", tag("th", arm.name, scope="row"), cells))
+    head = ("mean per trial", "relative to the baseline", "all trials together")
     caption = "Wall time of trials; work that was reused counts with the time it once took"
-    return tag("details", tag("summary", "Time per arm"), scroller("Time per arm", table(caption, head, rows)))
+    if front is None:
+        return scroller("Time per arm", table(caption, ("arm", *head), rows))
+    caption = (
+        f"{caption}. Front: arms that no other dominates, which takes better or equivalent both in "
+        f"{digits.label(front.quality)} and in {digits.label(front.time)}, and better in one. Against the baseline the "
+        f"verdicts above hold; {digits.plural(front.pairs, 'other pair')} are a family of their own. Exploratory"
+    )
+    return scroller("Time per arm", table(caption, ("arm", "front", *head), rows, words=2))
 
 
 def samples_section(strips: Sequence[Strip], drawn: Sequence[Html]) -> Html | None:

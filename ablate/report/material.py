@@ -13,6 +13,7 @@ from ablate.report.budget import Equal
 from ablate.report.comparison import Comparison, Verdict
 from ablate.report.effects import Family
 from ablate.report.frame import latest_results, trials_frame
+from ablate.report.front import Front
 from ablate.report.provenance import Provenance
 from ablate.report.reaching import Race
 from ablate.report.searched import Searched
@@ -77,6 +78,8 @@ class Material:
     """Times to a declared quality, with the seeds that never got there."""
     equal: tuple[Equal, ...]
     """Arms with another budget than the baseline's, compared where both had spent the same."""
+    front: Front | None
+    """Who dominates whom in quality and time; None without a time."""
     points: tuple[Point, ...]
     """Points of all learning curves."""
     state: State

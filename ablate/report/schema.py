@@ -13,6 +13,7 @@ from ablate.report.across import Pair
 from ablate.report.budget import Equal
 from ablate.report.comparison import Lint, Row, Stability
 from ablate.report.effects import Family
+from ablate.report.front import Front
 from ablate.report.material import Cost
 from ablate.report.plain import SCHEMA_VERSION
 from ablate.report.provenance import Provenance
@@ -70,6 +71,7 @@ class ReportShape(_Shape):
     trends: list[Trend] = Field(description="Page's trend test per factor with ordered levels.")
     races: list[Race] = Field(description="Times to a declared quality, with the seeds that never got there.")
     equal: list[Equal] = Field(description="The primary metric at equal updates, images, seconds and epochs.")
+    front: Front | None = Field(description="Who dominates whom in quality and time, and who is left.")
     costs: dict[str, Cost] = Field(description="Arm -> what it took.")
     provenance: Provenance
     generated_at: str = Field(description="ISO 8601, UTC.")

@@ -9,10 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from ablate.outcome import OutcomeKind
-from ablate.report import html_evidence
 from ablate.report.comparison import Verdict
 from ablate.report.elements import join, tag
 from ablate.report.html import report_html
@@ -179,26 +176,6 @@ def test_elements_escape_text_and_keep_html() -> None:
     assert tag("p", "a < b", tag("b", "&"), class_="x") == '<p class="x">a &lt; b<b>&amp;</b></p>'
     assert tag("td", data_v='"', hidden=None) == '<td data-v="&quot;"></td>'
     assert join("<", [None, "x"]) == "&lt;x"
-
-
-@pytest.mark.parametrize(
-    ("quality", "cost", "said"),
-    [
-        (Verdict.EQUIVALENT, Verdict.BETTER, True),
-        (Verdict.BETTER, Verdict.EQUIVALENT, True),
-        (Verdict.EQUIVALENT, Verdict.EQUIVALENT, False),
-        (Verdict.BETTER, Verdict.UNDECIDED, False),
-        (Verdict.UNDECIDED, Verdict.BETTER, False),
-    ],
-)
-def test_domination_needs_two_verdicts(case: Any, quality: Verdict, cost: Verdict, said: bool) -> None:
-    comparison = case.material().comparison
-    arm = "dip_epochs=5"
-    rows = {key: replace(row, verdict=Verdict.UNDECIDED) for key, row in comparison.rows.items()}
-    rows[arm, "psnr"] = replace(rows[arm, "psnr"], verdict=quality)
-    rows[arm, "train_seconds"] = replace(rows[arm, "train_seconds"], verdict=cost)
-
-    assert bool(html_evidence.dominating(replace(comparison, rows=rows))) is said
 
 
 def test_stability_says_when_and_how_trials_ended(make_case: Callable[..., Any]) -> None:
