@@ -75,7 +75,7 @@ Fuse = Annotated[
     typer.Option(
         "--fuse",
         metavar="auto|off|K",
-        help="Trainings of one shape in one program of K lanes; auto: on GPUs, where it is measured to pay.",
+        help="Trainings of one shape in one program of K lanes; auto: where it is measured to pay.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, one object per line.")]

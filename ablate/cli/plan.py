@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +30,7 @@ from ablate.cli.options import (
     Storage,
     StudyFile,
 )
+from ablate.cli.plan_fusion import fusion_lines, fusion_plan
 from ablate.cli.problems import place as place_of
 from ablate.cli.screen import Screen
 from ablate.cli.units import plural, size, spoken, visible
@@ -91,7 +91,7 @@ def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: b
         screen.emit("plan", as_data(asked, slots, cost, free))
         return
     lines = [_title(asked), _state(asked), *_method(asked), *_searches(asked), *_factors(asked, screen.out.width)]
-    texts = (*cost_lines(asked, slots, cost), fuse_line(asked, slots), _disk(asked, free), can_see(asked))
+    texts = (*cost_lines(asked, slots, cost), *fusion_lines(asked, slots), _disk(asked, free), can_see(asked))
     lines += [Text(text) for text in texts if text]
     for line in lines:
         screen.out.print(line, soft_wrap=True)
@@ -121,7 +121,7 @@ def as_data(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None, free: int)
     """Return the plan as JSON-ready data."""
     plan = asked.plan.to_dict()
     plan.pop("schema_version", None)
-    machine = {"slots": [vars(slot) for slot in slots], "disk_free_bytes": free}
+    machine = {"slots": [vars(slot) for slot in slots], "disk_free_bytes": free, "fusion": fusion_plan(asked, slots)}
     return {**plan, **machine, "estimate": None if cost is None else vars(cost)}
 
 
@@ -262,23 +262,6 @@ def _shared(stage: StageSharing) -> str:
     if not stage.planned_steps:
         return text
     return f"{text}, {stage.executed_steps:,} of {stage.planned_steps:,} updates"
-
-
-def fuse_line(asked: Asked, slots: tuple[Slot, ...]) -> str | None:
-    """Return which trials can be trained together, None where nothing is fused."""
-    from ablate.engine.fuse import fusion_of, fusion_within
-
-    timed = asked.core.is_time(asked.study.primary.name)
-    fusion = fusion_within(fusion_of(asked.request.fuse, slots), searching=bool(asked.study.searches), timed=timed)
-    width = fusion.width
-    if width == 1:
-        return None
-    counts = Counter(asked.core.batch_key(recipe) for recipe in {one.recipe for one in asked.plan.todo})
-    together = sorted((count for count in counts.values() if count > 1), reverse=True)
-    when = "" if asked.request.fuse != "auto" else ", where a short measurement shows that it pays"
-    if not together:
-        return "fuse   no two trials have programs of one shape"
-    return f"fuse   programs of {width} lanes for {' + '.join(map(str, together))} trials{when}"
 
 
 def warning_text(problem: Problem, width: int) -> Text:

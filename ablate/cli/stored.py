@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.errors import AblateError, StorageError
@@ -34,6 +34,8 @@ class Stored:
     url: str
     command: str = ""
     """The command line of the last run, empty where nobody knows."""
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    """Of the study, as stored."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Place:
                 hint="read it with that version, or run the study again under another --name",
             ) from error
         command = str(row.attributes.get(COMMAND_ATTRIBUTE, ""))
-        return Stored(study, tuple(trials), self.results.study(name), self.url, command)
+        return Stored(study, tuple(trials), self.results.study(name), self.url, command, row.attributes)
 
     def find(self, study: str | None) -> list[Stored]:
         """The study called `study` (a name or the path of its file), or all of ablate's when None."""

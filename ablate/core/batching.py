@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ablate.core.settings import DdpmDipSettings
 from ablate.interface import Fusion
 from ablate.recipe import Recipe, digest_of
@@ -86,8 +83,3 @@ def why_dip_alone(settings: DdpmDipSettings, device: str, fusion: Fusion) -> str
     if device == "cpu" and not fusion.forced and settings.uses_ddpm:
         return "on CPU auto fuses trials that are DIP fits and nothing else"
     return None
-
-
-def is_fusable(parts: Mapping[str, Any]) -> bool:
-    """True when some part of a recipe can share a program."""
-    return any(reason is None for reason in parts.values())

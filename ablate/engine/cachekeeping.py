@@ -16,6 +16,8 @@ from ablate.interface import Core
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.study.spec import Study
 
+CALIBRATION = "calibration"
+"""Stage name of the small records that say which programs pay here."""
 _LEAVING = ".leaving-"
 """Prefix of an entry that is being deleted: no stage's digest begins so."""
 
@@ -77,8 +79,10 @@ def choose(
     now: float | None = None,
 ) -> list[Entry]:
     """Return the entries to delete: those no study asks for, those not written for so long, then the oldest of what
-    is left until the rest fits into `max_bytes`."""
+    is left until the rest fits into `max_bytes`. Calibrations stay: how a study is computed must not change on the way.
+    """
     now = time.time() if now is None else now
+    found = [entry for entry in found if entry.stage != CALIBRATION]
     gone = [
         entry
         for entry in found

@@ -1,27 +1,39 @@
-"""What ``--fuse`` asks for: whether trainings of one shape run as one program, and how wide it is."""
+"""What ``--fuse`` asks for: whether trainings of one shape run as one program, how wide it is, and which recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from ablate.engine.slots import Slot
 from ablate.errors import AblateError
-from ablate.interface import SERIAL, Fusion
+from ablate.interface import SERIAL, Core, Fusion
+from ablate.storage.attributes import JsonValue
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Replicate
 
-AUTO_LANES = 16
-"""Width that ``auto`` lets a core measure on a GPU."""
+AUTO_LANES = {"cuda": 16, "cpu": 8}
+"""Width that ``auto`` lets a core measure."""
 MOST_LANES = 256
+FUSED = "ablate.fused"
+"""Study attribute: width -> batch key -> whether its recipes are fused."""
+
+
+def device_of(slots: Sequence[Slot]) -> str:
+    """Return the kind of device that `slots` are on, as cores name it."""
+    return "cuda" if any(slot.visible for slot in slots) else "cpu"
 
 
 def fusion_of(text: str, slots: Sequence[Slot]) -> Fusion:
     """Return what ``--fuse text`` means on `slots`; raises AblateError for anything but auto, off and 2 to 256.
 
-    ``auto`` fuses on GPUs only, and only where a core measures that it pays.
+    ``auto`` fuses only what a core measures to pay.
     """
     if text == "off":
         return SERIAL
     if text == "auto":
-        return Fusion(AUTO_LANES) if any(slot.visible for slot in slots) else SERIAL
+        return Fusion(AUTO_LANES[device_of(slots)])
     if text.isascii() and text.isdigit() and 2 <= int(text) <= MOST_LANES:
         return Fusion(int(text), forced=True)
     raise AblateError(
@@ -36,3 +48,94 @@ def fusion_within(asked: Fusion, *, searching: bool, timed: bool) -> Fusion:
     is compared, trainings are fused only if the user insists: a lane's seconds are its share of the program's.
     """
     return SERIAL if searching or (timed and not asked.forced) else asked
+
+
+@dataclass(frozen=True)
+class Fusing:
+    """Which recipes of a study are computed as one program, and why others are not."""
+
+    fusion: Fusion
+    counts: Mapping[str, int]
+    """Batch key -> recipes of the study that could share a program."""
+    parts: Mapping[str, Mapping[str, str | None]]
+    """Arm -> its trainings, each with why it is not fused."""
+    settled: Mapping[str, bool]
+    """Batch key -> whether its recipes are fused."""
+
+    @property
+    def least(self) -> int:
+        """Recipes of one shape that a study must have before their programs are built: half a width."""
+        return -(-self.fusion.width // 2)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The batch keys that are fused."""
+        return tuple(sorted(key for key in self.counts if self.settled[key]))
+
+    @property
+    def within(self) -> Fusion:
+        """What is left of `fusion` when nothing of the study is fused."""
+        return self.fusion if self.keys else SERIAL
+
+    def key_of(self, core: type[Core], replicate: Replicate) -> str:
+        """Return the batch key of a replicate: its digest when it is computed alone."""
+        if not is_fusable(self.parts[replicate.arm]):
+            return replicate.recipe.digest
+        key = core.batch_key(replicate.recipe)
+        return key if self.settled.get(key) else replicate.recipe.digest
+
+
+def is_fusable(parts: Mapping[str, str | None]) -> bool:
+    """True when some part of a recipe can share a program."""
+    return any(reason is None for reason in parts.values())
+
+
+def fusing_of(
+    replicates: Iterable[Replicate],
+    core: type[Core],
+    device: str,
+    fusion: Fusion,
+    stored: Mapping[str, object],
+    rows: Iterable[TrialRow] = (),
+) -> Fusing:
+    """Decide what is fused, by all `replicates` of a study, done or not, and by its `stored` attributes.
+
+    A program pays when at least half of its lanes are taken. What was decided for a shape of program stays: digits may
+    depend on the width, so trials that come later, or are left when the others are done, are computed like these.
+    Unless the user asks for a width, so is a shape of which `rows`, the study's trials, have results from before that.
+    """
+    done = set() if fusion.forced else {row.recipe_digest for row in rows if row.outcome and row.outcome.is_result}
+    earlier = _stored(stored).get(str(fusion.width), {})
+    parts: dict[str, Mapping[str, str | None]] = {}
+    counts: Counter[str] = Counter()
+    seen: set[str] = set()
+    begun: set[str] = set()
+    for one in replicates:
+        if one.arm not in parts:
+            parts[one.arm] = {} if fusion.width == 1 else core.trainings(one.recipe, device, fusion)
+        if is_fusable(parts[one.arm]) and one.recipe.digest not in seen:
+            seen.add(one.recipe.digest)
+            key = core.batch_key(one.recipe)
+            counts[key] += 1
+            if one.recipe.digest in done:
+                begun.add(key)
+    fresh = {key: 2 * count >= fusion.width and key not in begun for key, count in counts.items()}
+    settled = {key: earlier.get(key, fused) for key, fused in fresh.items()}
+    return Fusing(fusion, counts, parts, settled)
+
+
+def with_decisions(stored: Mapping[str, object], fusing: Fusing) -> dict[str, JsonValue]:
+    """Return the attribute that keeps what `fusing` has decided; nothing when there was nothing to decide."""
+    if not fusing.counts:
+        return {}
+    before, width = _stored(stored), str(fusing.fusion.width)
+    kept: dict[str, JsonValue] = {name: dict(keys) for name, keys in before.items()}
+    return {FUSED: {**kept, width: {**before.get(width, {}), **fusing.settled}}}
+
+
+def _stored(attributes: Mapping[str, object]) -> dict[str, dict[str, bool]]:
+    found = attributes.get(FUSED)
+    widths = found if isinstance(found, dict) else {}
+    return {
+        width: {key: bool(yes) for key, yes in keys.items()} for width, keys in widths.items() if isinstance(keys, dict)
+    }

@@ -36,6 +36,8 @@ class _Attempt:
     number: int
     slot: int
     since: float
+    lone: bool
+    """The only one of its batch: its time on the slot is its own."""
     pace: Pace = field(default_factory=Pace)
 
 
@@ -72,6 +74,7 @@ class Loop:
         self._stop_s = stop_s
         self._alive_s = alive_s
         self._attempts: dict[Key, _Attempt] = {}
+        self._counted_to: dict[int, float] = {}
         self._tried: Counter[Key] = Counter()
         self._history = History()
         self._queue: deque[moves.Event] = deque()
@@ -197,7 +200,7 @@ class Loop:
             self._queue.append(moves.WorkerDied(time.monotonic(), action.slot, str(error)))
 
     def _place_batch(self, action: moves.PlaceBatch) -> None:
-        begun = [key for key in action.keys if self._guarded(functools.partial(self._begin, key, action.slot))]
+        begun = [key for key in action.keys if self._guarded(functools.partial(self._begin, key, action))]
         if len(begun) < len(action.keys):
             self._queue.append(moves.BatchEnded(time.monotonic(), action.slot))
             return
@@ -214,14 +217,15 @@ class Loop:
         else:
             self._queue.append(moves.BatchEnded(time.monotonic(), action.slot))
 
-    def _begin(self, key: Key, slot: int) -> None:
+    def _begin(self, key: Key, action: moves.PlaceBatch) -> None:
+        slot = action.slot
         self._tried[key] += 1
         source = self._decide(key) if key in self._searcher else None
         number = self._ledger.start(key, slot=slot, attempt=self._tried[key], copied_from=source[0] if source else None)
         if key in self._given:
             self._ledger.give(key, self._given[key], source)
         self._keys[(slot, self._recipes[key].digest)] = key
-        self._attempts[key] = _Attempt(self._planned[key], number, slot, time.monotonic())
+        self._attempts[key] = _Attempt(self._planned[key], number, slot, time.monotonic(), len(action.keys) == 1)
         self._announcer.started(key, number, slot, self._tried[key])
 
     def _decide(self, key: Key) -> Key | None:
@@ -240,10 +244,13 @@ class Loop:
         attempt = self._attempts.pop(action.key, None)
         if attempt is None:
             return  # it never began: the fault that kept it from beginning is on its way up
-        busy_s = time.monotonic() - attempt.since
-        self.slot_seconds += busy_s
+        now = time.monotonic()
+        busy_s = now - attempt.since
+        # The trials of a batch are on their slot at the same time: each is counted from where the one before ended.
+        self.slot_seconds += now - max(attempt.since, self._counted_to.get(attempt.slot, 0.0))
+        self._counted_to[attempt.slot] = now
         if action.outcome.kind is OutcomeKind.MEASURED:
-            self._history.add(attempt.planned, busy_s)
+            self._history.add(attempt.planned, busy_s if attempt.lone else action.outcome.seconds)
         self._guarded(functools.partial(self._write_down, action, attempt))
 
     def _write_down(self, action: moves.RecordOutcome, attempt: _Attempt) -> None:

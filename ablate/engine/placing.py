@@ -47,13 +47,16 @@ class Placer:
 
     # ------------------------------------------------------------------ choosing
 
-    def choose(self, slot: int) -> tuple[Planned, ...]:
-        """Return the next batch for an idle slot, empty when nothing that waits had better run there now."""
+    def choose(self, slot: int, among: int = 1) -> tuple[Planned, ...]:
+        """Return the next batch for an idle slot, empty when nothing that waits had better run there now.
+
+        The batch is an even share between `among` slots that are free.
+        """
         room = self._room_of[slot]
         first = None if room.taken else self.waiting.first(lambda planned: self._fit(planned, room, 1))
         if first is None:
             return ()
-        batch = self.waiting.mates(first, self._most)
+        batch = self.waiting.mates(first, self._most, among)
         while len(batch) > 1 and self._fit(first, room, len(batch)) is not Fit.NOW:
             batch = batch[: len(batch) // 2]
         return batch

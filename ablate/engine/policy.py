@@ -26,6 +26,8 @@ class Policy:
     """A slot whose workers die this often in a row before they are ready is given up."""
     batch: int = 1
     """Most recipes of one batch."""
+    spread: bool = False
+    """True: what could be one batch is shared evenly between the slots that are free."""
     retries: Mapping[OutcomeKind, int] = field(default_factory=lambda: RETRIES)
 
 

@@ -94,13 +94,15 @@ class WorkerReport:
         self._pruned = pruned
         self._checkpoint_s = checkpoint_s
         self._fusion = fusion
+        self._fused = True
         self._wanted = wanted
         self._clock = clock
         self._checkpoints = CheckpointClock(checkpoint_s, clock)
         self._trials: dict[str, _Trial] = {}
 
-    def begin(self, batch: Mapping[str, TrialPaths]) -> None:
-        """Start a batch: recipe digest -> paths. Curve points of an earlier attempt are passed on once more."""
+    def begin(self, batch: Mapping[str, TrialPaths], *, fused: bool = True) -> None:
+        """Start a batch: recipe digest -> paths; `fused` as far as fusion is on. Known curve points are sent again."""
+        self._fused = fused
         self._checkpoints = CheckpointClock(self._checkpoint_s, self._clock)
         self._trials = {digest: _Trial(paths, CurveFile(paths.curve)) for digest, paths in batch.items()}
         for digest, trial in self._trials.items():
@@ -131,7 +133,7 @@ class WorkerReport:
     @property
     def fusion(self) -> Fusion:
         """Whether recipes of one batch may be computed as one program."""
-        return self._fusion
+        return self._fusion if self._fused else SERIAL
 
     @property
     def wanted(self) -> frozenset[str]:

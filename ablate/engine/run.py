@@ -15,7 +15,7 @@ from ablate.engine.announce import Announcer, RunLog, TrialError
 from ablate.engine.crew import Crew
 from ablate.engine.events import Event
 from ablate.engine.folders import make_folders, write_study, writing
-from ablate.engine.fuse import fusion_within
+from ablate.engine.fuse import Fusing, device_of, fusing_of, fusion_within, with_decisions
 from ablate.engine.interrupts import Interrupts
 from ablate.engine.launcher import Launcher, LocalLauncher
 from ablate.engine.ledger import Found, Ledger
@@ -126,15 +126,19 @@ def run_study(
             second=next((search.objectives[1] for search in study.searches if len(search.objectives) > 1), None),
             ranges=[searched for search in study.searches for searched in search.ranges],
         ) as store:
+            stored, rows = store.attributes(), store.rows()
+            fusing = fusing_of(replicates, core, device_of(slots), options.fusion, stored, rows)
+            options = replace(options, fusion=fusing.within)
+            attributes |= with_decisions(stored, fusing)
             _check_stored(store, study, attributes)
             write_study(paths, study)
             ledger = Ledger(store, study, paths, replicates, commit_of(_home(study)))
-            _know_begun(ledger, Searcher(study, core, searches, store.rows()))
+            _know_begun(ledger, Searcher(study, core, searches, rows))
             with writing(paths.folder):
                 found = ledger.take_stock()
             searcher = Searcher(study, core, searches, store.rows())
             answered = found.done.keys() | searcher.too_large()
-            planned = [*_planned(found.todo, core, searcher), *searcher.planned(answered)]
+            planned = [*_planned(found.todo, core, searcher, fusing), *searcher.planned(answered)]
             total = len(replicates) + searcher.total
             announcer = Announcer(listen, log, total=total, done=len(answered), log_of=ledger.log_of)
             _tell_start(announcer, study, found, slots, paths, ended)
@@ -148,6 +152,7 @@ def run_study(
                 "results": str(results.folder),
                 "checkpoint_s": options.checkpoint_s,
                 "fusion": vars(options.fusion),
+                "fused": fusing.keys,
             }
             loop.crew = Crew(slots, paths, hello, lock, launcher, said=loop.said, gone=loop.gone)
             try:
@@ -188,13 +193,13 @@ def _know_begun(ledger: Ledger, searcher: Searcher) -> None:
         ledger.add(one, searcher.params(one.key), searcher.attributes(one.key))
 
 
-def _planned(todo: Sequence[Replicate], core: type[Core], searcher: Searcher) -> list[Planned]:
+def _planned(todo: Sequence[Replicate], core: type[Core], searcher: Searcher, fusing: Fusing) -> list[Planned]:
     """What placing needs to know of the arms' replicates."""
     return [
         Planned(
             one.key,
             one.recipe.digest,
-            core.batch_key(one.recipe),
+            fusing.key_of(core, one),
             core.stages(one.recipe),
             core.memory_key(one.recipe),
         )
@@ -220,6 +225,7 @@ def _make_loop(
         stop_s=options.stop_s,
         budget_s=sum(amount * BUDGET_UNITS[unit] for unit, amount in study.budget.items()) or None,
         batch=options.fusion.width,
+        spread=device_of(slots) == "cpu",
         retries={**RETRIES, OutcomeKind.FAILED: 1} if options.retry_failed else RETRIES,
     )
     state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))

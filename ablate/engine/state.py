@@ -285,7 +285,8 @@ class EngineState:
             if self._waiting.all_blocked():
                 return
             if slot.group not in full:
-                batch = self._placer.choose(slot.index)
+                free = self._roster.count(SlotState.IDLE, SlotState.STARTING) if self.policy.spread else 1
+                batch = self._placer.choose(slot.index, free)
                 if batch:
                     yield from self._place(slot, batch, at)
                 else:

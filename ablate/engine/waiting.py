@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import heapq
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
@@ -140,17 +141,32 @@ class Waiting:
         self._look_at_stages()
         return not any(self._lines[wave].ready for wave in self._waves)
 
-    def mates(self, first: Planned, most: Callable[[Planned], int]) -> tuple[Planned, ...]:
-        """Return `first` and, in order, those with its batch key that join it; `most` is the largest batch of each."""
-        batch, limit = [first], most(first)
-        for _, _, key in self._by_batch[first.batch_key]:
+    def mates(self, first: Planned, most: Callable[[Planned], int], among: int = 1) -> tuple[Planned, ...]:
+        """Return `first` and, in order, those with its batch key that join it; `most` is the largest batch of each.
+
+        Nobody joins whose next stage is being computed elsewhere: the whole batch would wait for it. `among` slots that
+        are free, this one included, get even shares of those who could join.
+        """
+        limit = most(first)
+        if limit == 1:
+            return (first,)
+        ready = list(itertools.islice(self._ready_mates(first), limit * among - 1))
+        limit = min(limit, -(-(1 + len(ready)) // among))
+        batch = [first]
+        for candidate in ready:
             if len(batch) >= limit:
                 break
-            candidate = self._entries[key].planned
-            if key != first.key and most(candidate) > len(batch):
+            if most(candidate) > len(batch):
                 batch.append(candidate)
                 limit = min(limit, most(candidate))
         return tuple(batch)
+
+    def _ready_mates(self, first: Planned) -> Iterator[Planned]:
+        """Who else waits with the batch key of `first` and is not blocked, in order."""
+        for _, _, key in self._by_batch[first.batch_key]:
+            entry = self._entries[key]
+            if key != first.key and entry.spot is not _Spot.BLOCKED:
+                yield entry.planned
 
     def with_footprint(self, footprint: str) -> tuple[Planned, ...]:
         """Return what waits and needs as much memory as all with `footprint`."""

@@ -80,6 +80,7 @@ class Worker:
             wanted=frozenset(hello["metrics"]),
             fusion=Fusion(**hello["fusion"]),
         )
+        self._fused = frozenset(hello["fused"])
 
     def run(self, entries: Sequence[Mapping[str, Any]]) -> None:
         """Compute one batch: every recipe ends with an outcome file, unless the disk is full."""
@@ -106,7 +107,7 @@ class Worker:
         self, recipes: list[Recipe], folders: Mapping[str, TrialPaths], waiting: dict[str, Recipe], began: float
     ) -> bool:
         """Run the core over `recipes`; return whether this process should be replaced."""
-        self._report.begin(folders)
+        self._report.begin(folders, fused=self._core.batch_key(recipes[0]) in self._fused)
         apply_threads(self._hello["threads"])
         try:
             for recipe, outcome in self._core.run(recipes, self._report):

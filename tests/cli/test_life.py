@@ -263,6 +263,12 @@ def test_what_goes_from_the_cache() -> None:
     assert choose(found, unused=True, max_bytes=5, now=100.0) == [new, old, used]
 
 
+def test_calibrations_stay_in_the_cache() -> None:
+    """They decide how trials are computed: a study that goes on must find what it began with."""
+    record = Entry("a", Path("a"), "calibration", 10, 0.0)
+    assert choose([record], unused=True, older_than_s=1.0, max_bytes=1, now=100.0) == []
+
+
 @pytest.mark.parametrize(("text", "count"), [("512", 512), ("500MB", 5 * 10**8), ("5 GB", 5 * 10**9), ("1.5k", 1500)])
 def test_sizes_are_read(text: str, count: int) -> None:
     assert bytes_of(text) == count

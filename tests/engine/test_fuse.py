@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from ablate.cli.app import app
-from ablate.engine.fuse import AUTO_LANES, fusion_of, fusion_within
+from ablate.engine.fuse import (
+    AUTO_LANES,
+    Fusing,
+    fusing_of,
+    fusion_of,
+    fusion_within,
+    with_decisions,
+)
 from ablate.engine.slots import Slot
 from ablate.errors import AblateError
-from ablate.interface import SERIAL, Fusion
+from ablate.interface import SERIAL, Core, CoreSettings, Fusion, Report
+from ablate.outcome import Outcome, OutcomeKind
+from ablate.recipe import Recipe
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Replicate
 
 CPU = (Slot(0, "cpu", 1, None, "a processor"),)
 GPU = (Slot(0, "cuda:0", 1, "GPU-1", "a GPU"),)
 SECTION_3 = Path(__file__).parents[2] / "benchmarks" / "section3.yaml"
 
 
-def test_auto_fuses_on_gpus_only_and_may_be_declined() -> None:
-    assert fusion_of("auto", CPU) == SERIAL
-    assert fusion_of("auto", GPU) == Fusion(AUTO_LANES, forced=False)
+def test_auto_is_measured_and_narrower_on_a_processor() -> None:
+    assert fusion_of("auto", CPU) == Fusion(AUTO_LANES["cpu"], forced=False)
+    assert fusion_of("auto", GPU) == Fusion(AUTO_LANES["cuda"], forced=False)
 
 
 def test_a_number_is_a_width_and_off_is_off() -> None:
@@ -56,3 +73,133 @@ def test_a_search_is_never_fused_and_a_time_only_on_request() -> None:
     assert fusion_within(forced, searching=True, timed=False) == SERIAL
     assert fusion_within(auto, searching=False, timed=True) == SERIAL
     assert fusion_within(forced, searching=False, timed=True) == forced
+
+
+class Shapes(Core):
+    """Recipes of one size share a program; those of size 0 train nothing, and those of size 1 alone."""
+
+    name = "shapes"
+    Settings = CoreSettings
+    metrics = ()
+
+    @classmethod
+    def batch_key(cls, recipe: Recipe) -> str:
+        return f"size {recipe.settings['size']}"
+
+    @classmethod
+    def trainings(cls, recipe: Recipe, device: str, fusion: Fusion) -> dict[str, str | None]:
+        size = recipe.settings["size"]
+        return {} if size == 0 else {"training": "too small" if size == 1 else None}
+
+    def run(self, recipes: Sequence[Recipe], report: Report) -> Iterable[tuple[Recipe, Outcome]]:
+        raise NotImplementedError
+
+
+def replicates(sizes: Sequence[int], seeds: int) -> list[Replicate]:
+    """One arm per entry of `sizes`, seed by seed."""
+    return [
+        Replicate(f"a{arm}", seed, Recipe("shapes", {"size": size, "arm": arm}, seed))
+        for seed in range(seeds)
+        for arm, size in enumerate(sizes)
+    ]
+
+
+def decide(sizes: Sequence[int], seeds: int, width: int, stored: Mapping[str, object] = MappingProxyType({})) -> Fusing:
+    return fusing_of(replicates(sizes, seeds), Shapes, "cpu", Fusion(width, forced=True), stored)
+
+
+SIZES = st.lists(st.integers(0, 3), min_size=1, max_size=6)
+
+
+@given(sizes=SIZES, seeds=st.integers(1, 4), width=st.integers(2, 9))
+def test_half_a_program_must_be_there(sizes: list[int], seeds: int, width: int) -> None:
+    """A shape is fused when at least half of the lanes have a trial; every trial of it then, and nobody else."""
+    found = decide(sizes, seeds, width)
+    for one in replicates(sizes, seeds):
+        size = one.recipe.settings["size"]
+        fused = size in (2, 3) and 2 * seeds * sizes.count(int(size)) >= width
+        assert found.key_of(Shapes, one) == (f"size {size}" if fused else one.recipe.digest)
+    assert found.within == (Fusion(width, forced=True) if found.keys else SERIAL)
+
+
+@given(first=st.integers(1, 3), then=st.integers(1, 6), sizes=SIZES, more=SIZES, width=st.integers(2, 9))
+def test_what_was_decided_stays(first: int, then: int, sizes: list[int], more: list[int], width: int) -> None:
+    """Seeds and arms that come later, or a run that is left with few, change nothing for a shape once seen."""
+    before = decide(sizes, first, width)
+    stored = json.loads(json.dumps(with_decisions({}, before)))
+    after = decide([*sizes, *more], then, width, stored)
+    assert {key: yes for key, yes in after.settled.items() if key in before.settled} == before.settled
+    assert decide(more, 1, width + 1, stored).settled == decide(more, 1, width + 1).settled
+
+
+def test_a_shape_that_was_begun_alone_goes_on_alone_unless_a_width_is_asked_for() -> None:
+    """With results from before, or from ``--fuse off``: widths do not mix by themselves."""
+    planned = replicates([2, 2, 3, 3], 1)
+    row = TrialRow(*[None] * len(fields(TrialRow)))  # type: ignore[arg-type]  # the rest does not matter
+    row = replace(row, recipe_digest=planned[0].recipe.digest, outcome=OutcomeKind.MEASURED)
+    auto = fusing_of(planned, Shapes, "cpu", Fusion(2), {}, [row])
+    assert auto.settled == {"size 2": False, "size 3": True}
+    assert fusing_of(planned, Shapes, "cpu", Fusion(2, forced=True), {}, [row]).keys == ("size 2", "size 3")
+    rows = [replace(row, recipe_digest=one.recipe.digest) for one in planned]
+    assert fusing_of(planned, Shapes, "cpu", Fusion(2), with_decisions({}, auto), rows).settled == auto.settled
+
+
+def test_copies_of_a_recipe_count_once() -> None:
+    twice = [Replicate(arm, 0, Recipe("shapes", {"size": 2}, 0)) for arm in ("a", "b")]
+    assert fusing_of(twice, Shapes, "cpu", Fusion(4, forced=True), {}).counts == {"size 2": 1}
+
+
+REASONS = """
+question: Why alone?
+core: ddpm-dip
+baseline: {method: ddpm, eval_images: 2, cap_per_image: 30}
+arms:
+  dropout: {dropout: 0.1}
+  half: {precision: bf16}
+  DIP: {method: dip}
+  wide: {channels: 32}
+  TV: {method: tv}
+  before: {method: dip+ddpm, dropout: 0.1}
+seeds: 3
+"""
+
+
+def test_plan_says_of_every_arm_why_it_is_alone(tmp_path: Path) -> None:
+    """Part by part where only a part is."""
+    study = tmp_path / "reasons.yaml"
+    study.write_text(REASONS, encoding="utf-8")
+    options = [str(study), "--results", str(tmp_path), "--gpus", "none"]
+    said = CliRunner().invoke(app, ["plan", *options, "--fuse", "8"]).stdout
+    told = said[said.index("fuse ") : said.index("disk ")]
+    assert told == (
+        "fuse   programs of 8 lanes for 6 trials\n"
+        "       alone  baseline, wide: 3 trials of one shape, and 4 are asked for\n"
+        "       alone  dropout, before: denoiser: dropout would draw its masks from one stream for all lanes\n"
+        "       alone  half: denoiser: bf16 (autocast) does not work under vmap\n"
+        "       alone  TV: nothing is trained\n"
+    )
+    found = json.loads(CliRunner().invoke(app, ["plan", *options, "--fuse", "8", "--json"]).stdout)["fusion"]
+    assert (found["width"], found["trials"]) == (8, [6])
+    assert found["alone"]["nothing is trained"] == ["TV"]
+
+
+@pytest.mark.parametrize(
+    ("study", "why"),
+    [
+        (f"{REASONS}metrics: [train_seconds]\n", None),
+        (
+            "core: ddpm-dip\nbaseline: {}\nseeds: 3\n"
+            "search: {factors: {lr: {from: 0.001, to: 0.1}}, trials: 3, sampler: random}\n",
+            "a search proposes its trials one by one",
+        ),
+    ],
+)
+def test_plan_says_when_nothing_is_fused(study: str, why: str | None, tmp_path: Path) -> None:
+    """A time is fused on request only, a search never; by default neither is worth a line."""
+    file = tmp_path / "reasons.yaml"
+    file.write_text(study, encoding="utf-8")
+    options = [str(file), "--results", str(tmp_path), "--gpus", "none"]
+    forced = CliRunner().invoke(app, ["plan", *options, "--fuse", "8"]).stdout
+    assert "fuse   nothing\n" in forced if why else "fuse   programs of 8 lanes" in forced
+    assert why is None or f"       alone  {why}\n" in forced
+    assert "fuse " not in CliRunner().invoke(app, ["plan", *options]).stdout

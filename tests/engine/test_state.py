@@ -196,7 +196,8 @@ def test_any_order_of_events_keeps_every_invariant(data: st.DataObject) -> None:
     )
     groups = data.draw(st.sampled_from([("cpu",), ("cpu", "cpu"), ("g0", "g0", "g1")]))
     batch = data.draw(st.integers(1, 3))
-    world = World(planned, groups, stall_s=100.0, batch=batch, budget_s=data.draw(st.sampled_from([None, 150.0])))
+    spread, budget_s = data.draw(st.booleans()), data.draw(st.sampled_from([None, 150.0]))
+    world = World(planned, groups, stall_s=100.0, batch=batch, spread=spread, budget_s=budget_s)
     for _ in range(data.draw(st.integers(0, 60))):
         if world.state.ended:
             break
