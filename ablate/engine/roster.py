@@ -99,6 +99,11 @@ class Roster:
         """Return how many slots are in one of `states`."""
         return sum(len(self._in[state]) for state in states)
 
+    @property
+    def free(self) -> int:
+        """How many slots have no batch and a worker that waits for one, or soon will."""
+        return self.count(SlotState.IDLE, SlotState.STARTING)
+
     def those(self, state: SlotState) -> Iterator[SlotRecord]:
         """Yield the slots that are in `state` now, by index; they may move meanwhile."""
         return (self.records[index] for index in sorted(self._in[state]))

@@ -285,8 +285,7 @@ class EngineState:
             if self._waiting.all_blocked():
                 return
             if slot.group not in full:
-                free = self._roster.count(SlotState.IDLE, SlotState.STARTING) if self.policy.spread else 1
-                batch = self._placer.choose(slot.index, free)
+                batch = self._placer.choose(slot.index, self._roster.free if self.policy.spread else 1)
                 if batch:
                     yield from self._place(slot, batch, at)
                 else:
