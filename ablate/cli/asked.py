@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ablate.cli import rounds
 from ablate.cli.options import RESULTS, Until
+from ablate.cli.places import HERE, Where
 from ablate.cli.stored import Place, Stored, kinds_of, without
 from ablate.errors import AblateError
 from ablate.search import Search
@@ -35,8 +36,7 @@ class Request:
     results: Path = RESULTS
     storage: str | None = None
     name: str | None = None
-    gpus: str | None = None
-    slots: int | None = None
+    where: Where = HERE
     add_seeds: int | None = None
     until: Until | None = None
     confirm: bool = False
@@ -44,9 +44,6 @@ class Request:
 
     def command(self) -> str:
         """Return the command that runs, or takes up, exactly this."""
-        words = ["ablate", "run", str(self.file)]
-        for option, values in (("--set", self.overrides), ("--arms", self.arms)):
-            words += [word for value in values for word in (option, value)]
         singles = {
             "--seeds": self.seeds,
             "--add-seeds": self.add_seeds,
@@ -54,11 +51,16 @@ class Request:
             "--results": None if self.results == RESULTS else self.results,
             "--storage": self.storage,
             "--name": self.name,
-            "--gpus": self.gpus,
-            "--slots": self.slots,
-            "--fuse": None if self.fuse == "auto" else self.fuse,
         }
-        words += [word for option, one in singles.items() if one is not None for word in (option, str(one))]
+        options: dict[str, Sequence[str]] = {
+            "--set": self.overrides,
+            "--arms": self.arms,
+            **{option: (str(one),) for option, one in singles.items() if one is not None},
+            **self.where.words(),
+            "--fuse": () if self.fuse == "auto" else (self.fuse,),
+        }
+        words = ["ablate", "run", str(self.file)]
+        words += [word for option, values in options.items() for value in values for word in (option, value)]
         words += ["--confirm"] if self.confirm else []
         return shlex.join(words)
 
@@ -228,7 +230,7 @@ def _counted(request: Request, study: Study, stored: Stored | None) -> Request:
 
 def _counted_before(request: Request, stored: Stored) -> int | None:
     """What the last run counted from, if it was asked for the same."""
-    last, options = shlex.split(stored.command), ("--seeds", "--gpus", "--slots")
+    last, options = shlex.split(stored.command), ("--seeds", "--gpus", "--slots", "--launcher", "--job", "--listen")
     if "--seeds" not in last or without(last, *options) != without(shlex.split(request.command()), *options):
         return None
     return int(last[last.index("--seeds") + 1])

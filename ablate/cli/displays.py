@@ -165,6 +165,10 @@ def _fields(event: events.Event, primary: str) -> dict[str, object] | None:
             eta = None if event.eta is None else round(event.eta.mid_s)
             done = f"{event.done}/{event.total}"
             return {"done": done, "running": event.running, "waiting": event.waiting, "eta_s": eta}
+        case events.SlotQueued():
+            return {"slot": event.slot, "job": event.job, "reason": event.reason}
+        case events.SlotBegun():
+            return {"slot": event.slot, "job": event.job, "node": event.node}
         case events.Stopping():
             return {"running": event.running, "text": stopping_text(event)}
         case events.Note():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.text import Text
 
 from ablate.cli import sofar
@@ -9,6 +11,7 @@ from ablate.cli.units import brief, pad, shorten
 from ablate.cli.view import Lane, RunView
 
 _BAR_MAX = 26
+_QUEUED_MAX = 4
 _LANE_FIXED = 63
 """Cells of a lane's line that are not the arm's name."""
 
@@ -19,6 +22,7 @@ def picture(view: RunView, now: float, width: int, height: int = 40) -> Text:
     if view.lanes:
         lines.append(Text(_lane_header(width), style="dim"))
     lines += [_lane_line(lane, now, width) for lane in sorted(view.lanes.values(), key=lambda lane: lane.slot)]
+    lines += [Text(shorten(line, width), style="dim") for line in queue_lines(view.queued)]
     lines += [
         Text(shorten(f"   again: {arm} s{seed} {why}", width), style="yellow")
         for (arm, seed), why in view.again.items()
@@ -27,6 +31,13 @@ def picture(view: RunView, now: float, width: int, height: int = 40) -> Text:
     foot = Text(view.message or "Ctrl-C once: save checkpoints and stop", style="yellow" if view.message else "dim")
     lines += _arms(view, width, height - len(lines) - 2)
     return Text("\n").join([*lines, foot])
+
+
+def queue_lines(queued: Mapping[int, str]) -> list[str]:
+    """One line per slot that waits in a cluster's queue; of many, the first few."""
+    lines = [f"{slot:>4} waits: {where}" for slot, where in sorted(queued.items())]
+    more = len(lines) - _QUEUED_MAX
+    return [*lines[:_QUEUED_MAX], f"     and {more} more wait"] if more > 1 else lines
 
 
 def _head(view: RunView, now: float, width: int) -> Text:

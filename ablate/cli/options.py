@@ -15,6 +15,13 @@ class Until(StrEnum):
     DECIDED = "decided"
 
 
+class Launchers(StrEnum):
+    """What ``--launcher`` can name."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
+
+
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file.", show_default=False, exists=False)]
 StudyName = Annotated[
     str | None,
@@ -67,8 +74,26 @@ Gpus = Annotated[
 Slots = Annotated[
     int | None,
     typer.Option(
-        "--slots", metavar="N", min=1, help="Trials at the same time (a count): CPU slots, or at most so many per GPU."
+        "--slots",
+        metavar="N",
+        min=1,
+        help="Trials at the same time (a count): CPU slots, at most so many per GPU, or jobs of a cluster.",
     ),
+]
+Launch = Annotated[
+    Launchers, typer.Option("--launcher", metavar="PLACE", help="Where workers run: local, or as jobs of slurm.")
+]
+Job = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--job",
+        metavar="KEY=VALUE",
+        help="What the job of a worker gets: cpus, gpus, mem, time, setup, or an option of sbatch; repeatable.",
+    ),
+]
+Listening = Annotated[
+    str | None,
+    typer.Option("--listen", metavar="HOST:PORT", help="Address of this machine to which such workers connect."),
 ]
 Fuse = Annotated[
     str,

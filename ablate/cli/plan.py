@@ -19,7 +19,11 @@ from ablate.cli.options import (
     Arms,
     Fuse,
     Gpus,
+    Job,
     Json,
+    Launch,
+    Launchers,
+    Listening,
     Name,
     NoColor,
     Quiet,
@@ -31,10 +35,11 @@ from ablate.cli.options import (
     StudyFile,
 )
 from ablate.cli.plan_fusion import fusion_lines, fusion_plan
+from ablate.cli.places import Where
 from ablate.cli.problems import place as place_of
 from ablate.cli.screen import Screen
 from ablate.cli.units import plural, size, spoken, visible
-from ablate.engine.slots import Slot, certain, find_slots, one_per_device
+from ablate.engine.slots import Slot, certain, one_per_device
 from ablate.errors import AblateError, Problem
 from ablate.recipe import Scalar
 from ablate.study.method import Method
@@ -58,6 +63,9 @@ def plan(
     name: Name = None,
     gpus: Gpus = None,
     slots: Slots = None,
+    launcher: Launch = Launchers.LOCAL,
+    job: Job = None,
+    listen: Listening = None,
     fuse: Fuse = "auto",
     probe: Annotated[
         bool,
@@ -75,9 +83,10 @@ def plan(
       ablate plan studies/schedules.yaml --probe
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
-    words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name, gpus, slots)
-    asked = ask(Request(study, *words, fuse=fuse))
-    show_plan(asked, find_slots(gpus=gpus, slots=slots), screen, probe=probe)
+    words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
+    where = Where(launcher, tuple(job or ()), listen, gpus, slots)
+    asked = ask(Request(study, *words, where=where, fuse=fuse))
+    show_plan(asked, where.places(), screen, probe=probe)
 
 
 def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: bool = False) -> None:
@@ -252,7 +261,7 @@ def _basis(cost: Cost) -> str:
 def _where(slots: tuple[Slot, ...]) -> str:
     """Name the slots: those that are used in any case, and how many there may be."""
     sure = certain(slots)
-    where = plural(sure, "GPU slot" if slots[0].visible else "CPU slot")
+    where = plural(sure, "GPU slot" if slots[0].is_gpu else "CPU slot")
     return where if sure == len(slots) else f"{where}, up to {len(slots)} where memory allows"
 
 

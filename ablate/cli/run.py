@@ -18,7 +18,11 @@ from ablate.cli.options import (
     Confirm,
     Fuse,
     Gpus,
+    Job,
     Json,
+    Launch,
+    Launchers,
+    Listening,
     Name,
     NoColor,
     Plain,
@@ -32,6 +36,7 @@ from ablate.cli.options import (
     UntilDecided,
 )
 from ablate.cli.params import kinds_of
+from ablate.cli.places import Where
 from ablate.cli.plan import show_plan, warning_text
 from ablate.cli.problems import show_error
 from ablate.cli.report import write
@@ -40,7 +45,7 @@ from ablate.cli.sofar import candidate_keys
 from ablate.cli.status import results_of
 from ablate.cli.units import plural, shortest, spoken, visible
 from ablate.cli.view import RunView
-from ablate.engine.slots import Slot, find_slots
+from ablate.engine.slots import Slot
 from ablate.errors import ExitCode, NothingComparableError
 from ablate.outcome import OutcomeKind
 
@@ -66,6 +71,9 @@ def run(
     name: Name = None,
     gpus: Gpus = None,
     slots: Slots = None,
+    launcher: Launch = Launchers.LOCAL,
+    job: Job = None,
+    listen: Listening = None,
     fuse: Fuse = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try trials that raise an exception once more within this run.")
@@ -97,9 +105,10 @@ def run(
     from ablate.engine.fuse import fusion_of
 
     screen = Screen.make(json=json, quiet=quiet, plain=plain, no_color=no_color)
-    words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name, gpus, slots)
-    asked = ask(Request(study, *words, add_seeds=add_seeds, until=until, confirm=confirm, fuse=fuse))
-    places = find_slots(gpus=gpus, slots=slots)
+    words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
+    where = Where(launcher, tuple(job or ()), listen, gpus, slots)
+    asked = ask(Request(study, *words, where=where, add_seeds=add_seeds, until=until, confirm=confirm, fuse=fuse))
+    places = where.places()
     fusion_of(fuse, places)  # refuses what is not possible before anything starts
     if dry_run:
         if asked.round is not None and asked.plan.to_run:
@@ -197,6 +206,7 @@ def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed
             options=options,
             kinds=kinds_of(asked.core),
             searches=asked.searches,
+            launcher=asked.request.where.start(),
         )
 
 

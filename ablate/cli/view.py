@@ -58,6 +58,8 @@ class RunView:
     again: dict[tuple[str, int], str] = field(default_factory=dict)
     """Replicates that wait for another try, and why."""
     slots: tuple[str, ...] = ()
+    queued: dict[int, str] = field(default_factory=dict)
+    """Slot -> the job of a cluster that it waits for, and why."""
     eta: events.Estimate | None = None
     eta_at: float = 0.0
     message: str = ""
@@ -94,10 +96,15 @@ class RunView:
                 self.again[(event.arm, event.seed)] = f"retry {event.retry} of {event.retries}: {event.reason}"
             case events.Alive():
                 self.eta, self.eta_at = event.eta, event.at
+            case events.SlotQueued():
+                self.queued[event.slot] = event.where
+            case events.SlotBegun():
+                self.queued.pop(event.slot, None)
             case events.Stopping():
                 self.message = stopping_text(event)
             case events.RunFinished():
                 self.lanes.clear()
+                self.queued.clear()
             case _:
                 pass
 

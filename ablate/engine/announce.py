@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from ablate.engine import events
 from ablate.engine.events import Estimate, Event
-from ablate.engine.moves import Key
+from ablate.engine.moves import AnnounceStop, Key
 from ablate.outcome import Outcome, OutcomeKind
 
 
@@ -171,6 +171,29 @@ class Announcer:
         self.tell(
             events.Retrying(
                 at=at, trial=trial, arm=arm, seed=seed, slot=slot, retry=retry, retries=retries, reason=reason
+            )
+        )
+
+    def queued(self, slot: int, message: Mapping[str, Any]) -> str:
+        """Tell that the worker of a slot waits in a cluster's queue; return where."""
+        waits = events.SlotQueued(at=time.time(), slot=slot, job=message["job"], reason=message["reason"])
+        self.tell(waits)
+        return waits.where
+
+    def begun(self, slot: int, message: Mapping[str, Any]) -> None:
+        """Tell that the worker of a slot has left the queue."""
+        self.tell(events.SlotBegun(at=time.time(), slot=slot, job=message["job"], node=message["node"]))
+
+    def stopping(self, action: AnnounceStop, *, running: int, deadline_s: float) -> None:
+        """Tell that nothing more is placed, and what becomes of what runs."""
+        self.tell(
+            events.Stopping(
+                at=time.time(),
+                reason=action.reason,
+                running=running,
+                saving=action.saving,
+                deadline_s=deadline_s,
+                killing=action.killing,
             )
         )
 

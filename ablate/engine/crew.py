@@ -38,6 +38,7 @@ class Crew:
         self._said = said
         self._gone = gone
         self._workers: dict[int, Employed] = {}
+        self._waiting: dict[int, str] = {}
         self.selector = selectors.DefaultSelector()
         """Its keys' data are functions to call when the descriptor is ready."""
 
@@ -52,7 +53,7 @@ class Crew:
             **self._hello,
             "type": "hello",
             "device": slot.device,
-            "device_name": slot.name,
+            "device_name": None if slot.place else slot.name,
             "threads": slot.threads,
         }
         worker = self._launcher.launch(slot, self.log(index), hello)
@@ -66,6 +67,14 @@ class Crew:
         """Send a message to the worker of a slot."""
         self._workers[index].send(message)
 
+    def waits(self, index: int, where: str | None) -> None:
+        """Record where the worker of a slot waits to be started; None when it does so no longer."""
+        if where is not None:
+            self._waiting[index] = where
+        elif self._waiting.pop(index, None) is None:
+            return
+        self._record()
+
     def kill(self, index: int) -> None:
         """Kill the worker of a slot; that it is gone shows later."""
         if index in self._workers:
@@ -75,6 +84,7 @@ class Crew:
         """Kill what is left and release everything."""
         for worker in self._workers.values():
             worker.kill()
+        for worker in self._workers.values():
             worker.reap()
         self._workers.clear()
         self.selector.close()
@@ -98,10 +108,12 @@ class Crew:
             if descriptor is not None:
                 self.selector.unregister(descriptor)
         del self._workers[index]
+        self._waiting.pop(index, None)
         self._gone(index, worker.reap)
         self._record()
 
     def _record(self) -> None:
         # The list is a safety net for the next run; that the disk is full will show where it matters.
         with contextlib.suppress(OSError):
-            self._lock.record_workers([worker.pid for worker in self._workers.values()])
+            here = [worker.pid for worker in self._workers.values() if worker.pid is not None]
+            self._lock.record_workers(here, waiting=self._waiting.values())

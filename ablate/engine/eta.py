@@ -69,6 +69,25 @@ class Running:
 
 
 @dataclass
+class Attempt:
+    """A running trial, as the loop sees it."""
+
+    planned: Planned
+    number: int
+    """Of its Optuna trial."""
+    slot: int
+    since: float
+    """When it was placed, by the clock of the events."""
+    lone: bool
+    """The only one of its batch: its time on the slot is its own."""
+    pace: Pace = field(default_factory=Pace)
+
+    def running(self, now: float) -> Running:
+        """Return how it stands."""
+        return Running(self.planned, now - self.since, self.pace.left_s(now))
+
+
+@dataclass
 class History:
     """Seconds that slots were busy with finished trials, by arm, and how far single trials were off."""
 

@@ -140,6 +140,34 @@ class Alive(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlotQueued(Event):
+    """The worker of a slot waits in a cluster's queue, or waits there for another reason than before."""
+
+    name = "queued"
+    slot: int
+    job: str
+    """What the queue calls it."""
+    reason: str
+    """Why it waits, in the queue's words."""
+
+    @property
+    def where(self) -> str:
+        """Job and reason, for people."""
+        return f"job {self.job} ({self.reason})" if self.reason else f"job {self.job}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotBegun(Event):
+    """The worker of a slot has left the queue."""
+
+    name = "begun"
+    slot: int
+    job: str
+    node: str
+    """The machine it runs on."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stopping(Event):
     """No new trials start. With `saving`, running trials were asked to write a checkpoint and stop."""
 

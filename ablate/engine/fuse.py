@@ -22,7 +22,7 @@ FUSED = "ablate.fused"
 
 def device_of(slots: Sequence[Slot]) -> str:
     """Return the kind of device that `slots` are on, as cores name it."""
-    return "cuda" if any(slot.visible for slot in slots) else "cpu"
+    return "cuda" if any(slot.is_gpu for slot in slots) else "cpu"
 
 
 def fusion_of(text: str, slots: Sequence[Slot]) -> Fusion:

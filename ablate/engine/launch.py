@@ -35,6 +35,8 @@ class End:
     reason: str
     out_of_memory: bool = False
     """True when it was killed while the system killed processes for lack of memory."""
+    evicted: bool = False
+    """True when a cluster took its place away (a time limit, a pre-emption): no fault of what ran there."""
 
 
 class WorkerProcess:
@@ -135,15 +137,20 @@ def how_it_ended(code: int, memory_ran_out: bool = False) -> End:
 
 def environment(inherited: Mapping[str, str], slot: Slot) -> dict[str, str]:
     """Return the environment of the slot's worker: all that must be set before torch is imported."""
+    return {**inherited, **variables(slot, inherited)}
+
+
+def variables(slot: Slot, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what the environment of the slot's worker has beside, or instead of, what it inherits."""
     found = {
-        **inherited,
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "CUDA_VISIBLE_DEVICES": slot.visible or "",
         "PYTHONUNBUFFERED": "1",
         **dict.fromkeys(_THREAD_VARIABLES, str(slot.threads)),
     }
+    if slot.visible or not slot.is_gpu:  # the GPU of a cluster's job is the cluster's to say
+        found["CUDA_VISIBLE_DEVICES"] = slot.visible or ""
     if "CS_GNU_LIBC_VERSION" in os.confstr_names:
-        found = {**_KEEP_MEMORY, **found}
+        found = {**{name: value for name, value in _KEEP_MEMORY.items() if name not in inherited}, **found}
     home = str(Path(ablate.__file__).parents[1])
     if not home.endswith(("site-packages", "dist-packages")):
         found["PYTHONPATH"] = os.pathsep.join(part for part in (home, inherited.get("PYTHONPATH")) if part)

@@ -1,27 +1,30 @@
 """How workers come into being: the seam between the engine and a place where processes can run.
 
 The engine needs little of a place: a process per slot, messages in both directions, and to know when the process is
-gone. `LocalLauncher` gives it processes of this machine. A launcher for another place (a cluster's queue, Ray) starts
-``python -m ablate.engine.worker`` there, and hands back an `Employed` whose descriptors are, for example, sockets:
-workers write files only, so what the place must share with this machine is the results folder.
+gone. `LocalLauncher` gives it processes of this machine; `ablate.engine.cluster` jobs of Slurm and Ray. All start
+``python -m ablate.engine.worker``. Workers write files only, so what a place must share with this machine is the
+results folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
 from ablate.engine.launch import End, WorkerProcess
 from ablate.engine.slots import Slot
+from ablate.paths import StudyPaths
 
 
 class Employed(Protocol):
     """A worker that was started: somebody to talk to."""
 
     @property
-    def pid(self) -> int:
-        """Number of its process on this machine (or of whatever here stands for it), recorded so that it is ended."""
+    def pid(self) -> int | None:
+        """Number of its process, recorded so that the next run can end it; None when it is on another machine."""
 
     @property
     def news(self) -> int:
@@ -50,15 +53,30 @@ class Employed(Protocol):
 class Launcher(Protocol):
     """A place that can start workers."""
 
+    @property
+    def keeps_idle(self) -> bool:
+        """Whether a worker without work may stay while others are busy: where that keeps nobody else waiting."""
+
+    def opened(self, paths: StudyPaths) -> AbstractContextManager[Launcher]:
+        """Be ready for one run of a study. At the end nothing that was started is left. Raises AblateError."""
+
     def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> Employed:
         """Start the worker of `slot` without waiting for it, and send it `hello`; raises OSError when that fails.
 
-        What the worker prints goes to the file `log`. The worker must not outlive this process.
+        What the worker prints goes to the file `log`. The worker must not outlive this process. While it waits to be
+        started it may say ``queued``, and must then say ``begun``.
         """
 
 
 class LocalLauncher:
     """Starts processes of this machine, each bound to its slot by its environment."""
+
+    keeps_idle = True
+
+    @contextlib.contextmanager
+    def opened(self, paths: StudyPaths) -> Iterator[LocalLauncher]:
+        """Nothing is needed: the crew ends its processes, and those of a run that was killed end by themselves."""
+        yield self
 
     def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> WorkerProcess:
         """Start a worker process."""

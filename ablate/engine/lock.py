@@ -115,10 +115,13 @@ class StudyLock:
             self.record_workers(())
         self._close()
 
-    def record_workers(self, workers: Iterable[int]) -> None:
-        """Write the process numbers of the living workers into the lock file; raises OSError when the disk is full."""
+    def record_workers(self, workers: Iterable[int], waiting: Iterable[str] = ()) -> None:
+        """Write who works into the lock file; raises OSError when the disk is full.
+
+        `workers` are the process numbers of living workers, `waiting` the jobs that wait in a cluster's queue.
+        """
         marks = [asdict(mark) for mark in map(ProcessMark.of, workers) if mark is not None]
-        data = json.dumps({**self._holder, "workers": marks}).encode()
+        data = json.dumps({**self._holder, "workers": marks, "waiting": list(waiting)}).encode()
         assert self._descriptor is not None
         os.pwrite(self._descriptor, data, 0)
         os.ftruncate(self._descriptor, len(data))

@@ -7,13 +7,13 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from ablate.engine import eta, events, moves
+from ablate.engine import eta, moves
 from ablate.engine.announce import Announcer
 from ablate.engine.crew import Crew
-from ablate.engine.eta import History, Pace
+from ablate.engine.eta import Attempt, History
 from ablate.engine.folders import cannot_write, read_outcome
 from ablate.engine.interrupts import Interrupts
 from ablate.engine.launch import End
@@ -21,24 +21,12 @@ from ablate.engine.ledger import Ledger
 from ablate.engine.moves import Key, Planned
 from ablate.engine.searcher import Searcher
 from ablate.engine.state import EngineState
+from ablate.engine.tables import SlotState
 from ablate.errors import AblateError, ResultsError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.study.spec import Replicate
 
 _SIGNAL_WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
-
-
-@dataclass
-class _Attempt:
-    """A running trial, as the loop sees it."""
-
-    planned: Planned
-    number: int
-    slot: int
-    since: float
-    lone: bool
-    """The only one of its batch: its time on the slot is its own."""
-    pace: Pace = field(default_factory=Pace)
 
 
 class Loop:
@@ -73,13 +61,13 @@ class Loop:
         self._interrupts = interrupts
         self._stop_s = stop_s
         self._alive_s = alive_s
-        self._attempts: dict[Key, _Attempt] = {}
+        self._attempts: dict[Key, Attempt] = {}
         self._counted_to: dict[int, float] = {}
         self._tried: Counter[Key] = Counter()
         self._history = History()
         self._queue: deque[moves.Event] = deque()
-        self._handling = False
-        self._over = False
+        self._handling = self._over = False
+        self._killed: set[int] = set()
         self._reason: str | None = None
         self._signals = 0
 
@@ -114,10 +102,26 @@ class Loop:
             self._read_outcome(slot, key)
         end = reap()
         reason = f"{end.reason} ({self.crew.log(slot)})"
-        self._happen(moves.WorkerDied(time.monotonic(), slot, reason, out_of_memory=end.out_of_memory))
+        if self._state.slots[slot] in (SlotState.STARTING, SlotState.QUEUED) and slot not in self._killed:
+            self._announcer.note(f"slot {slot}: no worker: {reason}")
+        self._killed.discard(slot)
+        self._happen(moves.WorkerDied(time.monotonic(), slot, reason, end.out_of_memory, end.evicted))
 
     def _ready(self, slot: int, message: Mapping[str, Any]) -> None:
         self._happen(moves.WorkerReady(time.monotonic(), slot))
+
+    def _queued(self, slot: int, message: Mapping[str, Any]) -> None:
+        self.crew.waits(slot, self._announcer.queued(slot, message))
+        if self._state.slots[slot] is not SlotState.QUEUED:
+            self._happen(moves.WorkerQueued(time.monotonic(), slot))
+
+    def _begun(self, slot: int, message: Mapping[str, Any]) -> None:
+        self.crew.waits(slot, None)
+        self._announcer.begun(slot, message)
+        self._happen(moves.WorkerBegun(time.monotonic(), slot))
+
+    def _note(self, slot: int, message: Mapping[str, Any]) -> None:
+        self._announcer.note(f"slot {slot}: {message['text']}")
 
     def _broken(self, slot: int, message: Mapping[str, Any]) -> None:
         self._fail(AblateError(message["error"], hint=message["hint"]))
@@ -225,7 +229,7 @@ class Loop:
         if key in self._given:
             self._ledger.give(key, self._given[key], source)
         self._keys[(slot, self._recipes[key].digest)] = key
-        self._attempts[key] = _Attempt(self._planned[key], number, slot, time.monotonic(), len(action.keys) == 1)
+        self._attempts[key] = Attempt(self._planned[key], number, slot, time.monotonic(), len(action.keys) == 1)
         self._announcer.started(key, number, slot, self._tried[key])
 
     def _decide(self, key: Key) -> Key | None:
@@ -253,7 +257,7 @@ class Loop:
             self._history.add(attempt.planned, busy_s if attempt.lone else action.outcome.seconds)
         self._guarded(functools.partial(self._write_down, action, attempt))
 
-    def _write_down(self, action: moves.RecordOutcome, attempt: _Attempt) -> None:
+    def _write_down(self, action: moves.RecordOutcome, attempt: Attempt) -> None:
         key, outcome = action.key, replace(action.outcome, recipe_digest=self._recipes[action.key].digest)
         self._ledger.finish(key, outcome)
         self._searcher.finished(key, outcome)
@@ -278,19 +282,11 @@ class Loop:
 
     def _kill_worker(self, action: moves.KillWorker) -> None:
         self._announcer.note(f"slot {action.slot}: ending the worker: {action.reason}")
+        self._killed.add(action.slot)
         self.crew.kill(action.slot)
 
     def _announce_stop(self, action: moves.AnnounceStop) -> None:
-        self._announcer.tell(
-            events.Stopping(
-                at=time.time(),
-                reason=action.reason,
-                running=len(self._attempts),
-                saving=action.saving,
-                deadline_s=self._stop_s,
-                killing=action.killing,
-            )
-        )
+        self._announcer.stopping(action, running=len(self._attempts), deadline_s=self._stop_s)
 
     def _end_run(self, action: moves.EndRun) -> None:
         self._over, self._reason = True, action.reason
@@ -314,16 +310,16 @@ class Loop:
 
     def _beat(self, elapsed_s: float) -> None:
         now = time.monotonic()
-        running = [
-            eta.Running(attempt.planned, now - attempt.since, attempt.pace.left_s(now))
-            for attempt in self._attempts.values()
-        ]
+        running = [attempt.running(now) for attempt in self._attempts.values()]
         waiting = self._state.waiting()
         estimate = eta.estimate(waiting, running, self._history, self._state.places)
         self._announcer.alive(running=len(running), waiting=len(waiting), elapsed_s=elapsed_s, eta=estimate)
 
 
 _MESSAGES: Mapping[str, Callable[[Loop, int, Mapping[str, Any]], None]] = {
+    "queued": Loop._queued,
+    "begun": Loop._begun,
+    "note": Loop._note,
     "ready": Loop._ready,
     "broken": Loop._broken,
     "full": Loop._full,

@@ -67,15 +67,31 @@ class WorkerReady(Event):
 
 
 @dataclass(frozen=True)
+class WorkerQueued(Event):
+    """The worker that is being started waits in a cluster's queue."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
+class WorkerBegun(Event):
+    """The worker of a slot has left the queue: its process begins."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
 class WorkerDied(Event):
     """A worker's process is gone, whether it was told to leave or not. Its outcome files have been looked at before.
 
-    `out_of_memory` when the system killed it because memory ran out.
+    `out_of_memory` when the system killed it because memory ran out, `evicted` when the cluster took its place away:
+    a time limit, a pre-emption.
     """
 
     slot: int
     reason: str
     out_of_memory: bool = False
+    evicted: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,26 @@ class Policy:
     """Most recipes of one batch."""
     spread: bool = False
     """True: what could be one batch is shared evenly between the slots that are free."""
+    keep_idle: bool = True
+    """Whether workers without work stay while others are busy, whose trials might come back: not on a cluster."""
     retries: Mapping[OutcomeKind, int] = field(default_factory=lambda: RETRIES)
+
+
+class SameFailures:
+    """Counts failures in a row that have the same cause."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._places: list[str] = []
+
+    def too_many(self, outcome: Outcome) -> bool:
+        """Take the next outcome; True when it is the last of too many failures alike."""
+        if outcome.kind is not OutcomeKind.FAILED:
+            self._places.clear()
+            return False
+        self._places.append(failure_place(outcome))
+        latest = self._places[-self._most :]
+        return len(latest) == self._most and len(set(latest)) == 1
 
 
 def failure_place(outcome: Outcome) -> str:

@@ -29,6 +29,25 @@ class ReplicateRecord(Tracked[ReplicateState]):
         self.copies = copies
         self.slot: int | None = None
         self.retried: dict[OutcomeKind, int] = {}
+        self.advanced = False
+        """True when its latest attempt got further than every one before."""
+        self._furthest: dict[str, int] = {}
+
+    def take_retry(self, kind: OutcomeKind, granted: int, *, evicted: bool) -> bool:
+        """Use up a retry; False when none is left.
+
+        An eviction costs none if the attempt got further than any before: it goes on elsewhere.
+        """
+        if kind is OutcomeKind.LOST and evicted and self.advanced:
+            return True
+        self.retried[kind] = self.retried.get(kind, 0) + 1
+        return self.retried[kind] <= granted
+
+    def progressed(self, stage: str | None, done: int | None) -> None:
+        """Take note of how far its attempt has come."""
+        if stage is not None and done is not None and done > self._furthest.get(stage, 0):
+            self._furthest[stage] = done
+            self.advanced = True
 
 
 class SlotRecord(Tracked[SlotState]):
@@ -48,6 +67,8 @@ class SlotRecord(Tracked[SlotState]):
         self.failed_starts = 0
         self.killed: str | None = None
         """Why its worker was killed, until that is gone."""
+        self.evicted = False
+        """True when the place of its last worker was taken away by the cluster."""
 
     @property
     def has_worker(self) -> bool:

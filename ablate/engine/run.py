@@ -142,7 +142,8 @@ def run_study(
             total = len(replicates) + searcher.total
             announcer = Announcer(listen, log, total=total, done=len(answered), log_of=ledger.log_of)
             _tell_start(announcer, study, found, slots, paths, ended)
-            loop = _make_loop(study, found.todo, planned, slots, ledger, announcer, interrupts, searcher, options)
+            parts = (ledger, announcer, interrupts, searcher, options)
+            loop = _make_loop(study, found.todo, planned, slots, *parts, keep_idle=launcher.keeps_idle)
             hello = {
                 "core": study.core,
                 "metrics": [metric.name for metric in study.metrics],
@@ -154,11 +155,12 @@ def run_study(
                 "fusion": vars(options.fusion),
                 "fused": fusing.keys,
             }
-            loop.crew = Crew(slots, paths, hello, lock, launcher, said=loop.said, gone=loop.gone)
-            try:
-                reason = loop.run()
-            finally:
-                loop.crew.close()
+            with launcher.opened(paths) as place:
+                loop.crew = Crew(slots, paths, hello, lock, place, said=loop.said, gone=loop.gone)
+                try:
+                    reason = loop.run()
+                finally:
+                    loop.crew.close()
         summary = _summary(study, announcer, loop, reason, time.monotonic() - began, interrupts)
         announcer.tell(_last_word(summary))
     if loop.fault is not None:
@@ -218,6 +220,8 @@ def _make_loop(
     interrupts: Interrupts,
     searcher: Searcher,
     options: RunOptions,
+    *,
+    keep_idle: bool,
 ) -> Loop:
     """Put the pure state and the loop around it together."""
     policy = Policy(
@@ -226,6 +230,7 @@ def _make_loop(
         budget_s=sum(amount * BUDGET_UNITS[unit] for unit, amount in study.budget.items()) or None,
         batch=options.fusion.width,
         spread=device_of(slots) == "cpu",
+        keep_idle=keep_idle,
         retries={**RETRIES, OutcomeKind.FAILED: 1} if options.retry_failed else RETRIES,
     )
     state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))

@@ -40,13 +40,20 @@ class Slot:
     """Model of the device."""
     memory_mb: float | None = None
     """What was free on the device (for CPU: in the machine) when the slots were found; None when nobody says."""
+    place: str = ""
+    """Sets apart slots of a cluster: each is a job of its own, on whatever machine; empty on this machine."""
     automatic: bool = False
     """True for slots that are used only as far as measured memory and pace allow; the first of a GPU always is."""
 
     @property
     def group(self) -> str:
         """Slots of one group share one memory: one GPU, or the machine's."""
-        return self.visible or self.device
+        return self.place or self.visible or self.device
+
+    @property
+    def is_gpu(self) -> bool:
+        """True when trials run on a GPU there."""
+        return self.device != "cpu"
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,13 @@ def find_slots(*, gpus: str | None = None, slots: int | None = None) -> tuple[Sl
     count = slots or cores
     name, free_mb = processor_name(), free_memory_mb()
     return tuple(Slot(index, "cpu", max(1, cores // count), None, name, free_mb) for index in range(count))
+
+
+def cluster_slots(count: int, *, kind: str, gpu: bool, threads: int) -> tuple[Slot, ...]:
+    """Return slots that are jobs of a cluster called `kind`; what device it gives them is known when they run."""
+    device = "cuda:0" if gpu else "cpu"
+    name = f"{kind} job with {'a GPU' if gpu else f'{threads} CPU cores'}"
+    return tuple(Slot(index, device, threads, None, name, place=f"{kind}-{index}") for index in range(count))
 
 
 def gpu_slots(

@@ -14,7 +14,7 @@ from ablate.engine import moves
 from ablate.engine.memory import Device
 from ablate.engine.moves import Action, Event, Key, Planned
 from ablate.engine.placing import Placer, same_recipes
-from ablate.engine.policy import Policy, failure_place
+from ablate.engine.policy import Policy, SameFailures
 from ablate.engine.roster import ReplicateRecord, Roster, SlotRecord
 from ablate.engine.tables import InvalidTransition, ReplicateState, SlotState
 from ablate.outcome import Outcome, OutcomeKind
@@ -49,7 +49,7 @@ class EngineState:
         for one in planned:
             if one.key not in followers:
                 self._waiting.add(one)
-        self._failures: list[str] = []
+        self._failures = SameFailures(policy.same_failures)
         self._began_at: float | None = None
         self._stop_by: float | None = None
 
@@ -78,10 +78,6 @@ class EngineState:
     def waiting(self) -> tuple[Planned, ...]:
         """Return what waits to be placed, in order; copies of a recipe are not counted."""
         return tuple(self._waiting)
-
-    def expected_s(self, planned: Planned) -> float:
-        """Return the expected seconds of a replicate."""
-        return self._placer.expected.of(planned)
 
     def story(self, key: Key) -> tuple[str, ...]:
         """Return how a replicate got where it is, one line per move."""
@@ -114,10 +110,16 @@ class EngineState:
         slot.failed_starts = 0
         return ()
 
+    def _worker_queued(self, event: moves.WorkerQueued | moves.WorkerBegun) -> Iterable[Action]:
+        begun = isinstance(event, moves.WorkerBegun)
+        self._roster[event.slot].move(SlotState.STARTING if begun else SlotState.QUEUED, event.at)
+        return ()
+
     def _worker_died(self, event: moves.WorkerDied) -> Iterable[Action]:
         slot = self._roster[event.slot]
+        slot.evicted = event.evicted
         reason = slot.killed or event.reason
-        if slot.state is SlotState.STARTING and not slot.killed:
+        if slot.state in (SlotState.STARTING, SlotState.QUEUED) and not slot.killed:
             slot.failed_starts += 1
         kind = OutcomeKind.OUT_OF_MEMORY if event.out_of_memory and not slot.killed else OutcomeKind.LOST
         actions = self._end_batch(slot, event.at, kind, reason)
@@ -131,6 +133,7 @@ class EngineState:
         slot = self._roster[event.slot]
         replicate = self._running_on(event.slot, event.key)
         slot.seen_at = event.at
+        replicate.progressed(event.stage, event.done)
         self._placer.progressed(event.slot, replicate.planned, event.stage, event.done, event.at)
         return ()
 
@@ -219,11 +222,8 @@ class EngineState:
                 return False
             if recipes > 1:  # the batch was too large: that costs its recipes no retry
                 return self.halted is None
-        retried = replicate.retried.get(kind, 0)
-        if self.halted is not None or retried >= self.policy.retries.get(kind, 0):
-            return False
-        replicate.retried[kind] = retried + 1
-        return True
+        granted = self.policy.retries.get(kind, 0)
+        return self.halted is None and replicate.take_retry(kind, granted, evicted=slot.evicted)
 
     def _retry(self, replicate: ReplicateRecord, outcome: Outcome, at: float) -> Action:
         """Let `replicate` wait for another attempt."""
@@ -245,13 +245,8 @@ class EngineState:
 
     def _count_failure(self, outcome: Outcome) -> Iterable[Action]:
         """Halt when the same failure ended too many replicates in a row."""
-        if outcome.kind is not OutcomeKind.FAILED:
-            self._failures.clear()
-            return
-        self._failures.append(failure_place(outcome))
-        latest = self._failures[-self.policy.same_failures :]
-        if len(latest) == self.policy.same_failures and len(set(latest)) == 1 and self.halted is None:
-            yield self._halt(f"{len(latest)} trials in a row failed alike: {outcome.error}")
+        if self._failures.too_many(outcome) and self.halted is None:
+            yield self._halt(f"{self.policy.same_failures} trials in a row failed alike: {outcome.error}")
 
     # ------------------------------------------------------------------ what follows from where everything is
 
@@ -268,7 +263,7 @@ class EngineState:
     def _advance(self, at: float) -> list[Action]:
         """Place what can be placed, start and end workers as the work demands, and end the run when it is over."""
         actions: list[Action] = [*self._place_what_fits(at), *self._staff(at)]
-        moving = self._roster.count(SlotState.STARTING, SlotState.BUSY, SlotState.LEAVING)
+        moving = self._roster.count(SlotState.QUEUED, SlotState.STARTING, SlotState.BUSY, SlotState.LEAVING)
         if self._waiting and self.halted is None and not moving and self._roster.count(SlotState.IDLE):
             actions.extend(self._look_elsewhere(at))
         if self._roster.count(SlotState.CLOSED) == len(self._roster) and not self.ended:
@@ -299,6 +294,7 @@ class EngineState:
             replicate = self._replicates[planned.key]
             replicate.move(ReplicateState.RUNNING, at, slot.who)
             replicate.slot = slot.index
+            replicate.advanced = False
         self._placer.began(slot.index, batch)
         slot.together = self._placer.together(slot.index)
         yield moves.PlaceBatch(slot.index, slot.batch, slot.together)
@@ -326,21 +322,25 @@ class EngineState:
     def _staff(self, at: float) -> Iterable[Action]:
         """Start workers while work waits for them; let them go when none will come."""
         work = len(self._waiting) if self.halted is None else 0
-        staffed = self._roster.count(SlotState.IDLE, SlotState.STARTING)
+        staffed = self._roster.count(SlotState.IDLE, SlotState.STARTING, SlotState.QUEUED)
         for slot in self._roster.those(SlotState.DOWN) if work > staffed else ():
             if work > staffed and self._roster.staff(slot.group) < self._placer.worth(slot.group):
                 slot.move(SlotState.STARTING, at)
                 staffed += 1
                 yield moves.StartWorker(slot.index)
-        if not work and (self.halted is not None or not self._roster.count(SlotState.BUSY)):
-            for slot in self._roster.those(SlotState.DOWN):
-                slot.move(SlotState.CLOSED, at)
+        over = self.halted is not None or not self._roster.count(SlotState.BUSY)
+        for slot in self._roster.those(SlotState.DOWN) if not work and over else ():
+            slot.move(SlotState.CLOSED, at)
+        if not work and (over or not self.policy.keep_idle):
+            yield from self._kill(self._roster.those(SlotState.QUEUED), "no work is left for it")
             yield from (self._let_leave(slot, at) for slot in self._roster.those(SlotState.IDLE))
 
 
 _HANDLERS: Mapping[type[Event], Callable[..., Iterable[Action]]] = {
     moves.RunBegan: EngineState._run_began,
     moves.WorkerReady: EngineState._worker_ready,
+    moves.WorkerQueued: EngineState._worker_queued,
+    moves.WorkerBegun: EngineState._worker_queued,
     moves.WorkerDied: EngineState._worker_died,
     moves.ProgressMade: EngineState._progress_made,
     moves.OutcomeArrived: EngineState._outcome_arrived,

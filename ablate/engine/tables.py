@@ -32,6 +32,7 @@ class SlotState(StrEnum):
     """Where a slot is."""
 
     DOWN = "down"
+    QUEUED = "queued"
     STARTING = "starting"
     IDLE = "idle"
     BUSY = "busy"
@@ -63,6 +64,9 @@ REPLICATE_TRANSITIONS: Mapping[tuple[ReplicateState, ReplicateState], str] = {
 SLOT_TRANSITIONS: Mapping[tuple[SlotState, SlotState], str] = {
     (_S.DOWN, _S.STARTING): "there is work: a worker process is started",
     (_S.DOWN, _S.CLOSED): "there is no work left for it, or its workers cannot be started",
+    (_S.STARTING, _S.QUEUED): "on a cluster: the worker's job waits in the queue",
+    (_S.QUEUED, _S.STARTING): "the job has begun",
+    (_S.QUEUED, _S.DOWN): "the job was taken out of the queue, by us or by others",
     (_S.STARTING, _S.IDLE): "the worker has imported the core",
     (_S.STARTING, _S.DOWN): "the worker died before it was ready",
     (_S.IDLE, _S.BUSY): "a batch was placed on it",

@@ -1,8 +1,10 @@
 """A worker: one long-lived process on one slot that computes batches until it is told to leave.
 
 Started as ``python -m ablate.engine.worker IN OUT PARENT``: two inherited pipe ends for JSON lines, and the process
-that must be alive. It writes files only: outcomes, curves, logs. Only the parent decides when to stop, so signals to
-the terminal's process group are ignored; when the parent is gone, so is the worker, whatever it is doing.
+that must be alive. Or, on another machine, as ``... --connect TICKET``, where the ticket says how to reach the engine.
+It writes files only: outcomes, curves, logs. Only the parent decides when to stop, so signals to the terminal's
+process group are ignored; when the parent is gone, so is the worker, whatever it is doing. A cluster too may take its
+place away: at SIGTERM or SIGUSR1 such a worker saves and leaves, and its trials go on elsewhere.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import ctypes
 import os
 import queue
 import signal
+import socket
 import sys
 import threading
 import time
@@ -22,7 +25,9 @@ from typing import Any
 from ablate.core.registry import core_class
 from ablate.engine import usage
 from ablate.engine.failures import Failure, breaks_device, classify, is_disk_full, summary
+from ablate.engine.greeting import NO_ENGINE, NO_TICKET, WRONG_ENGINE, Refused, Unreachable, report_to_engine
 from ablate.engine.reporting import Send, WorkerReport, append_log
+from ablate.engine.slots import list_gpus, processor_name, visible_gpus
 from ablate.engine.wire import Lines, read_chunk, write_message
 from ablate.errors import AblateError
 from ablate.interface import Core, Fusion
@@ -49,16 +54,31 @@ class Company:
         self.together = together if message["type"] == "run" else max(self.together, together)
 
 
+@dataclass
+class Eviction:
+    """Says that the cluster takes this worker's place away, and how it said so; empty until then."""
+
+    reason: str = ""
+
+
 class Worker:
     """Computes batches with one core on one slot."""
 
     def __init__(
-        self, hello: Mapping[str, Any], send: Send, stop: threading.Event, pruned: set[str], company: Company
+        self,
+        hello: Mapping[str, Any],
+        send: Send,
+        stop: threading.Event,
+        pruned: set[str],
+        company: Company,
+        eviction: Eviction,
     ) -> None:
         """Take the slot and the core from the parent's first message; raises what importing the core raises.
 
         `pruned` holds the digests of recipes that were given up; it grows while a batch is computed.
         """
+        self._eviction = eviction
+        self._device_name = hello["device_name"] or name_of_device(hello["device"])
         self._send = send
         self._stop = stop
         self._pruned = pruned
@@ -101,7 +121,8 @@ class Worker:
             self._send({"type": "full", "error": summary(error)})
         finally:
             self._report.end()
-        self._send({"type": "done", "spent": spent, "peak_mb": self._peak_mb})
+        if not (waiting and self._eviction.reason):  # what has no outcome then goes on elsewhere
+            self._send({"type": "done", "spent": spent, "peak_mb": self._peak_mb})
 
     def _compute(
         self, recipes: list[Recipe], folders: Mapping[str, TrialPaths], waiting: dict[str, Recipe], began: float
@@ -120,8 +141,11 @@ class Worker:
             if is_disk_full(error, self._results):
                 raise
             failure = classify(error)
+            if failure.kind is OutcomeKind.STOPPED and self._eviction.reason:
+                return False
             for recipe in waiting.values():
                 self._fail(folders[recipe.digest], failure, recipe, began)
+            waiting.clear()
             return breaks_device(error)
         return False
 
@@ -139,7 +163,7 @@ class Worker:
             recipe_digest=recipe.digest,
             seconds=outcome.seconds or time.monotonic() - began,
             device=self._hello["device"],
-            device_name=outcome.device_name or self._hello["device_name"],
+            device_name=outcome.device_name or self._device_name,
             environment={**known, **outcome.environment},
         )
         write_json(paths.outcome, kept.to_dict())
@@ -193,7 +217,7 @@ def listen(
     pruned: set[str],
     company: Company,
 ) -> None:
-    """Read the parent's messages until the pipe ends; its end means that the parent is gone, and so this leaves."""
+    """Read the parent's messages until they end; their end means that the parent is gone, and so this leaves."""
     lines = Lines()
     try:
         while data := read_chunk(incoming):
@@ -213,31 +237,85 @@ def listen(
 
 def main(arguments: Sequence[str]) -> None:
     """Serve until told to leave."""
-    incoming, outgoing, parent = (int(argument) for argument in arguments)
+    orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+    stop, pruned, company, eviction = threading.Event(), set[str](), Company(), Eviction()
+
+    def evict(number: int, _: object) -> None:
+        eviction.reason = f"it was sent {signal.Signals(number).name}"
+        stop.set()
+        orders.put({"type": "leave"})
+
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A handler that does nothing, rather than SIG_IGN, which programs started by a core would inherit.
         signal.signal(number, lambda *_: None)
-    die_with(parent)
+    if arguments[0] == "--connect":
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, evict)
+        connection = connect(Path(arguments[1]), *map(int, arguments[2:]))
+        incoming = outgoing = connection.fileno()
+    else:
+        incoming, outgoing, parent = map(int, arguments)
+        die_with(parent)
     lock = threading.Lock()
 
     def send(message: Mapping[str, Any]) -> None:
         with lock:
             try:
                 write_message(outgoing, message)
-            except BrokenPipeError:
+            except (BrokenPipeError, ConnectionError):
                 os._exit(1)
 
-    orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-    stop, pruned, company = threading.Event(), set[str](), Company()
     threading.Thread(target=listen, args=(incoming, orders, stop, pruned, company), daemon=True).start()
+    serve(orders, send, stop, pruned, company, eviction)
+    if eviction.reason:
+        send({"type": "evicted", "reason": eviction.reason})
+
+
+def serve(
+    orders: queue.SimpleQueue[Mapping[str, Any]],
+    send: Send,
+    stop: threading.Event,
+    pruned: set[str],
+    company: Company,
+    eviction: Eviction,
+) -> None:
+    """Compute the batches that are ordered, until the order is another one or the place is taken away."""
+    hello = orders.get()
+    if hello["type"] != "hello":
+        return
     try:
-        worker = Worker(orders.get(), send, stop, pruned, company)
+        worker = Worker(hello, send, stop, pruned, company, eviction)
     except AblateError as error:
         send({"type": "broken", "error": error.message, "hint": error.hint})
         return
     send({"type": "ready"})
-    while (order := orders.get())["type"] == "run":
+    while (order := orders.get())["type"] == "run" and not eviction.reason:
         worker.run(order["batch"])
+
+
+def connect(ticket: Path, parent: int | None = None) -> socket.socket:
+    """Report to the engine that wrote `ticket`; leave with an exit code that tells why when that cannot be."""
+    if parent is not None:
+        die_with(parent)
+    if os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)  # `listen` ends the whole group
+    try:
+        return report_to_engine(ticket)
+    except OSError as error:
+        problem, code = f"cannot use the ticket {ticket}: {error}", NO_TICKET
+    except Unreachable as error:
+        problem, code = str(error), NO_ENGINE
+    except Refused as error:
+        problem, code = str(error), WRONG_ENGINE
+    print(problem, file=sys.stderr)  # noqa: T201 - into the slot's log
+    raise SystemExit(code)
+
+
+def name_of_device(device: str) -> str:
+    """Return the model of the device that this worker computes on."""
+    if device == "cpu":
+        return processor_name()
+    return next((gpu.name for gpu in visible_gpus(list_gpus(), os.environ)), "GPU")
 
 
 def _python() -> str:

@@ -12,6 +12,7 @@ import pytest
 from ablate.cli.asked import Request, ask
 from ablate.cli.options import Until
 from ablate.cli.params import kinds_of
+from ablate.cli.places import Where
 from ablate.errors import ExitCode
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import ResultsPaths
@@ -189,7 +190,7 @@ def test_the_same_command_takes_up_added_seeds_that_were_not_finished() -> None:
     kinds = kinds_of(asked.core)
     with Store.open(asked.place.url, "steps", kinds=kinds, primary="score", direction="max", attributes={}) as opened:
         opened.set_attributes({"ablate.command": "ablate run steps.yaml --seeds 3 --add-seeds 2 --slots 2"})
-    same = Request(Path("steps.yaml"), add_seeds=2, gpus="none")
+    same = Request(Path("steps.yaml"), add_seeds=2, where=Where(gpus="none"))
     assert ask(same).plan.seeds == 5
     assert len(ask(same).plan.todo) == 4
     assert ask(Request(Path("steps.yaml"), add_seeds=3)).plan.seeds == 7

@@ -17,8 +17,9 @@ import pytest
 
 from ablate.core.registry import core_class
 from ablate.engine.events import Event
+from ablate.engine.launcher import Launcher, LocalLauncher
 from ablate.engine.run import RunOptions, RunSummary, run_study
-from ablate.engine.slots import Slot
+from ablate.engine.slots import Slot, cluster_slots
 from ablate.interface import Core
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.search import Search
@@ -118,8 +119,12 @@ import json, sys
 from pathlib import Path
 
 from ablate.core.registry import core_class
+from ablate.engine.cluster import ClusterLauncher, Listen
+from ablate.engine.jobs import JobOptions
+from ablate.engine.launcher import LocalLauncher
 from ablate.engine.run import RunOptions, run_study
 from ablate.engine.slots import Slot
+from ablate.engine.slurm import Slurm
 from ablate.errors import AblateError
 from ablate.paths import ResultsPaths
 from ablate.storage.candidates import tried_of
@@ -136,6 +141,8 @@ rows = read_study(results.default_storage, written.name)[1] if results.database.
 found = stand(written, core, tried_of(rows))
 study = found.study
 slots = int(sys.argv[2]) if len(sys.argv) > 2 else 2
+jobs = len(sys.argv) > 3
+places = [f"job-{index}" if jobs else "" for index in range(slots)]
 try:
     summary = run_study(
         study,
@@ -144,10 +151,11 @@ try:
         searches=found.open,
         results=results,
         storage_url=results.default_storage,
-        slots=[Slot(index, "cpu", 1, None, "test processor") for index in range(slots)],
+        slots=[Slot(index, "cpu", 1, None, "test processor", place=place) for index, place in enumerate(places)],
         listen=lambda event: print(json.dumps(event.to_dict()), flush=True),
         options=RunOptions(),
         kinds={"mode": "text", "steps": "int", "offset": "float"},
+        launcher=ClusterLauncher(Slurm(JobOptions()), Listen()) if jobs else LocalLauncher(),
     )
 except AblateError as error:
     sys.exit(f"{type(error).__name__}: {error.message}")
@@ -191,6 +199,7 @@ class Bench:
         options: RunOptions | None = None,
         listen: Callable[[Event], None] | None = None,
         arms: Sequence[str] = (),
+        launcher: Launcher | None = None,
     ) -> RunSummary:
         """Run a study file in this process: its searches, if one is not finished, else its arms."""
         path = self.write(text)
@@ -203,7 +212,8 @@ class Bench:
             () if searches else replicates(study, arms=arms),
             results=self.results,
             storage_url=self.results.default_storage,
-            slots=cpu_slots(slots),
+            slots=cpu_slots(slots) if launcher is None else cluster_slots(slots, kind="test", gpu=False, threads=1),
+            launcher=launcher or LocalLauncher(),
             listen=listen or self.events.append,
             options=options or RunOptions(),
             kinds=KINDS,
@@ -232,12 +242,12 @@ class Bench:
         text = (self.paths.trial(arm, seed).folder / "steps.txt").read_text(encoding="utf-8")
         return [int(line.split()[0]) for line in text.splitlines()]
 
-    def start(self, text: str, *, slots: int = 2) -> Driven:
+    def start(self, text: str, *, slots: int = 2, slurm: bool = False) -> Driven:
         """Run a study file in a process of its own."""
         self.write(text)
         return Driven(
             subprocess.Popen(
-                [sys.executable, "-c", DRIVER, str(self.folder), str(slots)],
+                [sys.executable, "-c", DRIVER, str(self.folder), str(slots), *(["slurm"] if slurm else [])],
                 stdout=subprocess.PIPE,
                 start_new_session=True,
             )

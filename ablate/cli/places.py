@@ -1,0 +1,73 @@
+"""Where a command line wants its workers: slots of this machine, or jobs of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ablate.cli.options import Launchers
+from ablate.engine.slots import Slot, cluster_slots, find_slots
+from ablate.errors import AblateError
+
+if TYPE_CHECKING:
+    from ablate.engine.jobs import JobOptions
+    from ablate.engine.launcher import Launcher
+
+_JOBS = 4
+"""Jobs at the same time when nobody says how many."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """The words of a command line that say where workers run."""
+
+    launcher: Launchers = Launchers.LOCAL
+    job: tuple[str, ...] = ()
+    listen: str | None = None
+    gpus: str | None = None
+    slots: int | None = None
+
+    def words(self) -> dict[str, Sequence[str]]:
+        """Return option -> its values, for the command line that says the same."""
+        launcher = None if self.launcher is Launchers.LOCAL else self.launcher.value
+        singles = {"--launcher": launcher, "--gpus": self.gpus, "--slots": self.slots, "--listen": self.listen}
+        named = {option: (str(one),) for option, one in singles.items() if one is not None}
+        return {**named, "--job": self.job}
+
+    def places(self) -> tuple[Slot, ...]:
+        """Return the slots; raises AblateError for what does not go together, or is not there."""
+        options = self._options()
+        if options is None:
+            return find_slots(gpus=self.gpus, slots=self.slots)
+        kind = self.launcher.value
+        return cluster_slots(self.slots or _JOBS, kind=kind, gpu=options.has_gpu, threads=options.cpus)
+
+    def start(self) -> Launcher:
+        """Return what starts workers there; raises AblateError when that is not possible from here."""
+        from ablate.engine.cluster import ClusterLauncher, parse_listen
+        from ablate.engine.launcher import LocalLauncher
+        from ablate.engine.slurm import Slurm
+
+        options = self._options()
+        if options is None:
+            return LocalLauncher()
+        return ClusterLauncher(Slurm(options), parse_listen(self.listen))
+
+    def _options(self) -> JobOptions | None:
+        """What jobs get; None on this machine."""
+        from ablate.engine.jobs import parse_job
+
+        if self.launcher is Launchers.LOCAL:
+            for option, given in (("--job", self.job), ("--listen", self.listen)):
+                if given:
+                    hint = "add --launcher slurm, or leave it out"
+                    raise AblateError(f"{option} is for jobs of a cluster", hint=hint)
+            return None
+        if self.gpus is not None:
+            raise AblateError("--gpus picks GPUs of this machine", hint="say what a job gets: --job gpus=1")
+        return parse_job(self.job, self.launcher.value)
+
+
+HERE = Where()
+"""All that this machine has."""

@@ -1,0 +1,326 @@
+"""What every launcher keeps to, and what only clusters do: queues, evictions, strangers at the door."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablate.engine import events
+from ablate.engine.cluster import ClusterLauncher, Listen
+from ablate.engine.jobs import JobOptions
+from ablate.engine.launch import End
+from ablate.engine.launcher import Employed, Launcher, LocalLauncher
+from ablate.engine.remote import Job, Standing
+from ablate.engine.slots import Slot
+from ablate.engine.slurm import Slurm
+from ablate.errors import AblateError, ExitCode
+from ablate.paths import StudyPaths, TrialPaths
+from ablate.recipe import Recipe
+from tests.engine import fake_slurm
+from tests.engine.conftest import DEADLINE_S, Bench, score_after, wait_until_gone
+
+GATED = "baseline: {offset: 0.0}\narms: {g: {mode: gate, steps: 4}}\nseeds: 1\n"
+UNDISTURBED = {("baseline", 0): ("measured", score_after(3)), ("g", 0): ("measured", score_after(4))}
+
+
+class Processes:
+    """The smallest queue: every job begins at once, as a process of this machine."""
+
+    most_s = 0.5
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, subprocess.Popen[bytes]] = {}
+
+    def reach(self) -> str:
+        return "127.0.0.1"
+
+    def open(self, name: str) -> None:
+        self.jobs.clear()
+
+    def submit(self, job: Job) -> str:
+        words = [sys.executable, "-P", "-m", "ablate.engine.worker", "--connect", str(job.ticket), str(os.getpid())]
+        with job.log.open("ab") as log:
+            process = subprocess.Popen(
+                words, stdout=log, stderr=log, env={**os.environ, **job.variables}, start_new_session=True
+            )
+        self.jobs[str(process.pid)] = process
+        return str(process.pid)
+
+    def look(self, jobs: Sequence[str]) -> Mapping[str, Standing]:
+        codes = {job: self.jobs[job].poll() for job in jobs}
+        return {
+            job: Standing(node="here") if code is None else Standing(end=End(f"ended with {code}"))
+            for job, code in codes.items()
+        }
+
+    def cancel(self, jobs: Sequence[str]) -> None:
+        for job in jobs:
+            self.jobs[job].kill()
+
+    def close(self) -> None:
+        for process in self.jobs.values():
+            process.wait(DEADLINE_S)
+
+
+@dataclass
+class FakeSlurm:
+    """The folder that the programs of `fake_slurm` keep their jobs in."""
+
+    root: Path
+
+    def hold(self) -> None:
+        (self.root / "hold").touch()
+
+    def release(self) -> None:
+        """Begin what waits."""
+        (self.root / "hold").unlink()
+        for job in self.jobs:
+            if fake_slurm.state_of(job).startswith("PENDING"):
+                subprocess.run([sys.executable, fake_slurm.__file__, "begin", str(job)], check=True)
+
+    @property
+    def jobs(self) -> list[Path]:
+        return sorted(path for path in self.root.iterdir() if path.name.isdecimal())
+
+    def states(self) -> list[str]:
+        return [fake_slurm.state_of(job).split()[0] for job in self.jobs]
+
+    def pids(self) -> list[int]:
+        return [int((job / "pid").read_text()) for job in self.jobs if (job / "pid").exists()]
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
+    """Put a Slurm on PATH; at the end nothing of it may be alive."""
+    root = tmp_path / "fake slurm"
+    root.mkdir()
+    fake_slurm.install(root / "bin")
+    monkeypatch.setenv("FAKE_SLURM", str(root))
+    monkeypatch.setenv("PATH", f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    found = FakeSlurm(root)
+    yield found
+    assert all(wait_until_gone(pid) for pid in found.pids())
+
+
+def slurm_launcher() -> ClusterLauncher:
+    return ClusterLauncher(Slurm(JobOptions()), Listen())
+
+
+@pytest.fixture(params=["local", "socket", "slurm"])
+def launcher(request: pytest.FixtureRequest) -> Launcher:
+    """Return one launcher after the other."""
+    if request.param == "slurm":
+        request.getfixturevalue("slurm")
+        return slurm_launcher()
+    return LocalLauncher() if request.param == "local" else ClusterLauncher(Processes(), Listen())
+
+
+@dataclass
+class Contract:
+    """A folder, and one worker in it, without an engine around."""
+
+    bench: Bench
+
+    @property
+    def paths(self) -> StudyPaths:
+        self.bench.paths.workers.mkdir(parents=True, exist_ok=True)
+        return self.bench.paths
+
+    def start(self, place: Launcher) -> Employed:
+        hello = {
+            "type": "hello",
+            "core": "toycore:Toy",
+            "metrics": ["score"],
+            "search": str(self.bench.folder),
+            "path": [],
+            "cache": str(self.bench.folder),
+            "results": str(self.bench.results.folder),
+            "checkpoint_s": 20.0,
+            "fusion": {},
+            "device": "cpu",
+            "device_name": None,
+            "threads": 1,
+        }
+        return place.launch(Slot(0, "cpu", 1, None, "any", place="job-0"), self.paths.workers / "slot-0.log", hello)
+
+    def order(self, worker: Employed, mode: str = "ok") -> TrialPaths:
+        """Give the worker a trial to compute."""
+        trial = self.paths.trial("a", 0)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        recipe = Recipe("toy", {"mode": mode, "steps": 3, "offset": 0.0}, 0)
+        worker.send({"type": "run", "batch": [{"recipe": recipe.to_dict(), "folder": str(trial.folder)}]})
+        return trial
+
+
+def hear(worker: Employed, kind: str) -> dict[str, Any]:
+    """Return the worker's next message of a kind."""
+    while True:
+        assert select.select([worker.news], [], [], DEADLINE_S)[0], f"no {kind}"
+        messages = worker.receive()
+        assert messages is not None, f"the worker ended instead of saying {kind}"
+        for message in messages:
+            if message["type"] == kind:
+                return message
+
+
+def end_of(worker: Employed) -> End:
+    """Wait until nothing more comes, and let it say how it ended."""
+    while True:
+        assert select.select([worker.news], [], [], DEADLINE_S)[0], "no end"
+        if worker.receive() is None:
+            return worker.reap()
+
+
+@pytest.fixture
+def contract(bench: Bench) -> Contract:
+    return Contract(bench)
+
+
+def test_a_worker_computes_what_it_is_given_and_leaves(launcher: Launcher, contract: Contract) -> None:
+    with launcher.opened(contract.paths) as place:
+        worker = contract.start(place)
+        hear(worker, "ready")
+        trial = contract.order(worker)
+        assert hear(worker, "done")["spent"] is False
+        worker.send({"type": "leave"})
+        end = end_of(worker)
+    assert trial.outcome.exists()
+    assert not end.out_of_memory
+    assert not end.evicted
+    assert sorted(path.name for path in contract.paths.workers.iterdir()) == ["slot-0.log"]
+
+
+def test_a_worker_that_dies_is_noticed(launcher: Launcher, contract: Contract) -> None:
+    with launcher.opened(contract.paths) as place:
+        worker = contract.start(place)
+        hear(worker, "ready")
+        trial = contract.order(worker, mode="die")
+        end = end_of(worker)
+    assert "killed" in end.reason or "ended" in end.reason
+    assert not trial.outcome.exists()
+
+
+def test_a_worker_that_does_not_listen_is_killed(launcher: Launcher, contract: Contract) -> None:
+    with launcher.opened(contract.paths) as place:
+        worker = contract.start(place)
+        hear(worker, "ready")
+        trial = contract.order(worker, mode="hang")
+        hear(worker, "progress")
+        worker.kill()
+        end_of(worker)
+    pids = {int(line.split()[1]) for line in (trial.folder / "steps.txt").read_text().splitlines()}
+    assert all(wait_until_gone(pid) for pid in pids)
+
+
+def test_a_core_that_cannot_load_is_told(launcher: Launcher, contract: Contract) -> None:
+    (contract.bench.folder / "toycore.py").write_text("import nowhere\n")
+    with launcher.opened(contract.paths) as place:
+        worker = contract.start(place)
+        assert "nowhere" in hear(worker, "broken")["error"]
+        end_of(worker)
+
+
+# ---------------------------------------------------------------------- Slurm
+
+
+def test_a_study_on_slurm_gives_the_same_numbers(bench: Bench, slurm: FakeSlurm) -> None:
+    summary = bench.run(
+        "baseline: {offset: 0.0}\nvary: {offset: [1.0]}\nseeds: 2\n", slots=2, launcher=slurm_launcher()
+    )
+    assert (summary.done, summary.exit_code) == (4, ExitCode.DONE)
+    assert bench.results_of()[("baseline", 0)] == ("measured", score_after(3))
+    assert set(slurm.states()) <= {"COMPLETED", "CANCELLED"}
+    assert not list(bench.paths.workers.glob("*.ticket"))
+
+
+def test_a_slot_waits_in_the_queue_until_its_job_begins(bench: Bench, slurm: FakeSlurm) -> None:
+    slurm.hold()
+
+    def listen(event: events.Event) -> None:
+        bench.events.append(event)
+        if isinstance(event, events.SlotQueued) and event.reason == "Resources":
+            assert "job 1 (submitted)" in bench.paths.lock.read_text()
+            slurm.release()
+
+    bench.run("baseline: {offset: 0.0}\narms: {b: {offset: 1.0}}\nseeds: 1\n", launcher=slurm_launcher(), listen=listen)
+    assert bench.of(events.SlotQueued)[-1].where == "job 1 (Resources)"
+    [begun] = bench.of(events.SlotBegun)
+    assert (begun.slot, begun.job) == (0, "1")
+    assert len(bench.results_of()) == 2
+
+
+def test_a_trial_whose_job_is_taken_away_goes_on_in_another(bench: Bench, slurm: FakeSlurm) -> None:
+
+    def listen(event: events.Event) -> None:
+        bench.events.append(event)
+        if isinstance(event, events.TrialProgress) and event.stage == "gate":
+            os.kill(slurm.pids()[-1], signal.SIGUSR1)
+
+    summary = bench.run(GATED, launcher=slurm_launcher(), listen=listen)
+    assert summary.exit_code is ExitCode.DONE
+    assert [row.outcome for row in bench.rows() if row.arm == "g"] == ["lost", "measured"]
+    assert bench.steps("g", 0) == [1, 2, 3, 4]
+    assert bench.results_of() == UNDISTURBED
+    [retry] = bench.of(events.Retrying)
+    assert "it was sent SIGUSR1" in retry.reason
+
+
+def test_a_killed_parent_leaves_no_job_and_the_same_command_goes_on(bench: Bench, slurm: FakeSlurm) -> None:
+    run = bench.start(GATED, slots=1, slurm=True)
+    run.wait_for(event="progress", stage="gate")
+    run.process.kill()
+    run.end()
+    assert all(wait_until_gone(pid) for pid in slurm.pids())
+    summary = bench.run(GATED, launcher=slurm_launcher())
+    assert summary.exit_code is ExitCode.DONE
+    assert bench.results_of() == UNDISTURBED
+
+
+def test_jobs_that_a_killed_run_left_in_the_queue_are_cancelled(bench: Bench, slurm: FakeSlurm) -> None:
+    slurm.hold()
+    run = bench.start(GATED, slots=1, slurm=True)
+    run.wait_for(event="queued")
+    run.process.kill()
+    run.end()
+    assert slurm.states() == ["PENDING"]
+
+    def listen(event: events.Event) -> None:
+        if isinstance(event, events.SlotQueued) and event.job == "2":
+            slurm.release()
+
+    bench.run(GATED, launcher=slurm_launcher(), arms=["baseline"], listen=listen)
+    assert slurm.states()[0] == "CANCELLED"
+    assert not (slurm.jobs[0] / "pid").exists()
+
+
+def test_ctrl_c_while_all_wait_cancels_the_jobs(bench: Bench, slurm: FakeSlurm) -> None:
+    slurm.hold()
+    run = bench.start(GATED, slots=2, slurm=True)
+    run.wait_for(2, event="queued")
+    run.process.send_signal(signal.SIGINT)
+    assert run.end() == 130
+    assert slurm.states() == ["CANCELLED", "CANCELLED"]
+
+
+def test_what_sbatch_refuses_ends_the_run_with_its_words(bench: Bench, slurm: FakeSlurm) -> None:
+    (slurm.root / "refuse").touch()
+    summary = bench.run(GATED, launcher=slurm_launcher())
+    assert summary.reason == "no worker can be started"
+    assert any("invalid partition specified" in note.text for note in bench.of(events.Note))
+
+
+def test_without_slurm_nothing_starts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(AblateError, match="no sbatch on this machine"):
+        bench.run(GATED, launcher=slurm_launcher())
+    assert bench.rows() == []
