@@ -34,8 +34,8 @@ from ablate.cli.options import (
     Storage,
     StudyFile,
 )
-from ablate.cli.plan_fusion import fusion_lines, fusion_plan
 from ablate.cli.places import Where
+from ablate.cli.plan_fusion import fusion_lines, fusion_plan
 from ablate.cli.problems import place as place_of
 from ablate.cli.screen import Screen
 from ablate.cli.units import plural, size, spoken, visible
