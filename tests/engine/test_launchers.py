@@ -147,6 +147,7 @@ class Contract:
             "results": str(self.bench.results.folder),
             "checkpoint_s": 20.0,
             "fusion": {},
+            "fused": [],
             "device": "cpu",
             "device_name": None,
             "threads": 1,
