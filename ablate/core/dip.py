@@ -150,14 +150,15 @@ class Fitting:
         side = _code_sides(noisy, settings, self.bank.code_shrink)
         self.bank.draw([generator(seed, "dip-init", member) for member in members])
         self.bank.to(device, noisy.dtype)
+        self.weights = dict(self.bank.named_parameters())
         self.code = torch.empty(count, self.bank.code_channels, *side)
         for code, member in zip(self.code, members, strict=True):
             code.uniform_(0, 0.1, generator=generator(seed, "dip-code", member))
         self.code = self.code.to(device, noisy.dtype)
         self.noise = [generator(seed, "dip-noise", member, device=device.type) for member in members]
-        self.adam = torch.optim.Adam(self.bank.parameters(), lr=settings.lr, fused=True)
+        self.adam = torch.optim.Adam(self.weights.values(), lr=settings.lr, fused=True)
         self.stop = _Stop(settings, noisy)
-        self.saved = [parameter.detach().clone() for parameter in self.bank.parameters()]
+        self.saved = [parameter.detach().clone() for parameter in self.weights.values()]
         self.saved_loss = torch.full((count,), torch.inf, device=device)
         self.step = 0
         self.curve = torch.full((settings.steps, count), torch.nan, device=device)
@@ -210,7 +211,7 @@ class Fitting:
         return {
             "step": self.step,
             "steps_done": self.steps_done,
-            "weights": [parameter.detach() for parameter in self.bank.parameters()],
+            "weights": [parameter.detach() for parameter in self.weights.values()],
             "adam": self.adam.state_dict(),
             "saved": self.saved,
             "saved_loss": self.saved_loss,
@@ -225,7 +226,7 @@ class Fitting:
         device, stop = self.device, self.stop
         self.step, self.steps_done = int(state["step"]), int(state["steps_done"])
         with torch.no_grad():
-            for mine, saved in zip(self.bank.parameters(), state["weights"], strict=True):
+            for mine, saved in zip(self.weights.values(), state["weights"], strict=True):
                 mine.copy_(saved)
         self.adam.load_state_dict(state["adam"])
         self.saved = [weights.to(device) for weights in state["saved"]]
@@ -261,7 +262,7 @@ class Fitting:
             return
         collapsed = losses > self.saved_loss * 10 ** (self.settings.fallback_db / 10)
         with torch.no_grad():
-            for parameter, saved in zip(self.bank.parameters(), self.saved, strict=True):
+            for parameter, saved in zip(self.weights.values(), self.saved, strict=True):
                 mask = collapsed.view(-1, *(1,) * (parameter.dim() - 1))
                 parameter.copy_(torch.where(mask, saved, parameter))
                 saved.copy_(parameter)

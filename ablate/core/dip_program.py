@@ -45,9 +45,7 @@ class DipProgram:
 
     def _outputs(self, fits: Sequence[Fitting], rows: int, empty: int) -> Tensor:
         """Images [rows + empty,3,H,W] of all networks."""
-        names = [name for name, _ in fits[0].bank.named_parameters()]
-        stacked = zip(*(fit.bank.parameters() for fit in fits), strict=True)
-        weights = {name: _with_empty(parts, empty) for name, parts in zip(names, stacked, strict=True)}
+        weights = {name: _with_empty([fit.weights[name] for fit in fits], empty) for name in fits[0].weights}
         code = _with_empty([fit.codes() for fit in fits], empty)
         outputs: Tensor = functional_call(self._bank(fits[0], rows + empty), weights, code.flatten(0, 1).unsqueeze(0))
         return outputs

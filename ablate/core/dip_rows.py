@@ -107,7 +107,7 @@ def _bits(fits: Sequence[Fitting], place: int) -> list[Tensor]:
     for _ in range(_COMPARED_STEPS):
         _step(program, fits)
     moments = [value for state in fit.adam.state.values() for value in (state["exp_avg"], state["exp_avg_sq"])]
-    return [*(parameter.detach() for parameter in fit.bank.parameters()), *moments]
+    return [*(parameter.detach() for parameter in fit.weights.values()), *moments]
 
 
 def _equal(first: Sequence[Tensor], second: Sequence[Tensor]) -> bool:
