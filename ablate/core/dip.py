@@ -8,6 +8,7 @@ to the clean image before it reproduces the noise; where to stop is the method's
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -180,7 +181,7 @@ class Fitting:
     @property
     def ended(self) -> bool:
         """True when `settings.steps` are done, or every image's rule has stopped it."""
-        return self.step >= self.settings.steps or bool(self.stop.done.all())
+        return self.step >= self.settings.steps or self.stop.all_done()
 
     def run(self) -> Iterator[tuple[int, float]]:
         """Fit until it has ended; yield (step, mean loss) after each step."""
@@ -194,16 +195,17 @@ class Fitting:
         Raises DivergedError when one is not finite.
         """
         step, active = self.step + 1, ~self.stop.done
-        if not bool(losses.isfinite().all()):
+        values: list[float] = losses.tolist()  # the one time that a step waits for the device
+        if not all(map(math.isfinite, values)):
             raise DivergedError(f"DIP loss is not finite at step {step}", images_seen=step * len(losses))
         self.stop.average_in(output)
         self._fall_back(step, losses)
         self.curve[step - 1] = torch.where(active, losses, torch.nan)
-        self.steps_done += int(active.sum())
+        self.steps_done += int(active.sum()) if self.stop.may_end else len(values)
         quality = self._quality(output, step, active)
         self.stop.see(step, output, quality)
         self.step = step
-        return losses.mean().item()
+        return sum(values) / len(values)
 
     def state(self) -> dict[str, Any]:
         """All that the following steps depend on: weights, moments, averages, streams; plain tensors and numbers."""
@@ -290,6 +292,15 @@ class _Stop:
         self.best_value = torch.full((count,), torch.inf, device=device)
         self.done = torch.zeros(count, dtype=torch.bool, device=device)
 
+    @property
+    def may_end(self) -> bool:
+        """True when the rule may end a fit before its last step."""
+        return self.settings.stop == "wmv"
+
+    def all_done(self) -> bool:
+        """True when it has ended every fit."""
+        return self.may_end and bool(self.done.all())
+
     def average_in(self, output: Tensor) -> None:
         """Update the running average of outputs; the first output starts it."""
         started = self.average.numel() > 0
@@ -304,7 +315,7 @@ class _Stop:
             better = ~self.done & (value < self.best_value)
             self.best_value = torch.where(better, value, self.best_value)
             self._keep(step, better)
-            if self.settings.stop == "wmv":
+            if self.may_end:
                 self.done |= step - self.best_step >= self.settings.patience
 
     def _value(self, output: Tensor, quality: Tensor | None) -> Tensor | None:

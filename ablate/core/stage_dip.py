@@ -247,7 +247,7 @@ class Group:
         out = {
             "restored": stop.best,
             "stopped_at": stop.best_step,
-            "ended": bool(stop.done.all()),
+            "ended": stop.all_done(),
             "seconds": self.seconds,
         }
         self.folder.save("out", self.fitting.step, {name: _on_cpu(value) for name, value in out.items()})
