@@ -20,6 +20,7 @@ class Launchers(StrEnum):
 
     LOCAL = "local"
     SLURM = "slurm"
+    RAY = "ray"
 
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file.", show_default=False, exists=False)]
@@ -81,7 +82,7 @@ Slots = Annotated[
     ),
 ]
 Launch = Annotated[
-    Launchers, typer.Option("--launcher", metavar="PLACE", help="Where workers run: local, or as jobs of slurm.")
+    Launchers, typer.Option("--launcher", metavar="PLACE", help="Where workers run: local, or as jobs of slurm or ray.")
 ]
 Job = Annotated[
     list[str] | None,

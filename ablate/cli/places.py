@@ -47,12 +47,14 @@ class Where:
         """Return what starts workers there; raises AblateError when that is not possible from here."""
         from ablate.engine.cluster import ClusterLauncher, parse_listen
         from ablate.engine.launcher import LocalLauncher
+        from ablate.engine.raytasks import RayTasks
         from ablate.engine.slurm import Slurm
 
         options = self._options()
         if options is None:
             return LocalLauncher()
-        return ClusterLauncher(Slurm(options), parse_listen(self.listen))
+        queue = Slurm(options) if self.launcher is Launchers.SLURM else RayTasks(options)
+        return ClusterLauncher(queue, parse_listen(self.listen))
 
     def _options(self) -> JobOptions | None:
         """What jobs get; None on this machine."""
@@ -61,7 +63,7 @@ class Where:
         if self.launcher is Launchers.LOCAL:
             for option, given in (("--job", self.job), ("--listen", self.listen)):
                 if given:
-                    hint = "add --launcher slurm, or leave it out"
+                    hint = "add --launcher slurm or ray, or leave it out"
                     raise AblateError(f"{option} is for jobs of a cluster", hint=hint)
             return None
         if self.gpus is not None:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from ablate.engine.dock import Dock
 from ablate.engine.greeting import NO_ENGINE, NO_TICKET, WRONG_ENGINE
-from ablate.engine.launch import End, variables
+from ablate.engine.launch import End, how_it_ended, variables
 from ablate.engine.remote import Job, RemoteWorker, Standing
 from ablate.engine.slots import Slot
 from ablate.errors import AblateError
@@ -36,16 +36,19 @@ _MISSING = Standing(end=End("is not in the queue any more"))
 
 
 class JobQueue(Protocol):
-    """A place that runs jobs when it can. Its methods but `reach` are called from one thread, and may take a while."""
+    """A place that runs jobs when it can. Once it is open, one thread calls its methods, which may take a while."""
 
     most_s: float
     """Longest time between two looks at jobs that wait, in seconds."""
 
-    def reach(self) -> str:
-        """Return the address of this machine that jobs can reach; raises AblateError when the place cannot be used."""
-
     def open(self, name: str) -> None:
-        """Use `name` for all jobs, and end those that an earlier run left under it; raises AblateError."""
+        """Use `name` for all jobs, and end those that an earlier run left under it.
+
+        Raises AblateError when the place cannot be used from here.
+        """
+
+    def reach(self) -> str:
+        """Return the address of this machine that jobs can reach; raises AblateError when there is none."""
 
     def submit(self, job: Job) -> str:
         """Hand in a job; return what it is called; raises OSError."""
@@ -81,15 +84,21 @@ class ClusterLauncher:
         self._workers: list[RemoteWorker] = []
         self._poke = threading.Event()
         self._closing = False
+        self._bug: Exception | None = None
 
     @contextlib.contextmanager
     def opened(self, paths: StudyPaths) -> Iterator[ClusterLauncher]:
-        """Be ready for a run of the study; at the end every job is cancelled. Raises AblateError."""
-        host = self._listen.host or self._queue.reach()
+        """Be ready for a run of the study; at the end every job is cancelled. Raises AblateError.
+
+        What goes wrong in the thread that talks to the queue ends all workers, and is raised at the end.
+        """
         remove_left(paths.workers)
-        self._dock = Dock(host, self._listen.port, paths.workers)
-        try:
+        with contextlib.ExitStack() as closing:
             self._queue.open(job_name(paths))
+            closing.callback(self._queue.close)
+            self._dock = Dock(self._listen.host or self._queue.reach(), self._listen.port, paths.workers)
+            closing.callback(self._dock.close)
+            self._closing = False
             thread = threading.Thread(target=self._work, name="jobs", daemon=True)
             thread.start()
             try:
@@ -100,12 +109,13 @@ class ClusterLauncher:
                 self._closing = True
                 self._poke.set()
                 thread.join()
-                self._queue.close()
-        finally:
-            self._dock.close()
+            if self._bug is not None:
+                raise self._bug
 
     def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> RemoteWorker:
         """Let a job be submitted for the slot's worker; what becomes of it shows at the worker's `news`."""
+        if self._bug is not None:
+            raise OSError(f"no jobs can be submitted any more: {self._bug!r}")
         name, ticket = self._dock.expect(lambda *arrival: worker.serve(*arrival))
         worker = RemoteWorker(name, Job(ticket, log, variables(slot)), hello, self._poke.set)
         self._workers.append(worker)
@@ -115,6 +125,14 @@ class ClusterLauncher:
     # ------------------------------------------------------------------ the thread that talks to the queue
 
     def _work(self) -> None:
+        try:
+            self._serve()
+        except Exception as error:  # noqa: BLE001 - raised again at the end of the run
+            self._bug = error
+            for worker in list(self._workers):
+                worker.finish(End(f"{worker.who} cannot be followed any more: {error!r}"))
+
+    def _serve(self) -> None:
         pause_s = _SOON_S
         while True:
             poked = self._poke.wait(pause_s if any(worker.puzzling for worker in self._workers) else None)
@@ -138,7 +156,7 @@ class ClusterLauncher:
                 except OSError as error:
                     worker.finish(End(str(error)))
                 else:
-                    worker.waits("submitted")
+                    worker.waits("")
 
     def _cancel(self) -> None:
         """End the jobs that are to be ended, and those whose worker is gone for no reason: none may stay behind."""
@@ -196,7 +214,9 @@ def parse_listen(text: str | None) -> Listen:
 
 
 def exit_words(code: int) -> str:
-    """Return what the exit code of a job says about a worker that never reported."""
+    """Return what the exit code of a job (negative for a signal) says, about a worker that never reported above all."""
+    if code < 0:
+        return how_it_ended(code).reason
     shared = "put --results, and the Python environment, where all nodes see them under the same path"
     return {
         126: f"its Python cannot be run there: {shared}",

@@ -60,7 +60,7 @@ class RemoteWorker:
         self._heard: deque[dict[str, Any]] = deque()
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
-        self._queued = ""
+        self._queued: str | None = None
         self._begun = False
         self._leaving = False
         self._evicted: str | None = None
@@ -131,7 +131,7 @@ class RemoteWorker:
     def begins(self, node: str) -> None:
         """Its job runs."""
         with self._lock:
-            told, self._begun = self._begun or not self._queued, True
+            told, self._begun = self._begun or self._queued is None, True
         if not told:
             self._tell({"type": "begun", "job": self.identity or "", "node": node})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import shlex
 import shutil
 import socket
@@ -39,14 +40,22 @@ class Slurm:
         self._options = options
         self._name = ""
 
-    def reach(self) -> str:
-        """Return the address of this machine towards the first node of the cluster."""
+    def open(self, name: str) -> None:
+        """Cancel what an earlier run left in the queue."""
         missing = [program for program in PROGRAMS if shutil.which(program) is None]
         if missing:
             raise AblateError(
                 f"no {missing[0]} on this machine",
                 hint="run where Slurm's commands are (a login node), or leave out --launcher slurm",
             )
+        self._name = name
+        try:
+            _say("scancel", f"--user={getpass.getuser()}", f"--name={name}")
+        except OSError as error:
+            raise AblateError(f"Slurm does not answer: {error}", hint="try squeue") from error
+
+    def reach(self) -> str:
+        """Return the address of this machine towards the first node of the cluster."""
         try:
             nodes = _say("sinfo", "--noheader", "--responding", "--Format=NodeAddr:128").split()
         except OSError as error:
@@ -58,14 +67,6 @@ class Slurm:
         raise AblateError(
             "this machine knows no way to a node of the cluster", hint="name its address in the cluster by --listen"
         )
-
-    def open(self, name: str) -> None:
-        """Cancel what an earlier run left in the queue."""
-        self._name = name
-        try:
-            _say("scancel", f"--user={getpass.getuser()}", f"--name={name}")
-        except OSError as error:
-            raise AblateError(f"Slurm does not answer: {error}", hint="try squeue") from error
 
     def submit(self, job: Job) -> str:
         """Submit a worker; raises OSError with what sbatch says."""
@@ -106,23 +107,22 @@ def parse_queue(text: str) -> dict[str, Standing]:
     """Read what squeue prints for `_FIELDS`."""
     found = {}
     for line in text.splitlines():
-        job, state, code, node, reason = (line[at : at + width].strip() for at, width in _columns())
+        job, state, status, node, reason = (line[at : at + width].strip() for at, width in _columns())
         if job:
-            found[job] = standing_of(state, code, node, reason)
+            found[job] = standing_of(state, status, node, reason)
     return found
 
 
-def standing_of(state: str, code: str, node: str, reason: str) -> Standing:
-    """Return what a job's state means for its worker; `code` is ``exit:signal`` or a plain exit code."""
+def standing_of(state: str, status: str, node: str, reason: str) -> Standing:
+    """Return what a job's state means for its worker; `status` is the raw status that wait() gave for it."""
     if state in _WAITING:
-        return Standing(waiting=reason if reason != "None" else state.lower())
+        return Standing(waiting=reason if reason != "None" else "")
     if state not in _ENDED:
         return Standing(node=node)
-    out_of_memory, evicted = state == "OUT_OF_MEMORY", state in _TAKEN_AWAY
-    number = code.partition(":")[0]
-    why = exit_words(int(number)) if number.isdecimal() and int(number) and not evicted else ""
-    words = f"ended: {state}" + (f", {why}" if why else "")
-    return Standing(end=End(words, out_of_memory=out_of_memory, evicted=evicted))
+    evicted = state in _TAKEN_AWAY
+    code = os.waitstatus_to_exitcode(int(status)) if status.isdecimal() and not evicted else 0
+    words = f"ended: {state}, {exit_words(code)}" if code else f"ended: {state}"
+    return Standing(end=End(words, out_of_memory=state == "OUT_OF_MEMORY", evicted=evicted))
 
 
 def _columns() -> list[tuple[int, int]]:

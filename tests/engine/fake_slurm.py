@@ -67,7 +67,7 @@ def watch(job: Path) -> None:
     (job / "pid").write_text(str(process.pid))
     code = process.wait()
     if state_of(job).startswith("RUNNING"):
-        set_state(job, f"{'COMPLETED' if code == 0 else 'FAILED'} {max(code, 0)}:{max(-code, 0)}")
+        set_state(job, f"{'COMPLETED' if code == 0 else 'FAILED'} {code << 8 if code >= 0 else -code}")
 
 
 def squeue() -> None:

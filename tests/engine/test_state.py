@@ -510,3 +510,17 @@ def test_an_impossible_event_raises_with_the_story() -> None:
     assert pickle.loads(pickle.dumps(caught.value)).story == world.state.story(("a0", 0))
     with pytest.raises(InvalidTransition, match="slot 0: no transition from busy to idle"):
         world.state.handle(moves.WorkerReady(1.0, 0))
+
+
+def test_a_queued_worker_may_wait_for_ever_and_is_taken_back_when_no_work_is_left() -> None:
+    world = World(plan(1, 2), ["job-0", "job-1"], keep_idle=False, stall_s=100.0)
+    world.take(moves.WorkerQueued(0.0, 0))
+    world.take(moves.WorkerQueued(0.0, 1))
+    world.now = 1e6
+    assert world.take(moves.TimePassed(world.now)) == []
+    world.take(moves.WorkerBegun(world.now, 0))
+    world.ready(0)
+    world.give(0, outcome(OutcomeKind.MEASURED))
+    assert of(world.actions, moves.KillWorker) == [moves.KillWorker(1, "no work is left for it")]
+    finish_and_account(world)
+    assert set(world.state.states.values()) == {ReplicateState.MEASURED}
