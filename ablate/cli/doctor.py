@@ -26,6 +26,7 @@ from ablate.cli.options import RESULTS, Json, NoColor, Results
 from ablate.cli.screen import Screen
 from ablate.cli.units import size
 from ablate.engine.slots import usable_cores
+from ablate.engine.slurm import PROGRAMS
 from ablate.errors import ExitCode, StorageError
 from ablate.storage import sqlitefile
 
@@ -96,6 +97,7 @@ def findings(results: Path) -> Iterator[Finding]:
         lambda: _disk(results),
         lambda: _storage(results),
         _gpus,
+        _clusters,
         _torch,
     )
     failed = False
@@ -203,6 +205,31 @@ def _gpus() -> Iterator[Finding]:
     for row in answer.stdout.strip().splitlines():
         index, _, rest = row.partition(", ")
         yield Finding(f"gpu {index}", rest)
+
+
+def _clusters() -> Iterator[Finding]:
+    """Say whether workers can be jobs of a cluster; most machines have none, and that is well."""
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if len(missing) == len(PROGRAMS):
+        yield Finding("slurm", "not here: --launcher slurm needs sbatch")
+    elif missing:
+        yield Finding("slurm", f"no {', '.join(missing)}", "warn", "--launcher slurm needs it")
+    else:
+        yield _slurm_version()
+    try:
+        yield Finding("ray", metadata.version("ray"))
+    except metadata.PackageNotFoundError:
+        yield Finding("ray", "not installed: --launcher ray needs pip install 'ablate[ray]'")
+
+
+def _slurm_version() -> Finding:
+    """Which Slurm answers; one that does not is worth a warning."""
+    try:
+        answer = subprocess.run(["sinfo", "--version"], capture_output=True, text=True, timeout=30, check=True)  # noqa: S607 - as a user would call it
+        subprocess.run(["sinfo", "--noheader"], capture_output=True, timeout=30, check=True)  # noqa: S607 - as above
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("slurm", f"does not answer: {error}", "warn", "run sinfo to see what it says")
+    return Finding("slurm", answer.stdout.strip())
 
 
 def _torch() -> Iterator[Finding]:

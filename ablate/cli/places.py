@@ -58,6 +58,7 @@ class Where:
 
     def _options(self) -> JobOptions | None:
         """What jobs get; None on this machine."""
+        from ablate.engine.cluster import parse_listen
         from ablate.engine.jobs import parse_job
 
         if self.launcher is Launchers.LOCAL:
@@ -66,6 +67,7 @@ class Where:
                     hint = "add --launcher slurm or ray, or leave it out"
                     raise AblateError(f"{option} is for jobs of a cluster", hint=hint)
             return None
+        parse_listen(self.listen)
         if self.gpus is not None:
             raise AblateError("--gpus picks GPUs of this machine", hint="say what a job gets: --job gpus=1")
         return parse_job(self.job, self.launcher.value)

@@ -86,7 +86,10 @@ def plan(
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
     where = Where(launcher, tuple(job or ()), listen, gpus, slots)
     asked = ask(Request(study, *words, where=where, fuse=fuse))
-    show_plan(asked, where.places(), screen, probe=probe)
+    places = where.places()
+    if probe and launcher is not Launchers.LOCAL:
+        raise AblateError("--probe measures this machine, not a job", hint="leave out --probe or --launcher")
+    show_plan(asked, places, screen, probe=probe)
 
 
 def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: bool = False) -> None:
@@ -261,6 +264,9 @@ def _basis(cost: Cost) -> str:
 def _where(slots: tuple[Slot, ...]) -> str:
     """Name the slots: those that are used in any case, and how many there may be."""
     sure = certain(slots)
+    if slots[0].place:
+        kind = slots[0].place.partition("-")[0].capitalize()
+        return f"{plural(sure, 'GPU job' if slots[0].is_gpu else 'CPU job')} of {kind}, their wait not counted"
     where = plural(sure, "GPU slot" if slots[0].is_gpu else "CPU slot")
     return where if sure == len(slots) else f"{where}, up to {len(slots)} where memory allows"
 

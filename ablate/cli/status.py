@@ -23,6 +23,7 @@ from ablate.cli.options import RESULTS, Json, NoColor, Results, Storage, StudyNa
 from ablate.cli.screen import Screen
 from ablate.cli.stored import Place, Stored, base_command, latest
 from ablate.cli.units import visible
+from ablate.engine.lock import read_holder
 from ablate.outcome import OutcomeKind
 
 _FAULTS = (OutcomeKind.FAILED, OutcomeKind.LOST, OutcomeKind.OUT_OF_MEMORY)
@@ -146,6 +147,7 @@ def _one(stored: Stored, width: int) -> Text:
             error = visible(str(row.attributes.get("error") or row.outcome))
             lines.append(Text(f"  {row.outcome}: {visible(arm)} s{seed}: {error}", style="red"))
             lines.append(Text(f"    log: {stored.paths.trial(arm, seed).log}"))
+    lines += [Text(f"  waits for {visible(where)}") for where in waiting_jobs(stored.paths.lock)]
     if counts_of(stored)["running"] and run_is_alive(stored.paths.lock) is False:
         lines.append(Text("no run is alive: what it had running was interrupted", style="yellow"))
     lines.append(Text(f"next:  {next_command(stored)}"))
@@ -175,6 +177,12 @@ def run_is_alive(lock: Path) -> bool | None:
     return True
 
 
+def waiting_jobs(lock: Path) -> tuple[str, ...]:
+    """The jobs of a cluster that a run of the study waits for; empty when no run is alive."""
+    holder = read_holder(lock)
+    return holder.waiting if holder is not None else ()
+
+
 def next_command(stored: Stored) -> str:
     """What to type next."""
     if is_done(stored):
@@ -193,5 +201,6 @@ def as_data(stored: Stored) -> dict[str, Any]:
         "metric": stored.study.primary.name,
         **counts_of(stored),
         "arms": [{**vars(arm), "counts": dict(arm.counts)} for arm in arms],
+        "waiting": list(waiting_jobs(stored.paths.lock)),
         "folder": str(stored.paths.folder),
     }

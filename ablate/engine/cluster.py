@@ -104,7 +104,7 @@ class ClusterLauncher:
             try:
                 yield self
             finally:
-                for worker in list(self._workers):
+                for worker in [worker for worker in self._workers if not worker.over]:
                     worker.kill()
                 self._closing = True
                 self._poke.set()

@@ -55,6 +55,8 @@ class Holder:
     """None for a process on another machine: nobody can tell from here."""
     workers: tuple[ProcessMark, ...] = ()
     """Its workers that are alive on this machine."""
+    waiting: tuple[str, ...] = ()
+    """The jobs of a cluster that it waits for, each with the reason why."""
 
 
 def read_holder(path: Path) -> Holder | None:
@@ -65,11 +67,13 @@ def read_holder(path: Path) -> Holder | None:
         here = host == socket.gethostname()
         mark = ProcessMark(pid, str(data.get("started", "")), str(data.get("boot", "")))
         workers = tuple(ProcessMark(int(one["pid"]), str(one["started"]), str(one["boot"])) for one in data["workers"])
+        waiting = tuple(map(str, data.get("waiting", ())))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     alive = tuple(worker for worker in workers if ProcessMark.of(worker.pid) == worker)
     over = bool(data.get("over"))
-    return Holder(pid, host, since, not over and ProcessMark.of(pid) == mark if here or over else None, alive)
+    living = not over and ProcessMark.of(pid) == mark if here or over else None
+    return Holder(pid, host, since, living, alive, () if living is False else waiting)
 
 
 class StudyLock:

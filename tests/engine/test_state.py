@@ -146,10 +146,20 @@ class World:
             actions += self.take(moves.BatchEnded(self.now, slot, spent=spent, peak_mb=peak_mb))
         return actions
 
-    def die(self, slot: int, *, out_of_memory: bool = False) -> list[Action]:
+    def die(self, slot: int, *, out_of_memory: bool = False, evicted: bool = False) -> list[Action]:
         """The worker of a slot is gone."""
         del self.alive[slot]
-        return self.take(moves.WorkerDied(self.now, slot, "killed", out_of_memory))
+        return self.take(moves.WorkerDied(self.now, slot, "killed", out_of_memory, evicted))
+
+    def queue(self, slot: int) -> list[Action]:
+        """The worker of a slot waits in a queue."""
+        self.alive[slot] = "queued"
+        return self.take(moves.WorkerQueued(self.now, slot))
+
+    def leave_queue(self, slot: int) -> list[Action]:
+        """The worker of a slot has left the queue."""
+        self.alive[slot] = "starting"
+        return self.take(moves.WorkerBegun(self.now, slot))
 
     def placed(self) -> list[tuple[Key, ...]]:
         """Return the batches in the order they were placed."""
@@ -163,6 +173,8 @@ class World:
             slot, mood = next(iter(self.alive.items()))
             if mood == "starting":
                 self.ready(slot)
+            elif mood == "queued":
+                self.leave_queue(slot)
             elif mood in ("leaving", "killed"):
                 self.die(slot)
             elif mood == "busy":
@@ -197,7 +209,8 @@ def test_any_order_of_events_keeps_every_invariant(data: st.DataObject) -> None:
     groups = data.draw(st.sampled_from([("cpu",), ("cpu", "cpu"), ("g0", "g0", "g1")]))
     batch = data.draw(st.integers(1, 3))
     spread, budget_s = data.draw(st.booleans()), data.draw(st.sampled_from([None, 150.0]))
-    world = World(planned, groups, stall_s=100.0, batch=batch, spread=spread, budget_s=budget_s)
+    keep_idle = data.draw(st.booleans())
+    world = World(planned, groups, stall_s=100.0, batch=batch, spread=spread, budget_s=budget_s, keep_idle=keep_idle)
     for _ in range(data.draw(st.integers(0, 60))):
         if world.state.ended:
             break
@@ -210,7 +223,11 @@ def test_any_order_of_events_keeps_every_invariant(data: st.DataObject) -> None:
         elif what == "stop" and data.draw(st.integers(0, 9)) == 0:
             world.take(moves.StopRequested(world.now, "Ctrl-C", force=data.draw(st.booleans())))
         elif what == "die" or mood in ("leaving", "killed"):
-            world.die(slot)
+            world.die(slot, evicted=data.draw(st.booleans()))
+        elif mood == "queued":
+            world.leave_queue(slot)
+        elif mood == "starting" and data.draw(st.booleans()):
+            world.queue(slot)
         elif mood == "starting":
             world.ready(slot)
         elif mood == "busy" and data.draw(st.booleans()):
@@ -514,13 +531,58 @@ def test_an_impossible_event_raises_with_the_story() -> None:
 
 def test_a_queued_worker_may_wait_for_ever_and_is_taken_back_when_no_work_is_left() -> None:
     world = World(plan(1, 2), ["job-0", "job-1"], keep_idle=False, stall_s=100.0)
-    world.take(moves.WorkerQueued(0.0, 0))
-    world.take(moves.WorkerQueued(0.0, 1))
+    world.queue(0)
+    world.queue(1)
     world.now = 1e6
     assert world.take(moves.TimePassed(world.now)) == []
-    world.take(moves.WorkerBegun(world.now, 0))
+    world.leave_queue(0)
     world.ready(0)
     world.give(0, outcome(OutcomeKind.MEASURED))
     assert of(world.actions, moves.KillWorker) == [moves.KillWorker(1, "no work is left for it")]
     finish_and_account(world)
     assert set(world.state.states.values()) == {ReplicateState.MEASURED}
+
+
+def test_a_worker_of_a_cluster_leaves_when_no_work_waits_and_another_comes_when_it_does() -> None:
+    world = World(plan(1, 2), ["job-0", "job-1"], keep_idle=False)
+    world.ready(0)
+    world.ready(1)
+    world.give(0, outcome(OutcomeKind.MEASURED))
+    assert world.state.slots == (SlotState.LEAVING, SlotState.BUSY)
+    world.die(0)
+    world.die(1)
+    assert [action.slot for action in of(world.actions, moves.StartWorker)].count(0) == 2
+    finish_and_account(world)
+
+
+def evict(world: World, done: int) -> list[Action]:
+    """Let the running trial get as far as `done`, and then its place be taken away; a new worker takes it up."""
+    world.take(moves.ProgressMade(world.now, 0, ("a0", 0), "work", done))
+    actions = world.die(0, evicted=True)
+    if world.state.slots[0] is SlotState.STARTING:
+        world.ready(0)
+    return actions
+
+
+def test_a_trial_outlives_any_number_of_evictions_while_it_gets_further() -> None:
+    world = running_world(plan(1, 1))
+    for done in range(1, 20):
+        evict(world, done)
+    assert world.state.states == {("a0", 0): ReplicateState.RUNNING}
+    assert world.attempts[("a0", 0)] == 20
+
+
+def test_a_trial_that_never_gets_further_is_lost_after_its_retries() -> None:
+    """Jobs that are shorter than the way to the first checkpoint would else go on for ever."""
+    world = running_world(plan(1, 1))
+    for _ in range(4):
+        evict(world, 5)
+    assert world.state.states == {("a0", 0): ReplicateState.LOST}
+    assert world.attempts[("a0", 0)] == 4
+
+
+def test_an_eviction_of_a_starting_worker_costs_no_trial_anything() -> None:
+    world = World(plan(1, 1), ["job-0"])
+    world.die(0, evicted=True)
+    world.ready(0)
+    assert world.attempts == {("a0", 0): 1}
