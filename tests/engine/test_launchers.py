@@ -234,13 +234,13 @@ def test_a_core_that_cannot_load_is_told(launcher: Launcher, contract: Contract)
 # ---------------------------------------------------------------------- Slurm
 
 
-def test_a_study_on_slurm_gives_the_same_numbers(bench: Bench, slurm: FakeSlurm) -> None:
+@pytest.mark.usefixtures("slurm")
+def test_a_study_on_slurm_gives_the_same_numbers(bench: Bench) -> None:
     summary = bench.run(
         "baseline: {offset: 0.0}\nvary: {offset: [1.0]}\nseeds: 2\n", slots=2, launcher=slurm_launcher()
     )
     assert (summary.done, summary.exit_code) == (4, ExitCode.DONE)
     assert bench.results_of()[("baseline", 0)] == ("measured", score_after(3))
-    assert set(slurm.states()) <= {"COMPLETED", "CANCELLED"}
     assert not list(bench.paths.workers.glob("*.ticket"))
 
 
