@@ -20,6 +20,7 @@ class Launchers(StrEnum):
 
     LOCAL = "local"
     SLURM = "slurm"
+    SRUN = "srun"
     RAY = "ray"
 
 
@@ -82,7 +83,12 @@ Slots = Annotated[
     ),
 ]
 Launch = Annotated[
-    Launchers, typer.Option("--launcher", metavar="PLACE", help="Where workers run: local, or as jobs of slurm or ray.")
+    Launchers,
+    typer.Option(
+        "--launcher",
+        metavar="PLACE",
+        help="Where workers run: local, jobs of slurm, steps (srun) of the allocation this is in, or tasks of ray.",
+    ),
 ]
 Job = Annotated[
     list[str] | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from ablate.engine.slots import Slot, cluster_slots, find_slots
 from ablate.errors import AblateError
 
 if TYPE_CHECKING:
+    from ablate.engine.cluster import JobQueue
     from ablate.engine.jobs import JobOptions
     from ablate.engine.launcher import Launcher
 
@@ -49,12 +50,17 @@ class Where:
         from ablate.engine.launcher import LocalLauncher
         from ablate.engine.raytasks import RayTasks
         from ablate.engine.slurm import Slurm
+        from ablate.engine.steps import Steps
 
         options = self._options()
         if options is None:
             return LocalLauncher()
-        queue = Slurm(options) if self.launcher is Launchers.SLURM else RayTasks(options)
-        return ClusterLauncher(queue, parse_listen(self.listen))
+        queues: dict[Launchers, Callable[[JobOptions], JobQueue]] = {
+            Launchers.SLURM: Slurm,
+            Launchers.SRUN: Steps,
+            Launchers.RAY: RayTasks,
+        }
+        return ClusterLauncher(queues[self.launcher](options), parse_listen(self.listen))
 
     def _options(self) -> JobOptions | None:
         """What jobs get; None on this machine."""

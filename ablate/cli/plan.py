@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from ablate.study.plan import StageSharing
 
 
+_JOBS = {"slurm": ("job", "Slurm"), "srun": ("step", "this allocation"), "ray": ("task", "Ray")}
+"""What a slot of a cluster is called, and whose it is."""
 _LONGEST_LEVEL = 8
 _NARROW = 80
 """Cells of a terminal in which no line should break."""
@@ -265,8 +267,9 @@ def _where(slots: tuple[Slot, ...]) -> str:
     """Name the slots: those that are used in any case, and how many there may be."""
     sure = certain(slots)
     if slots[0].place:
-        kind = slots[0].place.partition("-")[0].capitalize()
-        return f"{plural(sure, 'GPU job' if slots[0].is_gpu else 'CPU job')} of {kind}, their wait not counted"
+        one, whose = _JOBS[slots[0].place.partition("-")[0]]
+        device = "GPU" if slots[0].is_gpu else "CPU"
+        return f"{plural(sure, f'{device} {one}')} of {whose}, their wait not counted"
     where = plural(sure, "GPU slot" if slots[0].is_gpu else "CPU slot")
     return where if sure == len(slots) else f"{where}, up to {len(slots)} where memory allows"
 

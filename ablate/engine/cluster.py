@@ -26,6 +26,8 @@ from ablate.paths import StudyPaths
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+))(?::(?P<port>\d{1,5}))?")
 _LAST_PORT = 65535
+_SHELLS = 128
+"""Shells and srun give 128 and the signal's number as exit code."""
 _SOON_S = 0.5
 _SLOWER = 1.5
 _PUZZLED_S = 15.0
@@ -198,7 +200,8 @@ class ClusterLauncher:
             worker.waits(standing.waiting or "")
 
     def _forget(self) -> None:
-        for worker in [worker for worker in self._workers if worker.over and not worker.cancel]:
+        """Let go of workers that are over, once their jobs, if they have one, need not be cancelled (any more)."""
+        for worker in [one for one in self._workers if one.over and not (one.cancel and one.identity)]:
             self._dock.forget(worker.name)
             self._workers.remove(worker)
 
@@ -215,8 +218,8 @@ def parse_listen(text: str | None) -> Listen:
 
 def exit_words(code: int) -> str:
     """Return what the exit code of a job (negative for a signal) says, about a worker that never reported above all."""
-    if code < 0:
-        return how_it_ended(code).reason
+    if code < 0 or code > _SHELLS:
+        return how_it_ended(code if code < 0 else _SHELLS - code).reason
     shared = "put --results, and the Python environment, where all nodes see them under the same path"
     return {
         126: f"its Python cannot be run there: {shared}",

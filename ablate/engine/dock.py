@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 from ablate.engine.greeting import Caller, Refused, Ticket, examine, probe_path, settle
@@ -40,6 +41,12 @@ class Dock:
                 hint="name an address of this machine that the workers can reach: --listen HOST or HOST:PORT",
             ) from error
         self.host, self.port = self._listener.getsockname()[:2]
+        if ip_address(self.host).is_unspecified:
+            self._listener.close()
+            raise AblateError(
+                f"{host} is every address of this machine, and no worker can connect to that",
+                hint="name the one that the workers can reach: --listen HOST or HOST:PORT",
+            )
         threading.Thread(target=self._accept, name="dock", daemon=True).start()
 
     def expect(self, arrival: Arrival) -> tuple[str, Path]:
@@ -92,6 +99,7 @@ class Dock:
             if arrival is None:
                 return
             shared = self._sees(caller)
+            self.forget(caller.name)
             with contextlib.suppress(OSError):
                 connection.sendall(encode({"proof": caller.answer}))
                 settle(connection)

@@ -42,12 +42,7 @@ class Slurm:
 
     def open(self, name: str) -> None:
         """Cancel what an earlier run left in the queue."""
-        missing = [program for program in PROGRAMS if shutil.which(program) is None]
-        if missing:
-            raise AblateError(
-                f"no {missing[0]} on this machine",
-                hint="run where Slurm's commands are (a login node), or leave out --launcher slurm",
-            )
+        require_programs(PROGRAMS)
         self._name = name
         try:
             _say("scancel", f"--user={getpass.getuser()}", f"--name={name}")
@@ -57,7 +52,7 @@ class Slurm:
     def reach(self) -> str:
         """Return the address of this machine towards the first node of the cluster."""
         try:
-            nodes = _say("sinfo", "--noheader", "--responding", "--Format=NodeAddr:128").split()
+            nodes = _say("sinfo", "--noheader", "--responding", "--Format=NodeAddr:128", *self.nodes()).split()
         except OSError as error:
             raise AblateError(f"Slurm does not answer: {error}", hint="try sinfo") from error
         for node in nodes:
@@ -67,6 +62,10 @@ class Slurm:
         raise AblateError(
             "this machine knows no way to a node of the cluster", hint="name its address in the cluster by --listen"
         )
+
+    def nodes(self) -> list[str]:
+        """Return what tells sinfo which nodes workers may run on: all."""
+        return []
 
     def submit(self, job: Job) -> str:
         """Submit a worker; raises OSError with what sbatch says."""
@@ -84,11 +83,11 @@ class Slurm:
 
     def script(self, job: Job) -> str:
         """Return the batch script: nothing but the worker, which gets Slurm's signals itself."""
-        lines = [f"export {name}={shlex.quote(value)}" for name, value in job.variables.items()]
+        lines = ["#!/bin/sh", *(f"export {name}={shlex.quote(value)}" for name, value in job.variables.items())]
         if self._options.setup is not None:
+            lines[0] = "#!/bin/bash -l"  # where `module` is known
             lines.append(f". {shlex.quote(str(self._options.setup))}")
-        words = [sys.executable, "-P", "-m", "ablate.engine.worker", "--connect", str(job.ticket)]
-        return "\n".join(["#!/bin/sh", *lines, f"exec {shlex.join(words)}", ""])
+        return "\n".join([*lines, f"exec {shlex.join(worker_words(job))}", ""])
 
     def look(self, jobs: Sequence[str]) -> Mapping[str, Standing]:
         """Ask where the jobs of this run are."""
@@ -101,6 +100,20 @@ class Slurm:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+def require_programs(programs: Sequence[str]) -> None:
+    """Raise AblateError when a program of Slurm is not here."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        raise AblateError(
+            f"no {missing[0]} on this machine", hint="run where Slurm's commands are, or leave out --launcher"
+        )
+
+
+def worker_words(job: Job) -> list[str]:
+    """Return the command of a worker; what it needs to know beside its ticket comes over its connection."""
+    return [sys.executable, "-P", "-m", "ablate.engine.worker", "--connect", str(job.ticket)]
 
 
 def parse_queue(text: str) -> dict[str, Standing]:

@@ -45,7 +45,7 @@ def test_a_plan_says_what_jobs_there_would_be_and_the_whole_command(ablate: Abla
     assert "(8 GPU jobs of Slurm, their wait not counted)" in said.out
     [command] = [line for line in said.out.splitlines() if line.startswith("run it:")]
     assert shlex.split(command.removeprefix("run it:")) == ["ablate", "run", "steps.yaml", *_in_order(jobs)]
-    assert "(4 CPU jobs of Ray, their wait not counted)" in ablate("plan", "steps.yaml", "--launcher", "ray").out
+    assert "(4 CPU tasks of Ray, their wait not counted)" in ablate("plan", "steps.yaml", "--launcher", "ray").out
 
 
 def _in_order(words: tuple[str, ...]) -> list[str]:

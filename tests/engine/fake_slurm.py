@@ -95,17 +95,23 @@ def sinfo() -> None:
     print("slurm-fake 1.0" if "--version" in sys.argv else "127.0.0.1")
 
 
+def srun() -> None:
+    words = sys.argv[2:]
+    command = next(index for index, word in enumerate(words) if not word.startswith("--"))
+    os.execvp(words[command], words[command:])
+
+
 def install(folder: Path) -> None:
     """Write the programs into `folder`, which belongs at the front of PATH."""
     folder.mkdir()
-    for program in ("sbatch", "squeue", "scancel", "sinfo"):
+    for program in ("sbatch", "squeue", "scancel", "sinfo", "srun"):
         path = folder / program
         path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -E {shlex.quote(__file__)} {program} "$@"\n')
         path.chmod(0o755)
 
 
 if __name__ == "__main__":
-    programs = {"sbatch": sbatch, "squeue": squeue, "scancel": scancel, "sinfo": sinfo}
+    programs = {"sbatch": sbatch, "squeue": squeue, "scancel": scancel, "sinfo": sinfo, "srun": srun}
     helpers = {"begin": begin, "watch": watch}
     if sys.argv[1] in programs:
         programs[sys.argv[1]]()

@@ -65,16 +65,17 @@ def read_to_end(connection: socket.socket) -> bytes:
 def test_a_worker_with_its_ticket_is_let_in_once(dock: Dock, tmp_path: Path) -> None:
     desk = Desk()
     name, path = dock.expect(desk.take)
+    copy = path.read_bytes()
     with report_to_engine(path) as connection:
         assert connection.recv(6) == b"hello\n"
         assert desk.arrived.wait(DEADLINE_S)
     assert desk.caller is not None
     assert desk.caller.name == name
     assert desk.shared is True
+    assert list(tmp_path.iterdir()) == []
+    path.write_bytes(copy)
     with pytest.raises(Refused):
         report_to_engine(path)
-    dock.forget(name)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_ticket_is_for_its_owner_only(dock: Dock) -> None:
@@ -183,6 +184,12 @@ def test_a_folder_that_is_not_shared_is_noticed(dock: Dock, tmp_path: Path, monk
 def test_an_address_that_is_not_here_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AblateError, match=r"cannot listen on 192\.0\.2\.1"):
         Dock("192.0.2.1", 0, tmp_path)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_an_address_that_nobody_can_connect_to_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(AblateError, match="is every address of this machine"):
+        Dock(host, 0, tmp_path)
 
 
 def test_a_closed_dock_lets_nobody_in(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_script_runs_the_worker_in_place_of_the_shell(tmp_path: Path) -> Non
     setup = tmp_path / "it's mine.sh"
     setup.touch()
     lines = Slurm(parse_job([f"setup={setup}"], "slurm")).script(Job(Path("/a b/t"), Path("log"), {})).splitlines()
-    assert lines[0] == "#!/bin/sh"
+    assert lines[0] == "#!/bin/bash -l"
     assert lines[1].startswith(". '")
     assert lines[-1].startswith(f"exec {sys.executable} -P -m ablate.engine.worker --connect '/a b/t'")
 
@@ -128,6 +128,7 @@ def test_exit_codes_are_explained() -> None:
     assert "--listen" in exit_words(NO_ENGINE)
     assert "Python" in exit_words(127)
     assert exit_words(3) == "exit code 3"
+    assert exit_words(137) == exit_words(-9) == "the worker process was killed by SIGKILL"
     assert os.strerror(2) not in exit_words(NO_TICKET)
 
 

@@ -23,6 +23,7 @@ from ablate.engine.launcher import Employed, Launcher, LocalLauncher
 from ablate.engine.remote import Job, Standing
 from ablate.engine.slots import Slot
 from ablate.engine.slurm import Slurm
+from ablate.engine.steps import Steps
 from ablate.errors import AblateError, ExitCode
 from ablate.paths import StudyPaths, TrialPaths
 from ablate.recipe import Recipe
@@ -116,12 +117,13 @@ def slurm_launcher() -> ClusterLauncher:
     return ClusterLauncher(Slurm(JobOptions()), Listen())
 
 
-@pytest.fixture(params=["local", "socket", "slurm"])
-def launcher(request: pytest.FixtureRequest) -> Launcher:
+@pytest.fixture(params=["local", "socket", "slurm", "srun"])
+def launcher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Launcher:
     """Return one launcher after the other."""
-    if request.param == "slurm":
+    if request.param in ("slurm", "srun"):
         request.getfixturevalue("slurm")
-        return slurm_launcher()
+        monkeypatch.setenv("SLURM_JOB_ID", "1")
+        return slurm_launcher() if request.param == "slurm" else ClusterLauncher(Steps(JobOptions()), Listen())
     return LocalLauncher() if request.param == "local" else ClusterLauncher(Processes(), Listen())
 
 
@@ -318,6 +320,13 @@ def test_what_sbatch_refuses_ends_the_run_with_its_words(bench: Bench, slurm: Fa
     summary = bench.run(GATED, launcher=slurm_launcher())
     assert summary.reason == "no worker can be started"
     assert any("invalid partition specified" in note.text for note in bench.of(events.Note))
+
+
+def test_steps_need_an_allocation(bench: Bench, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(AblateError, match="not inside an allocation"):
+        bench.run(GATED, launcher=ClusterLauncher(Steps(JobOptions()), Listen()))
+    assert slurm.jobs == []
 
 
 def test_without_slurm_nothing_starts(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
