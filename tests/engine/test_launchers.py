@@ -20,6 +20,7 @@ from ablate.engine.cluster import ClusterLauncher, Listen
 from ablate.engine.jobs import JobOptions
 from ablate.engine.launch import End
 from ablate.engine.launcher import Employed, Launcher, LocalLauncher
+from ablate.engine.raytasks import RayTasks
 from ablate.engine.remote import Job, Standing
 from ablate.engine.slots import Slot
 from ablate.engine.slurm import Slurm
@@ -117,9 +118,12 @@ def slurm_launcher() -> ClusterLauncher:
     return ClusterLauncher(Slurm(JobOptions()), Listen())
 
 
-@pytest.fixture(params=["local", "socket", "slurm", "srun"])
+@pytest.fixture(params=["local", "socket", "slurm", "srun", pytest.param("ray", marks=pytest.mark.slow)])
 def launcher(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Launcher:
     """Return one launcher after the other."""
+    if request.param == "ray":
+        pytest.importorskip("ray")
+        return ClusterLauncher(RayTasks(JobOptions()), Listen())
     if request.param in ("slurm", "srun"):
         request.getfixturevalue("slurm")
         monkeypatch.setenv("SLURM_JOB_ID", "1")
