@@ -33,7 +33,6 @@ _SLOWER = 1.5
 _PUZZLED_S = 15.0
 """A job whose worker is gone is looked up for so long; then it is cancelled, whatever it does."""
 
-
 _MISSING = Standing(end=End("is not in the queue any more"))
 
 
@@ -133,6 +132,7 @@ class ClusterLauncher:
             self._bug = error
             for worker in list(self._workers):
                 worker.finish(End(f"{worker.who} cannot be followed any more: {error!r}"))
+                worker.kill()
 
     def _serve(self) -> None:
         pause_s = _SOON_S
@@ -150,7 +150,7 @@ class ClusterLauncher:
     def _submit(self) -> None:
         for worker in list(self._workers):
             if worker.identity is None and not worker.over:
-                if worker.cancel:
+                if worker.unwanted:
                     worker.finish(End("it was not started any more"))
                     continue
                 try:
@@ -161,8 +161,8 @@ class ClusterLauncher:
                     worker.waits("")
 
     def _cancel(self) -> None:
-        """End the jobs that are to be ended, and those whose worker is gone for no reason: none may stay behind."""
-        ending = [worker for worker in self._workers if worker.identity and worker.cancel]
+        """End the jobs of workers that are unwanted: none may stay behind."""
+        ending = [worker for worker in self._workers if worker.uncancelled]
         if not ending:
             return
         trouble = ""
@@ -172,7 +172,7 @@ class ClusterLauncher:
             trouble = f", which its queue has not confirmed: {error}"
         for worker in ending:
             worker.finish(End(f"{worker.who} was ended{trouble}"))
-            worker.cancel = False
+            worker.cancelled = True
 
     def _look(self) -> None:
         puzzling = {worker.identity: worker for worker in self._workers if worker.puzzling and worker.identity}
@@ -200,8 +200,8 @@ class ClusterLauncher:
             worker.waits(standing.waiting or "")
 
     def _forget(self) -> None:
-        """Let go of workers that are over, once their jobs, if they have one, need not be cancelled (any more)."""
-        for worker in [one for one in self._workers if one.over and not (one.cancel and one.identity)]:
+        """Let go of workers that are over."""
+        for worker in [worker for worker in self._workers if worker.over and not worker.uncancelled]:
             self._dock.forget(worker.name)
             self._workers.remove(worker)
 

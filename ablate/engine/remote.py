@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,10 @@ class RemoteWorker:
         self.job = job
         self.identity: str | None = None
         """What the queue calls its job, once it is submitted."""
-        self.cancel = False
-        """True when the job is to be ended."""
+        self.unwanted = False
+        """True when it is to be ended."""
+        self.cancelled = False
+        """True when its queue has been told so."""
         self.gone_at: float | None = None
         """When its connection ended (monotonic seconds)."""
         self.news, self._wake = os.pipe()
@@ -88,7 +90,7 @@ class RemoteWorker:
 
     def kill(self) -> None:
         """End its job, and the connection, without which the worker ends by itself."""
-        self.cancel = True
+        self.unwanted = True
         with self._lock:
             if self._connection is not None:
                 with contextlib.suppress(OSError):
@@ -116,6 +118,11 @@ class RemoteWorker:
         return self._over.is_set()
 
     @property
+    def uncancelled(self) -> bool:
+        """True when it is unwanted, and its queue does not know that yet."""
+        return self.unwanted and not self.cancelled and self.identity is not None
+
+    @property
     def puzzling(self) -> bool:
         """True when only the queue can tell where it is."""
         return not self.over and self.identity is not None and (self._connection is None or self.gone_at is not None)
@@ -123,17 +130,16 @@ class RemoteWorker:
     def waits(self, reason: str) -> None:
         """Its job waits in the queue."""
         with self._lock:
-            if self._begun or self._queued == reason:
-                return
-            self._queued = reason
-        self._tell({"type": "queued", "job": self.identity or "", "reason": reason})
+            if not self._begun and self._queued != reason:
+                self._queued = reason
+                self._tell({"type": "queued", "job": self.identity or "", "reason": reason})
 
     def begins(self, node: str) -> None:
         """Its job runs."""
         with self._lock:
-            told, self._begun = self._begun or self._queued is None, True
-        if not told:
-            self._tell({"type": "begun", "job": self.identity or "", "node": node})
+            if not self._begun and self._queued is not None:
+                self._tell({"type": "begun", "job": self.identity or "", "node": node})
+            self._begun = True
 
     def serve(self, connection: socket.socket, caller: Caller, shared: bool) -> None:
         """Listen to the worker until its connection ends."""
@@ -143,14 +149,15 @@ class RemoteWorker:
         lines = Lines()
         try:
             if not shared:
-                self._tell(_not_shared(self.job.ticket.parent, caller.node))
+                self._hear(_not_shared(self.job.ticket.parent, caller.node))
             connection.sendall(encode(self._hello))
-            while not self.cancel and (data := connection.recv(_CHUNK)):
+            while not self.unwanted and (data := connection.recv(_CHUNK)):
                 for message in lines.feed(data):
                     self._hear(message)
         except (OSError, ValueError) as error:
-            self._tell({"type": "note", "text": f"the connection to {self.who} on {caller.node} broke: {error}"})
-        self._lost(caller.node)
+            self._hear({"type": "note", "text": f"the connection to {self.who} on {caller.node} broke: {error}"})
+        finally:
+            self._lost(caller.node)
 
     def finish(self, end: End) -> None:
         """It is known how it ended."""
@@ -165,7 +172,8 @@ class RemoteWorker:
         if message["type"] == "evicted":
             self._evicted = str(message["reason"])
         else:
-            self._tell(message)
+            with self._lock:
+                self._tell(message)
 
     def _lost(self, node: str) -> None:
         """The connection ended: the worker has said why, or the queue must tell."""
@@ -177,12 +185,12 @@ class RemoteWorker:
         self._changed()
 
     def _tell(self, message: dict[str, Any]) -> None:
-        with self._lock:
-            if self._over.is_set() or self.cancel:
-                return
-            self._heard.append(message)
-            with contextlib.suppress(BlockingIOError):  # a full pipe is readable anyway
-                os.write(self._wake, b".")
+        """Pass a message on to the engine's thread; the lock is held, so that messages come in order."""
+        if self._over.is_set() or self.unwanted:
+            return
+        self._heard.append(message)
+        with contextlib.suppress(BlockingIOError):  # a full pipe is readable anyway
+            os.write(self._wake, b".")
 
 
 def _not_shared(folder: Path, node: str) -> dict[str, Any]:
@@ -201,5 +209,5 @@ class Standing:
     """Why it waits."""
     node: str | None = None
     """Where it runs."""
-    end: End | None = field(default=None)
+    end: End | None = None
     """How it ended. With none of the three, nobody knows it (any more)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import shlex
 import shutil
@@ -45,7 +44,7 @@ class Slurm:
         require_programs(PROGRAMS)
         self._name = name
         try:
-            _say("scancel", f"--user={getpass.getuser()}", f"--name={name}")
+            _say("scancel", f"--user={os.getuid()}", f"--name={name}")
         except OSError as error:
             raise AblateError(f"Slurm does not answer: {error}", hint="try squeue") from error
 
@@ -69,8 +68,10 @@ class Slurm:
 
     def submit(self, job: Job) -> str:
         """Submit a worker; raises OSError with what sbatch says."""
-        said = _say("sbatch", *self.arguments(job), stdin=self.script(job))
-        return said.strip().partition(";")[0]  # behind it, the cluster's name
+        said = _say("sbatch", *self.arguments(job), stdin=self.script(job)).split()
+        if not said:
+            raise OSError("sbatch does not say which job it submitted")
+        return said[-1].partition(";")[0]  # behind it, the cluster's name
 
     def arguments(self, job: Job) -> list[str]:
         """Return what sbatch is told about a worker's job."""
@@ -91,7 +92,7 @@ class Slurm:
 
     def look(self, jobs: Sequence[str]) -> Mapping[str, Standing]:
         """Ask where the jobs of this run are."""
-        words = ("--noheader", f"--user={getpass.getuser()}", f"--name={self._name}", "--states=all")
+        words = ("--noheader", f"--user={os.getuid()}", f"--name={self._name}", "--states=all")
         return parse_queue(_say("squeue", *words, f"--Format={_FIELDS}"))
 
     def cancel(self, jobs: Sequence[str]) -> None:

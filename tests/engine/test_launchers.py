@@ -21,7 +21,7 @@ from ablate.engine.jobs import JobOptions
 from ablate.engine.launch import End
 from ablate.engine.launcher import Employed, Launcher, LocalLauncher
 from ablate.engine.raytasks import RayTasks
-from ablate.engine.remote import Job, Standing
+from ablate.engine.remote import Job, RemoteWorker, Standing
 from ablate.engine.slots import Slot
 from ablate.engine.slurm import Slurm
 from ablate.engine.steps import Steps
@@ -235,6 +235,56 @@ def test_a_core_that_cannot_load_is_told(launcher: Launcher, contract: Contract)
         worker = contract.start(place)
         assert "nowhere" in hear(worker, "broken")["error"]
         end_of(worker)
+
+
+def heard(worker: RemoteWorker) -> list[str]:
+    return [f"{message['type']} {message.get('reason', '')}".strip() for message in worker.drain()]
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Iterator[RemoteWorker]:
+    """Return a worker that nobody has started."""
+    made = RemoteWorker("w", Job(tmp_path, tmp_path, {}), {}, lambda: None)
+    yield made
+    made.finish(End("over"))
+    made.reap()
+
+
+def test_a_job_is_said_to_wait_once_per_reason_and_to_begin_once(remote: RemoteWorker) -> None:
+    for reason in ("", "", "Priority", "Priority"):
+        remote.waits(reason)
+    remote.begins("n1")
+    remote.begins("n1")
+    remote.waits("Resources")
+    assert heard(remote) == ["queued", "queued Priority", "begun"]
+
+
+def test_a_job_that_never_waited_does_not_begin(remote: RemoteWorker) -> None:
+    """The engine takes it for a worker that starts at once, as on this machine."""
+    remote.begins("n1")
+    remote.waits("Priority")
+    assert heard(remote) == []
+
+
+def test_an_unwanted_worker_says_nothing_more(remote: RemoteWorker) -> None:
+    remote.kill()
+    remote.waits("Priority")
+    assert heard(remote) == []
+    assert not remote.uncancelled  # it has no job yet
+    remote.identity = "1"
+    assert remote.uncancelled
+
+
+class Broken(Processes):
+    """A queue with a bug."""
+
+    def submit(self, job: Job) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_bug_in_a_queue_ends_the_run_and_is_raised(bench: Bench) -> None:
+    with pytest.raises(ZeroDivisionError):
+        bench.run(GATED, launcher=ClusterLauncher(Broken(), Listen()))
 
 
 # ---------------------------------------------------------------------- Slurm
