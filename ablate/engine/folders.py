@@ -7,6 +7,7 @@ import errno
 import itertools
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,19 @@ def read_outcome(trial: TrialPaths, digest: str) -> Outcome | None:
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if found.recipe_digest == digest else None
+
+
+def read_new_outcome(trial: TrialPaths, digest: str) -> Outcome | None:
+    """Return the outcome that a worker has, or may have, just written, as `read_outcome`.
+
+    A network file system that was asked for a file in vain may say so again for a minute. It looks again when the
+    folder changes, and a change of our own it notices at once.
+    """
+    outcome = read_outcome(trial, digest)
+    if outcome is None:
+        with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(dir=trial.folder, prefix=".look-again-"):
+            outcome = read_outcome(trial, digest)
+    return outcome
 
 
 def copy_trial(source: TrialPaths, target: TrialPaths, recipe: Recipe, outcome: Outcome) -> None:

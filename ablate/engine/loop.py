@@ -14,7 +14,7 @@ from ablate.engine import eta, moves
 from ablate.engine.announce import Announcer
 from ablate.engine.crew import Crew
 from ablate.engine.eta import Attempt, History
-from ablate.engine.folders import cannot_write, read_outcome
+from ablate.engine.folders import cannot_write, read_new_outcome
 from ablate.engine.interrupts import Interrupts
 from ablate.engine.launch import End
 from ablate.engine.ledger import Ledger
@@ -165,7 +165,7 @@ class Loop:
         self._happen(moves.BatchEnded(time.monotonic(), slot, spent=message["spent"], peak_mb=message["peak_mb"]))
 
     def _read_outcome(self, slot: int, key: Key) -> None:
-        outcome = read_outcome(self._ledger.trial(key), self._recipes[key].digest)
+        outcome = read_new_outcome(self._ledger.trial(key), self._recipes[key].digest)
         if outcome is not None:
             self._happen(moves.OutcomeArrived(time.monotonic(), slot, key, outcome))
 

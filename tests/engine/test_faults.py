@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -250,3 +251,23 @@ def test_what_needs_more_than_the_device_has_is_tried_once_and_said_of_all_seeds
     assert summary.counts == {"measured": 3, "out_of_memory": 3}
     assert {name for name, outcome in outcomes.items() if outcome.kind == "out_of_memory"} == {"huge-s0"}
     assert [error.error for error in summary.errors] == [outcomes["huge-s0"].error] * 3
+
+
+def test_an_outcome_that_the_file_system_hides_at_first_is_looked_for_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a network file system does that was asked for the file before it was there."""
+    hidden: set[Path] = set()
+
+    def late(path: Path, *arguments: Any, **options: Any) -> str:
+        if path.name == "outcome.json" and path.exists() and not list(path.parent.glob(".look-again-*")):
+            hidden.add(path)
+            raise FileNotFoundError(path)
+        return read_text(path, *arguments, **options)
+
+    read_text = Path.read_text
+    monkeypatch.setattr(Path, "read_text", late)
+    summary = bench.run("baseline: {offset: 0.0}\nseeds: 1\narms: {b: {offset: 1.0}}\n")
+    assert summary.counts == {"measured": 2}
+    assert len(hidden) == 2
+    assert not [path for trial in bench.paths.trials.iterdir() for path in trial.glob(".*")]
