@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import select
 import shutil
 import signal
@@ -97,8 +99,10 @@ class FakeSlurm:
     def states(self) -> list[str]:
         return [fake_slurm.state_of(job).split()[0] for job in self.jobs]
 
-    def pids(self) -> list[int]:
-        return [int((job / "pid").read_text()) for job in self.jobs if (job / "pid").exists()]
+    def pids(self, *, running: bool = False) -> list[int]:
+        """Return the processes of jobs: of all that were started, or of those that run."""
+        jobs = [job for job in self.jobs if not running or fake_slurm.state_of(job).startswith("RUNNING")]
+        return [int((job / "pid").read_text()) for job in jobs if (job / "pid").exists()]
 
 
 @pytest.fixture
@@ -367,6 +371,31 @@ def test_ctrl_c_while_all_wait_cancels_the_jobs(bench: Bench, slurm: FakeSlurm) 
     run.process.send_signal(signal.SIGINT)
     assert run.end() == 130
     assert slurm.states() == ["CANCELLED", "CANCELLED"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_random_kills_of_jobs_and_parents_change_no_number(bench: Bench, slurm: FakeSlurm, seed: int) -> None:
+    """Evict or kill a worker, or kill the parent, again and again, until the study is done."""
+    source = random.Random(seed)
+    text = "baseline: {steps: 40}\nvary: {offset: [1.0, 2.0, 3.0]}\nseeds: 3\n"
+    for _ in range(5):
+        run = bench.start(text, slurm=True)
+        for _ in range(source.randrange(3)):
+            run.wait_for(source.randrange(1, 4), event="start")
+            number = source.choice((signal.SIGKILL, signal.SIGUSR1, signal.SIGTERM))
+            for pid in slurm.pids(running=True)[:1]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        run.process.kill()
+        run.end()
+    bench.run(text, slots=2, launcher=slurm_launcher())
+    calm = Bench(bench.folder / "calm")
+    calm.folder.mkdir()
+    shutil.copy(bench.folder / "toycore.py", calm.folder)
+    calm.run(text)
+    assert bench.results_of() == calm.results_of()
+    assert len(calm.results_of()) == 12
 
 
 def test_what_sbatch_refuses_ends_the_run_with_its_words(bench: Bench, slurm: FakeSlurm) -> None:
