@@ -140,7 +140,7 @@ class ClusterLauncher:
             poked = self._poke.wait(pause_s if any(worker.puzzling for worker in self._workers) else None)
             self._poke.clear()
             self._submit()
-            self._cancel()
+            self._end([worker for worker in self._workers if worker.uncancelled], "was ended")
             self._look()
             self._forget()
             if self._closing and not self._workers:
@@ -160,9 +160,8 @@ class ClusterLauncher:
                 else:
                     worker.waits("")
 
-    def _cancel(self) -> None:
-        """End the jobs of workers that are unwanted: none may stay behind."""
-        ending = [worker for worker in self._workers if worker.uncancelled]
+    def _end(self, ending: Sequence[RemoteWorker], how: str) -> None:
+        """End jobs; only then are their workers over, so that no two work in one trial's folder."""
         if not ending:
             return
         trouble = ""
@@ -171,8 +170,8 @@ class ClusterLauncher:
         except OSError as error:
             trouble = f", which its queue has not confirmed: {error}"
         for worker in ending:
-            worker.finish(End(f"{worker.who} was ended{trouble}"))
             worker.cancelled = True
+            worker.finish(End(f"{worker.who} {how}{trouble}"))
 
     def _look(self) -> None:
         puzzling = {worker.identity: worker for worker in self._workers if worker.puzzling and worker.identity}
@@ -192,8 +191,7 @@ class ClusterLauncher:
             worker.finish(End(f"{worker.who} {end.reason}", out_of_memory=end.out_of_memory, evicted=end.evicted))
         elif worker.gone_at is not None:
             if time.monotonic() - worker.gone_at > _PUZZLED_S:
-                worker.finish(End(f"the connection to {worker.who} was lost"))
-                worker.kill()
+                self._end([worker], "lost its connection, and was ended")
         elif standing.node is not None:
             worker.begins(standing.node)
         else:

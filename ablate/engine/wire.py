@@ -41,7 +41,7 @@ def read_chunk(descriptor: int) -> bytes:
 
 
 def write_message(descriptor: int, message: Mapping[str, Any]) -> None:
-    """Write one message whole; raises BrokenPipeError or ConnectionError when nobody reads any more."""
+    """Write one message whole; raises OSError when nobody reads any more."""
     data = memoryview(encode(message))
     while data:
         data = data[os.write(descriptor, data) :]

@@ -262,7 +262,7 @@ def main(arguments: Sequence[str]) -> None:
         with lock:
             try:
                 write_message(outgoing, message)
-            except (BrokenPipeError, ConnectionError):
+            except OSError:  # nobody reads any more, or the way there is gone
                 os._exit(1)
 
     threading.Thread(target=listen, args=(incoming, orders, stop, pruned, company), daemon=True).start()
