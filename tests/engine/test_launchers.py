@@ -405,6 +405,31 @@ def test_what_sbatch_refuses_ends_the_run_with_its_words(bench: Bench, slurm: Fa
     assert any("invalid partition specified" in note.text for note in bench.of(events.Note))
 
 
+def test_a_job_that_does_not_see_the_results_folder_is_named(bench: Bench, slurm: FakeSlurm) -> None:
+    """Its ticket is not there, as on a node that does not share the folder; the next job sees it."""
+    slurm.hold()
+
+    def listen(event: events.Event) -> None:
+        bench.events.append(event)
+        if isinstance(event, events.SlotQueued) and event.job == "1" and event.reason:
+            for ticket in bench.paths.workers.glob("*.ticket"):
+                ticket.unlink()
+            slurm.release()
+
+    summary = bench.run(GATED, launcher=slurm_launcher(), listen=listen, arms=["baseline"])
+    assert summary.exit_code is ExitCode.DONE
+    [note] = bench.of(events.Note)
+    assert "job 1 ended: FAILED, it does not see the results folder" in note.text
+
+
+def test_a_folder_that_is_not_shared_ends_the_run_before_a_trial(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablate.engine.dock._PROBE_S", 0.0)
+    monkeypatch.setattr("ablate.engine.dock.probe_path", lambda folder, name: folder / "elsewhere" / name)
+    with pytest.raises(AblateError, match="does not turn up here"):
+        bench.run(GATED, launcher=ClusterLauncher(Processes(), Listen()))
+    assert bench.rows() == []
+
+
 def test_steps_need_an_allocation(bench: Bench, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(AblateError, match="not inside an allocation"):
