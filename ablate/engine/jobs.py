@@ -11,15 +11,17 @@ from pathlib import Path
 from ablate.errors import AblateError
 
 _OPTION = re.compile(r"[a-z][a-z0-9-]*")
-_TIME = re.compile(r"\d+|(\d+-)?\d+(:\d+){0,2}")
-_MEMORY = re.compile(r"(\d+)([KMGT]?)")
-_GPUS = re.compile(r"(?:(?P<kind>[A-Za-z][\w.-]*):)?(?P<count>\d+)")
+_TIME = re.compile(r"\d+|(\d+-)?\d+(:\d+){0,2}", re.ASCII)
+_MEMORY = re.compile(r"(\d+)([KMGT]?)", re.ASCII)
+_GPUS = re.compile(r"(?:(?P<kind>[A-Za-z][\w.-]*):)?(?P<count>\d+)", re.ASCII)
 _OURS = (
     *("array", "clusters", "dependency", "error", "export", "export-file", "get-user-env", "gid", "help", "het-group"),
     *("hold", "input", "job-name", "no-requeue", "nodes", "ntasks", "ntasks-per-node", "open-mode", "output"),
     *("parsable", "requeue", "test-only", "uid", "usage", "version", "wait", "wrap"),
 )
+_KNOWN = ("cpus", "gpus", "mem", "time", "setup")
 _NAMES = {"cpus": "cpus-per-task", "mem": "mem", "time": "time", "gpus": "gpus"}
+_EXAMPLES = {"cpus": "4", "gpus": "1", "mem": "16G", "time": "4:00:00", "setup": "setup.sh"}
 _UNITS_MB = {"": 1, "K": 1 / 1024, "M": 1, "G": 1024, "T": 1024 * 1024}
 
 
@@ -39,10 +41,7 @@ class JobOptions:
     @property
     def has_gpu(self) -> bool:
         """True when a worker gets a GPU."""
-        return bool(self.gpus) or any(
-            option.startswith("gpus-per-") or (option == "gres" and "gpu" in value)
-            for option, value in self.more.items()
-        )
+        return bool(self.gpus) or any(_asks_for_gpus(option, value) for option, value in self.more.items())
 
     @property
     def mem_bytes(self) -> int | None:
@@ -64,31 +63,37 @@ def parse_job(words: Sequence[str], kind: str) -> JobOptions:
         key = {"cpus-per-task": "cpus"}.get(key, key)
         if key in given:
             raise AblateError(f"--job {key} is given twice", hint="every key has one value")
-        _check_key(key, word, kind)
+        _check_key(key, word)
+        if key in _KNOWN and not value:
+            raise AblateError(f"--job {key} has no value", hint=f"for example --job {key}={_EXAMPLES[key]}")
         given[key] = value
-    taken = {key: given.pop(key) for key in ("cpus", "gpus", "mem", "time", "setup") if key in given}
+    taken = {key: given.pop(key) for key in _KNOWN if key in given}
     options = JobOptions(
         cpus=_count(taken.get("cpus", "1")),
         gpus=_gpus(taken.get("gpus", "")),
-        mem=_matching("mem", taken.get("mem", ""), _MEMORY, "8G, or 8000 for MB"),
-        time=_matching("time", taken.get("time", ""), _TIME, "4:00:00, or 1-12:00:00 for a day and a half"),
+        mem=_matching("mem", taken.get("mem", ""), _MEMORY),
+        time=_matching("time", taken.get("time", ""), _TIME),
         setup=_file(taken["setup"]) if "setup" in taken else None,
         more=given,
     )
+    for option, value in given.items():
+        count = value.rpartition(":")[2]
+        if _asks_for_gpus(option, value) and count.isdecimal() and int(count) > 1:
+            raise _one_gpu(option, value)
     if kind == "ray" and (given or options.time or options.setup):
         key = next(iter([*given, *(key for key in ("time", "setup") if key in taken)]))
         raise AblateError(f"--job {key} means nothing to Ray", hint="keys for Ray: cpus, gpus, mem")
     return options
 
 
-def _check_key(key: str, word: str, kind: str) -> None:
+def _check_key(key: str, word: str) -> None:
     if not _OPTION.fullmatch(key):
         raise AblateError(
             f"--job {word!r} is not KEY=VALUE", hint="for example --job gpus=1 --job time=4:00:00 --job partition=gpu"
         )
     if key in _OURS:
         raise AblateError(f"--job {key} is not yours to say: ablate decides it", hint=f"leave out --job {word}")
-    close = difflib.get_close_matches(key, ("cpus", "gpus", "mem", "time", "setup", "partition", "account"), 1, 0.75)
+    close = difflib.get_close_matches(key, (*_KNOWN, "partition", "account"), 1, 0.75)
     if close and close[0] != key and "-" not in key:
         raise AblateError(f"--job {key} is not known", hint=f"did you mean {close[0]!r}?")
 
@@ -99,19 +104,25 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _asks_for_gpus(option: str, value: str) -> bool:
+    return option.startswith("gpus-per-") or (option == "gres" and value.partition(":")[0] == "gpu")
+
+
 def _gpus(text: str) -> str:
     match = _GPUS.fullmatch(text)
     if text and (match is None or int(match["count"]) > 1):
-        raise AblateError(
-            f"--job gpus={text}: a worker uses one GPU",
-            hint="gpus=1 or gpus=a100:1, and --slots says how many workers there are",
-        )
+        raise _one_gpu("gpus", text)
     return text if match is not None and int(match["count"]) else ""
 
 
-def _matching(key: str, text: str, pattern: re.Pattern[str], example: str) -> str:
+def _one_gpu(option: str, text: str) -> AblateError:
+    hint = "gpus=1 or gpus=a100:1, and --slots says how many workers there are"
+    return AblateError(f"--job {option}={text}: a worker uses one GPU", hint=hint)
+
+
+def _matching(key: str, text: str, pattern: re.Pattern[str]) -> str:
     if text and not pattern.fullmatch(text):
-        raise AblateError(f"--job {key}={text} cannot be read", hint=f"for example {key}={example}")
+        raise AblateError(f"--job {key}={text} cannot be read", hint=f"for example --job {key}={_EXAMPLES[key]}")
     return text
 
 

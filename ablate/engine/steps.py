@@ -13,7 +13,8 @@ from ablate.engine.slurm import Slurm, require_programs, worker_words
 from ablate.errors import AblateError
 
 _LEAVE_S = 5.0
-_WITH_SETUP = ("/bin/bash", "-lc", '. "$0" && exec "$@"')
+WITH_SETUP = ("/bin/bash", "-lc", '. "$0" && exec "$@"')
+"""Reads the file that follows, then becomes the command that follows it."""
 
 
 class Steps(Slurm):
@@ -39,7 +40,7 @@ class Steps(Slurm):
     def submit(self, job: Job) -> str:
         """Start srun, which waits until the step can run."""
         setup = self._options.setup
-        words = worker_words(job) if setup is None else [*_WITH_SETUP, str(setup), *worker_words(job)]
+        words = worker_words(job) if setup is None else [*WITH_SETUP, str(setup), *worker_words(job)]
         with job.log.open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - fixed program, checked words, no shell
                 ["srun", *self.step_options(), *words],  # noqa: S607 - as a user would call it

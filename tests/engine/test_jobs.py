@@ -16,6 +16,7 @@ from ablate.engine.greeting import NO_ENGINE, NO_TICKET
 from ablate.engine.jobs import JobOptions, parse_job
 from ablate.engine.remote import Job
 from ablate.engine.slurm import Slurm, parse_queue
+from ablate.engine.steps import WITH_SETUP, Steps
 from ablate.errors import AblateError
 
 
@@ -35,7 +36,10 @@ def test_an_option_may_say_when_the_notice_comes(tmp_path: Path) -> None:
     assert [word for word in said if word.startswith("--signal")] == ["--signal=B:USR1@300"]
 
 
-@pytest.mark.parametrize("word", ["gres=gpu:1", "gres=gpu:a100:1", "gpus-per-task=1", "gpus-per-node=1", "gpus=1"])
+@pytest.mark.parametrize(
+    "word",
+    ["gres=gpu", "gres=gpu:a100", "gres=gpu:1", "gres=gpu:a100:1", "gpus-per-task=1", "gpus-per-node=1", "gpus=1"],
+)
 def test_a_gpu_is_recognised_however_it_is_asked_for(word: str) -> None:
     assert parse_job([word], "slurm").has_gpu
 
@@ -50,6 +54,11 @@ def test_no_gpu_is_recognised_too(word: str) -> None:
     [
         (["gpus=2"], "a worker uses one GPU"),
         (["gpus=x y"], "a worker uses one GPU"),
+        (["gres=gpu:4"], "a worker uses one GPU"),
+        (["gpus-per-task=a100:2"], "a worker uses one GPU"),
+        (["time"], "has no value"),
+        (["gpus="], "has no value"),
+        (["mem=٣"], "cannot be read"),
         (["cpus=0"], "not a number of CPU cores"),
         (["cpus=²"], "not a number of CPU cores"),
         (["mem=lots"], "cannot be read"),
@@ -150,3 +159,16 @@ def test_addresses_are_read(text: str | None, expected: Listen) -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(AblateError, match="is not an address"):
         parse_listen(text)
+
+
+def test_a_step_takes_its_share_of_the_allocation_and_nothing_else() -> None:
+    said = Steps(parse_job(["gpus=1", "cpus=4", "mem=8G"], "srun")).step_options()
+    assert {"--exact", "--ntasks=1", "--nodes=1", "--gpus=1", "--cpus-per-task=4", "--mem=8G"} <= set(said)
+
+
+def test_a_setup_file_of_a_step_is_read_before_its_command(tmp_path: Path) -> None:
+    setup = tmp_path / "it's mine.sh"
+    setup.write_text("export FOUND='by setup'\n")
+    words = [*WITH_SETUP, str(setup), "/bin/sh", "-c", 'printf %s "$FOUND $1"', "sh", "and 'more'"]
+    done = subprocess.run(words, capture_output=True, check=True, env={"HOME": str(tmp_path), "PATH": os.defpath})
+    assert done.stdout.decode() == "by setup and 'more'"
