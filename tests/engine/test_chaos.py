@@ -99,6 +99,13 @@ vary: {dip_lr: [0.02]}
 seeds: 1
 metrics: {psnr: {primary: true}, ssim: {}}
 """
+SINGLE = """question: Does a fit in a program of several trials go on where it was killed?
+core: ddpm-dip
+baseline: {method: dip, dip_steps: 80, eval_images: 1, dip_channels: 8}
+vary: {dip_lr: [0.02, 0.005]}
+seeds: 2
+metrics: {psnr: {primary: true}, ssim: {}}
+"""
 DRIVER = """
 import json, sys
 from pathlib import Path
@@ -107,6 +114,7 @@ from ablate.cli.run import kinds_of
 from ablate.core.registry import core_class
 from ablate.engine.run import RunOptions, run_study
 from ablate.engine.slots import Slot
+from ablate.interface import Fusion
 from ablate.paths import ResultsPaths
 from ablate.study.load import load_study
 from ablate.study.plan import replicates
@@ -119,7 +127,8 @@ summary = run_study(
     study, core, replicates(study), results=results, storage_url=results.default_storage,
     slots=[Slot(index, "cpu", 1, None, "a processor") for index in range(2)],
     listen=lambda event: print(json.dumps(event.to_dict()), flush=True),
-    options=RunOptions(checkpoint_s=float(sys.argv[2])), kinds=kinds_of(core),
+    options=RunOptions(checkpoint_s=float(sys.argv[2]), fusion=Fusion(int(sys.argv[3]), forced=True)),
+    kinds=kinds_of(core),
 )
 sys.exit(int(summary.exit_code))
 """
@@ -132,6 +141,7 @@ class Victim:
 
     file: Path
     checkpoint_s: float = 20.0
+    fuse: int = 1
     kills: int = 0
     workers: set[int] = field(default_factory=set)
 
@@ -140,7 +150,7 @@ class Victim:
         return ResultsPaths(self.file.parent / "results")
 
     def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", DRIVER, str(self.file), str(self.checkpoint_s)]
+        command = [sys.executable, "-c", DRIVER, str(self.file), str(self.checkpoint_s), str(self.fuse)]
         return subprocess.Popen(
             command, bufsize=0, stdout=subprocess.PIPE, start_new_session=True, cwd=self.file.parent
         )
@@ -209,11 +219,11 @@ class Victim:
         return audit(study, rows, self.results, deep=True).faults
 
 
-def victim(folder: Path, text: str, name: str, **options: float) -> Victim:
+def victim(folder: Path, text: str, name: str, checkpoint_s: float = 20.0, fuse: int = 1) -> Victim:
     folder.mkdir()
     (folder / "walker.py").write_text(WALKER, encoding="utf-8")
     (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
-    return Victim(folder / f"{name}.yaml", **options)  # type: ignore[arg-type]  # checkpoint_s only
+    return Victim(folder / f"{name}.yaml", checkpoint_s, fuse)
 
 
 @pytest.mark.slow
@@ -232,10 +242,16 @@ def test_twenty_four_random_kills_change_no_number_and_leave_nothing_behind(tmp_
 
 
 @pytest.mark.slow
-def test_the_built_in_core_goes_on_from_its_checkpoints_with_the_same_numbers(tmp_path: Path) -> None:
-    """The run is killed while its workers compute; the next one takes up what they left."""
-    calm = victim(tmp_path / "calm", SMALL, "small", checkpoint_s=0.02)
-    hurt = victim(tmp_path / "hurt", SMALL, "small", checkpoint_s=0.02)
+@pytest.mark.parametrize(("text", "fuse", "trials"), [(SMALL, 1, 2), (SINGLE, 4, 6)])
+def test_the_built_in_core_goes_on_from_its_checkpoints_with_the_same_numbers(
+    text: str, fuse: int, trials: int, tmp_path: Path
+) -> None:
+    """The run is killed while its workers compute, also several trials in one program; the next takes up what is left.
+
+    Fits of single images have other digits in a program than alone: the same come out only if they are never mixed.
+    """
+    calm = victim(tmp_path / "calm", text, "small", checkpoint_s=0.02, fuse=fuse)
+    hurt = victim(tmp_path / "hurt", text, "small", checkpoint_s=0.02, fuse=fuse)
     calm.undisturbed()
     run = hurt.start()
     while (line := hurt._line(run)) is not None and json.loads(line)["event"] != "progress":
@@ -247,5 +263,5 @@ def test_the_built_in_core_goes_on_from_its_checkpoints_with_the_same_numbers(tm
     assert all(wait_until_gone(pid) for pid in hurt.workers)
     hurt.undisturbed()
     assert hurt.numbers() == calm.numbers()
-    assert len(hurt.numbers()) == 2
+    assert len(hurt.numbers()) == trials
     assert hurt.faults() == []
