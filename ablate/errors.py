@@ -45,6 +45,10 @@ class AblateError(Exception):
         self.hint = hint
 
 
+class CompileError(AblateError):
+    """A program that was to be compiled and could not be: the run ends, and no trial counts as failed."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong (or doubtful) in a study file, with where it stands.

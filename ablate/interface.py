@@ -7,8 +7,8 @@ A core is one class: a pydantic settings model whose fields are the factors, a t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -63,6 +63,8 @@ class Stage:
     cost: float = 1.0
     steps: int = 0
     """Updates of a training in it, 0 for none. With one digest, a shorter training is the beginning of a longer one."""
+    program: str = ""
+    """Stages with one program train networks of one shape, which is compiled once; empty for nothing to compile."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,22 @@ class Fusion:
 
 SERIAL = Fusion()
 """One recipe after another."""
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """Whether the networks of trainings are compiled (``torch.compile``) or run as they are."""
+
+    mode: Literal["off", "auto", "on"] = "off"
+    """``auto``: where a core measures that it pays."""
+    study: str = ""
+    """Whose trials are compared: within a study one program is either compiled or not."""
+    updates: Mapping[str, int] = field(default_factory=dict)
+    """`Stage.program` -> updates that wait for it, per slot."""
+
+
+EAGER = Compilation()
+"""Nothing is compiled."""
 
 
 class Report(Protocol):
@@ -97,6 +115,10 @@ class Report(Protocol):
     @property
     def fusion(self) -> Fusion:
         """Whether the recipes of one `run` call may be computed as one program; a core may always decline."""
+
+    @property
+    def compilation(self) -> Compilation:
+        """Whether networks may be compiled; a core may always decline."""
 
     @property
     def wanted(self) -> frozenset[str]:

@@ -41,6 +41,7 @@ class Request:
     until: Until | None = None
     confirm: bool = False
     fuse: str = "auto"
+    compile: str = "auto"
 
     def command(self) -> str:
         """Return the command that runs, or takes up, exactly this."""
@@ -58,6 +59,7 @@ class Request:
             **{option: (str(one),) for option, one in singles.items() if one is not None},
             **self.where.words(),
             "--fuse": () if self.fuse == "auto" else (self.fuse,),
+            "--compile": () if self.compile == "auto" else (self.compile,),
         }
         words = ["ablate", "run", str(self.file)]
         words += [word for option, values in options.items() for value in values for word in (option, value)]

@@ -110,6 +110,14 @@ Fuse = Annotated[
         help="Trainings of one shape in one program of K lanes; auto: where it is measured to pay.",
     ),
 ]
+Compile = Annotated[
+    str,
+    typer.Option(
+        "--compile",
+        metavar="auto|off|on",
+        help="Compile the networks of trainings (torch.compile); auto: where it is measured to pay.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, one object per line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Print one line per event: no redrawing, no colour.")]

@@ -17,6 +17,7 @@ from ablate.cli.cost import Cost, cost_of, needed_bytes
 from ablate.cli.options import (
     RESULTS,
     Arms,
+    Compile,
     Fuse,
     Gpus,
     Job,
@@ -69,6 +70,7 @@ def plan(
     job: Job = None,
     listen: Listening = None,
     fuse: Fuse = "auto",
+    compiling: Compile = "auto",
     probe: Annotated[
         bool,
         typer.Option("--probe", help="Run the beginning of one trial, in a temporary folder, to measure this machine."),
@@ -87,7 +89,7 @@ def plan(
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
     where = Where(launcher, tuple(job or ()), listen, gpus, slots)
-    asked = ask(Request(study, *words, where=where, fuse=fuse))
+    asked = ask(Request(study, *words, where=where, fuse=fuse, compile=compiling))
     places = where.places()
     if probe and launcher is not Launchers.LOCAL:
         raise AblateError("--probe measures this machine, not a job", hint="leave out --probe or --launcher")
@@ -105,7 +107,8 @@ def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: b
         screen.emit("plan", as_data(asked, slots, cost, free))
         return
     lines = [_title(asked), _state(asked), *_method(asked), *_searches(asked), *_factors(asked, screen.out.width)]
-    texts = (*cost_lines(asked, slots, cost), *fusion_lines(asked, slots), _disk(asked, free), can_see(asked))
+    how = (*fusion_lines(asked, slots), compile_line(asked, slots))
+    texts = (*cost_lines(asked, slots, cost), *how, _disk(asked, free), can_see(asked))
     lines += [Text(text) for text in texts if text]
     for line in lines:
         screen.out.print(line, soft_wrap=True)
@@ -280,6 +283,27 @@ def _shared(stage: StageSharing) -> str:
     if not stage.planned_steps:
         return text
     return f"{text}, {stage.executed_steps:,} of {stage.planned_steps:,} updates"
+
+
+def compile_line(asked: Asked, slots: tuple[Slot, ...]) -> str | None:
+    """Return which trainings may be compiled, None where none is."""
+    from ablate.core.compile_rules import LEAST_UPDATES, missing
+    from ablate.engine.compile import compilation_of, compilation_within, require_compilable, updates_waiting
+
+    wanted = compilation_of(asked.request.compile, slots)
+    if wanted.mode == "off" or missing(slots[0].device) is not None:
+        return None
+    stages = [stage for recipe in {one.recipe for one in asked.plan.todo} for stage in asked.core.stages(recipe)]
+    if asked.plan.todo and not asked.study.searches:
+        require_compilable(wanted, stages)
+    fixed = not (asked.study.searches or asked.core.is_time(asked.study.primary.name))
+    found = compilation_within(wanted, asked.study.name, updates_waiting(stages, len(slots)), fixed=fixed)
+    least = LEAST_UPDATES if found.mode == "auto" else 1
+    waiting = sorted((updates for updates in found.updates.values() if updates >= least), reverse=True)
+    if not waiting:
+        return None
+    when = "" if found.mode == "on" else ", where a measurement shows that it pays"
+    return f"compile networks of {' + '.join(f'{one:,}' for one in waiting)} updates per slot{when}"
 
 
 def warning_text(problem: Problem, width: int) -> Text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +16,7 @@ from ablate.cli.options import (
     RESULTS,
     AddSeeds,
     Arms,
+    Compile,
     Confirm,
     Fuse,
     Gpus,
@@ -75,6 +77,7 @@ def run(
     job: Job = None,
     listen: Listening = None,
     fuse: Fuse = "auto",
+    compiling: Compile = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try trials that raise an exception once more within this run.")
     ] = False,
@@ -102,14 +105,17 @@ def run(
       ablate run mystudy.yaml --until decided
       ablate run studies/schedules.yaml --arms "noise_schedule=cosine" --add-seeds 4
     """
+    from ablate.engine.compile import compilation_of
     from ablate.engine.fuse import fusion_of
 
     screen = Screen.make(json=json, quiet=quiet, plain=plain, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
     where = Where(launcher, tuple(job or ()), listen, gpus, slots)
-    asked = ask(Request(study, *words, where=where, add_seeds=add_seeds, until=until, confirm=confirm, fuse=fuse))
+    request = Request(study, *words, where=where, fuse=fuse, compile=compiling)
+    asked = ask(replace(request, add_seeds=add_seeds, until=until, confirm=confirm))
     places = where.places()
     fusion_of(fuse, places)  # refuses what is not possible before anything starts
+    compilation_of(compiling, places)
     if dry_run:
         if asked.round is not None and asked.plan.to_run:
             screen.say(f"next round: {asked.round}")
@@ -184,12 +190,14 @@ def _say_round(asked: Asked, screen: Screen) -> None:
 
 def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool) -> RunSummary:
     """Run the study with a display."""
+    from ablate.engine.compile import compilation_of
     from ablate.engine.fuse import fusion_of
     from ablate.engine.run import RunOptions, run_study
 
     display = _display(asked, screen)
     options = RunOptions(
         fusion=fusion_of(asked.request.fuse, places),
+        compilation=compilation_of(asked.request.compile, places),
         retry_failed=retry_failed,
         alive_s=_PICTURE_ALIVE_S if screen.live else _LINES_ALIVE_S,
         command=asked.request.command(),

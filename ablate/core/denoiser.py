@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ablate.core.diffusion import Prediction, epsilon_from, network_input, x0_from
 from ablate.core.numerics import autocast
+from ablate.core.program import Forward
 from ablate.core.schedules import Schedule, make_schedule
 from ablate.core.settings import IMAGE_SIZE, DdpmDipSettings
 from ablate.core.unet import build_unet
@@ -74,13 +75,16 @@ class Denoiser:
         """The same network, shown ``guides[i]`` (float32 [N,3,H,W] in [-1,1]) beside image i of what it is asked."""
         return replace(self, guides=guides, evaluated=0)
 
-    def output(self, xt: Tensor, t: Tensor, guides: Tensor | None = None) -> Tensor:
-        """Return the network's output for x_t, scaled as the prediction wants it, in the mode it is in."""
+    def output(self, xt: Tensor, t: Tensor, guides: Tensor | None = None, forward: Forward | None = None) -> Tensor:
+        """Return the network's output for x_t, scaled as the prediction wants it, in the mode it is in.
+
+        `forward` computes what the network does in another way, for example compiled.
+        """
         shown = network_input(self.prediction, xt, self.alpha_bar(t))
         if guides is not None:
             shown = torch.cat([shown, guides], dim=1)
         with autocast(self.precision, self.device):
-            output: Tensor = self.network(shown, t)
+            output: Tensor = (forward or self.network)(shown, t)
         return output.float()
 
     def x0(self, xt: Tensor, t: Tensor) -> Tensor:

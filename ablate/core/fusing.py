@@ -66,16 +66,17 @@ def seconds_per_update(update: Callable[[], object]) -> float:
         update()
     took = []
     for _ in range(_ROUNDS):
-        _wait()
+        wait_for_device()
         began = time.perf_counter()
         for _ in range(_UPDATES):
             update()
-        _wait()
+        wait_for_device()
         took.append((time.perf_counter() - began) / _UPDATES)
     return min(took)
 
 
-def _wait() -> None:
+def wait_for_device() -> None:
+    """Return when everything asked of the GPU is done, if there is one."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ablate.core.lesson import ORDINARY, Lesson
+from ablate.core.program import Program
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.training import CHECK_EVERY_GPU, Trainer
 from ablate.core.training_lanes import Feeder, UNetLanes
@@ -25,7 +26,7 @@ class GraphedTrainer(Trainer):
         lanes = self._seated()
         self._feeder.feed(lanes, 0)
         lanes.step()
-        self.step += 1
+        self._count_update()
         self._losses.append(lanes.losses[0].clone())
         if len(self._losses) >= CHECK_EVERY_GPU:
             self.settle()
@@ -41,10 +42,20 @@ class GraphedTrainer(Trainer):
         super().load(state)
         self._lanes = None
 
+    def run_by(self, program: Program | None) -> None:
+        """Go on with a compiled network in the lane, whose graph is recorded anew."""
+        self.sync()
+        self._lanes = None
+        super().run_by(program)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return self._seated().alone()
+
     def _seated(self) -> UNetLanes:
         if self._lanes is None:
             network, image = self.denoiser.network, self.images.shape[1:]
-            self._lanes = UNetLanes(network, 1, self.course.batch, image, precision=self.settings.precision)
+            precision = self.settings.precision
+            self._lanes = UNetLanes(network, 1, self.course.batch, image, precision=precision, program=self.program)
             self._lanes.put(0, network, self.optimizer)
             self._feeder.enter(self._lanes, 0)
         return self._lanes

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 
 from ablate.core.cache import StageFolder
+from ablate.core.compile_rules import Choice
+from ablate.core.compiling import prepare
 from ablate.core.data import as_unit
 from ablate.core.denoiser import Denoiser
 from ablate.core.fusing import charge
@@ -14,6 +16,8 @@ from ablate.core.run import Run
 from ablate.core.stages import denoiser_stage, wiener_stage
 from ablate.core.training import OnPoint, Trainer, choose_images, train
 from ablate.core.validation import IMAGES, Wiener, fixed_choice, validate
+
+_CALM_LR = 1e-6
 
 
 def trained_denoiser(run: Run, on_point: OnPoint, lesson: Lesson = ORDINARY) -> Denoiser:
@@ -25,18 +29,32 @@ def trained_denoiser(run: Run, on_point: OnPoint, lesson: Lesson = ORDINARY) -> 
     with run.stage(stage) as folder:
         training = choose_images(run.images.train, run.settings, run.seed)
         trainer = trainer_for(run.settings, training, run.seed, lesson)
-        reused = train(trainer, folder, recipe=run.recipe, report=run.report, on_point=on_point)
+        chosen: list[Choice] = []
+        # What an update takes does not depend on its step size; a small one cannot diverge while it is measured.
+        calm = run.settings.model_copy(update={"lr": _CALM_LR})
+        make = lambda: trainer_for(calm, training, run.seed, lesson)  # noqa: E731
+        before = lambda: chosen.append(prepare(trainer, stage.program, run.report, make))  # noqa: E731
+        reused = train(trainer, folder, recipe=run.recipe, report=run.report, on_point=on_point, before=before)
         charged = charge(run.spent, stage.digest, reused)
         run.charged += charged
         if reused > charged:
             run.reused["denoiser"] = reused - charged
-        run.environment["lanes"] = str(trainer.lanes)
+        run.environment |= {"lanes": str(trainer.lanes), "compile": _how_compiled(trainer)}
+        if chosen:
+            run.environment["compile_why"] = chosen[0].why
         run.images_seen = trainer.course.images_seen(trainer.step)
         _record(run, trainer)
         if not run.settings.is_guided:  # validation images have nothing that could guide a denoiser
             run.found.update(_validation(run, trainer, folder))
         folder.describe({"stage": "denoiser", "seconds": trainer.seconds, "recipe": run.recipe.to_dict()})
     return trainer.denoiser
+
+
+def _how_compiled(trainer: Trainer) -> str:
+    """Say whether the updates were done by a compiled network; some of them may have been done by an earlier run."""
+    if not trainer.compiled_updates:
+        return "eager"
+    return "inductor" if trainer.compiled_updates == trainer.step else "in part"
 
 
 def _record(run: Run, trainer: Trainer) -> None:

@@ -45,6 +45,8 @@ _DENOISER = (
     "deterministic",
 )
 
+_SHAPE = (*_DATA, "channels", "channel_mults", "blocks", "attention", "precision", "deterministic")
+
 
 _WARM = ("warm_source", "warm_steps", "warm_images", "dip_input_noise")
 
@@ -111,7 +113,22 @@ def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
             names += ["budget", "method", "task", "eval_images", "eval_seeds", "dip_steps", *_DIP]
     cost = 0.005 * settings.epochs * _images(settings) * (settings.channels / 16) ** 1.5 * settings.blocks
     updates = settings.epochs * -(-_images(settings) // settings.batch_size)
-    return Stage("denoiser", _digest("denoiser", version, seed, {name: values[name] for name in names}), cost, updates)
+    digest = _digest("denoiser", version, seed, {name: values[name] for name in names})
+    return Stage("denoiser", digest, cost, updates, denoiser_program(settings))
+
+
+def denoiser_program(settings: DdpmDipSettings) -> str:
+    """Return what denoisers have in common that one compiled program trains; empty with dropout.
+
+    Dropout draws at an address of each update, which a compiled program would not do.
+    """
+    if settings.dropout:
+        return ""
+    values = settings.resolved()
+    # A smaller set of images than a batch makes the batch smaller.
+    batch = min(settings.batch_size, _images(settings))
+    shape = {name: values[name] for name in _SHAPE}
+    return digest_of({"program": "denoiser", "settings": shape, "batch": batch, "guided": settings.is_guided})
 
 
 def _combined(settings: DdpmDipSettings) -> list[str]:

@@ -17,6 +17,8 @@ from ablate.core.denoiser import Denoiser
 from ablate.core.diffusion import add_noise, epsilon_from, lognormal_steps, loss_weights, stratified_steps, target_of
 from ablate.core.ema import Ema
 from ablate.core.lesson import ORDINARY, Lesson
+from ablate.core.numerics import autocast
+from ablate.core.program import Forward, Program
 from ablate.core.seeding import address, generator
 from ablate.core.settings import DdpmDipSettings
 from ablate.errors import DivergedError, StoppedError
@@ -100,6 +102,10 @@ class Trainer:
     seconds: float = 0.0
     lanes: int = 1
     """Width of the program that trains it; 1 when it is trained alone."""
+    program: Program | None = None
+    """The compiled network, where it is compiled; smaller batches, at the end of an epoch, run as they are."""
+    compiled_updates: int = 0
+    """How many of the updates a compiled network has done."""
     _losses: list[Tensor] = field(default_factory=list)
     _last_loss: float = math.nan
 
@@ -129,11 +135,32 @@ class Trainer:
         if self.settings.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.denoiser.network.parameters(), self.settings.grad_clip)
         self.optimizer.step()
-        self.step += 1
+        self._count_update()
         self.ema.update(self.step)
         self._losses.append(loss.detach())
         if self.device.type == "cpu" or len(self._losses) >= CHECK_EVERY_GPU:
             self.settle()
+
+    def run_by(self, program: Program | None) -> None:
+        """Go on with a compiled network, which is compiled now, forward and backward; no number changes by that."""
+        self.program = program
+        if program is None:
+            return
+        weights = self._weights()
+        channels = self.images.shape[1] * (2 if self.settings.is_guided else 1)
+        shown = torch.zeros(self.course.batch, channels, *self.images.shape[2:], device=self.device)
+        t = torch.ones(self.course.batch, dtype=torch.int64, device=self.device)
+        with autocast(self.settings.precision, self.device):
+            output = program(weights, shown, t)
+        torch.autograd.grad(output.float().sum(), list(weights.values()))
+
+    def _weights(self) -> dict[str, Tensor]:
+        """The tensors that a program is given, by name."""
+        return dict(self.denoiser.network.named_parameters())
+
+    def _count_update(self) -> None:
+        self.step += 1
+        self.compiled_updates += self.program is not None
 
     def settle(self) -> float:
         """Check the losses since the last check; return the newest one. Waits for the device."""
@@ -197,11 +224,17 @@ class Trainer:
             noise, smooth = epsilon_from("x0", x0, xt, alpha_bar), None
         else:
             xt = add_noise(x0, noise, alpha_bar)
-        output = denoiser.output(xt, t, smooth)
+        output = denoiser.output(xt, t, smooth, self._forward(len(xt)))
         error = (output - target_of(settings.prediction, x0, noise, alpha_bar)).square().flatten(1).mean(1)
         weights = loss_weights(settings.loss_weight, settings.prediction, alpha_bar)
         loss: Tensor = (weights.to(error.dtype) * error).mean()
         return loss
+
+    def _forward(self, count: int) -> Forward | None:
+        """The compiled network, for full batches."""
+        if self.program is None or count < self.course.batch:
+            return None
+        return self.program.of(self.denoiser.network)
 
     def sync(self) -> None:
         """Bring network, average and optimiser up to date, where something else does the updates."""
@@ -216,6 +249,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "lanes": self.lanes,
+            "compiled": self.compiled_updates,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -224,6 +258,7 @@ class Trainer:
         self.ema.load(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.compiled_updates = int(state.get("compiled", 0))
         if self.done:
             self.lanes = int(state.get("lanes", 1))
 
@@ -239,11 +274,13 @@ def train(
     recipe: Recipe,
     report: Report,
     on_point: OnPoint,
+    before: Callable[[], object] = lambda: None,
 ) -> float:
     """Train a fresh `trainer` to the end, continuing whatever `folder` holds; the caller has locked it.
 
-    In the end the averaged weights are in its denoiser. Returns the seconds that were not spent now because they had
-    been spent before. Raises DivergedError, or StoppedError after a checkpoint when the engine asks to stop.
+    `before` is called when there is something left to train. In the end the averaged weights are in its denoiser.
+    Returns the seconds that were not spent now because they had been spent before. Raises DivergedError, or
+    StoppedError after a checkpoint when the engine asks to stop.
     """
     found = folder.newest("step", "end", at_most=trainer.course.total)
     if found is not None:
@@ -251,6 +288,8 @@ def train(
     reused = trainer.seconds
     points = trainer.course.curve_steps()
     _replay_points(trainer, folder, points, on_point)
+    if not trainer.done:
+        before()
     while not trainer.done:
         _advance(trainer, min(step for step in points if step > trainer.step), folder, recipe, report)
         if trainer.step in points:

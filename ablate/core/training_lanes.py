@@ -17,6 +17,7 @@ from ablate.core.ema import ema_decay_at
 from ablate.core.lane_run import LaneTraining
 from ablate.core.lanes import Lanes
 from ablate.core.numerics import autocast
+from ablate.core.program import Program
 from ablate.core.training import STAGE, Course, Trainer, learning_rate
 from ablate.errors import DivergedError
 from ablate.interface import Report
@@ -29,12 +30,22 @@ _NORM_EPS = 1e-6
 class UNetLanes(Lanes):
     """Denoisers of one shape. What is shown and what is wanted are inputs: schedules and predictions may differ."""
 
-    def __init__(self, network: nn.Module, width: int, batch: int, image: Sequence[int], *, precision: str) -> None:
-        """`image` is the shape [C,H,W] of one image."""
+    def __init__(
+        self,
+        network: nn.Module,
+        width: int,
+        batch: int,
+        image: Sequence[int],
+        *,
+        precision: str,
+        program: Program | None = None,
+    ) -> None:
+        """`image` is the shape [C,H,W] of one image; a single lane may run by a compiled `program`."""
         device = next(network.parameters()).device
         super().__init__(network, width, batch, device)
         self.network = copy.deepcopy(network).train()
         self.precision = precision
+        self.program = program
         self.average = torch.zeros_like(self.flat)
         """Averaged weights, laid out like `flat`."""
         self.follow = torch.zeros(width, dtype=torch.float64, device=device)
@@ -55,9 +66,11 @@ class UNetLanes(Lanes):
         """[K,B,C,H,W] float32."""
         if self.width == 1:
             # One network as it is: autocast does not work under vmap.
-            weights = {name: weight[0] for name, weight in self.parameters.items()}
+            weights, shown, t = self.alone(), self.shown[0], self.t[0]
             with autocast(self.precision, self.device):
-                alone: Tensor = functional_call(self.network, weights, (self.shown[0], self.t[0]))
+                if self.program is not None:
+                    return self.program(weights, shown, t).float().unsqueeze(0)
+                alone: Tensor = functional_call(self.network, weights, (shown, t))
             return alone.float().unsqueeze(0)
 
         def one(weights: dict[str, Tensor], shown: Tensor, t: Tensor) -> Tensor:
@@ -66,6 +79,10 @@ class UNetLanes(Lanes):
 
         output: Tensor = vmap(one)(self.parameters, self.shown, self.t)
         return output
+
+    def alone(self) -> dict[str, Tensor]:
+        """The weights of a single lane, by name."""
+        return {name: weight[0] for name, weight in self.parameters.items()}
 
     def limited(self, gradients: Sequence[Tensor]) -> Tensor:
         """Scale each lane's gradients to its largest norm."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.engine.curves import CurveFile
-from ablate.interface import SERIAL, Fusion
+from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.paths import TrialPaths
 from ablate.recipe import Recipe
 
@@ -83,6 +83,7 @@ class WorkerReport:
         checkpoint_s: float,
         pruned: Set[str] = frozenset(),
         fusion: Fusion = SERIAL,
+        compilation: Compilation = EAGER,
         wanted: frozenset[str] = frozenset(),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -95,6 +96,7 @@ class WorkerReport:
         self._checkpoint_s = checkpoint_s
         self._fusion = fusion
         self._fused = True
+        self._compilation = compilation
         self._wanted = wanted
         self._clock = clock
         self._checkpoints = CheckpointClock(checkpoint_s, clock)
@@ -134,6 +136,11 @@ class WorkerReport:
     def fusion(self) -> Fusion:
         """Whether recipes of one batch may be computed as one program."""
         return self._fusion if self._fused else SERIAL
+
+    @property
+    def compilation(self) -> Compilation:
+        """Whether networks may be compiled."""
+        return self._compilation
 
     @property
     def wanted(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ablate.engine import events
 from ablate.engine.announce import Announcer, RunLog, TrialError
+from ablate.engine.compile import compilation_within, require_compilable, updates_waiting
 from ablate.engine.crew import Crew
 from ablate.engine.events import Event
 from ablate.engine.folders import make_folders, write_study, writing
@@ -29,7 +30,7 @@ from ablate.engine.slots import Slot, devices_of, one_per_device
 from ablate.engine.state import EngineState
 from ablate.engine.tables import RETRIES
 from ablate.errors import ExitCode
-from ablate.interface import SERIAL, Core, Fusion
+from ablate.interface import EAGER, SERIAL, Compilation, Core, Fusion
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.search import Search
@@ -59,6 +60,8 @@ class RunOptions:
     """Give trials that raised an exception one retry in this run (the next run tries them again anyway)."""
     fusion: Fusion = SERIAL
     """Whether trainings of one shape run as one program; its width is also the most recipes of one batch."""
+    compilation: Compilation = EAGER
+    """Whether the networks of trainings are compiled."""
     command: str = ""
     """The command line, kept with the study."""
 
@@ -106,6 +109,7 @@ def run_study(
     """
     began = time.monotonic()
     require(core, study, replicates)
+    require_compilable(options.compilation, (stage for one in replicates for stage in core.stages(one.recipe)))
     timed = core.is_time(study.primary.name)
     options = replace(options, fusion=fusion_within(options.fusion, searching=bool(searches), timed=timed))
     if timed:
@@ -139,6 +143,9 @@ def run_study(
             searcher = Searcher(study, core, searches, store.rows())
             answered = found.done.keys() | searcher.too_large()
             planned = [*_planned(found.todo, core, searcher, fusing), *searcher.planned(answered)]
+            waiting = updates_waiting((stage for one in planned for stage in one.stages), len(slots))
+            fixed = not (searches or timed)
+            compilation = compilation_within(options.compilation, study.name, waiting, fixed=fixed)
             total = len(replicates) + searcher.total
             announcer = Announcer(listen, log, total=total, done=len(answered), log_of=ledger.log_of)
             _tell_start(announcer, study, found, slots, paths, ended)
@@ -154,6 +161,7 @@ def run_study(
                 "checkpoint_s": options.checkpoint_s,
                 "fusion": vars(options.fusion),
                 "fused": fusing.keys,
+                "compilation": vars(compilation),
             }
             with launcher.opened(paths) as place:
                 loop.crew = Crew(slots, paths, hello, lock, place, said=loop.said, gone=loop.gone)

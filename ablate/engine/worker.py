@@ -29,8 +29,8 @@ from ablate.engine.greeting import NO_ENGINE, NO_TICKET, WRONG_ENGINE, Refused, 
 from ablate.engine.reporting import Send, WorkerReport, append_log
 from ablate.engine.slots import list_gpus, processor_name, visible_gpus
 from ablate.engine.wire import Lines, read_chunk, write_message
-from ablate.errors import AblateError
-from ablate.interface import Core, Fusion
+from ablate.errors import AblateError, CompileError
+from ablate.interface import Compilation, Core, Fusion
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths, write_json
 from ablate.recipe import Recipe
@@ -99,11 +99,12 @@ class Worker:
             checkpoint_s=hello["checkpoint_s"],
             wanted=frozenset(hello["metrics"]),
             fusion=Fusion(**hello["fusion"]),
+            compilation=Compilation(**hello["compilation"]),
         )
         self._fused = frozenset(hello["fused"])
 
     def run(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Compute one batch: every recipe ends with an outcome file, unless the disk is full."""
+        """Compute one batch: every recipe ends with an outcome file, unless the disk is full or nothing compiles."""
         recipes = [Recipe.from_dict(entry["recipe"]) for entry in entries]
         folders = {
             recipe.digest: TrialPaths(Path(entry["folder"])) for recipe, entry in zip(recipes, entries, strict=True)
@@ -115,6 +116,8 @@ class Worker:
         spent = False
         try:
             spent = self._compute(recipes, folders, waiting, began)
+        except CompileError as error:
+            self._send({"type": "broken", "error": error.message, "hint": error.hint})
         except Exception as error:
             if not is_disk_full(error, self._results):
                 raise
@@ -138,7 +141,7 @@ class Worker:
             if waiting:
                 raise ValueError(f"the core gave no outcome for {len(waiting)} of {len(recipes)} recipes")
         except (Exception, SystemExit) as error:
-            if is_disk_full(error, self._results):
+            if isinstance(error, CompileError) or is_disk_full(error, self._results):
                 raise
             failure = classify(error)
             if failure.kind is OutcomeKind.STOPPED and self._eviction.reason:

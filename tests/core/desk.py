@@ -9,7 +9,7 @@ import torch
 
 from ablate.core.ddpm_dip import DdpmDip
 from ablate.core.settings import DdpmDipSettings
-from ablate.interface import SERIAL, Fusion
+from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, Scalar
 
@@ -41,6 +41,7 @@ class Desk:
     device: str = "cpu"
     threads: int = 1
     fusion: Fusion = SERIAL
+    compilation: Compilation = EAGER
     wanted: frozenset[str] = frozenset()
 
     @property

@@ -19,7 +19,7 @@ from ablate.core.replay_score import denoise, score
 from ablate.core.replay_settings import ReplaySettings
 from ablate.core.replay_tables import identity_psnr, mean_variance, noise_table
 from ablate.errors import DataError, DivergedError, StoppedError
-from ablate.interface import SERIAL, Fusion
+from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
 
@@ -34,6 +34,7 @@ class Listener:
     device: str = "cpu"
     threads: int = 1
     fusion: Fusion = SERIAL
+    compilation: Compilation = EAGER
     wanted: frozenset[str] = frozenset()
     points: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     saved: int = 0

@@ -18,7 +18,7 @@ from ablate.core.replay import Replay
 from ablate.core.replay_lanes import ReplayLane, ReplayLanes
 from ablate.core.replay_settings import ReplaySettings
 from ablate.errors import StoppedError
-from ablate.interface import SERIAL, Fusion
+from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
 
@@ -40,6 +40,7 @@ class Listener:
     wanted: frozenset[str] = frozenset()
     checkpoint_due: bool = False
     saved: int = 0
+    compilation: Compilation = EAGER
 
     @property
     def cache(self) -> Path:

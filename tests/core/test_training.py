@@ -18,7 +18,7 @@ from ablate.core.graphed import GraphedTrainer, trainer_for
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.training import Course, Trainer, choose_images, learning_rate, train
 from ablate.errors import DivergedError, StoppedError
-from ablate.interface import SERIAL, Fusion
+from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.recipe import Recipe
 
 TINY = DdpmDipSettings(
@@ -43,6 +43,7 @@ class Listener:
     device: str = "cpu"
     threads: int = 1
     fusion: Fusion = SERIAL
+    compilation: Compilation = EAGER
     wanted: frozenset[str] = frozenset()
     looked: int = 0
 
