@@ -25,6 +25,8 @@ from ablate.cli.data import data_sets
 from ablate.cli.options import RESULTS, Json, NoColor, Results
 from ablate.cli.screen import Screen
 from ablate.cli.units import size
+from ablate.core.compile_rules import missing
+from ablate.engine.launch import allocators
 from ablate.engine.slots import usable_cores
 from ablate.engine.slurm import PROGRAMS
 from ablate.errors import ExitCode, StorageError
@@ -99,6 +101,8 @@ def findings(results: Path) -> Iterator[Finding]:
         _gpus,
         _clusters,
         _torch,
+        _allocators,
+        _compilers,
     )
     failed = False
     for check in checks:
@@ -251,6 +255,21 @@ def _torch() -> Iterator[Finding]:
     hint = "torch sees no GPU although nvidia-smi is here: is this a build for CUDA, and new enough a driver?"
     state: Literal["ok", "warn"] = "warn" if unused else "ok"
     yield Finding("torch", f"{found['version']}, {cuda}, {devices}", state, hint if unused else "")
+
+
+def _allocators() -> Iterator[Finding]:
+    """How workers allocate memory, which is decided before torch is imported."""
+    gpu = shutil.which("nvidia-smi") is not None
+    found = [f"{name}={value}" for name, value in allocators(os.environ, gpu=gpu).items()]
+    yield Finding("allocators", ", ".join(found) or "as the system has them")
+
+
+def _compilers() -> Iterator[Finding]:
+    """What ``--compile`` needs."""
+    for device in ("cpu", "cuda") if shutil.which("nvidia-smi") else ("cpu",):
+        lacking = missing(device)
+        value = f"networks can be compiled for {device}" if lacking is None else f"not for {device}: no {lacking}"
+        yield Finding("compile", value, "ok", "" if lacking is None else "only needed by --compile; install it")
 
 
 def _data() -> Iterator[Finding]:

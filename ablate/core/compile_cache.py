@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 _FOLDER, _MARK, _PROGRAMS = ".compiled", "compiling", "programs"
 _held: dict[Path, CompileCache] = {}
@@ -21,8 +21,7 @@ _held: dict[Path, CompileCache] = {}
 class CompileCache:
     """One place, ``results/cache/.compiled/<number>``, held by this process until it ends."""
 
-    def __init__(self, folder: Path, lock: IO[str]) -> None:
-        self._lock = lock
+    def __init__(self, folder: Path) -> None:
         self._mark = folder / _MARK
         self.programs = folder / _PROGRAMS
         """What the compiler writes."""
@@ -36,10 +35,7 @@ class CompileCache:
     def take(cls, cache: Path) -> CompileCache:
         """Return this process's place below the stage cache `cache`: the first that no other process holds."""
         if cache not in _held:
-            number = 0
-            while (lock := _locked(cache / _FOLDER / str(number))) is None:
-                number += 1
-            _held[cache] = cls(cache / _FOLDER / str(number), lock)
+            _held[cache] = cls(next(folder for folder in _places(cache) if _locked(folder)))
         return _held[cache]
 
     def drop(self) -> None:
@@ -59,17 +55,21 @@ class CompileCache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(self.programs)
         os.environ["TRITON_CACHE_DIR"] = str(self.programs / "triton")
         self._mark.touch()
-        yield
+        yield  # after a failure the mark stays: what it left is not trusted either
         self._mark.unlink(missing_ok=True)
 
 
-def _locked(folder: Path) -> IO[str] | None:
-    """Lock `folder` until the process ends; None when another process holds it."""
+def _places(cache: Path) -> Iterator[Path]:
+    return (cache / _FOLDER / str(number) for number in itertools.count())
+
+
+def _locked(folder: Path) -> bool:
+    """Lock `folder` until this process ends; return whether that was possible."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = (folder / ".lock").open("w")
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        handle.close()
-        return None
-    return handle
+        os.close(descriptor)
+        return False
+    return True

@@ -13,7 +13,7 @@ from pathlib import Path
 
 GAIN = 1.1
 """A compiled update must be this many times faster."""
-LEAST_UPDATES = 2000
+LEAST_UPDATES = 10_000
 """With fewer updates waiting for a program, ``auto`` does not even measure."""
 MEASURING_SHARE = {"cpu": 0.05, "cuda": 0.2}
 """Measuring compiles once: that may cost this share of the work that waits."""
@@ -35,14 +35,14 @@ def missing(device: str) -> str | None:
     """Return what compiling for `device` (``cpu``, ``cuda:0``) needs and this machine lacks, None if all is here."""
     if device.startswith("cuda"):
         if importlib.util.find_spec("triton") is None:
-            return "the package triton"
+            return "package triton"
         compiler = _first(os.environ.get("CC"), "gcc", "clang", "cc")
     else:
         compiler = _first(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++"))
     if compiler is None:
-        return "a C++ compiler (g++, or what CXX names)" if device == "cpu" else "a C compiler (gcc, or what CC names)"
+        return "C++ compiler (g++, or what CXX names)" if device == "cpu" else "C compiler (gcc, or what CC names)"
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
-        return "Python's C headers (python3-dev)"
+        return "C headers of Python (python3-dev)"
     return None
 
 

@@ -103,7 +103,7 @@ def _choice(program: str, report: Report, make: Make) -> Choice:
 def _decide(program: str, report: Report, make: Make) -> Choice:
     updates = report.compilation.updates.get(program, 0)
     if (lacking := missing(report.device)) is not None:
-        return Choice(False, f"{lacking} is not here")
+        return Choice(False, f"no {lacking} here")
     about = {"calibration": "compilation", "program": program, **_place(report)}
     folder = StageFolder(report.cache, digest_of(about))
     with folder.locked(lambda: report.stop_requested):

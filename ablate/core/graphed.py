@@ -49,7 +49,7 @@ class GraphedTrainer(Trainer):
         super().run_by(program)
 
     def _weights(self) -> dict[str, Tensor]:
-        return self._seated().alone()
+        return self._seated().parameters
 
     def _seated(self) -> UNetLanes:
         if self._lanes is None:

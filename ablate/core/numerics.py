@@ -63,7 +63,7 @@ def device_name(device: torch.device) -> str:
 
 def environment(settings: Arithmetic, threads: int) -> dict[str, str]:
     """What besides the recipe may change the last digits: versions, arithmetic, threads."""
-    return {
+    found = {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "precision": settings.precision,
@@ -71,8 +71,15 @@ def environment(settings: Arithmetic, threads: int) -> dict[str, str]:
         "threads": str(threads),
         "allocator": allocator(),
     }
+    return {**found, "gpu_allocator": gpu_allocator()} if torch.cuda.is_available() else found
 
 
 def allocator() -> str:
     """Say whether glibc was told to keep freed memory: it reads its settings when a process starts."""
     return "keeps freed memory" if "MALLOC_TRIM_THRESHOLD_" in os.environ else "default"
+
+
+def gpu_allocator() -> str:
+    """Say how torch was told to allocate GPU memory: it reads that when it first does."""
+    names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+    return next((os.environ[name] for name in names if name in os.environ), "default")

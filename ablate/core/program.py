@@ -27,15 +27,21 @@ class Program:
 
     def __init__(self, network: nn.Module) -> None:
         shape = copy.deepcopy(network).to("meta").train()
+        sizes = {name: weight.dim() for name, weight in shape.named_parameters()}
 
         def forward(weights: dict[str, Tensor], shown: Tensor, t: Tensor) -> Tensor:
-            output: Tensor = functional_call(shape, weights, (shown, t))
+            # A single lane gives [1,...]: its views would not be leaves, which torch does not trace without a warning.
+            own = {name: weight[0] if weight.dim() > sizes[name] else weight for name, weight in weights.items()}
+            output: Tensor = functional_call(shape, own, (shown, t))
             return output
 
         self._forward = torch.compile(forward, dynamic=False, fullgraph=True)
 
     def __call__(self, weights: Mapping[str, Tensor], shown: Tensor, t: Tensor) -> Tensor:
-        """Apply the network with `weights` by name. Every size of batch would be a program of its own: use one."""
+        """Apply the network with `weights` by name, those of a single lane as [1,...].
+
+        Every size of batch would be a program of its own: use one.
+        """
         output: Tensor = self._forward(dict(weights), shown, t)
         return output
 

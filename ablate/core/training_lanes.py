@@ -66,11 +66,12 @@ class UNetLanes(Lanes):
         """[K,B,C,H,W] float32."""
         if self.width == 1:
             # One network as it is: autocast does not work under vmap.
-            weights, shown, t = self.alone(), self.shown[0], self.t[0]
+            weights = {name: weight[0] for name, weight in self.parameters.items()}
             with autocast(self.precision, self.device):
                 if self.program is not None:
-                    return self.program(weights, shown, t).float().unsqueeze(0)
-                alone: Tensor = functional_call(self.network, weights, (shown, t))
+                    alone = self.program(self.parameters, self.shown[0], self.t[0])
+                else:
+                    alone = functional_call(self.network, weights, (self.shown[0], self.t[0]))
             return alone.float().unsqueeze(0)
 
         def one(weights: dict[str, Tensor], shown: Tensor, t: Tensor) -> Tensor:
@@ -79,10 +80,6 @@ class UNetLanes(Lanes):
 
         output: Tensor = vmap(one)(self.parameters, self.shown, self.t)
         return output
-
-    def alone(self) -> dict[str, Tensor]:
-        """The weights of a single lane, by name."""
-        return {name: weight[0] for name, weight in self.parameters.items()}
 
     def limited(self, gradients: Sequence[Tensor]) -> Tensor:
         """Scale each lane's gradients to its largest norm."""

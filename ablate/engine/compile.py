@@ -23,7 +23,7 @@ def compilation_of(text: str, slots: Sequence[Slot]) -> Compilation:
     if text == "on":
         for device in dict.fromkeys(slot.device for slot in slots):
             if (lacking := missing(device)) is not None:
-                raise AblateError(f"--compile on needs {lacking}", hint="install it, or leave the option out")
+                raise AblateError(f"--compile on: no {lacking} here", hint="install it, or leave the option out")
     return Compilation(cast(Literal["off", "auto", "on"], text))
 
 

@@ -25,6 +25,13 @@ _KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(1024 * 1024 * 1024),
     "MALLOC_TOP_PAD_": str(64 * 1024 * 1024),
 }
+_KEEP_GPU_MEMORY = {
+    # One growing piece of address space instead of blocks of fixed sizes: trials of other shapes in one worker do not
+    # leave holes, and the memory of recorded graphs is given back.
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+}
+_GPU_MEMORY_NAMES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
+"""Names under which a user may have chosen: the older one, and the one that newer versions of torch add."""
 _GONE_S = 5.0
 
 
@@ -146,12 +153,23 @@ def variables(slot: Slot, inherited: Mapping[str, str] = os.environ) -> dict[str
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "PYTHONUNBUFFERED": "1",
         **dict.fromkeys(_THREAD_VARIABLES, str(slot.threads)),
+        **allocators(inherited, gpu=slot.is_gpu),
     }
     if slot.visible or not slot.is_gpu:  # the GPU of a cluster's job is the cluster's to say
         found["CUDA_VISIBLE_DEVICES"] = slot.visible or ""
-    if "CS_GNU_LIBC_VERSION" in os.confstr_names:
-        found = {**{name: value for name, value in _KEEP_MEMORY.items() if name not in inherited}, **found}
+    if "TORCHINDUCTOR_COMPILE_THREADS" not in inherited:
+        # torch would start as many compiling processes as there are cores, in every worker.
+        found["TORCHINDUCTOR_COMPILE_THREADS"] = str(slot.threads)
     home = str(Path(ablate.__file__).parents[1])
     if not home.endswith(("site-packages", "dist-packages")):
         found["PYTHONPATH"] = os.pathsep.join(part for part in (home, inherited.get("PYTHONPATH")) if part)
     return found
+
+
+def allocators(inherited: Mapping[str, str], *, gpu: bool) -> dict[str, str]:
+    """Return how a worker's memory is allocated: what `inherited` says, and where it says nothing, what ablate sets."""
+    found = dict(_KEEP_MEMORY) if "CS_GNU_LIBC_VERSION" in os.confstr_names else {}
+    if gpu and not any(name in inherited for name in _GPU_MEMORY_NAMES):
+        found |= _KEEP_GPU_MEMORY
+    names = (*_KEEP_MEMORY, *(_GPU_MEMORY_NAMES if gpu else ()))
+    return found | {name: inherited[name] for name in names if name in inherited}
