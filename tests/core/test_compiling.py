@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ablate.core import compiling
 from ablate.core.compile_cache import CompileCache
@@ -66,7 +66,7 @@ def losses(one: Trainer, updates: int) -> list[float]:
 
 
 def weights(one: Trainer) -> Tensor:
-    return nn.utils.parameters_to_vector(one.denoiser.network.parameters()).detach()
+    return torch.cat([weight.detach().reshape(-1) for weight in one.denoiser.network.parameters()])
 
 
 def report(root: Path, mode: str = "auto", updates: int = 10**9, study: str = "s") -> Report:
