@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ablate.core.data import load
 from benchmarks.frame import Row, in_process, in_turn, plain_environment, worker_environment
+from benchmarks.rows_compile import on
 from benchmarks.rows_dip import apart, fits_of, one_by_one, together, took
 
 UPDATES, ROUNDS = 200, 3
@@ -22,10 +23,11 @@ PREDICTED = {
 
 
 def rows(deadline: float) -> Iterator[Row]:
-    """Both networks against their plain loops; the denoiser of ``replay`` against the founding loop as well."""
+    """Both networks against their plain loops, ``replay`` also against the founding loop; the U-Net compiled."""
     yield _founding(deadline)
     for core, width in PREDICTED:
         yield _lanes(core, width, deadline)
+    yield from on("cuda", deadline)
     yield _dip(deadline)
 
 

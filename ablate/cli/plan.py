@@ -290,8 +290,9 @@ def compile_line(asked: Asked, slots: tuple[Slot, ...]) -> str | None:
     from ablate.core.compile_rules import LEAST_UPDATES, missing
     from ablate.engine.compile import compilation_of, compilation_within, require_compilable, updates_waiting
 
-    wanted = compilation_of(asked.request.compile, slots)
-    if wanted.mode == "off" or missing(slots[0].device) is not None:
+    here = asked.request.where.launcher is Launchers.LOCAL
+    wanted = compilation_of(asked.request.compile, slots if here else ())
+    if wanted.mode == "off" or (here and missing(slots[0].device) is not None):
         return None
     stages = [stage for recipe in {one.recipe for one in asked.plan.todo} for stage in asked.core.stages(recipe)]
     if asked.plan.todo and not asked.study.searches:

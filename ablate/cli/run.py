@@ -115,7 +115,7 @@ def run(
     asked = ask(replace(request, add_seeds=add_seeds, until=until, confirm=confirm))
     places = where.places()
     fusion_of(fuse, places)  # refuses what is not possible before anything starts
-    compilation_of(compiling, places)
+    compilation_of(compiling, places if launcher is Launchers.LOCAL else ())  # another machine speaks for itself
     if dry_run:
         if asked.round is not None and asked.plan.to_run:
             screen.say(f"next round: {asked.round}")
@@ -197,7 +197,7 @@ def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed
     display = _display(asked, screen)
     options = RunOptions(
         fusion=fusion_of(asked.request.fuse, places),
-        compilation=compilation_of(asked.request.compile, places),
+        compilation=compilation_of(asked.request.compile, ()),
         retry_failed=retry_failed,
         alive_s=_PICTURE_ALIVE_S if screen.live else _LINES_ALIVE_S,
         command=asked.request.command(),

@@ -109,7 +109,8 @@ def run_study(
     """
     began = time.monotonic()
     require(core, study, replicates)
-    require_compilable(options.compilation, (stage for one in replicates for stage in core.stages(one.recipe)))
+    if not searches:
+        require_compilable(options.compilation, (stage for one in replicates for stage in core.stages(one.recipe)))
     timed = core.is_time(study.primary.name)
     options = replace(options, fusion=fusion_within(options.fusion, searching=bool(searches), timed=timed))
     if timed:

@@ -313,14 +313,21 @@ def test_a_single_lane_runs_by_a_compiled_network_too(compiled_cache: Path) -> N
 AGAIN = """
 import json, sys
 from pathlib import Path
+from types import SimpleNamespace
 import torch
-from tests.core.test_compiling import KEY, compile_now, report, trainer, losses, weights
+from ablate.core.compiling import compile_now
+from ablate.core.settings import DdpmDipSettings
+from ablate.core.training import Trainer
 torch.use_deterministic_algorithms(True)
-one = trainer()
-compile_now(one, KEY, report(Path(sys.argv[1])))
-losses(one, 3)
+cache, key, settings = Path(sys.argv[1]), *json.loads(sys.argv[2])
+images = torch.load(cache / "images.pt", weights_only=True)
+one = Trainer(DdpmDipSettings.model_validate(settings), images, 0)
+compile_now(one, key, SimpleNamespace(cache=cache))
+for _ in range(3):
+    one.update()
 found = torch._dynamo.utils.counters["inductor"]
-print(json.dumps([found["fxgraph_cache_miss"], found["fxgraph_cache_hit"], weights(one).tolist()]))
+weights = [float(value) for weight in one.denoiser.network.parameters() for value in weight.detach().reshape(-1)]
+print(json.dumps([found["fxgraph_cache_miss"], found["fxgraph_cache_hit"], weights]))
 """
 
 
@@ -334,13 +341,14 @@ def test_another_process_finds_the_program_on_disk_and_computes_the_same_bits(co
     place = CompileCache.take(report(compiled_cache).cache).programs.parent
     for broken in (False, True):
         copy = compiled_cache / f"copy-{broken}"
-        shutil.copytree(place, copy / "cache" / ".compiled" / "0")
+        shutil.copytree(place, copy / ".compiled" / "0")
+        torch.save(one.images, copy / "images.pt")
         if broken:
-            for library in (copy / "cache").rglob("*.so"):
+            for library in copy.rglob("*.so"):
                 library.write_bytes(b"")
         done = subprocess.run(
-            [sys.executable, "-c", AGAIN, str(copy)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
+            [sys.executable, "-c", AGAIN, str(copy), json.dumps([KEY, TINY])],
+            env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
             stdout=subprocess.PIPE,
             text=True,
             check=True,

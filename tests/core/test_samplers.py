@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablate.core.diffusion import Prediction, add_noise, target_of, x0_from
 from ablate.core.samplers import (
@@ -537,3 +538,32 @@ def test_data_consistency_minimises_its_objective() -> None:
     torch.testing.assert_close((found - noisy) + rho * (found - x0), torch.zeros_like(x0), atol=1e-12, rtol=0)
     even = consistent_with(noisy, std)(x0, 1 / (1 + std**2))
     torch.testing.assert_close(even, (noisy + x0) / 2)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Fails where a number of a tensor is read: on a GPU that waits for everything asked of it."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func is not torch.ops.aten._local_scalar_dense.default, "the device is waited for"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "ancestral", "heun"])
+@pytest.mark.parametrize("prediction", ["epsilon", "x0", "v", "edm"])
+def test_no_number_is_read_from_the_device_on_the_way(sampler: Any, prediction: Any) -> None:
+    """With noise of its own, clipping and consistency; the network stands for any that does not read one either."""
+    x = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    with NoWaiting():  # type: ignore[no-untyped-call]
+        out = reverse(
+            lambda xt, t: 0.5 * xt,
+            x,
+            start=60,
+            schedule=make_schedule("cosine", 100),
+            prediction=prediction,
+            settings=Reverse(sampler, 7, eta=1.0),
+            noise=lambda t: torch.ones_like(x),
+            adjust=consistent_with(x, 0.5),
+        )
+    assert bool(out.isfinite().all())
+    with pytest.raises(AssertionError, match="waited for"), NoWaiting():  # type: ignore[no-untyped-call]
+        x.sum().item()
