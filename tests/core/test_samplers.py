@@ -540,7 +540,7 @@ def test_data_consistency_minimises_its_objective() -> None:
     torch.testing.assert_close(even, (noisy + x0) / 2)
 
 
-class NoWaiting(TorchDispatchMode):
+class NoWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fails where a number of a tensor is read: on a GPU that waits for everything asked of it."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
