@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ablate.core.cache import StageFolder
+from ablate.core.course import Course
 from ablate.core.data import as_unit
 from ablate.core.denoiser import Denoiser
 from ablate.core.diffusion import add_noise, epsilon_from, lognormal_steps, loss_weights, stratified_steps, target_of
@@ -26,44 +27,10 @@ from ablate.interface import Report
 from ablate.recipe import Recipe
 
 STAGE = "denoiser"
-CURVE_START, CURVE_RATIO = 25, math.sqrt(2.0)
-"""Learning curves have a point every factor of sqrt(2) in updates, from 25 on, whatever the duration."""
 SNAPSHOT_PARAMETERS = 4_000_000
 """Larger networks are not kept at every point of the curve, only at their end: it would fill the disk."""
 CHECK_EVERY_GPU = 16
 """Losses are looked at once in so many updates on a GPU: looking waits for the device."""
-
-
-@dataclass(frozen=True)
-class Course:
-    """How updates follow from images: sizes of batches, epochs and the whole training."""
-
-    images: int
-    batch: int
-    epochs: int
-    spent: int = 0
-    """Updates that are left out, because their work was spent elsewhere."""
-
-    @property
-    def per_epoch(self) -> int:
-        """Updates per epoch; the last batch of an epoch may be smaller."""
-        return math.ceil(self.images / self.batch)
-
-    @property
-    def total(self) -> int:
-        """Updates in all."""
-        return self.epochs * self.per_epoch - self.spent
-
-    def images_seen(self, updates: int) -> int:
-        """Training images seen in the first `updates` updates."""
-        epochs, rest = divmod(updates, self.per_epoch)
-        return epochs * self.images + rest * self.batch
-
-    def curve_steps(self) -> list[int]:
-        """Updates after which the learning curve has a point: a geometric grid and the end."""
-        count = max(0, math.ceil(math.log(self.total / CURVE_START, CURVE_RATIO))) if self.total > CURVE_START else 0
-        grid = {round(CURVE_START * CURVE_RATIO**k) for k in range(count)}
-        return sorted({step for step in grid if step < self.total} | {self.total})
 
 
 def learning_rate(settings: DdpmDipSettings, step: int, total: int) -> float:

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ablate.core.cache import StageFolder
+from ablate.core.course import Course
 from ablate.core.diffusion import add_noise, loss_weights, network_input, target_of
 from ablate.core.ema import ema_decay_at
 from ablate.core.lane_run import LaneTraining
 from ablate.core.lanes import Lanes
 from ablate.core.numerics import autocast
 from ablate.core.program import Program
-from ablate.core.training import STAGE, Course, Trainer, learning_rate
+from ablate.core.training import STAGE, Trainer, learning_rate
 from ablate.errors import DivergedError
 from ablate.interface import Report
 from ablate.recipe import Recipe

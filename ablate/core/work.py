@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from ablate.core.course import Course
 from ablate.core.dip import DipSettings
 from ablate.core.run import Run
 from ablate.core.settings import IMAGE_SIZE, DdpmDipSettings
 from ablate.core.skipnet import Bank
 from ablate.core.stage_dip import fit_settings
-from ablate.core.training import Course
 from ablate.core.unet import build_unet
 from ablate.errors import AblateError
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from ablate.core.cache import StageFolder
+from ablate.core.course import Course
 from ablate.core.data import as_unit
 from ablate.core.denoiser import Denoiser
 from ablate.core.diffusion import add_noise
 from ablate.core.graphed import GraphedTrainer, trainer_for
 from ablate.core.settings import DdpmDipSettings
-from ablate.core.training import Course, Trainer, choose_images, learning_rate, train
+from ablate.core.training import Trainer, choose_images, learning_rate, train
 from ablate.errors import DivergedError, StoppedError
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.recipe import Recipe
