@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ablate.engine.slots import Slot
 from ablate.errors import AblateError
 from ablate.interface import SERIAL, Core, Fusion
+from ablate.recipe import Recipe
 from ablate.storage.attributes import JsonValue
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Replicate
@@ -67,10 +68,13 @@ class Fusing:
         """Recipes of one shape that a study must have before their programs are built: half a width."""
         return -(-self.fusion.width // 2)
 
+    joined: frozenset[str] = frozenset()
+    """Batch keys of recipes that share a training with fused ones: it must be computed in one way."""
+
     @property
     def keys(self) -> tuple[str, ...]:
-        """The batch keys that are fused."""
-        return tuple(sorted(key for key in self.counts if self.settled[key]))
+        """The batch keys whose recipes a core may fuse, also where each is a batch of its own."""
+        return tuple(sorted({*self.joined, *(key for key in self.counts if self.settled[key])}))
 
     @property
     def within(self) -> Fusion:
@@ -82,7 +86,7 @@ class Fusing:
         if not is_fusable(self.parts[replicate.arm]):
             return replicate.recipe.digest
         key = core.batch_key(replicate.recipe)
-        return key if self.settled.get(key) else replicate.recipe.digest
+        return key if self.settled[key] or key in self.joined else replicate.recipe.digest
 
 
 def is_fusable(parts: Mapping[str, str | None]) -> bool:
@@ -91,7 +95,7 @@ def is_fusable(parts: Mapping[str, str | None]) -> bool:
 
 
 def fusing_of(
-    replicates: Iterable[Replicate],
+    replicates: Sequence[Replicate],
     core: type[Core],
     device: str,
     fusion: Fusion,
@@ -103,25 +107,34 @@ def fusing_of(
     A program pays when at least half of its lanes are taken. What was decided for a shape of program stays: digits may
     depend on the width, so trials that come later, or are left when the others are done, are computed like these.
     Unless the user asks for a width, so is a shape of which `rows`, the study's trials, have results from before that.
+    Trials that share a training with fused ones take it from the same kind of program, however few they are.
     """
     done = set() if fusion.forced else {row.recipe_digest for row in rows if row.outcome and row.outcome.is_result}
     earlier = _stored(stored).get(str(fusion.width), {})
-    parts: dict[str, Mapping[str, str | None]] = {}
-    counts: Counter[str] = Counter()
-    seen: set[str] = set()
-    begun: set[str] = set()
-    for one in replicates:
-        if one.arm not in parts:
-            parts[one.arm] = {} if fusion.width == 1 else core.trainings(one.recipe, device, fusion)
-        if is_fusable(parts[one.arm]) and one.recipe.digest not in seen:
-            seen.add(one.recipe.digest)
-            key = core.batch_key(one.recipe)
-            counts[key] += 1
-            if one.recipe.digest in done:
-                begun.add(key)
-    fresh = {key: 2 * count >= fusion.width and key not in begun for key, count in counts.items()}
+    of_arms = {one.arm: one.recipe for one in replicates} if fusion.width > 1 else {}
+    parts = {arm: core.trainings(recipe, device, fusion) for arm, recipe in of_arms.items()}
+    arm_of = {one.recipe: one.arm for one in replicates} if any(map(is_fusable, parts.values())) else {}
+    key_of = {recipe: core.batch_key(recipe) for recipe in arm_of}
+    counts = Counter(key for recipe, key in key_of.items() if is_fusable(parts[arm_of[recipe]]))
+    sharing = _sharing(key_of, core)
+    alone = {key for recipe, key in key_of.items() if recipe.digest in done and not earlier.get(key)}
+    fresh = {key: 2 * count >= fusion.width and not alone & sharing[key] for key, count in counts.items()}
     settled = {key: earlier.get(key, fused) for key, fused in fresh.items()}
-    return Fusing(fusion, counts, parts, settled)
+    joined = frozenset(other for key, fused in settled.items() if fused for other in sharing[key])
+    return Fusing(fusion, counts, parts, settled, joined)
+
+
+def _sharing(key_of: Mapping[Recipe, str], core: type[Core]) -> dict[str, set[str]]:
+    """Return batch key -> all keys that are linked to it by trainings which their recipes share, itself included."""
+    linked = {key: {key} for key in key_of.values()}
+    first: dict[str, str] = {}
+    for recipe, key in key_of.items():
+        for stage in core.stages(recipe):
+            other = first.setdefault(stage.digest, key) if stage.steps else key
+            if linked[other] is not linked[key]:
+                merged = linked[other] | linked[key]
+                linked |= dict.fromkeys(merged, merged)
+    return linked
 
 
 def with_decisions(stored: Mapping[str, object], fusing: Fusing) -> dict[str, JsonValue]:
@@ -130,7 +143,9 @@ def with_decisions(stored: Mapping[str, object], fusing: Fusing) -> dict[str, Js
         return {}
     before, width = _stored(stored), str(fusing.fusion.width)
     kept: dict[str, JsonValue] = {name: dict(keys) for name, keys in before.items()}
-    return {FUSED: {**kept, width: {**before.get(width, {}), **fusing.settled}}}
+    decided: dict[str, JsonValue] = {**before.get(width, {}), **fusing.settled}
+    decided |= dict.fromkeys(sorted(fusing.joined), True)
+    return {FUSED: {**kept, width: decided}}
 
 
 def _stored(attributes: Mapping[str, object]) -> dict[str, dict[str, bool]]:

@@ -24,7 +24,7 @@ from ablate.engine.fuse import (
 )
 from ablate.engine.slots import Slot
 from ablate.errors import AblateError
-from ablate.interface import SERIAL, Core, CoreSettings, Fusion, Report
+from ablate.interface import SERIAL, Core, CoreSettings, Fusion, Report, Stage
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
 from ablate.storage.rows import TrialRow
@@ -135,13 +135,57 @@ def test_what_was_decided_stays(first: int, then: int, sizes: list[int], more: l
 def test_a_shape_that_was_begun_alone_goes_on_alone_unless_a_width_is_asked_for() -> None:
     """With results from before, or from ``--fuse off``: widths do not mix by themselves."""
     planned = replicates([2, 2, 3, 3], 1)
-    row = TrialRow(*[None] * len(fields(TrialRow)))  # type: ignore[arg-type]  # the rest does not matter
-    row = replace(row, recipe_digest=planned[0].recipe.digest, outcome=OutcomeKind.MEASURED)
+    row = done_row(planned[0].recipe.digest)
     auto = fusing_of(planned, Shapes, "cpu", Fusion(2), {}, [row])
     assert auto.settled == {"size 2": False, "size 3": True}
     assert fusing_of(planned, Shapes, "cpu", Fusion(2, forced=True), {}, [row]).keys == ("size 2", "size 3")
     rows = [replace(row, recipe_digest=one.recipe.digest) for one in planned]
     assert fusing_of(planned, Shapes, "cpu", Fusion(2), with_decisions({}, auto), rows).settled == auto.settled
+
+
+class Sharing(Shapes):
+    """Every recipe begins with the training of its seed; sizes 4 and more do that alone."""
+
+    name = "sharing"
+
+    @classmethod
+    def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:
+        return (Stage("data", "of all"), Stage("prior", f"prior {recipe.seed}", steps=10))
+
+    @classmethod
+    def trainings(cls, recipe: Recipe, device: str, fusion: Fusion) -> dict[str, str | None]:
+        return {"prior": None if int(recipe.settings["size"] or 0) < 4 else "too large"}
+
+
+def test_a_training_that_is_shared_is_computed_in_one_way() -> None:
+    """Two of size 3 are too few, and size 4 cannot be fused, but both share their beginning with four of size 2.
+
+    They are computed as the four are; each of size 4 is still a batch of its own.
+    """
+    planned = replicates([2, 2, 3, 4], 2)
+    found = fusing_of(planned, Sharing, "cpu", Fusion(8), {})
+    assert found.settled == {"size 2": True, "size 3": False}
+    assert found.keys == ("size 2", "size 3", "size 4")
+    assert [found.key_of(Sharing, one) for one in planned[:4]] == [
+        *("size 2", "size 2", "size 3", planned[3].recipe.digest),
+    ]  # fmt: skip
+
+
+def test_a_training_that_was_computed_alone_keeps_those_that_share_it_alone() -> None:
+    """An arm that was done before another shape joins it with enough trials to be fused."""
+    old, new = replicates([4], 2), replicates([4, 2, 2], 2)
+    before = fusing_of(old, Sharing, "cpu", Fusion(8), {})
+    rows = [done_row(one.recipe.digest) for one in old]
+    assert before.keys == ()
+    assert fusing_of(new, Sharing, "cpu", Fusion(8), with_decisions({}, before), rows).keys == ()
+    first = fusing_of(new, Sharing, "cpu", Fusion(8), {})
+    assert fusing_of(new, Sharing, "cpu", Fusion(8), with_decisions({}, first), rows) == first
+
+
+def done_row(digest: str) -> TrialRow:
+    """A stored trial with a result."""
+    row = TrialRow(*[None] * len(fields(TrialRow)))  # type: ignore[arg-type]  # the rest does not matter
+    return replace(row, recipe_digest=digest, outcome=OutcomeKind.MEASURED)
 
 
 def test_copies_of_a_recipe_count_once() -> None:
