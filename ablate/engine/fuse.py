@@ -83,7 +83,7 @@ class Fusing:
 
     def key_of(self, core: type[Core], replicate: Replicate) -> str:
         """Return the batch key of a replicate: its digest when it is computed alone."""
-        if not is_fusable(self.parts[replicate.arm]):
+        if not is_fusable(self.parts.get(replicate.arm, {})):
             return replicate.recipe.digest
         key = core.batch_key(replicate.recipe)
         return key if self.settled[key] or key in self.joined else replicate.recipe.digest

@@ -188,6 +188,12 @@ def done_row(digest: str) -> TrialRow:
     return replace(row, recipe_digest=digest, outcome=OutcomeKind.MEASURED)
 
 
+def test_off_decides_nothing() -> None:
+    found = decide([2, 2], 2, 1)
+    assert (found.keys, found.within, with_decisions({}, found)) == ((), SERIAL, {})
+    assert all(found.key_of(Shapes, one) == one.recipe.digest for one in replicates([2, 2], 2))
+
+
 def test_copies_of_a_recipe_count_once() -> None:
     twice = [Replicate(arm, 0, Recipe("shapes", {"size": 2}, 0)) for arm in ("a", "b")]
     assert fusing_of(twice, Shapes, "cpu", Fusion(4, forced=True), {}).counts == {"size 2": 1}
