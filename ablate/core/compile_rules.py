@@ -17,8 +17,8 @@ LEAST_UPDATES = 10_000
 """With fewer updates waiting for a program, ``auto`` does not even measure."""
 MEASURING_SHARE = {"cpu": 0.05, "cuda": 0.2}
 """Measuring compiles once: that may cost this share of the work that waits."""
-COMPILE_S_PER_TENSOR = 0.4
-"""Seconds that compiling takes per tensor of weights: 64 s for the 150 of the small U-Net, on one core."""
+COMPILE_S_PER_TENSOR = 0.6
+"""Seconds that compiling takes per tensor of weights: 64 s for the 104 of the first study's U-Net, on one core."""
 APART = 1e-3
 """Losses of both programs may be so far apart, relative, in the first updates."""
 

@@ -96,7 +96,7 @@ def _choice(program: str, report: Report, make: Make) -> Choice:
             choice = _decide(program, report, make)
             found = vars(choice)
             folder.save("choice", 0, found)
-            folder.describe({**about, "stage": "compilation", **found})
+            folder.describe({**about, "stage": "calibration", **found})
     return Choice(bool(found["compiled"]), str(found["why"]))
 
 

@@ -133,6 +133,21 @@ def test_a_worker_sees_its_own_gpu_and_its_share_of_threads() -> None:
     assert environment(given, Slot(0, "cpu", 1, None, "cpu"))["CUDA_VISIBLE_DEVICES"] == ""
 
 
+def test_a_gpus_worker_allocates_in_growing_segments_unless_the_user_chose() -> None:
+    """Under either of torch's names; a CPU worker has no such setting."""
+    gpu, name = Slot(0, "cuda:0", 2, "GPU-aaaa-1", "H100"), "PYTORCH_CUDA_ALLOC_CONF"
+    assert environment({}, gpu)[name] == "expandable_segments:True"
+    assert environment({name: "backend:native"}, gpu)[name] == "backend:native"
+    assert name not in environment({"PYTORCH_ALLOC_CONF": "backend:native"}, gpu)
+    assert name not in environment({}, Slot(0, "cpu", 1, None, "cpu"))
+
+
+def test_a_worker_compiles_with_its_share_of_threads_unless_the_user_chose() -> None:
+    name, gpu = "TORCHINDUCTOR_COMPILE_THREADS", Slot(0, "cuda:0", 2, "GPU-aaaa-1", "H100")
+    assert environment({}, gpu)[name] == "2"
+    assert environment({name: "7"}, gpu)[name] == "7"
+
+
 def test_ends_of_processes_are_told_in_words() -> None:
     assert how_it_ended(-9).reason == "the worker process was killed by SIGKILL"
     assert how_it_ended(3).reason == "the worker process ended with exit code 3"
