@@ -45,8 +45,8 @@ class DipProgram:
 
     def _outputs(self, fits: Sequence[Fitting], rows: int, empty: int) -> Tensor:
         """Images [rows + empty,3,H,W] of all networks."""
-        weights = {name: _with_empty([fit.weights[name] for fit in fits], empty) for name in fits[0].weights}
         code = _with_empty([fit.codes() for fit in fits], empty)
+        weights = {name: _with_empty([fit.weights[name] for fit in fits], empty) for name in fits[0].weights}
         outputs: Tensor = functional_call(self._bank(fits[0], rows + empty), weights, code.flatten(0, 1).unsqueeze(0))
         return outputs
 
