@@ -223,13 +223,13 @@ def test_a_stop_while_a_trial_is_scored_saves_the_others(
 
 
 @pytest.mark.slow
-def test_a_dip_before_a_ddpm_is_fused_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_dip_before_a_ddpm_is_fused_and_the_rest_goes_on(tmp_path: Path, least: int) -> None:
     """Trials of dip+ddpm whose denoisers cannot be fused: the same numbers as one by one."""
     arms = [recipe(seed, method="dip+ddpm", dropout=0.1, dip_steps=6) for seed in (0, 1)]
     assert DdpmDip.batch_key(arms[0]) == DdpmDip.batch_key(arms[1])
     fused = outcomes(Desk(tmp_path / "fused", fusion=FOUR), arms)
     for one in arms:
-        serial = outcomes(Desk(tmp_path / "serial"), [one])[one.digest]
+        serial = outcomes(Desk(tmp_path / "lone", fusion=FOUR if least else SERIAL), [one])[one.digest]
         assert found(fused[one.digest]) == found(serial)
         assert fused[one.digest].environment["lanes"] == "1"
 
