@@ -158,6 +158,7 @@ class Contract:
             "checkpoint_s": 20.0,
             "fusion": {},
             "fused": [],
+            "compilation": {},
             "device": "cpu",
             "device_name": None,
             "threads": 1,
