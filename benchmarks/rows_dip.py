@@ -17,6 +17,8 @@ from benchmarks.frame import Row, clock, in_turn
 IMAGES, STEPS, ROUNDS = 16, 4, 3
 TOLERANCE = 1e-6
 """Of restored images in float64 after five iterations."""
+COMPARED = 16
+"""Images whose numbers are compared."""
 TRIALS = {1: "1.5-2x", 4: "1.3x"}
 """Images of each trial -> what was predicted of fusing trials."""
 
@@ -27,7 +29,7 @@ def rows(deadline: float) -> Iterator[Row]:
     images = load("skimage-patches").test[:IMAGES].float() / 255
     yield _images_of_one_trial(images, deadline)
     for count, predicted in TRIALS.items():
-        yield _trials(images, count, predicted, deadline)
+        yield trials(images[: most_rows(count, AUTO_LANES["cpu"], "cpu")], count, predicted, deadline)
 
 
 def fits_of(images: Tensor, count: int, steps: int) -> list[Fitting]:
@@ -114,19 +116,21 @@ def _bank_apart(images: Tensor) -> float:
     return max(differences)
 
 
-def _trials(images: Tensor, count: int, predicted: str, deadline: float) -> Row:
-    rows = most_rows(count, AUTO_LANES["cpu"], "cpu")
-    some = images[:rows]
+def trials(
+    images: Tensor, count: int, predicted: str, deadline: float, *, steps: int = STEPS, reach: float | None = None
+) -> Row:
+    """Trials of `count` of the `images` each, trial by trial and as rows of one program, where the images are."""
+    device, rows = images.device.type, len(images)
     alone, fused, rounds = in_turn(
-        lambda: took(lambda: one_by_one(fits_of(some, count, STEPS + 1)), rows),
-        lambda: took(lambda: together(fits_of(some, count, STEPS + 1)), rows),
+        lambda: took(lambda: one_by_one(fits_of(images, count, steps + 1)), rows, steps, device),
+        lambda: took(lambda: together(fits_of(images, count, steps + 1)), rows, steps, device),
         ROUNDS,
         deadline,
     )
-    between = apart(some.double(), count)
+    between = apart(images[:COMPARED].double(), count)
     return Row(
         name=f"DIP iteration, {rows // count} trials of {count} image{'s' * (count > 1)}",
-        unit="CPU ms per image",
+        unit="CPU ms per image" if device == "cpu" else "ms per image",
         theirs="trial by trial",
         theirs_took=alone,
         ours=f"one program of {rows} networks",
@@ -134,6 +138,7 @@ def _trials(images: Tensor, count: int, predicted: str, deadline: float) -> Row:
         agreement=f"restored images in float64 {between:.1e} apart at most (asked: {TOLERANCE:g})",
         agrees=between <= TOLERANCE,
         predicted=predicted,
+        reach=reach,
         rounds=rounds,
-        left_out="making the networks",
+        left_out="making the networks" + ("" if device == "cpu" else "; no CUDA graph on either side"),
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ablate.core.data import load
 from benchmarks.frame import Row, in_process, in_turn, plain_environment, worker_environment
 from benchmarks.rows_compile import on
-from benchmarks.rows_dip import apart, fits_of, one_by_one, together, took
+from benchmarks.rows_dip import trials
 
 UPDATES, ROUNDS = 200, 3
 DIP_ROWS = 64
@@ -80,28 +80,7 @@ def _lanes(core: str, width: int, deadline: float) -> Row:
 
 def _dip(deadline: float) -> Row:
     images = load("skimage-patches").test[:DIP_ROWS].cuda().float() / 255
-    steps = UPDATES // 10
-    alone, fused, rounds = in_turn(
-        lambda: took(lambda: one_by_one(fits_of(images, 1, steps + 1)), DIP_ROWS, steps, "cuda"),
-        lambda: took(lambda: together(fits_of(images, 1, steps + 1)), DIP_ROWS, steps, "cuda"),
-        ROUNDS,
-        deadline,
-    )
-    between = apart(images[:8].double(), 1)
-    return Row(
-        name=f"DIP iteration, {DIP_ROWS} trials of 1 image",
-        unit="ms per image",
-        theirs="trial by trial",
-        theirs_took=alone,
-        ours=f"one program of {DIP_ROWS} networks",
-        ours_took=fused,
-        agreement=f"restored images in float64 {between:.1e} apart at most (asked: 1e-6)",
-        agrees=between <= 1e-6,
-        predicted="20-50x",
-        reach=20.0,
-        rounds=rounds,
-        left_out="making the networks; no CUDA graph on either side",
-    )
+    return trials(images, 1, "20-50x", deadline, steps=UPDATES // 10, reach=20.0)
 
 
 def _side(core: str, width: int) -> tuple[float, list[float]]:

@@ -11,9 +11,10 @@ import torch
 
 from ablate.core.ddpm_dip import DdpmDip
 from ablate.core.registry import core_class
-from ablate.interface import SERIAL, Fusion
+from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.recipe import Recipe
 from ablate.study.load import load_study
+from ablate.study.plan import make_plan, replicates
 from benchmarks.frame import ROOT, Row, clock, in_turn
 from benchmarks.lanes_side import Silent
 
@@ -30,6 +31,7 @@ class Quiet(Silent):
     device: str = "cpu"
     threads: int = 1
     fusion: Fusion = SERIAL
+    compilation: Compilation = EAGER
     wanted: frozenset[str] = frozenset({"psnr", "ssim"})
 
     def folder(self, recipe: Recipe) -> Path:
@@ -53,18 +55,18 @@ def rows(deadline: float) -> Iterator[Row]:
             return clock() - began
 
     apart, together, rounds = in_turn(lambda: side(shared=False), lambda: side(shared=True), ROUNDS, deadline)
-    planned, executed = _updates(recipes, shared=False), _updates(recipes, shared=True)
+    plan = make_plan(study, DdpmDip, replicates(study), {})
     same = metrics[False] == metrics[True]
     yield Row(
         name=f"{len(recipes)} trials with DIP durations and two schedules",
         unit="CPU s",
-        theirs=f"each by itself: {_in_words(planned)}",
+        theirs=f"each by itself: {_in_words({stage.name: stage.planned_steps for stage in plan.stages})}",
         theirs_took=apart,
-        ours=f"sharing stages: {_in_words(executed)}",
+        ours=f"sharing stages: {_in_words({stage.name: stage.executed_steps for stage in plan.stages})}",
         ours_took=together,
         agreement=f"{sum(map(len, metrics[True]))} metrics {'bitwise equal' if same else 'differ'}",
         agrees=same,
-        predicted=f"{_cost_of(recipes, shared=False) / _cost_of(recipes, shared=True):.1f}x from the costs of stages",
+        predicted=f"{plan.planned_cost / plan.cost:.1f}x from the costs of stages",
         rounds=rounds,
         left_out="starts of processes",
     )
@@ -81,28 +83,5 @@ def _cost(recipe: Recipe) -> float:
     return sum(stage.cost for stage in DdpmDip.stages(recipe))
 
 
-def _cost_of(recipes: Sequence[Recipe], *, shared: bool) -> float:
-    """Costs of all stages that train, the longest of each digest when they are shared."""
-    return sum(cost for _, cost in _longest(recipes, shared=shared).values())
-
-
-def _updates(recipes: Sequence[Recipe], *, shared: bool) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for (name, _, _), (steps, _) in _longest(recipes, shared=shared).items():
-        if steps:
-            found[name] = found.get(name, 0) + steps
-    return found
-
-
-def _longest(recipes: Sequence[Recipe], *, shared: bool) -> dict[tuple[str, str, int], tuple[int, float]]:
-    """(stage, digest, 0 or the trial's number) -> steps and cost of the longest."""
-    found: dict[tuple[str, str, int], tuple[int, float]] = {}
-    for number, recipe in enumerate(recipes):
-        for stage in DdpmDip.stages(recipe):
-            key = (stage.name, stage.digest, 0 if shared else number)
-            found[key] = max(found.get(key, (0, 0.0)), (stage.steps, stage.cost))
-    return found
-
-
 def _in_words(updates: dict[str, int]) -> str:
-    return " + ".join(f"{count} steps of {name}" for name, count in updates.items())
+    return " + ".join(f"{count} steps of {name}" for name, count in updates.items() if count)

@@ -9,6 +9,7 @@ from ablate.core.compile_rules import missing
 from ablate.engine.slots import Slot
 from ablate.errors import AblateError
 from ablate.interface import EAGER, Compilation, Stage
+from ablate.study.plan import longest_of_each
 
 MODES = ("auto", "off", "on")
 
@@ -47,11 +48,7 @@ def require_compilable(asked: Compilation, stages: Iterable[Stage]) -> None:
 
 def updates_waiting(stages: Iterable[Stage], slots: int) -> dict[str, int]:
     """Return program -> updates that wait for it on each of `slots`; what is shared is done once."""
-    longest: dict[str, Stage] = {}
-    for stage in stages:
-        if stage.program and (stage.digest not in longest or stage.steps > longest[stage.digest].steps):
-            longest[stage.digest] = stage
     found: dict[str, int] = {}
-    for stage in longest.values():
+    for stage in longest_of_each(stage for stage in stages if stage.program).values():
         found[stage.program] = found.get(stage.program, 0) + stage.steps
     return {program: -(-steps // slots) for program, steps in found.items()}

@@ -200,14 +200,14 @@ def _sharing(core: type[Core], todo: Iterable[Recipe], measured: Iterable[Recipe
 
     The longest training of a digest holds the shorter ones.
     """
-    known = _longest(stage for recipe in measured for stage in core.stages(recipe))
+    known = longest_of_each(stage for recipe in measured for stage in core.stages(recipe))
     asked: dict[str, list[Stage]] = {}
     for recipe in todo:
         for stage in core.stages(recipe):
             asked.setdefault(stage.name, []).append(stage)
     rows = []
     for name, stages in asked.items():
-        needed = _longest(stages)
+        needed = longest_of_each(stages)
         left = [_beyond(known.get(digest), stage) for digest, stage in needed.items()]
         rows.append(
             StageSharing(
@@ -223,7 +223,7 @@ def _sharing(core: type[Core], todo: Iterable[Recipe], measured: Iterable[Recipe
     return tuple(rows)
 
 
-def _longest(stages: Iterable[Stage]) -> dict[str, Stage]:
+def longest_of_each(stages: Iterable[Stage]) -> dict[str, Stage]:
     """Return digest -> the stage with the most steps (and so the highest cost)."""
     found: dict[str, Stage] = {}
     for stage in stages:
