@@ -33,7 +33,7 @@ from ablate.core.samplers import Reverse, reverse
 from ablate.core.seeding import generator
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.training import Trainer
-from ablate.core.validation import Wiener, epsilon_error, fixed_choice
+from ablate.core.validation import Wiener, epsilon_errors, fixed_choice
 
 BATCH = 32
 AT = (100, 200, 400, 800, 1200, 1600, 2400, 3200, 4000)
@@ -63,7 +63,7 @@ def settings_for(updates: int) -> DdpmDipSettings:
 
 def losses(epsilon: Any, images: Tensor, schedule: Any) -> list[float]:
     """Error of the predicted noise at every step of `LEVELS`."""
-    return [epsilon_error(epsilon, images, t, schedule) for t in LEVELS]
+    return epsilon_errors(epsilon, images, LEVELS, schedule)
 
 
 def samples_of(denoiser: Denoiser) -> Tensor:
@@ -124,7 +124,7 @@ def measure(updates: int, grid: Path) -> Iterator[dict[str, Any]]:
     trainer = Trainer(settings, images.train[fixed_choice(len(images.train), settings.train_images, "small-ddpm")], 0)
     schedule = trainer.denoiser.schedule
     wiener = Wiener.fit(as_unit(images.train))
-    bound = losses(lambda x, t: wiener.epsilon(x, float(schedule.alpha_bars[int(t[0]) - 1])), validation, schedule)
+    bound = losses(lambda x, t: wiener.epsilon(x, torch.tensor(schedule.alpha_bars)[t[0] - 1]), validation, schedule)
     judge = Judge(images.train)
     table = [judge(label, found) for label, found in _comparisons(images, judge)]
     curve, rows = [], [("training patches", as_unit(judge.reference[:12]))]

@@ -34,8 +34,8 @@ class Operator(Protocol):
     def losses(self, outputs: Tensor, measured: Tensor) -> Tensor:
         """Return the mean squared error [N] of A `outputs` over what was measured."""
 
-    def pull(self, x0: Tensor, measured: Tensor, rho: float) -> Tensor:
-        """Return the minimiser of the module's formula."""
+    def pull(self, x0: Tensor, measured: Tensor, rho: Tensor) -> Tensor:
+        """Return the minimiser of the module's formula; `rho` is float64 [] on the images' device."""
 
     def part(self, chosen: slice) -> Self:
         """The operator of some of the images."""
@@ -60,7 +60,7 @@ class Whole:
         """Mean over all values."""
         return (outputs - measured).square().mean((1, 2, 3))
 
-    def pull(self, x0: Tensor, measured: Tensor, rho: float) -> Tensor:
+    def pull(self, x0: Tensor, measured: Tensor, rho: Tensor) -> Tensor:
         """(y + rho x_0) / (1 + rho)."""
         return (measured + rho * x0) / (1.0 + rho)
 
@@ -93,7 +93,7 @@ class Masked:
         squared = ((outputs - measured) * self.mask).square().sum((1, 2, 3))
         return squared / (outputs.shape[1] * self.mask.sum((1, 2, 3)))
 
-    def pull(self, x0: Tensor, measured: Tensor, rho: float) -> Tensor:
+    def pull(self, x0: Tensor, measured: Tensor, rho: Tensor) -> Tensor:
         """As without a mask where a pixel is measured; x_0 elsewhere."""
         return torch.where(self.mask > 0, (measured + rho * x0) / (1.0 + rho), x0)
 
@@ -130,7 +130,7 @@ class Shrunk:
         """Mean over the small image."""
         return (self.measure(outputs) - measured).square().mean((1, 2, 3))
 
-    def pull(self, x0: Tensor, measured: Tensor, rho: float) -> Tensor:
+    def pull(self, x0: Tensor, measured: Tensor, rho: Tensor) -> Tensor:
         """x_0 + A' (y - A x_0) / (1 / factor^2 + rho), by the matrix inversion lemma; A' spreads a value evenly."""
         missing = (measured - self.measure(x0)) / (1.0 + self.factor**2 * rho)
         return x0 + functional.interpolate(missing, scale_factor=self.factor, mode="nearest")
@@ -168,7 +168,7 @@ def consistent_with(operator: Operator, measured: Tensor, noise_std: float) -> A
     less below; without noise the estimate is made to agree with it.
     """
 
-    def adjust(x0: Tensor, alpha_bar: float) -> Tensor:
+    def adjust(x0: Tensor, alpha_bar: Tensor) -> Tensor:
         return operator.pull(x0, measured, noise_std**2 * alpha_bar / (1.0 - alpha_bar))
 
     return adjust

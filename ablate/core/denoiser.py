@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
+from ablate.core.captured import Compute, programs_on
 from ablate.core.diffusion import Prediction, epsilon_from, network_input, x0_from
 from ablate.core.numerics import autocast
 from ablate.core.program import Forward
@@ -40,6 +42,7 @@ class Denoiser:
     """What a guided network is shown, image by image; see `guided_by`."""
 
     def __post_init__(self) -> None:
+        self._programs = programs_on(self.device)
         self._alpha_bars = torch.tensor([1.0, *self.schedule.alpha_bars], dtype=torch.float64, device=self.device)
 
     @classmethod
@@ -64,12 +67,28 @@ class Denoiser:
         """Return alpha-bar of steps `t` (int64 [N], 0..T) as float64 [N]."""
         return self._alpha_bars[t]
 
-    @torch.no_grad()
     def __call__(self, xt: Tensor, t: Tensor) -> Tensor:
         """Predict, in evaluation mode and in float32 outside the network."""
+        return self.through("network", self.predict, xt, t)
+
+    def through(self, name: Hashable, compute: Compute, *inputs: Tensor, evaluations: int = 1) -> Tensor:
+        """Return ``compute(*inputs)``, a function that asks `predict`; on a GPU as a program (see `Programs`).
+
+        Images [N,...] come first among the inputs. Each counts `evaluations` times as evaluated.
+        """
+        self.evaluated += evaluations * len(inputs[0])
+        return self._programs.run(name, compute, *inputs)
+
+    @torch.no_grad()
+    def predict(self, xt: Tensor, t: Tensor) -> Tensor:
+        """Predict as part of a larger function, which counts the images."""
         self.network.eval()
-        self.evaluated += len(xt)
         return self.output(xt, t, None if self.guides is None else self.guides[: len(xt)])
+
+    @property
+    def recorded(self) -> bool:
+        """True when something that asks the network has been recorded."""
+        return self._programs.recorded > 0
 
     def guided_by(self, guides: Tensor) -> Denoiser:
         """The same network, shown ``guides[i]`` (float32 [N,3,H,W] in [-1,1]) beside image i of what it is asked."""

@@ -113,14 +113,19 @@ def posterior(x0: Tensor, xt: Tensor, t: int, schedule: Schedule) -> tuple[Tenso
     """Mean and variance of q(x_{t-1} | x_t, x_0) (Ho et al. 2020, eqs. 6 and 7)."""
     here = float(schedule.alpha_bars[t - 1])
     before = float(schedule.alpha_bars[t - 2]) if t > 1 else 1.0
-    return posterior_between(x0, xt, here, before)
+    on_x0, on_xt, variance = posterior_between(here, before)
+    return on_x0 * x0 + on_xt * xt, variance
 
 
-def posterior_between(x0: Tensor, xt: Tensor, here: float, before: float) -> tuple[Tensor, float]:
-    """`posterior` for any two points of the process with alpha-bar `here` < `before`: beta' = 1 - here / before."""
+def posterior_between(here: float, before: float) -> tuple[float, float, float]:
+    """`posterior` for any two points of the process with alpha-bar `here` < `before`: beta' = 1 - here / before.
+
+    Returns what x_0 and x_t weigh in the mean, and the variance.
+    """
     beta = 1.0 - here / before
-    mean = (beta * before**0.5 / (1.0 - here)) * x0 + ((1.0 - before) * (1.0 - beta) ** 0.5 / (1.0 - here)) * xt
-    return mean, beta * (1.0 - before) / (1.0 - here)
+    on_x0 = beta * before**0.5 / (1.0 - here)
+    on_xt = (1.0 - before) * (1.0 - beta) ** 0.5 / (1.0 - here)
+    return on_x0, on_xt, beta * (1.0 - before) / (1.0 - here)
 
 
 def stratified_steps(batch: int, total: int, generator: torch.Generator) -> Tensor:

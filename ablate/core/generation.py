@@ -65,11 +65,12 @@ def from_noise(denoiser: Denoiser, start: Tensor, how: Reverse, noise: Noise) ->
 def from_step(denoiser: Denoiser, x: Tensor, step: int, how: Reverse, noise: Noise) -> Tensor:
     """Run the reverse process from `x` [N,3,H,W] at step `step`, and return images in [-1,1]."""
     return reverse(
-        denoiser,
+        denoiser.predict,
         x,
         start=step,
         schedule=denoiser.schedule,
         prediction=denoiser.prediction,
         settings=how,
         noise=noise,
+        through=denoiser.through,
     ).clamp(-1.0, 1.0)

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ablate.core.captured import graph_of
+
 BETAS, EPS = (0.9, 0.999), 1e-8
-_WARM_UP_STEPS = 3
 
 
 class Lanes(ABC):
@@ -91,15 +92,7 @@ class Lanes(ABC):
     def _capture(self) -> None:
         """Record the step as a CUDA graph. What warming up changes is put back."""
         kept = [tensor.clone() for tensor in self._everything()]
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARM_UP_STEPS):
-                self._compute()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._compute()
+        graph = graph_of(self._compute)
         for tensor, before in zip(self._everything(), kept, strict=True):
             tensor.copy_(before)
         self._graph = graph

@@ -121,7 +121,7 @@ def restore(
         x = add_noise(dip, addressed_noise(shape, seed, "start-noise").to(device), alpha_bar)
     consistent = consistent_with(observed.operator, observed.measured, observed.noise_std)
     return reverse(
-        denoiser,
+        denoiser.predict,
         x,
         start=start,
         schedule=schedule,
@@ -129,4 +129,5 @@ def restore(
         settings=reverse_settings(settings),
         noise=lambda t: addressed_noise(shape, seed, f"sampler-noise-{t}").to(device),
         adjust=consistent if settings.data_consistency else None,
+        through=denoiser.through,
     ).clamp(-1.0, 1.0)

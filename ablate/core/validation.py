@@ -52,14 +52,14 @@ class Wiener:
         values, vectors = torch.linalg.eigh(covariance / (len(flat) - 1))
         return cls(mean, values.clamp(min=0.0), vectors)
 
-    def epsilon(self, xt: Tensor, alpha_bar: float) -> Tensor:
-        """Best linear estimate of the noise in x_t [N,3,H,W].
+    def epsilon(self, xt: Tensor, alpha_bar: Tensor) -> Tensor:
+        """Best linear estimate of the noise in x_t [N,3,H,W]; `alpha_bar` is float64 [].
 
         With z = V^T (x_t - sqrt(a) m), E[eps | x_t] = sqrt(1 - a) V (z / (a lambda + 1 - a)).
         """
-        shifted = xt.flatten(1) - alpha_bar**0.5 * self.mean
+        shifted = xt.flatten(1) - alpha_bar.sqrt() * self.mean
         scaled = (shifted @ self.vectors) / (alpha_bar * self.values + 1.0 - alpha_bar)
-        estimate: Tensor = (1.0 - alpha_bar) ** 0.5 * (scaled @ self.vectors.T)
+        estimate: Tensor = (1.0 - alpha_bar).sqrt() * (scaled @ self.vectors.T)
         return estimate.reshape(xt.shape)
 
     def state(self) -> dict[str, Any]:
@@ -77,18 +77,23 @@ def mean_loss_steps(total: int) -> list[int]:
     return sorted({int((part + 0.5) * total / MEAN_STEPS) + 1 for part in range(MEAN_STEPS)})
 
 
-def epsilon_error(epsilon: Epsilon, images: Tensor, t: int, schedule: Schedule) -> float:
-    """Mean squared error per pixel of the estimated noise at step `t`, over fixed noise on `images`."""
-    alpha_bar = torch.tensor([float(schedule.alpha_bars[t - 1])], dtype=torch.float64, device=images.device)
+def epsilon_errors(epsilon: Epsilon, images: Tensor, steps: Sequence[int], schedule: Schedule) -> list[float]:
+    """Mean squared error per pixel of the estimated noise at each of `steps`, over fixed noise on `images`.
+
+    Waits for the device once.
+    """
     # The noise depends on the image alone: every step and schedule meets the same directions.
     noise = torch.randn(images.shape, generator=generator(EVALUATION_SEED, "validation-noise")).to(images.device)
-    total = 0.0
+    table = torch.tensor([float(schedule.alpha_bars[t - 1]) for t in steps], dtype=torch.float64).to(images.device)
+    at = torch.tensor(steps, dtype=torch.int64).to(images.device)
+    sums = torch.zeros(len(steps), dtype=torch.float64, device=images.device)
     for first in range(0, len(images), _CHUNK):
         x0, eps = images[first : first + _CHUNK], noise[first : first + _CHUNK]
-        xt = add_noise(x0, eps, alpha_bar)
-        estimate = epsilon(xt, torch.full((len(xt),), t, dtype=torch.int64, device=xt.device))
-        total += float((estimate - eps).double().square().sum())
-    return total / images.numel()
+        for place in range(len(steps)):
+            xt = add_noise(x0, eps, table[place])
+            estimate = epsilon(xt, at[place].expand(len(xt)))
+            sums[place] += (estimate - eps).double().square().sum()
+    return [total / images.numel() for total in sums.tolist()]
 
 
 def validate(denoiser: Denoiser, wiener: Wiener, images: Tensor, sigmas: Sequence[int]) -> dict[str, float]:
@@ -97,19 +102,20 @@ def validate(denoiser: Denoiser, wiener: Wiener, images: Tensor, sigmas: Sequenc
     `images` is float [N,3,H,W] in [-1,1]; `sigmas` are pixel noise levels on the 0..255 scale.
     """
     schedule = denoiser.schedule
+    steps = mean_loss_steps(schedule.steps)
+    levels = [schedule.step_at(sigma) for sigma in sigmas]
 
     def linear(xt: Tensor, t: Tensor) -> Tensor:
-        return wiener.epsilon(xt, float(schedule.alpha_bars[int(t[0]) - 1]))
+        return wiener.epsilon(xt, denoiser.alpha_bar(t[0]))
 
     metrics: dict[str, float] = {}
-    for prefix, epsilon in (("val_loss", denoiser.epsilon), ("wiener", linear)):
-        steps = mean_loss_steps(schedule.steps)
-        mean = sum(epsilon_error(epsilon, images, t, schedule) for t in steps) / len(steps)
-        metrics["val_loss" if prefix == "val_loss" else "wiener_loss"] = mean
-        for sigma in sigmas:
-            metrics[f"{prefix}_s{sigma}"] = epsilon_error(epsilon, images, schedule.step_at(sigma), schedule)
+    for prefix, mean, epsilon in (("val_loss", "val_loss", denoiser.epsilon), ("wiener", "wiener_loss", linear)):
+        errors = epsilon_errors(epsilon, images, [*steps, *levels], schedule)
+        metrics[mean] = sum(errors[: len(steps)]) / len(steps)
+        at = dict(zip(sigmas, errors[len(steps) :], strict=True))
+        metrics |= {f"{prefix}_s{sigma}": error for sigma, error in at.items()}
         lowest = sorted(sigmas)[:2]
-        metrics[f"{prefix}_low"] = sum(metrics[f"{prefix}_s{sigma}"] for sigma in lowest) / len(lowest)
+        metrics[f"{prefix}_low"] = sum(at[sigma] for sigma in lowest) / len(lowest)
     for level in (*(f"s{sigma}" for sigma in sigmas), "low"):
         metrics[f"val_ratio_{level}"] = metrics[f"val_loss_{level}"] / metrics[f"wiener_{level}"]
     return metrics

@@ -271,7 +271,7 @@ def test_the_gaussian_method_is_the_wiener_filter(shared: Path) -> None:
     model, _ = wiener_of(run)
     a = 1 / (1 + run.observed.noise_std**2)
     xt = a**0.5 * run.observed.noisy
-    x0 = (xt - (1 - a) ** 0.5 * model.epsilon(xt, a)) / a**0.5
+    x0 = (xt - (1 - a) ** 0.5 * model.epsilon(xt, torch.tensor(a, dtype=torch.float64))) / a**0.5
     assert torch.allclose(restored, x0.clamp(-1, 1), atol=1e-3)
     assert isinstance(model, Wiener)
 

@@ -42,7 +42,7 @@ def test_the_pull_minimises_its_objective(kind: str, rho: float) -> None:
     """The gradient of ||y - A x||^2 + rho ||x - x_0||^2 is zero there."""
     a, x0 = operator(kind), images(2, 1)
     measured = a.measure(images(2, 2)) + 0.1
-    x = a.pull(x0, measured, rho).requires_grad_()
+    x = a.pull(x0, measured, torch.tensor(rho, dtype=torch.float64)).requires_grad_()
     # Missing pixels say nothing: what stands in the measurement there must not matter.
     error = a.measure(x) - a.measure(a.show(measured)) if isinstance(a, Masked) else a.measure(x) - measured
     (gradient,) = torch.autograd.grad(error.square().sum() + rho * (x - x0).square().sum(), x)
@@ -53,7 +53,7 @@ def test_the_pull_minimises_its_objective(kind: str, rho: float) -> None:
 def test_without_noise_the_pulled_estimate_agrees_with_the_data(kind: str) -> None:
     a, truth = operator(kind), images(2, 3)
     measured = a.measure(truth)
-    found = consistent_with(a, measured, 0.0)(images(2, 4), 0.5)
+    found = consistent_with(a, measured, 0.0)(images(2, 4), torch.tensor(0.5, dtype=torch.float64))
     torch.testing.assert_close(a.measure(found), measured)
 
 
@@ -62,7 +62,7 @@ def test_the_truth_has_no_loss_and_stays_where_it_is(kind: str) -> None:
     a, truth = operator(kind), images(2, 5)
     measured = a.measure(truth)
     assert float(a.losses(truth, measured).abs().max()) < 1e-12
-    torch.testing.assert_close(a.pull(truth, measured, 0.7), truth)
+    torch.testing.assert_close(a.pull(truth, measured, torch.tensor(0.7, dtype=torch.float64)), truth)
 
 
 def test_shrinking_takes_means_and_grows_back_bicubically() -> None:

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ablate.core.corruption import Whole, consistent_with
 from ablate.core.diffusion import Prediction, add_noise, target_of, x0_from
 from ablate.core.samplers import (
     Denoiser,
     Grid,
     Reverse,
     Sampler,
-    consistent_with,
     grid_of,
     reverse,
     time_grid,
@@ -534,9 +534,10 @@ def test_data_consistency_minimises_its_objective() -> None:
     x0 = torch.randn(2, 3, 4, 4, dtype=torch.float64, generator=generator(15))
     std, alpha_bar = 0.2, 0.9
     rho = std**2 * alpha_bar / (1 - alpha_bar)
-    found = consistent_with(noisy, std)(x0, alpha_bar)
+    consistent = consistent_with(Whole(), noisy, std)
+    found = consistent(x0, torch.tensor(alpha_bar, dtype=torch.float64))
     torch.testing.assert_close((found - noisy) + rho * (found - x0), torch.zeros_like(x0), atol=1e-12, rtol=0)
-    even = consistent_with(noisy, std)(x0, 1 / (1 + std**2))
+    even = consistent(x0, torch.tensor(1 / (1 + std**2), dtype=torch.float64))
     torch.testing.assert_close(even, (noisy + x0) / 2)
 
 
@@ -562,7 +563,7 @@ def test_no_number_is_read_from_the_device_on_the_way(sampler: Any, prediction: 
             prediction=prediction,
             settings=Reverse(sampler, 7, eta=1.0),
             noise=lambda t: torch.ones_like(x),
-            adjust=consistent_with(x, 0.5),
+            adjust=consistent_with(Whole(), x, 0.5),
         )
     assert bool(out.isfinite().all())
     with pytest.raises(AssertionError, match="waited for"), NoWaiting():  # type: ignore[no-untyped-call]

@@ -13,11 +13,16 @@ from ablate.core.denoiser import Denoiser
 from ablate.core.schedules import make_schedule
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.training import Trainer
-from ablate.core.validation import Wiener, epsilon_error, fixed_choice, mean_loss_steps, validate
+from ablate.core.validation import Wiener, epsilon_errors, fixed_choice, mean_loss_steps, validate
 
 LINEAR = make_schedule("linear", 1000)
 Record = Callable[[str, object], None]
 """pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/acceptance.md."""
+
+
+def alpha_bar(t: int) -> Tensor:
+    """Alpha-bar of a step of `LINEAR`, float64 []."""
+    return torch.tensor(float(LINEAR.alpha_bars[t - 1]), dtype=torch.float64)
 
 
 def gaussian_images(count: int, seed: int) -> Tensor:
@@ -32,7 +37,7 @@ def test_on_gaussian_data_the_error_is_the_closed_form(t: int) -> None:
     values = torch.linspace(0.1, 1.0, 48).square()
     wiener = Wiener(torch.full((48,), 0.2), values, torch.eye(48))
     a = float(LINEAR.alpha_bars[t - 1])
-    found = epsilon_error(lambda xt, _: wiener.epsilon(xt, a), gaussian_images(8000, 1), t, LINEAR)
+    (found,) = epsilon_errors(lambda xt, _: wiener.epsilon(xt, alpha_bar(t)), gaussian_images(8000, 1), [t], LINEAR)
     assert found == pytest.approx(float((a * values / (a * values + 1 - a)).mean()), rel=0.03)
 
 
@@ -55,7 +60,7 @@ def test_estimate_is_the_conditional_mean() -> None:
     mean = flat.mean(0)
     x0 = mean + (a**0.5 * covariance @ inverse @ (xt.flatten(1) - a**0.5 * mean).T).T
     expected = (xt.flatten(1) - a**0.5 * x0) / (1 - a) ** 0.5
-    torch.testing.assert_close(wiener.epsilon(xt, a).flatten(1), expected)
+    torch.testing.assert_close(wiener.epsilon(xt, torch.tensor(a, dtype=torch.float64)).flatten(1), expected)
 
 
 def test_choices_are_the_same_everywhere() -> None:
@@ -96,11 +101,8 @@ def test_the_bound_on_photographs() -> None:
     wiener = Wiener.fit(as_unit(images.train))
     chosen = as_unit(images.test[fixed_choice(len(images.test), 3000, "validation-images")])
 
-    def bound(t: int) -> float:
-        a = float(LINEAR.alpha_bars[t - 1])
-        return epsilon_error(lambda xt, _: wiener.epsilon(xt, a), chosen, t, LINEAR)
-
-    found = [bound(t) for t in (25, 75, 125, 225, 475)]
+    steps = [25, 75, 125, 225, 475]
+    found = epsilon_errors(lambda xt, t: wiener.epsilon(xt, alpha_bar(int(t[0]))), chosen, steps, LINEAR)
     assert found == pytest.approx([0.245, 0.085, 0.046, 0.020, 0.0038], rel=0.06)
 
 
@@ -135,8 +137,8 @@ def test_eight_images_are_learnt_by_heart(record_property: Record) -> None:
         trainer.update()
         if trainer.step % 100 == 0:
             with trainer.ema.applied():
-                known, other = (
-                    epsilon_error(trainer.denoiser.epsilon, some, 25, LINEAR) for some in (as_unit(eight), others)
+                (known,), (other,) = (
+                    epsilon_errors(trainer.denoiser.epsilon, some, [25], LINEAR) for some in (as_unit(eight), others)
                 )
             ratios.append(known / other)
     assert ratios == sorted(ratios, reverse=True)
@@ -161,7 +163,7 @@ def test_the_small_network_learns_at_the_known_pace(updates: int, record_propert
     while trainer.step < updates:
         trainer.update()
     with trainer.ema.applied():
-        errors = [epsilon_error(trainer.denoiser.epsilon, chosen, t, LINEAR) for t in range(25, 1000, 50)]
+        errors = epsilon_errors(trainer.denoiser.epsilon, chosen, range(25, 1000, 50), LINEAR)
     found = sum(errors) / len(errors)
     assert found == pytest.approx({200: 0.0638, 400: 0.0353}[updates], rel=0.05)
     record_property(
