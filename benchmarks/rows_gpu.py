@@ -1,16 +1,26 @@
-"""Updates on one GPU: the founding loop, the plain loops, one lane (a CUDA graph), and fused programs."""
+"""One GPU: updates by the founding loop, plain loops, one lane (a CUDA graph) and fused programs; and sampling."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
+from torch import Tensor
+
+from ablate.core.captured import Through, directly
 from ablate.core.data import load
-from benchmarks.frame import Row, in_process, in_turn, plain_environment, worker_environment
+from ablate.core.denoiser import Denoiser
+from ablate.core.numerics import apply_numerics
+from ablate.core.samplers import Reverse, reverse
+from ablate.core.settings import DdpmDipSettings
+from benchmarks.frame import Row, clock, in_process, in_turn, plain_environment, worker_environment
 from benchmarks.rows_compile import on
 from benchmarks.rows_dip import trials
 
 UPDATES, ROUNDS = 200, 3
 DIP_ROWS = 64
+STEPS, SAMPLED = 50, {64: "2-4x: 370 launches a step", 512: "1-1.5x: the kernels are what takes time"}
+"""DDIM steps, and batches of images -> what was predicted."""
 TOLERANCE = 1e-3
 """Relative, of the first training's first losses."""
 PREDICTED = {
@@ -29,6 +39,8 @@ def rows(deadline: float) -> Iterator[Row]:
         yield _lanes(core, width, deadline)
     yield from on("cuda", deadline)
     yield _dip(deadline)
+    for images in SAMPLED:
+        yield _sampling(images, deadline)
 
 
 def _founding(deadline: float) -> Row:
@@ -81,6 +93,47 @@ def _lanes(core: str, width: int, deadline: float) -> Row:
 def _dip(deadline: float) -> Row:
     images = load("skimage-patches").test[:DIP_ROWS].cuda().float() / 255
     return trials(images, 1, "20-50x", deadline, steps=UPDATES // 10, reach=20.0)
+
+
+def _sampling(images: int, deadline: float) -> Row:
+    """DDIM by an untrained U-Net of the size that trains in minutes: what it computes does not change what it takes."""
+    settings = DdpmDipSettings(channels=32)
+    apply_numerics(settings)
+    denoiser = Denoiser.build(settings, 0, torch.device("cuda"))
+    start = torch.randn(images, 3, 32, 32, generator=torch.Generator().manual_seed(0)).cuda()
+
+    def sample(through: Through) -> Tensor:
+        return reverse(
+            denoiser.predict,
+            start,
+            start=denoiser.schedule.steps,
+            schedule=denoiser.schedule,
+            prediction=denoiser.prediction,
+            settings=Reverse("ddim", STEPS),
+            noise=lambda t: start,
+            through=through,
+        )
+
+    def side(through: Through) -> float:
+        began = clock("cuda")
+        sample(through)
+        return clock("cuda") - began
+
+    same = torch.equal(sample(directly), sample(denoiser.through))
+    eager, recorded, rounds = in_turn(lambda: side(directly), lambda: side(denoiser.through), ROUNDS, deadline)
+    return Row(
+        name=f"{STEPS} DDIM steps of {images} images",
+        unit="ms per image",
+        theirs="launched one by one",
+        theirs_took=1e3 * eager / images,
+        ours="a CUDA graph per step",
+        ours_took=1e3 * recorded / images,
+        agreement="bitwise equal" if same else "images differ",
+        agrees=same,
+        predicted=SAMPLED[images],
+        rounds=rounds,
+        left_out="recording the graph",
+    )
 
 
 def _side(core: str, width: int) -> tuple[float, list[float]]:

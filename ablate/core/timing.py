@@ -42,5 +42,6 @@ def batch_seconds(run: Run, denoiser: Denoiser | None, work: Callable[[], object
         "timing_batch": str(images),
         "timing_dtype": run.settings.precision,
         "timing_device": device_name(run.device),
+        "timing_program": "CUDA graphs" if denoiser is not None and denoiser.recorded else "eager",
     }
     return statistics.median(taken)

@@ -53,4 +53,5 @@ def test_the_device_is_waited_for_around_every_batch(run: Run, monkeypatch: pyte
         "timing_batch": "4",
         "timing_dtype": "bf16",
         "timing_device": "a card",
+        "timing_program": "eager",
     }
