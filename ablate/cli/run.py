@@ -43,8 +43,8 @@ from ablate.cli.plan import show_plan, warning_text
 from ablate.cli.problems import show_error
 from ablate.cli.report import write
 from ablate.cli.screen import Screen
-from ablate.cli.sofar import candidate_keys
-from ablate.cli.status import results_of
+from ablate.cli.sofar import candidate_keys, results_of
+from ablate.cli.stored import latest
 from ablate.cli.units import plural, shortest, spoken, visible
 from ablate.cli.view import RunView
 from ablate.engine.slots import Slot
@@ -227,7 +227,7 @@ def _display(asked: Asked, screen: Screen) -> Display:
         return Lines(screen, asked.study.primary.name)
     mine = {one.key for one in asked.next_replicates} | candidate_keys(asked.searches)
     planned = Counter(arm for arm, _ in mine)
-    known = results_of(asked.stored) if asked.stored is not None else {}
+    known = results_of(asked.stored.study, latest(asked.stored.rows)) if asked.stored is not None else {}
     before = {key: result for key, result in known.items() if key in mine and result.kind is not None}
     return Picture(screen, RunView(asked.study, planned, began=time.time(), results=before))
 

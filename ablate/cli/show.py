@@ -159,16 +159,11 @@ def _arm_text(stored: Stored, arm: Arm, width: int) -> Text:
         lines.append(Text("  the same settings as the baseline"))
     rows = sorted((row for row in latest(stored.rows).values() if row.arm == arm.name), key=lambda row: row.seed)
     lines += [Text(""), *_seed_table(stored, rows, width)]
-    differences = {one.arm: one for one in sofar.arms_so_far(study, {}, _primary(stored))}
+    differences = {one.arm: one for one in sofar.arms_so_far(study, {}, sofar.results_of(study, latest(stored.rows)))}
     if arm.name in differences and differences[arm.name].diff is not None:
         diff = sofar.difference_text(differences[arm.name].diff, study.primary)
         lines.append(Text(f"  {study.primary.name}: {diff} against the baseline, mean over the seeds both have"))
     return Text("\n").join(lines)
-
-
-def _primary(stored: Stored) -> dict[tuple[str, int], sofar.Result]:
-    name = stored.study.primary.name
-    return {key: sofar.Result(row.outcome, row.metrics.get(name)) for key, row in latest(stored.rows).items()}
 
 
 def _seed_table(stored: Stored, rows: list[TrialRow], width: int) -> list[Text]:

@@ -14,6 +14,7 @@ from ablate.cli.columns import lay_out
 from ablate.cli.units import number
 from ablate.outcome import OutcomeKind
 from ablate.search import Search
+from ablate.storage.rows import TrialRow
 from ablate.study.spec import MetricSpec, Study
 
 
@@ -27,6 +28,12 @@ class Result:
 
 Results = Mapping[tuple[str, int], Result]
 """(arm, seed) -> how it stands."""
+
+
+def results_of(study: Study, rows: Mapping[tuple[str, int], TrialRow]) -> dict[tuple[str, int], Result]:
+    """How each replicate stands, given the trial that counts of each."""
+    metric = study.primary.name
+    return {key: Result(row.outcome, row.metrics.get(metric)) for key, row in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -45,15 +52,16 @@ class ArmSoFar:
 
 def arms_so_far(study: Study, planned: Mapping[str, int], results: Results) -> list[ArmSoFar]:
     """Return every arm that has a plan or a result, in study order."""
-    base = _values(study.baseline.name, results)
+    by_arm = _by_arm(results)
+    base = _values(by_arm.get(study.baseline.name, {}))
     found = []
     for arm in study.arms:
-        own = {seed: result for (name, seed), result in results.items() if name == arm.name}
+        own = by_arm.get(arm.name, {})
         if not own and not planned.get(arm.name):
             continue
         done = sum(result.kind is not None and result.kind.is_result for result in own.values())
         counts = Counter("running" if result.kind is None else result.kind.value for result in own.values())
-        values = _values(arm.name, results)
+        values = _values(own)
         diff = None if arm is study.baseline else _difference(values, base, study.primary)
         mean = fmean(values.values()) if values else None
         total = max(planned.get(arm.name, 0), len(own))
@@ -99,8 +107,16 @@ def _search_line(study: Study, search: Search, results: Results) -> str:
     return f"{what}: {', '.join(parts)}"
 
 
-def _values(arm: str, results: Results) -> dict[int, float]:
-    return {seed: result.value for (name, seed), result in results.items() if name == arm and result.value is not None}
+def _by_arm(results: Results) -> dict[str, dict[int, Result]]:
+    """Arm -> seed -> how it stands: one walk, however many arms there are."""
+    found: dict[str, dict[int, Result]] = {}
+    for (arm, seed), result in results.items():
+        found.setdefault(arm, {})[seed] = result
+    return found
+
+
+def _values(own: Mapping[int, Result]) -> dict[int, float]:
+    return {seed: result.value for seed, result in own.items() if result.value is not None}
 
 
 def _difference(values: Mapping[int, float], base: Mapping[int, float], metric: MetricSpec) -> float | None:

@@ -8,7 +8,8 @@ import shlex
 import socket
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,8 @@ from ablate.cli.stored import Place, Stored, base_command, latest
 from ablate.cli.units import visible
 from ablate.engine.lock import read_holder
 from ablate.outcome import OutcomeKind
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Study
 
 _FAULTS = (OutcomeKind.FAILED, OutcomeKind.LOST, OutcomeKind.OUT_OF_MEMORY)
 
@@ -46,17 +49,17 @@ def status(
     """
     screen = Screen.make(json=json, no_color=no_color)
     place = Place.of(results, storage)
-    found = place.find(study)
+    found = _tallies(place, study)
     if watch and not json:
         _watch(place, study, found, screen, every)
         return
-    for stored in found if json else ():
-        screen.emit("study", as_data(stored))
+    for tally in found if json else ():
+        screen.emit("study", as_data(tally))
     if not json:
         screen.tell(picture(found, screen.out.width))
 
 
-def _watch(place: Place, study: str | None, found: list[Stored], screen: Screen, every: float) -> None:
+def _watch(place: Place, study: str | None, found: list[Tally], screen: Screen, every: float) -> None:
     """Redraw until nothing is left to do; on a pipe, print again whenever something changed."""
     if not screen.out.is_terminal:
         shown = ""
@@ -65,40 +68,66 @@ def _watch(place: Place, study: str | None, found: list[Stored], screen: Screen,
             if text.plain != shown:
                 screen.tell(text)
                 shown = text.plain
-            if all(is_done(stored) for stored in found):
+            if all(tally.is_done for tally in found):
                 return
             time.sleep(every)
-            found = place.find(study)
+            found = _tallies(place, study)
     with Live(picture(found, screen.out.width), console=screen.out, auto_refresh=False) as live:
-        while not all(is_done(stored) for stored in found):
+        while not all(tally.is_done for tally in found):
             time.sleep(every)
-            found = place.find(study)
+            found = _tallies(place, study)
             live.update(Group(picture(found, screen.out.width)), refresh=True)
 
 
-def planned_of(stored: Stored) -> dict[str, int]:
-    """Per arm the number of seeds it has or shall have."""
-    seen = Counter(arm for arm, _ in latest(stored.rows))
-    study = stored.study
+@dataclass(frozen=True)
+class Tally:
+    """How one study stands, counted once."""
+
+    stored: Stored
+    latest: Mapping[tuple[str, int], TrialRow]
+    """(arm, seed) -> the trial that counts."""
+    results: sofar.Results
+    planned: Mapping[str, int]
+    """Arm -> how many seeds it has or shall have."""
+    counts: Mapping[str, int]
+    """Replicates by how they stand: planned, done, running, failed, stopped, diverged."""
+
+    @classmethod
+    def of(cls, stored: Stored) -> Tally:
+        """Count what is stored."""
+        rows = latest(stored.rows)
+        results = sofar.results_of(stored.study, rows)
+        planned = _planned(stored.study, rows)
+        return cls(stored, rows, results, planned, _counts(results, planned))
+
+    @property
+    def is_done(self) -> bool:
+        """True when every planned replicate has a result."""
+        return self.counts["done"] >= self.counts["planned"]
+
+    @property
+    def arms(self) -> list[sofar.ArmSoFar]:
+        """Every arm as far as it is."""
+        return sofar.arms_so_far(self.stored.study, self.planned, self.results)
+
+
+def _tallies(place: Place, study: str | None) -> list[Tally]:
+    return [Tally.of(stored) for stored in place.find(study, brief=True)]
+
+
+def _planned(study: Study, keys: Iterable[tuple[str, int]]) -> dict[str, int]:
+    seen = Counter(arm for arm, _ in keys)
     names = [*(arm.name for arm in study.arms), *(search.arm for search in study.searches if search.arm is not None)]
     arms = dict.fromkeys(names)
     planned = {arm: max(study.seeds, seen[arm]) for arm in arms} if len(arms) > 1 else {}
     return {**planned, **Counter(name for name, _ in sofar.candidate_keys(study.searches))}
 
 
-def results_of(stored: Stored) -> dict[tuple[str, int], sofar.Result]:
-    """How each replicate stands."""
-    metric = stored.study.primary.name
-    return {key: sofar.Result(row.outcome, row.metrics.get(metric)) for key, row in latest(stored.rows).items()}
-
-
-def counts_of(stored: Stored) -> dict[str, int]:
-    """Replicates by how they stand: planned, done, running, failed, diverged."""
-    results = results_of(stored)
+def _counts(results: sofar.Results, planned: Mapping[str, int]) -> dict[str, int]:
     kinds = Counter("running" if result.kind is None else result.kind.value for result in results.values())
     done = sum(result.kind is not None and result.kind.is_result for result in results.values())
     return {
-        "planned": sum(planned_of(stored).values()),
+        "planned": sum(planned.values()),
         "done": done,
         "running": kinds["running"],
         "failed": sum(kinds[kind.value] for kind in _FAULTS),
@@ -107,13 +136,7 @@ def counts_of(stored: Stored) -> dict[str, int]:
     }
 
 
-def is_done(stored: Stored) -> bool:
-    """True when every planned replicate has a result."""
-    counts = counts_of(stored)
-    return counts["done"] >= counts["planned"]
-
-
-def summary(counts: dict[str, int]) -> str:
+def summary(counts: Mapping[str, int]) -> str:
     """Return ``24 of 33 trials done, 2 running, 1 failed``."""
     text = f"{counts['done']} of {counts['planned']} trials done"
     return text + "".join(
@@ -121,36 +144,36 @@ def summary(counts: dict[str, int]) -> str:
     )
 
 
-def picture(found: Sequence[Stored], width: int) -> Text:
+def picture(found: Sequence[Tally], width: int) -> Text:
     """Return one study in full, or several as one line each."""
     if len(found) == 1:
         return _one(found[0], width)
     header = ("study", "done", "running", "failed", "diverged", "arms", "primary")
     rows = []
-    for stored in found:
-        counts = counts_of(stored)
+    for tally in found:
+        study, counts = tally.stored.study, tally.counts
         some = [str(counts[word]) if counts[word] else "" for word in ("running", "failed", "diverged")]
         done = f"{counts['done']}/{counts['planned']}"
-        rows.append((stored.study.name, done, *some, str(len(stored.study.arms)), stored.study.primary.name))
-    return Text("\n").join(lay_out(header, rows, align="~>>>>><", width=width, indent=""))
+        rows.append((study.name, done, *some, str(len(study.arms)), study.primary.name))
+    return Text("\n").join(lay_out(header, rows, align="~>>>><", width=width, indent=""))
 
 
-def _one(stored: Stored, width: int) -> Text:
-    study = stored.study
-    lines = [Text(f"{study.name}: {summary(counts_of(stored))}", style="bold")]
+def _one(tally: Tally, width: int) -> Text:
+    stored, study = tally.stored, tally.stored.study
+    lines = [Text(f"{study.name}: {summary(tally.counts)}", style="bold")]
     if study.question:
         lines.append(Text(f"  {visible(study.question)}"))
-    lines += [Text(f"  {visible(line)}") for line in sofar.search_lines(study, results_of(stored))]
-    lines += sofar.table(sofar.arms_so_far(study, planned_of(stored), results_of(stored)), study.primary, width)
-    for (arm, seed), row in latest(stored.rows).items():
+    lines += [Text(f"  {visible(line)}") for line in sofar.search_lines(study, tally.results)]
+    lines += sofar.table(tally.arms, study.primary, width)
+    for (arm, seed), row in tally.latest.items():
         if row.outcome in _FAULTS:
             error = visible(str(row.attributes.get("error") or row.outcome))
             lines.append(Text(f"  {row.outcome}: {visible(arm)} s{seed}: {error}", style="red"))
             lines.append(Text(f"    log: {stored.paths.trial(arm, seed).log}"))
     lines += [Text(f"  waits for {visible(where)}") for where in waiting_jobs(stored.paths.lock)]
-    if counts_of(stored)["running"] and run_is_alive(stored.paths.lock) is False:
+    if tally.counts["running"] and run_is_alive(stored.paths.lock) is False:
         lines.append(Text("no run is alive: what it had running was interrupted", style="yellow"))
-    lines.append(Text(f"next:  {next_command(stored)}"))
+    lines.append(Text(f"next:  {next_command(tally)}"))
     return Text("\n").join(lines)
 
 
@@ -183,24 +206,24 @@ def waiting_jobs(lock: Path) -> tuple[str, ...]:
     return holder.waiting if holder is not None else ()
 
 
-def next_command(stored: Stored) -> str:
+def next_command(tally: Tally) -> str:
     """What to type next."""
-    if is_done(stored):
+    stored, counts = tally.stored, tally.counts
+    if tally.is_done:
         return f"ablate report {shlex.quote(stored.study.name)}"
-    counts = counts_of(stored)
     unfinished = counts["running"] + counts["failed"] + counts["stopped"]
     return stored.command if stored.command and unfinished else base_command(stored)
 
 
-def as_data(stored: Stored) -> dict[str, Any]:
+def as_data(tally: Tally) -> dict[str, Any]:
     """Return the same as JSON-ready data."""
-    arms = sofar.arms_so_far(stored.study, planned_of(stored), results_of(stored))
+    study, paths = tally.stored.study, tally.stored.paths
     return {
-        "study": stored.study.name,
-        "question": stored.study.question,
-        "metric": stored.study.primary.name,
-        **counts_of(stored),
-        "arms": [{**vars(arm), "counts": dict(arm.counts)} for arm in arms],
-        "waiting": list(waiting_jobs(stored.paths.lock)),
-        "folder": str(stored.paths.folder),
+        "study": study.name,
+        "question": study.question,
+        "metric": study.primary.name,
+        **tally.counts,
+        "arms": [{**vars(arm), "counts": dict(arm.counts)} for arm in tally.arms],
+        "waiting": list(waiting_jobs(paths.lock)),
+        "folder": str(paths.folder),
     }

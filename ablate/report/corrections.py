@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ablate.errors import AblateError
-from ablate.report.stats import Floats
 from ablate.study.method import Correction
+
+if TYPE_CHECKING:
+    from ablate.report.stats import Floats
 
 
 @dataclass(frozen=True)

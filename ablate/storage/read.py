@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from ablate.errors import StorageError
 from ablate.recipe import Scalar
@@ -23,6 +23,10 @@ from ablate.storage.rows import StudyRow, TrialRow
 from ablate.storage.sqlitefile import check_header, check_ours, read
 
 T = TypeVar("T")
+
+BRIEF: Final = (names.ARM, names.SEED, names.OUTCOME, names.METRICS, names.ERROR)
+"""The attributes that say how a trial stands."""
+_FINITE_IN_ORDER: Final = "AND intermediate_value_type = 'FINITE' ORDER BY step"
 
 
 def study_names(url: str) -> list[str]:
@@ -38,17 +42,19 @@ def study_names(url: str) -> list[str]:
     return _query(path, lambda connection: _names(connection, path))
 
 
-def read_study(url: str, name: str) -> tuple[StudyRow, list[TrialRow]]:
+def read_study(url: str, name: str, *, brief: bool = False) -> tuple[StudyRow, list[TrialRow]]:
     """Return the study `name` and its trials, oldest first, as one consistent state.
 
-    Raises StorageError when there is no such file or study, or the file is damaged or another program's.
+    With `brief`, rows tell how trials stand and no more: the attributes in `BRIEF`, no params and no curve. That is
+    what a command needs that only counts. Raises StorageError when there is no such file or study, or the file is
+    damaged or another program's.
     """
     path = sqlite_path(url)
     if path is None:
         from ablate.storage import read_server
 
         return read_server.read_study(url, name)
-    return _query(path, partial(_study, path=path, name=name))
+    return _query(path, partial(_study, path=path, name=name, brief=brief))
 
 
 def _query(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -68,7 +74,7 @@ def _names(connection: sqlite3.Connection, path: Path) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _study(connection: sqlite3.Connection, *, path: Path, name: str) -> tuple[StudyRow, list[TrialRow]]:
+def _study(connection: sqlite3.Connection, *, path: Path, name: str, brief: bool) -> tuple[StudyRow, list[TrialRow]]:
     found = None
     if check_ours(connection, path):
         found = connection.execute("SELECT study_id FROM studies WHERE study_name = ?", (name,)).fetchone()
@@ -79,30 +85,30 @@ def _study(connection: sqlite3.Connection, *, path: Path, name: str) -> tuple[St
     rows = connection.execute("SELECT key, value_json FROM study_system_attributes WHERE study_id = ?", found)
     attributes |= {key: json.loads(text) for key, text in rows if key in names.LONG}
     check_schema(name, attributes, str(path))
-    return StudyRow(name, attributes), _trials(connection, found[0])
+    return StudyRow(name, attributes), _trials(partial(_select, connection, found[0]), brief=brief)
 
 
-def _trials(connection: sqlite3.Connection, study_id: int) -> list[TrialRow]:
-    def select(columns: str, table: str, order: str = "") -> sqlite3.Cursor:
-        text = (
-            f"SELECT trial_id, {columns} FROM {table} "  # noqa: S608 (only literals of this module)
-            f"WHERE trial_id IN (SELECT trial_id FROM trials WHERE study_id = ?) {order}"
-        )
-        return connection.execute(text, (study_id,))
+def _select(
+    connection: sqlite3.Connection, study_id: int, columns: str, table: str, more: str = "", values: Iterable[str] = ()
+) -> sqlite3.Cursor:
+    """Select from a table that has one or more rows for each trial of a study; text comes from this module alone."""
+    text = (
+        f"SELECT trial_id, {columns} FROM {table} "  # noqa: S608 (only literals of this module)
+        f"WHERE trial_id IN (SELECT trial_id FROM trials WHERE study_id = ?) {more}"
+    )
+    return connection.execute(text, (study_id, *values))
 
-    attributes: dict[int, dict[str, Any]] = defaultdict(dict)
-    for trial_id, key, text in select("key, value_json", "trial_user_attributes"):
-        attributes[trial_id][key] = json.loads(text)
+
+def _trials(select: Callable[..., sqlite3.Cursor], *, brief: bool) -> list[TrialRow]:
+    attributes = _attributes(select, BRIEF if brief else ())
     params: dict[int, dict[str, Scalar]] = defaultdict(dict)
-    for trial_id, key, value, distribution in select(
-        "param_name, param_value, distribution_json", "trial_params", "ORDER BY param_id"
-    ):
-        params[trial_id][key] = _decoded(value, distribution)
     curves: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for trial_id, step, value, kind in select(
-        "step, intermediate_value, intermediate_value_type", "trial_intermediate_values", "ORDER BY step"
-    ):
-        if kind == "FINITE":
+    if not brief:
+        for trial_id, key, value, distribution in select(
+            "param_name, param_value, distribution_json", "trial_params", "ORDER BY param_id"
+        ):
+            params[trial_id][key] = _decoded(value, distribution)
+        for trial_id, step, value in select("step, intermediate_value", "trial_intermediate_values", _FINITE_IN_ORDER):
             curves[trial_id].append((step, value))
     return [
         trial_row(
@@ -119,6 +125,19 @@ def _trials(connection: sqlite3.Connection, study_id: int) -> list[TrialRow]:
         )
         if names.ARM in attributes[trial_id] and names.SEED in attributes[trial_id]
     ]
+
+
+def _attributes(select: Callable[..., sqlite3.Cursor], keys: Collection[str]) -> dict[int, dict[str, Any]]:
+    """The user attributes of every trial (all, or `keys`), read as one piece of JSON: a call for each would cost more.
+
+    The text is put together as text, because SQLite's own JSON knows no NaN, which Python writes and reads.
+    """
+    only = f"AND key IN ({', '.join('?' * len(keys))})" if keys else ""
+    columns = "'{' || group_concat(json_quote(key) || ':' || value_json) || '}'"
+    rows = select(columns, "trial_user_attributes", f"{only} GROUP BY trial_id", keys).fetchall()
+    found: dict[int, dict[str, Any]] = defaultdict(dict)
+    found.update(zip((trial for trial, _ in rows), json.loads(f"[{','.join(text for _, text in rows)}]"), strict=True))
+    return found
 
 
 def _decoded(value: float, distribution: str) -> Scalar:

@@ -29,6 +29,23 @@ def test_power_is_what_simulation_gives(effect: float, n: int) -> None:
     assert np.mean(found) == pytest.approx(power, abs=4 * math.sqrt(power * (1 - power) / 20_000))
 
 
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 50])
+@pytest.mark.parametrize("level", [0.05, 0.005, 1e-5])
+def test_power_is_the_tail_of_the_noncentral_t(n: int, level: float) -> None:
+    critical = stats.t.isf(level / 2, n - 1)
+    shift = np.linspace(0.0, min(35.0, 2 * critical + 5), 30)
+    expected = stats.nct.sf(critical, n - 1, shift)
+    np.testing.assert_allclose(power_at(shift / math.sqrt(n), 1.0, n, level), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n", "level"), [(2, 1e-5), (2, 1e-6), (10, 0.05), (50, 1e-6)])
+def test_power_rises_to_one_where_the_series_underflows(n: int, level: float) -> None:
+    critical = stats.t.isf(level / 2, n - 1)
+    power = power_at(np.linspace(0.0, 4 * critical + 40, 2000) / math.sqrt(n), 1.0, n, level)
+    assert np.all(np.diff(power) >= -1e-6)
+    assert power[-1] > 0.9999
+
+
 def test_textbook_sample_size() -> None:
     """One standard deviation at 5 % and 80 % power: 10 pairs; half of one: 34."""
     assert needed(1.0, 1.0, 2) == 10

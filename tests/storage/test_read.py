@@ -15,7 +15,7 @@ from ablate.errors import StorageError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Scalar
 from ablate.storage import read_server, sqlitefile
-from ablate.storage.read import read_study, study_names
+from ablate.storage.read import BRIEF, read_study, study_names
 from ablate.storage.store import Store
 
 OpenStore = Callable[..., Store]
@@ -44,7 +44,7 @@ def test_reading_a_file_imports_neither_optuna_nor_sqlalchemy(url: str, open_sto
     store.start("a", 0, {"lr": 0.1})
     store.close()
     code = (
-        "import sys; from ablate.storage.read import read_study, study_names\n"
+        "import sys; from ablate.storage.read import BRIEF, read_study, study_names\n"
         "url = sys.argv[1]; print(len(read_study(url, study_names(url)[0])[1]))\n"
         "print([name for name in ('optuna', 'sqlalchemy', 'numpy', 'pandas', 'torch') if name in sys.modules])"
     )
@@ -69,6 +69,25 @@ def test_the_way_through_optuna_reads_the_same(
     assert study == same_study
     assert rows == same_rows
     assert study_names(url) == read_server.study_names(url) == ["demo"]
+
+
+def test_a_brief_read_tells_how_trials_stand_and_no_more(
+    url: str, open_store: OpenStore, measured: Callable[..., Outcome]
+) -> None:
+    store = open_store()
+    for seed, outcome in enumerate([measured(), Outcome(OutcomeKind.FAILED, "00", error='"boom"\n'), None]):
+        number = store.start("a", seed, {"lr": 0.1}, {'odd " name': "x", "commit": "c0ffee"})
+        store.curve(number, 10, 1.0)
+        if outcome is not None:
+            store.finish(number, outcome)
+    store.close()
+    whole, brief = read_study(url, "demo")[1], read_study(url, "demo", brief=True)[1]
+    for row, short in zip(whole, brief, strict=True):
+        assert (short.params, short.curve) == ({}, ())
+        assert short.attributes == {key: value for key, value in row.attributes.items() if key in BRIEF}
+        assert (short.number, short.state, short.outcome) == (row.number, row.state, row.outcome)
+        assert (short.metrics, short.started_at) == (row.metrics, row.started_at)
+    assert whole[0].attributes['odd " name'] == "x"
 
 
 def test_the_way_through_optuna_never_creates_tables(url: str, tmp_path: Path) -> None:
