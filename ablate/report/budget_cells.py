@@ -20,8 +20,9 @@ class Cell:
 
     verdict: str
     text: str
-    detail: str = ""
-    """The interval, and what the arm spent against the baseline."""
+    interval: str = ""
+    spent: str = ""
+    """By the arm in all, against the baseline."""
 
 
 def columns_of(equal: Sequence[Equal]) -> dict[str, dict[str, Equal]]:
@@ -78,7 +79,7 @@ def _cell(one: Equal | None, comparison: Comparison) -> Cell:
 
 def _shown(row: Row, comparison: Comparison, spent: str) -> Cell:
     diff, interval = digits.difference_parts(row, comparison.primary)
-    return Cell(verdict_word(row), diff or "-", ", ".join(part for part in (interval, spent) if part))
+    return Cell(verdict_word(row), diff or "-", interval, spent)
 
 
 def budget_caption(comparison: Comparison) -> str:

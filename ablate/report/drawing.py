@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ablate.report.elements import Html, tag, text
+from ablate.report.svg import lighter
 
 INK = "#1b2026"
 """Colour of text and axes in figure files; the page's own text colour when inlined."""
@@ -27,6 +28,7 @@ PALETTE = {
 """seaborn's "colorblind" palette, darker where a line on white would have less than 3:1 contrast; each colour is a CSS
 variable of the page."""
 _IDS = re.compile(r'\bid="([^"]+)"')
+_CLASSES = re.compile(r'(class="|(?<=[>}])\.)(s\d+)(?=["{])')
 _USES = re.compile(r'(xlink:href="#|url\(#)([^")]+)')
 
 
@@ -65,17 +67,16 @@ class Drawing:
         )
 
 
-def png_image(png: bytes, alt: str, class_: str | None = None) -> Html:
+def png_image(png: bytes, alt: str, class_: str | None = None, style: str | None = None) -> Html:
     """Return an ``<img>`` that holds the PNG itself."""
     source = "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-    return tag("img", src=source, alt=alt, class_=class_)
+    return tag("img", src=source, alt=alt, class_=class_, style=style)
 
 
 def inline_svg(drawing: Drawing) -> Html:
     """Return the SVG for use inside a page: described, in the page's colours, with ids of its own."""
-    svg = (drawing.svg or "")[(drawing.svg or "").index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = _IDS.sub(rf'id="{drawing.name}-\1"', svg)
+    svg = _IDS.sub(rf'id="{drawing.name}-\1"', lighter(drawing.svg or ""))
+    svg = _CLASSES.sub(rf"\g<1>{drawing.name}-\2", svg)
     svg = _USES.sub(rf"\1{drawing.name}-\2", svg)
     for colour, variable in ((INK, "currentColor"), (RULE, "var(--rule)"), (SHADE, "var(--shade)")):
         svg = svg.replace(colour, variable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,6 +122,21 @@ def t_interval(values: ArrayLike) -> tuple[float, float]:
     half = float(student.isf(0.025, len(array) - 1)) * float(array.std(ddof=1)) / len(array) ** 0.5
     mean = float(array.mean())
     return (mean - half, mean + half)
+
+
+def titled(axis: Axes, arm: str, width: int) -> None:
+    """Write an arm's name over its panel, in lines of about `width` characters: it stays off its neighbours."""
+    # A level is not torn in two: the line ends after the equals sign, or at a space.
+    lines = textwrap.wrap(brief(arm).replace("=", "= "), width, break_long_words=True, break_on_hyphens=False)
+    axis.set_title("\n".join(lines).replace("= ", "="), loc="left")
+
+
+def span_labels(axis: Axes) -> None:
+    """Keep the first and the last label of the x axis inside the panel, off those of the panels beside it."""
+    labels = axis.get_xticklabels()
+    if labels:
+        labels[0].set_horizontalalignment("left")
+        labels[-1].set_horizontalalignment("right")
 
 
 def brief(name: str) -> str:

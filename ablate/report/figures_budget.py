@@ -13,7 +13,7 @@ from ablate.report import digits
 from ablate.report.budget import Curves, by_trial, heights, shared_seeds
 from ablate.report.contrast import transform
 from ablate.report.drawing import INK, PALETTE, SHADE, Drawing
-from ablate.report.figures_base import Words, brief, finish, new_figure, styled, t_interval
+from ablate.report.figures_base import Words, finish, new_figure, span_labels, styled, t_interval, titled
 from ablate.report.figures_curves import MOST_ARMS
 from ablate.report.material import Material, Point, without_numbers
 from ablate.report.spending import BUDGETS, Budget, spending
@@ -21,6 +21,8 @@ from ablate.report.stats import Floats
 from ablate.study.spec import MetricSpec
 
 _COLUMNS = 4
+_TITLE = 22
+"""Characters that fit over a panel."""
 _PLACES = 25
 """Places along the shared budget at which the difference is taken."""
 _DRAWN: dict[Budget, tuple[str, str]] = {"images": (PALETTE["blue"], "-"), "seconds": (PALETTE["orange"], "--")}
@@ -62,6 +64,7 @@ def budgets(material: Material, points: Sequence[Point]) -> Drawing | None:
         for at, axis in enumerate(axes):
             axis.set_visible(at < len(drawn))
             axis.xaxis.set_tick_params(labelbottom=at + columns >= len(drawn))
+            span_labels(axis)
         metric = material.comparison.primary
         unit = digits.unit_of_difference(metric)
         figure.supxlabel("share of the smaller budget spent (%)", fontsize=9.5)
@@ -114,7 +117,7 @@ def _shown(values: Floats, metric: MetricSpec) -> Floats:
 
 
 def _panel(axis: Axes, arm: str, metric: MetricSpec) -> None:
-    axis.set_title(brief(arm), loc="left")
+    titled(axis, arm, _TITLE)
     if metric.margin is not None and not metric.relative and metric.scale == "identity":
         axis.axhspan(-metric.margin, metric.margin, color=SHADE, zorder=0)
     axis.axhline(0, color=INK, linewidth=0.8)

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from ablate.outcome import OutcomeKind
 from ablate.report import digits
 from ablate.report.drawing import PALETTE, Drawing
-from ablate.report.figures_base import Words, brief, finish, new_figure, styled, t_interval
+from ablate.report.figures_base import Words, finish, new_figure, styled, t_interval, titled
 from ablate.report.files import CURVE_COLUMNS
 from ablate.report.material import Material, Point
 from ablate.report.spending import TRAIN_SECONDS
@@ -21,6 +21,8 @@ from ablate.report.spending import TRAIN_SECONDS
 MOST_ARMS = 12
 """Arms that are drawn; the data of all of them is in curves.csv."""
 _COLUMNS = 3
+_TITLE = 34
+"""Characters that fit over a panel."""
 _FEW_SEEDS = 5
 _FEWEST_IMAGES = 2
 
@@ -84,7 +86,7 @@ def _figure(material: Material, table: pd.DataFrame, metric: str, x: str) -> Dra
 
 
 def _finish_panel(axis: Axes, arm: str) -> None:
-    axis.set_title(brief(arm), loc="left")
+    titled(axis, arm, _TITLE)
     axis.set(xlabel="", ylabel="")
     axis.grid(visible=True)
     axis.set_axisbelow(True)

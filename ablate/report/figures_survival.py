@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ablate.report import digits
 from ablate.report.drawing import INK, PALETTE, Drawing
-from ablate.report.figures_base import Words, brief, finish, new_figure, styled
+from ablate.report.figures_base import Words, finish, new_figure, styled, titled
 from ablate.report.figures_curves import MOST_ARMS
 from ablate.report.material import Material
 from ablate.report.race_cells import time_text
@@ -20,6 +20,8 @@ from ablate.report.stats import Floats
 from ablate.report.survival import at_risk
 
 _COLUMNS = 4
+_TITLE = 22
+"""Characters that fit over a panel."""
 _HEADER = ("arm", "time", "share", "low", "high", "at_risk", "reached", "censored")
 _BASELINE = (PALETTE["grey"], "--")
 _ARM = (PALETTE["blue"], "-")
@@ -44,7 +46,7 @@ def _figure(material: Material, race: Race) -> Drawing:
             if arm != race.baseline:
                 _curve(axis, race.arms[arm], end, *_ARM)
             _numbers(axis, [(race.arms[arm], _ARM[0]), (base, INK)] if arm != race.baseline else [(base, INK)])
-            axis.set_title(brief(arm), loc="left")
+            titled(axis, arm, _TITLE)
         for at, axis in enumerate(axes):
             axis.set_visible(at < len(shown))
         figure.supxlabel(_axis_label(race), fontsize=9.5)

@@ -28,5 +28,5 @@ def _table(material: Material) -> Html:
 
 def _cell(cell: Cell) -> Html:
     words = (chip(cell.verdict), " ") if cell.verdict else None
-    detail = tag("span", cell.detail, class_="interval") if cell.detail else None
-    return tag("td", words, cell.text, " ", detail, class_="num")
+    details = [tag("span", part, class_="interval") for part in (cell.interval, cell.spent) if part]
+    return tag("td", words, cell.text, [join(" ", detail) for detail in details], class_="num")

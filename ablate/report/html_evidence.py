@@ -112,10 +112,14 @@ def samples_section(strips: Sequence[Strip], drawn: Sequence[Html]) -> Html | No
             tag(
                 "tr",
                 tag("th", strip.label, tag("span", strip.note, class_="interval") if strip.note else None, scope="row"),
-                tag("td", png_image(strip.png, strip.alt, "strip")),
+                tag("td", png_image(strip.png, strip.alt, "strip", _narrower(strip))),
             )
             for strip in own
         ]
         strip_table = tag("table", tag("caption", own[0].caption), tag("tbody", rows), class_="strips")
         parts.append(join(tag("h3", _KINDS[kind]), scroller(f"Images, {_KINDS[kind].lower()}", strip_table)))
     return join(parts, drawn)
+
+
+def _narrower(strip: Strip) -> str | None:
+    return f"--share:{strip.share:.4g}" if strip.share < 1 else None

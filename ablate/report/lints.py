@@ -129,6 +129,9 @@ def _is_time(metric: MetricSpec) -> bool:
 def _identical_seeds(trials: Trials, metrics: Sequence[MetricSpec]) -> Iterator[Lint]:
     for metric in metrics:
         table = trials.values[metric.name]
+        if metric.name in trials.censored or (metric.digits == 0 and not metric.primary):
+            # Counts and places of a grid (steps, updates) are often alike, and say nothing about the seed.
+            continue
         if not metric.primary and len(trials.arms) > 1 and len(np.unique(table[np.isfinite(table)])) == 1:
             # One number in the whole study is a reference (the bound of a linear denoiser), not a forgotten seed.
             continue

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ablate.report import digits
 from ablate.report.answered import answer_of
-from ablate.report.budget_cells import budget_caption, budget_cells, budget_head
+from ablate.report.budget_cells import Cell, budget_caption, budget_cells, budget_head
 from ablate.report.comparison import Comparison
 from ablate.report.components import arms_in_order, components_of
 from ablate.report.escape import markdown, markdown_code
@@ -101,11 +101,13 @@ def _budgets(material: Material) -> list[str]:
     if not material.equal:
         return []
     comparison = material.comparison
-    rows = [
-        [arm, *(" ".join(part for part in (cell.verdict, cell.text, cell.detail) if part) for cell in cells)]
-        for arm, cells in budget_cells(material.equal, comparison)
-    ]
+    rows = [[arm, *(_budget_cell(cell) for cell in cells)] for arm, cells in budget_cells(material.equal, comparison)]
     return ["## At equal compute", grid(budget_head(material.equal), rows), markdown(f"{budget_caption(comparison)}.")]
+
+
+def _budget_cell(cell: Cell) -> str:
+    details = ", ".join(part for part in (cell.interval, cell.spent) if part)
+    return " ".join(part for part in (cell.verdict, cell.text, details) if part)
 
 
 def _races(material: Material) -> list[str]:

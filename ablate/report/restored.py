@@ -6,7 +6,7 @@ import io
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,8 @@ class Strip:
     alt: str
     pixels: Images
     png: bytes
+    share: float = 1.0
+    """Of the longest row of its kind: rows of fewer images are drawn narrower, so that all images are of one size."""
 
 
 def strips_of(material: Material, paths: StudyPaths) -> list[Strip]:
@@ -59,7 +61,14 @@ def strips_of(material: Material, paths: StudyPaths) -> list[Strip]:
     }
     kept = {arm: found for arm, folder in folders.items() if (found := read_images(folder / FILE))}
     trained = {arm: read_points(folder / TRAINING_FILE) for arm, folder in folders.items()}
-    return [*_restored(kept, seed), *_generated(kept, seed), *_over_training(trained, seed)]
+    return _to_scale([*_restored(kept, seed), *_generated(kept, seed), *_over_training(trained, seed)])
+
+
+def _to_scale(strips: Sequence[Strip]) -> list[Strip]:
+    longest: dict[str, int] = {}
+    for strip in strips:
+        longest[strip.kind] = max(longest.get(strip.kind, 0), len(strip.pixels))
+    return [replace(strip, share=len(strip.pixels) / longest[strip.kind]) for strip in strips]
 
 
 def _shared_seed(material: Material) -> int | None:

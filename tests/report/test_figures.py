@@ -14,12 +14,13 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy import stats
 
 from ablate.outcome import OutcomeKind
 from ablate.report.drawing import Drawing
 from ablate.report.figures import draw_all
-from ablate.report.figures_base import t_interval
+from ablate.report.figures_base import t_interval, titled
 from ablate.report.figures_cost import pareto
 from ablate.report.figures_curves import curves
 from ablate.report.figures_forest import forest
@@ -174,6 +175,26 @@ def test_image_rows_start_with_the_truth_and_are_lossless(make_case: Callable[..
     assert len(labels) == 8
     assert np.array_equal(first[:, :32], kept["original"][0].transpose(1, 2, 0))
     assert Image.open(io.BytesIO(sheet(strips))).width > 8 * 96
+
+
+def test_images_of_one_kind_have_one_size_however_many_stand_in_a_row(make_case: Callable[..., Any]) -> None:
+    case = make_case(images=True, seeds=3)
+    folder = case.paths.trial("noise_schedule=cosine", 0).folder
+    points = read_points(folder / "training.npz")
+    first: dict[str, Any] = {str(images): points[images] for images in list(points)[:2]}
+    np.savez_compressed(folder / "training.npz", **first)
+    strips = strips_of(case.material(), case.paths)
+    shares = {strip.label: strip.share for strip in strips if strip.kind == "training"}
+    assert shares.pop("noise_schedule=cosine") == 2 / len(points)
+    assert set(shares.values()) == {1.0}
+
+
+def test_a_long_name_over_a_panel_ends_before_the_next_panel() -> None:
+    axis = Figure().subplots()
+    titled(axis, "noise_schedule=exponential-beta", 22)
+    assert axis.get_title(loc="left") == "noise_schedule=\nexponential-beta"
+    titled(axis, "lr=0.01", 22)
+    assert axis.get_title(loc="left") == "lr=0.01"
 
 
 def test_images_over_training_are_in_the_order_of_images_seen(make_case: Callable[..., Any]) -> None:

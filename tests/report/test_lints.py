@@ -95,6 +95,15 @@ def test_a_reference_value_is_no_forgotten_seed() -> None:
     assert "identical-seeds" in {lint.code for lint in other.lints}
 
 
+def test_counts_and_places_of_a_grid_may_be_alike_in_every_seed() -> None:
+    """Steps to a quality are tried at few places: the same one in every seed says nothing about the seed."""
+    frame = pd.DataFrame(
+        {"arm": ["baseline", "baseline", "a", "a"], "seed": [0, 1, 0, 1], "psnr": [1.0, 2.0, 3.0, 5.0]}
+    ).assign(steps=[5.0, 5.0, 10.0, 10.0], steps_reached=1.0, steps_limit=50.0, updates=[40.0, 40.0, 80.0, 80.0])
+    metrics = [PSNR, MetricSpec("steps", "min", scale="log"), MetricSpec("updates", "min", digits=0)]
+    assert "identical-seeds" not in {lint.code for lint in compare(frame, metrics=metrics).lints}
+
+
 def test_unequal_images_and_unequal_time() -> None:
     rows = [("baseline", 0, 1.0), ("baseline", 1, 2.0), ("a", 0, 1.5), ("a", 1, 3.0)]
     assert found(rows, images_seen=[100, 100, 200, 200])["unequal-compute"].startswith("a takes 2.00 times")
