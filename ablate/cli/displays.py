@@ -160,7 +160,11 @@ def _fields(event: events.Event, primary: str) -> dict[str, object] | None:
             took = {"seconds": round(event.seconds, 2), "copied_from": event.copied_from, "error": event.error}
             return {**_trial(event), **some, **took, "done": f"{event.done}/{event.total}"}
         case events.Retrying():
-            return {**_trial(event), "retry": f"{event.retry}/{event.retries}", "reason": event.reason}
+            return {
+                **_trial(event),
+                "retry": f"{event.retry}/{event.retries}" if event.retry else "none used",
+                "reason": event.reason,
+            }
         case events.Alive():
             eta = None if event.eta is None else round(event.eta.mid_s)
             done = f"{event.done}/{event.total}"

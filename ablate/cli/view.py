@@ -93,7 +93,7 @@ class RunView:
                 value = event.metrics.get(self.study.primary.name)
                 self.results[(event.arm, event.seed)] = Result(event.outcome, value)
             case events.Retrying():
-                self.again[(event.arm, event.seed)] = f"retry {event.retry} of {event.retries}: {event.reason}"
+                self.again[(event.arm, event.seed)] = f"{event.which}: {event.reason}"
             case events.Alive():
                 self.eta, self.eta_at = event.eta, event.at
             case events.SlotQueued():

@@ -120,10 +120,15 @@ class Retrying(TrialEvent):
 
     name = "retry"
     retry: int
-    """1 for the first retry."""
+    """1 for the first; 0 where going on costs none: the place was taken away, or the batch was too large."""
     retries: int
     """How many this cause is granted."""
     reason: str
+
+    @property
+    def which(self) -> str:
+        """``retry 1 of 2``, or that it is no retry."""
+        return f"retry {self.retry} of {self.retries}" if self.retry else "goes on, no retry used"
 
 
 @dataclass(frozen=True, kw_only=True)

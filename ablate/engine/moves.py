@@ -179,7 +179,8 @@ class RecordOutcome(Action):
 
     These are replicates with an equal recipe, and after out of memory those that need as much.
 
-    `retry` is the number of the retry that follows (None when this outcome stands), `retries` how many are granted.
+    `retry` is the number of the retry that follows (0 for one that costs none, None when this outcome stands),
+    `retries` how many are granted.
     """
 
     key: Key

@@ -33,15 +33,15 @@ class ReplicateRecord(Tracked[ReplicateState]):
         """True when its latest attempt got further than every one before."""
         self._furthest: dict[str, int] = {}
 
-    def take_retry(self, kind: OutcomeKind, granted: int, *, evicted: bool) -> bool:
-        """Use up a retry; False when none is left.
+    def take_retry(self, kind: OutcomeKind, granted: int, *, evicted: bool) -> int | None:
+        """Use up a retry; return its number, 0 for one that costs none, or None when none is left.
 
         An eviction costs none if the attempt got further than any before: it goes on elsewhere.
         """
         if kind is OutcomeKind.LOST and evicted and self.advanced:
-            return True
+            return 0
         self.retried[kind] = self.retried.get(kind, 0) + 1
-        return self.retried[kind] <= granted
+        return self.retried[kind] if self.retried[kind] <= granted else None
 
     def progressed(self, stage: str | None, done: int | None) -> None:
         """Take note of how far its attempt has come."""

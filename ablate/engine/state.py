@@ -204,8 +204,8 @@ class EngineState:
         replicate.slot = None
         slot.results += kind.is_result
         self._placer.concluded(planned, outcome)
-        if self._may_retry(replicate, kind, slot):
-            return [self._retry(replicate, outcome, at)]
+        if (retry := self._take_retry(replicate, kind, slot)) is not None:
+            return [self._retry(replicate, outcome, retry, at)]
         replicate.move(ReplicateState(kind.value), at, outcome.error or "")
         copies = replicate.copies if kind is not OutcomeKind.STOPPED else ()
         for key in copies:
@@ -214,24 +214,26 @@ class EngineState:
             copies += self._give_up_others(replicate, at)
         return [moves.RecordOutcome(planned.key, outcome, copies), *self._count_failure(outcome)]
 
-    def _may_retry(self, replicate: ReplicateRecord, kind: OutcomeKind, slot: SlotRecord) -> bool:
-        """True when this outcome need not stand; what there is to learn from it is learned in any case."""
+    def _take_retry(self, replicate: ReplicateRecord, kind: OutcomeKind, slot: SlotRecord) -> int | None:
+        """The number of the retry that follows, 0 for one that costs none; None when this outcome stands.
+
+        What there is to learn from it is learned in any case.
+        """
         if kind is OutcomeKind.OUT_OF_MEMORY:
             recipes, company = len(slot.batch), slot.together > 1
             if not self._placer.ran_out(slot.index, replicate.planned, recipes, company=company):
-                return False
+                return None
             if recipes > 1:  # the batch was too large: that costs its recipes no retry
-                return self.halted is None
+                return 0 if self.halted is None else None
         granted = self.policy.retries.get(kind, 0)
-        return self.halted is None and replicate.take_retry(kind, granted, evicted=slot.evicted)
+        return replicate.take_retry(kind, granted, evicted=slot.evicted) if self.halted is None else None
 
-    def _retry(self, replicate: ReplicateRecord, outcome: Outcome, at: float) -> Action:
+    def _retry(self, replicate: ReplicateRecord, outcome: Outcome, retry: int, at: float) -> Action:
         """Let `replicate` wait for another attempt."""
         kind, key = outcome.kind, replicate.planned.key
         replicate.move(ReplicateState.WAITING, at, f"{kind}: {outcome.error or ''}")
         self._waiting.add(replicate.planned)
-        retry, granted = max(1, replicate.retried.get(kind, 0)), self.policy.retries.get(kind, 0)
-        return moves.RecordOutcome(key, outcome, (), retry=retry, retries=granted)
+        return moves.RecordOutcome(key, outcome, (), retry=retry, retries=self.policy.retries.get(kind, 0))
 
     def _give_up_others(self, replicate: ReplicateRecord, at: float) -> tuple[Key, ...]:
         """End what waits and needs as much memory as `replicate`, for which no device is large enough."""

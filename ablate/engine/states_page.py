@@ -90,9 +90,11 @@ def _retry_note(kind: OutcomeKind) -> str:
         return "a result: never run again"
     if kind is OutcomeKind.OUT_OF_MEMORY:
         return (
-            "a batch is halved; a recipe that had others beside it is tried once more alone; "
+            "a batch is halved, which costs no retry; a recipe that had others beside it is tried once more alone; "
             "one that was alone stands, and so do those that need as much; the next run tries again"
         )
+    if kind is OutcomeKind.LOST:
+        return "an eviction of an attempt that had got further than those before costs none; the next run tries again"
     return "the next run tries again"
 
 

@@ -52,9 +52,21 @@ def screen(*, json: bool = False, quiet: bool = False) -> tuple[Screen, io.Strin
     return Screen(consoles[0], consoles[1], json=json, quiet=quiet), out, err
 
 
+def retrying(retry: int, reason: str) -> events.Retrying:
+    return events.Retrying(at=AT, trial=41, slot=0, arm="a", seed=2, retry=retry, retries=2, reason=reason)
+
+
 @pytest.mark.parametrize(
     ("event", "line"),
     [
+        (
+            retrying(1, "worker died"),
+            '2026-11-24T00:41:07Z retry      trial=41  slot=0  arm=a  seed=2  retry=1/2  reason="worker died"',
+        ),
+        (
+            retrying(0, "pre-empted"),
+            '2026-11-24T00:41:07Z retry      trial=41  slot=0  arm=a  seed=2  retry="none used"  reason=pre-empted',
+        ),
         (
             events.TrialStarted(at=AT, trial=41, arm="both lr 0.01", seed=2, slot=0),
             '2026-11-24T00:41:07Z start      trial=41  slot=0  arm="both lr 0.01"  seed=2',
@@ -87,7 +99,7 @@ def screen(*, json: bool = False, quiet: bool = False) -> tuple[Screen, io.Strin
         ),
         (PROGRESS[0], ""),
     ],
-    ids=["start", "finish", "alive", "note", "progress"],
+    ids=["retry", "free retry", "start", "finish", "alive", "note", "progress"],
 )
 def test_lines(event: events.Event, line: str) -> None:
     assert event_line(event, "psnr") == line

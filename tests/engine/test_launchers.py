@@ -335,6 +335,7 @@ def test_a_trial_whose_job_is_taken_away_goes_on_in_another(bench: Bench, slurm:
     assert bench.results_of() == UNDISTURBED
     [retry] = bench.of(events.Retrying)
     assert "it was sent SIGUSR1" in retry.reason
+    assert retry.retry == 0
 
 
 def test_a_killed_parent_leaves_no_job_and_the_same_command_goes_on(bench: Bench, slurm: FakeSlurm) -> None:

@@ -384,14 +384,14 @@ def test_a_failed_trial_is_not_tried_again_unless_wanted() -> None:
 def test_an_out_of_memory_batch_is_halved_until_each_recipe_was_tried_by_itself() -> None:
     world = running_world(plan(4, 1), batch=4)
     full = outcome(OutcomeKind.OUT_OF_MEMORY)
-    sizes = []
+    sizes, told = [], []
     for _ in range(40):
         if world.state.ended:
             break
         if world.alive.get(0) == "busy":
             sizes.append(len(world.state.batch_on(0)))
             while world.state.batch_on(0):
-                world.give(0, full)
+                told += [(sizes[-1], record.retry) for record in of(world.give(0, full), moves.RecordOutcome)]
                 if world.alive.get(0) != "busy":
                     break
         elif world.alive.get(0) == "leaving":
@@ -401,6 +401,7 @@ def test_an_out_of_memory_batch_is_halved_until_each_recipe_was_tried_by_itself(
     assert sizes[:3] == [4, 2, 2]
     assert set(sizes[3:]) == {1}
     assert len(sizes[3:]) == 4
+    assert set(told) == {(4, 0), (2, 0), (1, None)}
     assert set(world.state.states.values()) == {ReplicateState.OUT_OF_MEMORY}
 
 
@@ -570,6 +571,13 @@ def test_a_trial_outlives_any_number_of_evictions_while_it_gets_further() -> Non
         evict(world, done)
     assert world.state.states == {("a0", 0): ReplicateState.RUNNING}
     assert world.attempts[("a0", 0)] == 20
+
+
+def test_the_number_of_a_retry_counts_only_what_costs_one() -> None:
+    world = running_world(plan(1, 1))
+    ends = [evict(world, 1), evict(world, 1), evict(world, 2), evict(world, 2), evict(world, 2)]
+    told = [(record.retry, record.retries) for actions in ends for record in of(actions, moves.RecordOutcome)]
+    assert told == [(0, 2), (1, 2), (0, 2), (2, 2), (None, 0)]
 
 
 def test_a_trial_that_never_gets_further_is_lost_after_its_retries() -> None:
