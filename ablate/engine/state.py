@@ -215,7 +215,7 @@ class EngineState:
         return [moves.RecordOutcome(planned.key, outcome, copies), *self._count_failure(outcome)]
 
     def _take_retry(self, replicate: ReplicateRecord, kind: OutcomeKind, slot: SlotRecord) -> int | None:
-        """The retry that follows, 0 when it costs none, None when this outcome stands; it is learned from in any case."""
+        """The retry that follows, 0 when it costs none, None when the outcome stands; it is learned from either way."""
         if kind is OutcomeKind.OUT_OF_MEMORY:
             recipes, company = len(slot.batch), slot.together > 1
             if not self._placer.ran_out(slot.index, replicate.planned, recipes, company=company):
