@@ -87,6 +87,14 @@ def report(
         Layout,
         typer.Option(help="Of the table in report.md and table.tex; components gives boolean factors check marks."),
     ] = Layout.ARMS,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Columns of the table behind arm and verdict, separated by commas: n, diff, p, time, compute, rho, "
+            "diverged, wins, mean, and names of metrics. Without it, what fits.",
+        ),
+    ] = None,
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -132,6 +140,7 @@ def report(
     \b
     Example:
       ablate report schedules --format html,csv
+      ablate report schedules --columns n,diff,p,ssim,compute,rho
       ablate report before/schedules schedules --fail-on worse
       ablate report --csv runs.csv --baseline plain --metric accuracy:max:0.5%
     """
@@ -141,6 +150,7 @@ def report(
     place = Place.of(results, storage)
     asked = tuple(studies or ())
     _check_words(asked, csv, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
+    shown = tuple(word.strip() for word in columns.split(",") if word.strip()) if columns is not None else ()
     choose = _chosen(test=test, noise=noise, correct=correct)
     failure: NothingComparableError | None = None
     found: list[Comparison] = []
@@ -156,7 +166,9 @@ def report(
             screen.tell("")
         try:
             how = choose(stored.study.method)
-            found.append(write(stored, screen, formats=formats, figures=not no_figures, layout=layout, method=how))
+            found.append(
+                write(stored, screen, formats=formats, figures=not no_figures, layout=layout, columns=shown, method=how)
+            )
         except NothingComparableError as error:
             if len(sources) == 1:
                 raise
@@ -231,6 +243,7 @@ def write(
     formats: tuple[str, ...] = FORMATS,
     figures: bool = True,
     layout: str = Layout.ARMS,
+    columns: Sequence[str] = (),
     method: Method | None = None,
 ) -> Comparison:
     """Write the report of one study, print its table and sentences, and say where the files are."""
@@ -246,6 +259,7 @@ def write(
         stored.rows,
         stored.paths,
         layout=layout,
+        columns=columns,
         storage=stored.url or None,
         command=command,
         method=method,
@@ -259,7 +273,8 @@ def write(
         for line in search_lines(material.searched):
             screen.out.print(line, soft_wrap=True)
     if not screen.json and len(study.arms) > 1:
-        screen.tell(comparison_table(comparison, {arm: cost.ratio for arm, cost in material.costs.items()}))
+        times = {arm: cost.ratio for arm, cost in material.costs.items()}
+        screen.tell(comparison_table(comparison, times, totals=material.totals, columns=columns))
         screen.tell("")
         for sentence in lines_of_answer(material, command=command):
             screen.out.print(sentence, soft_wrap=sentence.startswith(" "))

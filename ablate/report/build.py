@@ -12,6 +12,7 @@ from ablate.errors import AblateError, ResultsError
 from ablate.paths import StudyPaths, write_atomic
 from ablate.report import files
 from ablate.report.budget import equal_budgets
+from ablate.report.columns import check_columns
 from ablate.report.comparison import Comparison
 from ablate.report.components import check_layout
 from ablate.report.convergence import races_of
@@ -42,6 +43,7 @@ def build_report(
     formats: Collection[str] = FORMATS,
     figures: bool = True,
     layout: str = "arms",
+    columns: Sequence[str] = (),
     now: datetime.datetime | None = None,
     storage: str | None = None,
     command: str | None = None,
@@ -53,12 +55,14 @@ def build_report(
     SOURCE_DATE_EPOCH, or the clock). Without `figures` nothing imports matplotlib. `method` is how verdicts are taken
     (default: as the study declares). `command` is what the study was run with, overrides included: commands that the
     pages suggest begin with it. `layout` is the table's in report.md and table.tex: `components` gives every boolean
-    factor a column.
+    factor a column. `columns` are those of the comparison table, see `ablate.report.columns`.
 
     Raises NothingComparableError after everything that could be written has been, ResultsError when the folder cannot
-    be written, and AblateError for an unknown format or a layout that does not fit the study.
+    be written, and AblateError for an unknown format, or a layout or a column that does not fit the study.
     """
-    material = gather(study, rows, paths, layout=layout, now=now, storage=storage, command=command, method=method)
+    material = gather(
+        study, rows, paths, layout=layout, columns=columns, now=now, storage=storage, command=command, method=method
+    )
     write_report(material, paths, formats=formats, figures=figures)
     return material.comparison
 
@@ -88,6 +92,7 @@ def gather(
     paths: StudyPaths | None = None,
     *,
     layout: str = "arms",
+    columns: Sequence[str] = (),
     now: datetime.datetime | None = None,
     storage: str | None = None,
     command: str | None = None,
@@ -95,9 +100,10 @@ def gather(
 ) -> Material:
     """Compare, and collect everything the pages say; `paths` hold the learning curves. Writes nothing.
 
-    Raises AblateError for a layout that does not fit the study.
+    Raises AblateError for a layout or a column that does not fit the study.
     """
     check_layout(study, layout)
+    check_columns(study, columns)
     # In one order, so that no sum depends on how the storage was read.
     rows = tuple(sorted(rows, key=lambda row: row.number))
     results = results_of(rows)
@@ -121,6 +127,7 @@ def gather(
         generated_at=_timestamp(now),
         command=scrub(command) if command else None,
         layout=layout,
+        columns=tuple(columns),
         searched=searched_of(study, rows),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from ablate.report.escape import visible
 
-_VOID = {"meta", "br", "img", "hr", "link"}
+_VOID = {"meta", "br", "img", "hr", "link", "wbr"}
 
 
 class Html(str):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ablate.recipe import Scalar
 from ablate.report import digits
+from ablate.report.columns import Cell, Column, Columns
 from ablate.report.comparison import Comparison, Row
 from ablate.report.elements import Child, Html, join, scroller, table, tag
 from ablate.report.material import Material
 from ablate.report.table import (
     Line,
-    difference_header,
     headline_metrics,
     lines_of,
-    p_header,
-    primary_header,
     secondary_metrics,
 )
 from ablate.study.factors import level_text
@@ -23,6 +22,15 @@ from ablate.study.spec import Arm, MetricSpec
 
 SHAPES = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?", "diverged": "✕"}
 """What stands beside the word of a verdict, so that colour is never alone."""
+_MEANINGS = {
+    "time": "mean per trial, relative to the baseline",
+    "compute": "wall time of all trials of the arm, reused work included",
+    "rho": "correlation with the baseline over seeds",
+    "diverged": "of all runs",
+    "wins": "seeds in which the arm is better",
+}
+_MOST_METRICS = 2
+"""Secondary metrics that fit a page beside time, compute and rho; the others follow in a table of their own."""
 
 
 def chip(verdict: str) -> Html:
@@ -38,26 +46,37 @@ def comparison_table(material: Material) -> Html:
     comparison = material.comparison
     times = {arm.name: material.ratio(arm.name) for arm in material.study.arms}
     lines = lines_of(comparison, [arm.name for arm in material.shown_arms], times)
-    first = headline_metrics(comparison)
-    rest = [metric for metric in secondary_metrics(comparison) if metric not in first]
-    headers = ["arm", "verdict", "n", primary_header(comparison), p_header(comparison)]
-    headers += [*(difference_header(metric) for metric in first), "time"]
+    made = Columns(comparison, material.totals)
+    columns = made.named(material.columns or _usual(material))
+    rest = [metric for metric in secondary_metrics(comparison) if metric not in [column.metric for column in columns]]
+    headers = ["arm", "verdict", *(column.header for column in columns)]
     arms = {arm.name: arm for arm in material.study.arms}
-    rows = [(line, _line(line, arms[line.arm], first, material)) for line in lines if line.arm in arms]
-    first_table = _sortable(headers, rows, _caption(material), "Comparison table")
+    rows = [(line, _line(line, arms[line.arm], columns, made, material)) for line in lines if line.arm in arms]
+    first_table = _sortable(headers, rows, _caption(material, columns), "Comparison table")
     return join(first_table, _other_metrics(lines, rest, comparison) if rest else None)
+
+
+def _usual(material: Material) -> list[str]:
+    """The columns that nobody chose: what the verdict rests on, what it cost, and what sharing seeds bought."""
+    comparison = material.comparison
+    metrics = [metric.name for metric in headline_metrics(comparison)[:_MOST_METRICS]]
+    cost = ["compute"] * any(material.totals.values())
+    shared = ["rho"] * any(row.rho is not None for row in comparison.rows.values()) * (comparison.test != "welch")
+    return ["n", "diff", "p", *metrics, "time", *cost, *shared]
 
 
 def _other_metrics(lines: Sequence[Line], metrics: Sequence[MetricSpec], comparison: Comparison) -> Html:
     """The exploratory metrics beyond the first few, as a table of their own."""
-    headers = ["arm", *(difference_header(metric) for metric in metrics)]
+    made = Columns(comparison, {})
+    columns = made.named([metric.name for metric in metrics])
+    headers = ["arm", *(column.header for column in columns)]
     rows = [
         (
             line,
             tag(
                 "tr",
-                tag("th", tag("span", line.arm, class_="name"), scope="row", data_v=line.arm),
-                [_secondary_cell(line, metric, comparison) for metric in metrics],
+                tag("th", _name(line.arm), scope="row", data_v=line.arm),
+                [_cell(made.cell(column, line)) for column in columns],
             ),
         )
         for line in lines
@@ -91,28 +110,25 @@ def _header(text: str, *, number: bool) -> Html:
     )
 
 
-def _line(line: Line, arm: Arm, metrics: Sequence[MetricSpec], material: Material) -> Html:
-    comparison = material.comparison
-    row = comparison.row(line.arm)
-    diff, interval = line.primary
-    shown: Child = tag("strong", diff) if line.bold else diff
+def _name(arm: str) -> Html:
+    """An arm's name, which is broken behind an equals sign or a comma rather than inside a word."""
+    parts = re.split(r"(?<=[=,])", arm)
+    return tag("span", parts[0], [join(tag("wbr"), part) for part in parts[1:]], class_="name")
+
+
+def _line(line: Line, arm: Arm, columns: Sequence[Column], made: Columns, material: Material) -> Html:
     cells = [
-        tag("th", tag("span", line.arm, class_="name"), _details(arm, material), scope="row", data_v=line.arm),
+        tag("th", _name(line.arm), _details(arm, material), scope="row", data_v=line.arm),
         tag("td", chip(line.verdict), data_v=line.verdict),
-        tag("td", line.n, class_="num", data_v=row.n),
-        tag("td", shown, " ", tag("span", interval, class_="interval"), class_="num", data_v=_sort_value(row.diff)),
-        tag("td", line.p_holm, class_="num", data_v=_sort_value(row.p_holm)),
     ]
-    cells += [_secondary_cell(line, metric, comparison) for metric in metrics]
-    cells.append(tag("td", line.time, class_="num", data_v=_sort_value(material.ratio(line.arm))))
+    cells += [_cell(made.cell(column, line)) for column in columns]
     return tag("tr", cells)
 
 
-def _secondary_cell(line: Line, metric: MetricSpec, comparison: Comparison) -> Html:
-    row = comparison.rows.get((line.arm, metric.name))
-    first, _, rest = line.secondary[metric.name].partition(" ")
-    value = _sort_value(row.diff if row else None)
-    return tag("td", first, " ", tag("span", rest, class_="interval"), class_="num", data_v=value)
+def _cell(cell: Cell) -> Html:
+    shown: Child = tag("strong", cell.text) if cell.bold else cell.text
+    beside = (" ", tag("span", cell.interval, class_="interval")) if cell.interval else None
+    return tag("td", shown, beside, class_="num", data_v=_sort_value(cell.value))
 
 
 def _sort_value(value: float | None) -> str:
@@ -189,7 +205,7 @@ def _seed_table(row: Row, material: Material) -> Html | None:
     return table(f"{row.arm}, seed by seed", head, lines, words=2, class_="seeds")
 
 
-def _caption(material: Material) -> str:
+def _caption(material: Material, columns: Sequence[Column]) -> str:
     comparison = material.comparison
     margin = digits.margin_text(comparison.primary)
     return (
@@ -198,4 +214,5 @@ def _caption(material: Material) -> str:
         f"{digits.plural(comparison.tested, 'comparison')} at level {comparison.alpha:.4g}"
         f"{f', margin {margin}' if margin else ', no margin declared'}; other metrics are exploratory. "
         "Bold: the best arm that is decided better, and better arms not shown to be worse than it."
+        + "".join(f" {column.key}: {_MEANINGS[column.key]}." for column in columns if column.key in _MEANINGS)
     )

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from ablate.report import digits
+from ablate.report.columns import Column, Columns
+from ablate.report.comparison import Comparison
 from ablate.report.components import are_told_apart, arms_in_order, components_of
 from ablate.report.escape import latex
 from ablate.report.material import Material
-from ablate.report.table import Line, difference_header, headline_metrics, lines_of, primary_header
-from ablate.study.spec import Arm, MetricSpec
+from ablate.report.table import Line, headline_metrics, lines_of
+from ablate.study.spec import Arm
 
 _PACKAGES = {
     "arms": r"% \usepackage{booktabs,graphicx} \usepackage[table]{xcolor}",
@@ -27,11 +29,13 @@ def table_latex(material: Material) -> str:
     times = {arm.name: material.ratio(arm.name) for arm in material.study.arms}
     arms = arms_in_order(material.study, material.layout)
     lines = {line.arm: line for line in lines_of(comparison, [arm.name for arm in arms], times)}
-    metrics = headline_metrics(comparison)[:_MOST_SECONDARY]
-    columns = r"cr@{\ }ll" + r"r@{\ }l" * len(metrics) + "r"
+    made = Columns(comparison, material.totals)
+    columns = made.named(material.columns or _usual(comparison))
     lead = _Components(material) if material.layout == "components" else _Factors()
-    headers = [*lead.headers(), "$n$", rf"\multicolumn{{2}}{{c}}{{{latex(primary_header(comparison, arrow=False))}}}"]
-    headers += ["Verdict", *(_secondary_header(metric) for metric in metrics), "Time"]
+    headers = [*lead.headers(), *_with_verdict(columns, [_header(column) for column in columns], "Verdict")]
+    shapes = _with_verdict(
+        columns, [_SHAPES.get(column.key, r"r@{\ }l" if _is_pair(column) else "r") for column in columns], "l"
+    )
     return "\n".join(
         [
             _PACKAGES[material.layout],
@@ -40,11 +44,11 @@ def table_latex(material: Material) -> str:
             rf"\caption{{{_caption(material)}}}",
             # Shrinks a table that is wider than the text, and leaves others as they are.
             r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-            rf"\begin{{tabular}}{{{lead.columns()}{columns}}}",
+            rf"\begin{{tabular}}{{{lead.columns()}{''.join(shapes)}}}",
             r"\toprule",
             " & ".join(headers) + r" \\",
             r"\midrule",
-            *_body(arms, lines, lead, metrics),
+            *_body(arms, lines, lead, columns, made),
             r"\bottomrule",
             r"\end{tabular}}",
             r"\end{table}",
@@ -53,8 +57,41 @@ def table_latex(material: Material) -> str:
     )
 
 
-def _secondary_header(metric: MetricSpec) -> str:
-    return rf"\multicolumn{{2}}{{c}}{{{latex(difference_header(metric, arrow=False))}}}"
+_HEADERS = {
+    "n": "$n$",
+    "p": "$p$",
+    "time": "Time",
+    "rho": r"$\rho$",
+    "diverged": "Diverged",
+    "wins": "Wins",
+}
+_SHAPES = {"n": "c"}
+
+
+def _usual(comparison: Comparison) -> list[str]:
+    metrics = [metric.name for metric in headline_metrics(comparison)[:_MOST_SECONDARY]]
+    return ["n", "diff", *metrics, "time"]
+
+
+def _is_pair(column: Column) -> bool:
+    """True for a number with its interval: two columns that are aligned where they meet."""
+    return column.metric is not None or column.key in ("diff", "mean")
+
+
+def _with_verdict(columns: Sequence[Column], parts: Sequence[str], verdict: str) -> list[str]:
+    """Put the verdict behind the difference it is about; in front where that is not shown."""
+    keys = [column.key for column in columns]
+    at = keys.index("diff") + 1 if "diff" in keys else 0
+    return [*parts[:at], verdict, *parts[at:]]
+
+
+def _header(column: Column) -> str:
+    if _is_pair(column):
+        return rf"\multicolumn{{2}}{{c}}{{{latex(column.plain_header)}}}"
+    if column.key == "compute":
+        return latex(column.header.capitalize())
+    correction = latex(column.header.removeprefix("p")) if column.key == "p" else ""
+    return _HEADERS[column.key] + correction
 
 
 class _Factors:
@@ -99,15 +136,23 @@ class _Components:
 
 
 def _body(
-    arms: Sequence[Arm], lines: Mapping[str, Line], lead: _Factors | _Components, metrics: Sequence[MetricSpec]
+    arms: Sequence[Arm],
+    lines: Mapping[str, Line],
+    lead: _Factors | _Components,
+    columns: Sequence[Column],
+    made: Columns,
 ) -> Iterator[str]:
     if arms[0].name in lines:
         # A colour reaches 2 pt to the left of each cell: more would cover the number that its interval stands close to.
-        yield r"\rowcolor{gray!12}[2pt][6pt] " + _row(lines[arms[0].name], lead.cells(arms[0], first=True), metrics)
+        yield r"\rowcolor{gray!12}[2pt][6pt] " + _row(
+            lines[arms[0].name], lead.cells(arms[0], first=True), columns, made
+        )
     for _, group in groupby(arms[1:], key=lead.group):
         known = [arm for arm in group if arm.name in lines]
         yield from [r"\midrule"] * bool(known)
-        yield from (_row(lines[arm.name], lead.cells(arm, first=at == 0), metrics) for at, arm in enumerate(known))
+        yield from (
+            _row(lines[arm.name], lead.cells(arm, first=at == 0), columns, made) for at, arm in enumerate(known)
+        )
 
 
 def _numbers(text: str) -> str:
@@ -115,12 +160,14 @@ def _numbers(text: str) -> str:
     return re.sub(r"-(?=\d)", "$-$", latex(text))
 
 
-def _row(line: Line, lead: Sequence[str], metrics: Sequence[MetricSpec]) -> str:
-    cells = [*lead, line.n, _pair(*line.primary, bold=line.bold), "" if line.baseline else line.verdict]
-    for metric in metrics:
-        first, _, rest = line.secondary[metric.name].partition(" ")
-        cells.append(_pair(first, rest))
-    return " & ".join([*cells, _times(line.time)]) + r" \\"
+def _row(line: Line, lead: Sequence[str], columns: Sequence[Column], made: Columns) -> str:
+    found = [made.cell(column, line) for column in columns]
+    shown = [
+        _pair(cell.text, cell.interval, bold=cell.bold) if _is_pair(column) else _single(column.key, cell.text)
+        for column, cell in zip(columns, found, strict=True)
+    ]
+    cells = [*lead, *_with_verdict(columns, shown, "" if line.baseline else line.verdict)]
+    return " & ".join(cells) + r" \\"
 
 
 def _pair(value: str, spread: str, *, bold: bool = False) -> str:
@@ -133,8 +180,12 @@ def _pair(value: str, spread: str, *, bold: bool = False) -> str:
     return f"{shown} & {_numbers(spread)}"
 
 
-def _times(text: str) -> str:
-    return "--" if text == "-" else text.replace("x", r"$\times$")
+def _single(key: str, text: str) -> str:
+    if text == "-":
+        return "--"
+    if key == "time":
+        return text.replace("x", r"$\times$")
+    return "$<$" + text[1:] if text.startswith("<") else _numbers(text)
 
 
 def _caption(material: Material) -> str:

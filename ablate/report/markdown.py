@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from ablate.report import digits
 from ablate.report.answered import answer_of
 from ablate.report.budget_cells import Cell, budget_caption, budget_cells, budget_head
-from ablate.report.comparison import Comparison
+from ablate.report.columns import Column, Columns
 from ablate.report.components import arms_in_order, components_of
 from ablate.report.escape import markdown, markdown_code
 from ablate.report.material import Material
@@ -15,16 +15,12 @@ from ablate.report.race_cells import HEAD, race_caption, race_cells
 from ablate.report.searched import search_markdown
 from ablate.report.table import (
     Line,
-    difference_header,
     headline_metrics,
     lines_of,
-    p_header,
-    primary_header,
     secondary_metrics,
 )
 from ablate.report.text import Answer, Sentence
 from ablate.report.wording import method_paragraphs
-from ablate.study.spec import MetricSpec
 
 
 def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ()) -> str:
@@ -37,7 +33,7 @@ def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ())
         *_answer_parts(answer_of(material)),
         "## Comparison",
         comparison_markdown(material),
-        _left_out(material.comparison),
+        _left_out(material),
         *(f"![{markdown(alt)}](figures/{name})" for name, alt in figures),
         *_budgets(material),
         *_races(material),
@@ -81,19 +77,24 @@ def comparison_markdown(material: Material) -> str:
     arms = {arm.name: arm for arm in arms_in_order(study, material.layout)}
     lines = lines_of(comparison, list(arms), times)
     names = components_of(study) if material.layout == "components" else ()
-    shown = headline_metrics(comparison)
-    header = [*(markdown(name) for name in names), "arm", "verdict", "n"]
-    header += [primary_header(comparison), p_header(comparison)]
-    header += [*(difference_header(metric) for metric in shown), "time"]
+    made = Columns(comparison, material.totals)
+    columns = made.named(columns_in_words(material))
+    header = [*(markdown(name) for name in names), "arm", "verdict", *(markdown(column.header) for column in columns)]
     align = [*[":-:"] * len(names), "---", "---", *["--:"] * (len(header) - len(names) - 2)]
     marks = [["✓" if arms[line.arm].settings[name] else "" for name in names] for line in lines]
-    rows = [header, align, *([*own, *_cells(line, shown)] for own, line in zip(marks, lines, strict=True))]
+    rows = [header, align, *([*own, *_cells(line, columns, made)] for own, line in zip(marks, lines, strict=True))]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _left_out(comparison: Comparison) -> str:
-    shown = headline_metrics(comparison)
-    rest = [digits.label(metric) for metric in secondary_metrics(comparison) if metric not in shown]
+def columns_in_words(material: Material) -> Sequence[str]:
+    """Return the columns that were chosen, or the usual ones."""
+    metrics = [metric.name for metric in headline_metrics(material.comparison)]
+    return material.columns or ["n", "diff", "p", *metrics, "time"]
+
+
+def _left_out(material: Material) -> str:
+    shown = columns_in_words(material)
+    rest = [digits.label(metric) for metric in secondary_metrics(material.comparison) if metric.name not in shown]
     return markdown(f"Also measured, in arms.csv and report.html: {', '.join(rest)}.") if rest else ""
 
 
@@ -127,19 +128,12 @@ def grid(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) 
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cells(line: Line, metrics: Sequence[MetricSpec]) -> list[str]:
+def _cells(line: Line, columns: Sequence[Column], made: Columns) -> list[str]:
     name = markdown(line.arm)
-    diff, interval = line.primary
-    shown = f"**{diff}**" if line.bold else diff
-    return [
-        f"**{name}**" if line.baseline else name,
-        line.verdict,
-        line.n,
-        f"{shown} {interval}".strip(),
-        markdown(line.p_holm),
-        *(line.secondary[metric.name] for metric in metrics),
-        line.time,
-    ]
+    found = [made.cell(column, line) for column in columns]
+    texts = [f"**{cell.text}**" if cell.bold else markdown(cell.text) for cell in found]
+    numbers = [f"{text} {cell.interval}".strip() for text, cell in zip(texts, found, strict=True)]
+    return [f"**{name}**" if line.baseline else name, line.verdict, *numbers]
 
 
 def _facts(facts: Sequence[tuple[str, str]]) -> str:

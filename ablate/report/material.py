@@ -90,6 +90,8 @@ class Material:
     """What runs the study as it was run, with its overrides; None where only its file is known."""
     layout: str = "arms"
     """Of the table in report.md and table.tex; see `ablate.report.components`."""
+    columns: tuple[str, ...] = ()
+    """Of the comparison table, as asked for; empty for each format's own choice. See `ablate.report.columns`."""
     searched: tuple[Searched, ...] = ()
     """What the searches found, before arms were compared."""
 
@@ -97,6 +99,11 @@ class Material:
     def shown_arms(self) -> tuple[Arm, ...]:
         """Arms of the study in table order: the baseline, then grouped by factor in study-file order."""
         return in_groups(self.study.arms)
+
+    @property
+    def totals(self) -> dict[str, float | None]:
+        """Seconds that all trials of each arm took; None where no trial says."""
+        return {arm: cost.total if cost.seconds is not None or cost.total else None for arm, cost in self.costs.items()}
 
     def ratio(self, arm: str) -> float | None:
         """Time of `arm` relative to the baseline's."""

@@ -33,6 +33,8 @@ class Line:
     secondary: Mapping[str, str]
     """Difference with interval per secondary metric, by its name; for the baseline its mean."""
     time: str
+    ratio: float | None
+    """Time relative to the baseline's."""
     bold: bool
     """Best, or better and not shown to be worse than the best."""
 
@@ -69,6 +71,7 @@ def _line(arm: str, comparison: Comparison, best: frozenset[str], times: Mapping
             for metric in secondary_metrics(comparison)
         },
         time=digits.times_text(times.get(arm)),
+        ratio=times.get(arm),
         bold=arm in best,
     )
 

@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from ablate.report import digits
+from ablate.report.columns import Columns
 from ablate.report.comparison import Comparison
 from ablate.report.escape import visible
 from ablate.report.table import Line, difference_header, lines_of, primary_header, secondary_metrics
@@ -42,6 +43,9 @@ class ComparisonTable:
 
     comparison: Comparison
     times: Mapping[str, float | None]
+    totals: Mapping[str, float | None]
+    chosen: tuple[str, ...] = ()
+    """Columns that were asked for; empty for the usual ones."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from self.lines(options.max_width)
@@ -49,20 +53,39 @@ class ComparisonTable:
     def lines(self, width: int) -> list[Text]:
         """Return the header, one line per arm and the legend, each at most `width` cells where numbers allow it."""
         found = lines_of(self.comparison, times=self.times)
-        columns, left_out = self._columns(found, width)
+        columns, left_out = self._chosen(found, width) if self.chosen else self._columns(found, width)
         rest = sum(column.width + len(_GAP) for column in columns)
         names = [visible(line.arm) for line in found]
         arm = max(_LEAST, min(max(map(cell_len, (*names, "arm"))), width - rest))
         texts = [Text(_join("arm", arm, [(c.header, c) for c in columns]), style="dim")]
         for at, line in enumerate(found):
             texts.append(_styled(_join(names[at], arm, [(c.cells[at], c) for c in columns]), line))
-        return texts + [Text(text, style="dim") for text in _legend(self.comparison, left_out)]
+        return texts + [
+            Text(text, style="dim") for text in _legend(self.comparison, left_out, chosen=bool(self.chosen))
+        ]
+
+    def _chosen(self, found: Sequence[Line], width: int) -> tuple[list[_Column], list[str]]:
+        """The columns asked for, as far as they fit; the first of them in any case."""
+        columns = [_verdicts(found)]
+        left_out: list[str] = []
+        longest = max((cell_len(visible(line.arm)) for line in found), default=0)
+        made = Columns(self.comparison, self.totals)
+        for chosen in made.named(self.chosen):
+            cells = [made.cell(chosen, line) for line in found]
+            pairs = [(cell.text, cell.interval) for cell in cells]
+            column = _Column(chosen.plain_header, _with_intervals(pairs), right=not any(pair[1] for pair in pairs))
+            room = width - min(longest, 24) - sum(known.width + len(_GAP) for known in columns)
+            if len(columns) == 1 or (column.width + len(_GAP) <= room and not left_out):
+                columns.append(column)
+            else:
+                left_out.append(chosen.plain_header)
+        return columns, left_out
 
     def _columns(self, found: Sequence[Line], width: int) -> tuple[list[_Column], list[str]]:
         columns = [
-            _Column("verdict", tuple(f"{line.symbol} {line.verdict}".strip() for line in found)),
+            _verdicts(found),
             _Column("n", tuple(line.n for line in found), right=True),
-            _Column(primary_header(self.comparison, arrow=False), _with_intervals(found)),
+            _Column(primary_header(self.comparison, arrow=False), _with_intervals([line.primary for line in found])),
             _Column("p", tuple(line.p_holm for line in found), right=True),
         ]
         if any(line.time != "-" for line in found):
@@ -80,15 +103,29 @@ class ComparisonTable:
         return columns, left_out
 
 
-def _with_intervals(found: Sequence[Line]) -> tuple[str, ...]:
-    """Differences and their intervals as one column, the intervals below each other."""
-    wide = max((len(line.primary[0]) for line in found), default=0)
-    return tuple(f"{line.primary[0]:>{wide}} {line.primary[1]}".rstrip() for line in found)
+def _verdicts(found: Sequence[Line]) -> _Column:
+    return _Column("verdict", tuple(f"{line.symbol} {line.verdict}".strip() for line in found))
 
 
-def comparison_table(comparison: Comparison, times: Mapping[str, float | None] | None = None) -> ComparisonTable:
-    """Return the comparison as something rich can print; `times` maps arms to their time relative to the baseline's."""
-    return ComparisonTable(comparison, times or {})
+def _with_intervals(pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Numbers and their intervals as one column, the intervals below each other."""
+    wide = max((len(number) for number, _ in pairs), default=0)
+    return tuple(f"{number:>{wide}} {interval}".rstrip() for number, interval in pairs)
+
+
+def comparison_table(
+    comparison: Comparison,
+    times: Mapping[str, float | None] | None = None,
+    *,
+    totals: Mapping[str, float | None] | None = None,
+    columns: Sequence[str] = (),
+) -> ComparisonTable:
+    """Return the comparison as something rich can print.
+
+    `times` maps arms to their time relative to the baseline's, `totals` to the seconds of all their trials; `columns`
+    are those that were asked for (see `ablate.report.columns`).
+    """
+    return ComparisonTable(comparison, times or {}, totals or {}, tuple(columns))
 
 
 def plain_table(comparison: Comparison, width: int = WIDTH, times: Mapping[str, float | None] | None = None) -> str:
@@ -99,7 +136,7 @@ def plain_table(comparison: Comparison, width: int = WIDTH, times: Mapping[str, 
 _CORRECTED = {"holm": "; p by Holm", "bh": "; p by Benjamini-Hochberg", "none": "; p uncorrected"}
 
 
-def _legend(comparison: Comparison, left_out: Sequence[str]) -> list[str]:
+def _legend(comparison: Comparison, left_out: Sequence[str], *, chosen: bool) -> list[str]:
     metric = comparison.primary
     margin = digits.margin_text(metric)
     lines = [
@@ -108,7 +145,9 @@ def _legend(comparison: Comparison, left_out: Sequence[str]) -> list[str]:
         f"over {comparison.tested} comparisons, level {comparison.alpha:.4g}, "
         + (f"margin {margin}" if margin else "no margin declared, so nothing can be equivalent"),
     ]
-    if left_out:
+    if left_out and chosen:
+        lines.append(f"no room here, in report.html and in a wider terminal: {', '.join(left_out)}")
+    elif left_out:
         lines.append(f"also measured, in arms.csv and report.html: {', '.join(left_out)}")
     return lines
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from ablate.report import digits
 from ablate.report.comparison import Comparison
 from ablate.report.material import Material
@@ -57,7 +59,20 @@ def _design(material: Material) -> str:
     return (
         f"{arms} compared with one baseline; verdicts were declared {when}, level {study.alpha:g} for the study and "
         f"{comparison.alpha:.4g} at this look ({digits.plural(comparison.look, 'seed')}). The same seeds run in every "
-        f"arm, with the same initialisation, data order and noise wherever these are shared."
+        f"arm, with the same initialisation, data order and noise wherever these are shared.{_bought(comparison)}"
+    )
+
+
+def _bought(comparison: Comparison) -> str:
+    """Say what sharing seeds bought; nothing where no arm can tell, or seeds are not shared."""
+    found = [row.rho for (_, name), row in comparison.rows.items() if name == comparison.primary.name]
+    rhos = sorted(rho for rho in found if rho is not None)
+    if not rhos or comparison.test == "welch":
+        return ""
+    spread = f" (median of {digits.plural(len(rhos), 'arm')}, {rhos[0]:.2f} to {rhos[-1]:.2f})" if len(rhos) > 1 else ""
+    return (
+        f" The correlation with the baseline over seeds, rho, is {median(rhos):.2f}{spread}: where seed noise is "
+        "alike, a difference has 1 - rho times the variance that it would have with other seeds in every arm."
     )
 
 

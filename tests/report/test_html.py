@@ -19,7 +19,7 @@ from ablate.study.spec import MetricSpec
 
 HOSTILE = '<script>alert(1)</script> & "q" `x` \x1b[31m \u202e\n<img src=x onerror=alert(2)>'
 SECTIONS = ("answer", "comparison", "factors", "cost", "contrasts", "stability", "method", "provenance", "checklist")
-VOID = {"meta", "br", "img", "hr", "link"}
+VOID = {"meta", "br", "img", "hr", "link", "wbr"}
 
 
 class Page(HTMLParser):
@@ -107,7 +107,7 @@ def test_the_table_can_be_read_by_a_screen_reader(case: Any) -> None:
 
     assert all(attributes.get("scope") in ("col", "row") for attributes in headers)
     assert len(page.all("caption")) == len(page.all("table"))
-    assert [a["aria-sort"] for a in headers if "aria-sort" in a] == ["none"] * 8
+    assert [a["aria-sort"] for a in headers if "aria-sort" in a] == ["none"] * 10
     assert all(attributes.get("alt") for attributes in page.all("img"))
     assert "higher is better" in page.text
 
@@ -149,9 +149,10 @@ def test_metrics_beyond_the_first_few_have_a_table_of_their_own(make_case: Calla
     more = tuple(MetricSpec(name, "min") for name in ("loss", "loss_a", "loss_b"))
     case = make_case(metrics=(primary, *more, *declared))
     text = report_html(case.material())
-    first, rest = text.split("2 more metrics, exploratory")
+    first, rest = text.split("3 more metrics, exploratory")
 
     assert headline_metrics(case.material().comparison) == (more[0], *declared)
+    assert "SSIM diff" in first
     assert "loss diff" in first
     assert "loss a diff" not in first
     assert "loss a diff" in rest
