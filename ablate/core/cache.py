@@ -2,8 +2,8 @@
 
 One mechanism serves resume, "20 epochs after 10" and sharing between arms and studies. Every file carries the SHA-256
 of its content in its name, is written aside and renamed into place, and is read with ``weights_only=True``; a file
-that is torn or altered is passed over in favour of the one before it. Writers hold a lock, so a stage is never
-computed twice at once: the second worker waits, then reuses.
+that is torn or altered is set aside in favour of the one before it, and a line in the log says so. Writers hold a
+lock, so a stage is never computed twice at once: the second worker waits, then reuses.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import io
+import logging
 import os
 import pickle
 import re
@@ -26,6 +27,7 @@ from ablate.errors import ResultsError, StoppedError
 from ablate.paths import write_atomic, write_json
 
 _POLL_S = 0.1
+_LOG = logging.getLogger(__name__)
 
 
 class StageFolder:
@@ -73,21 +75,21 @@ class StageFolder:
 
     def load(self, kind: str, step: int) -> dict[str, Any] | None:
         """Return the state saved as (kind, step); None when there is none or its content is not what was written."""
-        for path in self._files(kind, step):
-            with contextlib.suppress(OSError, pickle.UnpicklingError, RuntimeError, EOFError):
-                raw = path.read_bytes()
-                if checksum(raw) == path.stem.rpartition("-")[2]:
-                    loaded: dict[str, Any] = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
-                    return loaded
-        return None
+        damaged: list[str] = []
+        state = self._read(kind, step, damaged)
+        self._tell(damaged, "it is computed again" if state is None else "another copy is used")
+        return state
 
     def newest(self, *kinds: str, at_most: int | None = None) -> tuple[int, dict[str, Any]] | None:
         """Return (step, state) of the newest readable file of any of `kinds`, not beyond step `at_most`."""
         found = {(step, kind) for kind in kinds for step in self.steps(kind) if at_most is None or step <= at_most}
+        damaged: list[str] = []
         for step, kind in sorted(found, reverse=True):
-            state = self.load(kind, step)
+            state = self._read(kind, step, damaged)
             if state is not None:
+                self._tell(damaged, f"that of step {step} is used instead")
                 return step, state
+        self._tell(damaged, "there is none before it")
         return None
 
     def steps(self, kind: str) -> list[int]:
@@ -107,6 +109,25 @@ class StageFolder:
             write_json(self.path / "meta.json", value)
         except OSError as error:
             raise _unwritable(self.path, error) from error
+
+    def _read(self, kind: str, step: int, damaged: list[str]) -> dict[str, Any] | None:
+        """The state of (kind, step). Files that are not what was written are set aside and named in `damaged`.
+
+        Left in place, one would count among the newest that `prune` keeps.
+        """
+        for path in self._files(kind, step):
+            with contextlib.suppress(OSError, pickle.UnpicklingError, RuntimeError, EOFError):
+                raw = path.read_bytes()
+                if checksum(raw) == path.stem.rpartition("-")[2]:
+                    loaded: dict[str, Any] = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
+                    return loaded
+                path.rename(path.with_suffix(".damaged"))
+                damaged.append(path.stem)
+        return None
+
+    def _tell(self, damaged: list[str], instead: str) -> None:
+        if damaged:
+            _LOG.warning("damaged, set aside in %s: %s; %s", self.path, ", ".join(damaged), instead)
 
     def _named(self) -> list[tuple[Path, re.Match[str]]]:
         matches = [(path, NAME.fullmatch(path.name)) for path in self.path.iterdir()]

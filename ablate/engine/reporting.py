@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Set
@@ -16,6 +17,7 @@ from ablate.recipe import Recipe
 
 Send = Callable[[Mapping[str, Any]], None]
 
+_LOGGER = logging.getLogger("ablate")
 _PROGRESS_S = 0.2
 """A recipe's progress is passed on at most this often within a stage."""
 CHECKPOINT_SHARE = 0.02
@@ -101,18 +103,21 @@ class WorkerReport:
         self._clock = clock
         self._checkpoints = CheckpointClock(checkpoint_s, clock)
         self._trials: dict[str, _Trial] = {}
+        self._warnings = _Warnings(self)
 
     def begin(self, batch: Mapping[str, TrialPaths], *, fused: bool = True) -> None:
         """Start a batch: recipe digest -> paths; `fused` as far as fusion is on. Known curve points are sent again."""
         self._fused = fused
         self._checkpoints = CheckpointClock(self._checkpoint_s, self._clock)
         self._trials = {digest: _Trial(paths, CurveFile(paths.curve)) for digest, paths in batch.items()}
+        _LOGGER.addHandler(self._warnings)
         for digest, trial in self._trials.items():
             for images, values in trial.curve.points:
                 self._send({"type": "curve", "digest": digest, "images": images, "values": values})
 
     def end(self) -> None:
         """Release the files of the batch."""
+        _LOGGER.removeHandler(self._warnings)
         for trial in self._trials.values():
             trial.curve.close()
         self._trials = {}
@@ -185,6 +190,24 @@ class WorkerReport:
     def log(self, recipe: Recipe, text: str) -> None:
         """Append `text` as a line to the trial's log.txt."""
         append_log(self._trials[recipe.digest].paths, text)
+
+    def warn(self, text: str) -> None:
+        """Append `text` to the log of every trial of the batch, and say it at the terminal."""
+        for trial in self._trials.values():
+            append_log(trial.paths, text)
+        self._send({"type": "note", "text": text})
+
+
+class _Warnings(logging.Handler):
+    """Passes on what ablate's modules warn of through `logging` while a batch is computed."""
+
+    def __init__(self, report: WorkerReport) -> None:
+        super().__init__(logging.WARNING)
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on one warning."""
+        self._report.warn(record.getMessage())
 
 
 def append_log(paths: TrialPaths, text: str) -> None:

@@ -50,7 +50,9 @@ def test_nothing_saved_is_none(folder: StageFolder) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "empty"])
-def test_a_damaged_newest_falls_back_to_the_one_before(folder: StageFolder, damage: str) -> None:
+def test_a_damaged_newest_falls_back_to_the_one_before(
+    folder: StageFolder, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     folder.save("step", 10, {"value": 10})
     folder.save("step", 20, {"value": 20})
     path = only(folder, "step-000000020-*.pt")
@@ -59,6 +61,22 @@ def test_a_damaged_newest_falls_back_to_the_one_before(folder: StageFolder, dama
     found = folder.newest("step")
     assert found is not None
     assert (found[0], found[1]["value"]) == (10, 10)
+    assert caplog.messages == [
+        f"damaged, set aside in {folder.path}: {path.stem}; that of step 10 is used instead",
+    ]
+    assert folder.steps("step") == [10]  # so that it is not one of those that pruning keeps
+    assert path.with_suffix(".damaged").exists()
+
+
+def test_where_all_are_damaged_one_line_says_so(folder: StageFolder, caplog: pytest.LogCaptureFixture) -> None:
+    for step in (10, 20):
+        folder.save("step", step, {"value": step})
+    for path in folder.path.glob("*.pt"):
+        path.write_bytes(b"\0" * 100)
+    assert folder.newest("step") is None
+    assert [message.rpartition("; ")[2] for message in caplog.messages] == ["there is none before it"]
+    assert folder.load("step", 20) is None
+    assert len(caplog.messages) == 1
 
 
 def test_a_file_that_holds_code_is_never_run(folder: StageFolder, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,16 @@ vary: {dip_lr: [0.02]}
 seeds: 1
 metrics: {psnr: {primary: true}, ssim: {}}
 """
+TRAINED = """question: Does a training go on where it was killed?
+core: ddpm-dip
+baseline:
+  {method: dip+ddpm, cap_per_image: 30, train_images: 96, epochs: 6, batch_size: 4, channels: 8, channel_mults: "1",
+   warmup_steps: 2, dip_steps: 300, dip_channels: 4, dip_scales: 2, eval_images: 2, sample_steps: 3,
+   generated_images: 2, generation_steps: 3}
+vary: {sample_steps: [2]}
+seeds: 1
+metrics: {psnr: {primary: true}, ssim: {}}
+"""
 SINGLE = """question: Does a fit in a program of several trials go on where it was killed?
 core: ddpm-dip
 baseline: {method: dip, dip_steps: 80, eval_images: 1, dip_channels: 8}
@@ -125,7 +136,7 @@ core = core_class(study.core, file.parent)
 results = ResultsPaths(file.parent / "results")
 summary = run_study(
     study, core, replicates(study), results=results, storage_url=results.default_storage,
-    slots=[Slot(index, "cpu", 1, None, "a processor") for index in range(2)],
+    slots=[Slot(index, "cpu", 1, None, "a processor") for index in range(int(sys.argv[4]))],
     listen=lambda event: print(json.dumps(event.to_dict()), flush=True),
     options=RunOptions(checkpoint_s=float(sys.argv[2]), fusion=Fusion(int(sys.argv[3]), forced=True)),
     kinds=kinds_of(core),
@@ -142,6 +153,7 @@ class Victim:
     file: Path
     checkpoint_s: float = 20.0
     fuse: int = 1
+    slots: int = 2
     kills: int = 0
     workers: set[int] = field(default_factory=set)
 
@@ -150,15 +162,37 @@ class Victim:
         return ResultsPaths(self.file.parent / "results")
 
     def start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", DRIVER, str(self.file), str(self.checkpoint_s), str(self.fuse)]
+        numbers = map(str, (self.checkpoint_s, self.fuse, self.slots))
+        command = [sys.executable, "-c", DRIVER, str(self.file), *numbers]
         return subprocess.Popen(
             command, bufsize=0, stdout=subprocess.PIPE, start_new_session=True, cwd=self.file.parent
         )
 
-    def undisturbed(self) -> None:
+    def undisturbed(self) -> list[dict[str, Any]]:
+        """Run the study to its end; return the run's events."""
         run = self.start()
-        run.communicate(timeout=4 * DEADLINE_S)
+        out, _ = run.communicate(timeout=4 * DEADLINE_S)
         assert run.returncode == 0
+        return [json.loads(line) for line in out.splitlines()]
+
+    def killed(self, when: Callable[[dict[str, Any]], bool]) -> None:
+        """Run the study, and kill the parent at the first event for which `when` is true; its workers go with it."""
+        run = self.start()
+        while (line := self._line(run)) is not None and not when(json.loads(line)):
+            pass
+        self.living()
+        run.kill()
+        run.communicate()
+        assert run.returncode == -signal.SIGKILL
+        assert all(wait_until_gone(pid) for pid in self.workers)
+
+    def checkpoints(self, kind: str) -> list[Path]:
+        """Return the checkpoints of `kind` in the stage cache, oldest first."""
+        return sorted(self.results.cache.rglob(f"{kind}-*.pt"), key=lambda path: path.name)
+
+    def log(self) -> str:
+        """Return what the trials' logs say."""
+        return "".join(path.read_text(encoding="utf-8") for path in self.file.parent.rglob("log.txt"))
 
     def living(self) -> list[int]:
         """Return the workers that the lock lists now."""
@@ -219,11 +253,11 @@ class Victim:
         return audit(study, rows, self.results, deep=True).faults
 
 
-def victim(folder: Path, text: str, name: str, checkpoint_s: float = 20.0, fuse: int = 1) -> Victim:
+def victim(folder: Path, text: str, name: str, checkpoint_s: float = 20.0, fuse: int = 1, slots: int = 2) -> Victim:
     folder.mkdir()
     (folder / "walker.py").write_text(WALKER, encoding="utf-8")
     (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
-    return Victim(folder / f"{name}.yaml", checkpoint_s, fuse)
+    return Victim(folder / f"{name}.yaml", checkpoint_s, fuse, slots)
 
 
 @pytest.mark.slow
@@ -253,15 +287,70 @@ def test_the_built_in_core_goes_on_from_its_checkpoints_with_the_same_numbers(
     calm = victim(tmp_path / "calm", text, "small", checkpoint_s=0.02, fuse=fuse)
     hurt = victim(tmp_path / "hurt", text, "small", checkpoint_s=0.02, fuse=fuse)
     calm.undisturbed()
-    run = hurt.start()
-    while (line := hurt._line(run)) is not None and json.loads(line)["event"] != "progress":
-        pass
-    hurt.living()
-    run.kill()
-    run.communicate()
-    assert run.returncode == -signal.SIGKILL
-    assert all(wait_until_gone(pid) for pid in hurt.workers)
+    hurt.killed(lambda event: event["event"] == "progress")
     hurt.undisturbed()
     assert hurt.numbers() == calm.numbers()
     assert len(hurt.numbers()) == trials
     assert hurt.faults() == []
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], dict[str, float]]:
+    """The numbers of a training, and of the DIP before it, that nobody disturbed."""
+    calm = victim(tmp_path_factory.mktemp("calm") / "calm", TRAINED, "trained", checkpoint_s=0.02, slots=1)
+    calm.undisturbed()
+    numbers = calm.numbers()
+    assert [len(metrics) > 30 for metrics in numbers.values()] == [True, True]
+    return numbers
+
+
+def intact(path: Path) -> None:
+    """Leave it as it is."""
+
+
+def truncated(path: Path) -> None:
+    """Leave the first half, as a disk that lost its last pages."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def garbled(path: Path) -> None:
+    """Same size, other bytes in the middle."""
+    raw = path.read_bytes()
+    half = len(raw) // 2
+    path.write_bytes(raw[:half] + bytes(255 - byte for byte in raw[half : half + 64]) + raw[half + 64 :])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stage", "kind", "damage", "hit", "says"),
+    [
+        pytest.param("denoiser", "step", intact, 0, "", id="training"),
+        pytest.param("denoiser", "step", truncated, 1, "is used instead", id="training, newest truncated"),
+        pytest.param("dip", "state", garbled, 2, "there is none before it", id="DIP, all garbled"),
+    ],
+)
+def test_a_killed_trial_goes_on_from_its_newest_sound_checkpoint_with_the_same_numbers(
+    stage: str,
+    kind: str,
+    damage: Callable[[Path], None],
+    hit: int,
+    says: str,
+    trained: dict[tuple[str, int], dict[str, float]],
+    tmp_path: Path,
+) -> None:
+    hurt = victim(tmp_path / "hurt", TRAINED, "trained", checkpoint_s=0.02, slots=1)
+
+    def two_checkpoints_in(event: dict[str, Any]) -> bool:
+        return event["event"] == "progress" and event["stage"] == stage and len(hurt.checkpoints(kind)) > 1
+
+    hurt.killed(two_checkpoints_in)
+    found = hurt.checkpoints(kind)
+    for path in found[-hit:] if hit else ():
+        damage(path)
+    events = hurt.undisturbed()
+    assert hurt.numbers() == trained
+    assert hurt.faults() == []
+    notes = [event["text"] for event in events if event["event"] == "note" and "damaged" in event["text"]]
+    assert [note.endswith(says) for note in notes] == [True] * min(hit, 1)
+    assert all(note.partition(": ")[2] in hurt.log() for note in notes)
+    assert [path.with_suffix(".damaged").exists() for path in found] == [False] * (len(found) - hit) + [True] * hit
