@@ -32,7 +32,19 @@ from ablate.engine.slurm import PROGRAMS
 from ablate.errors import ExitCode, StorageError
 from ablate.storage import sqlitefile
 
-PACKAGES = ("torch", "torchvision", "optuna", "pandas", "numpy", "scikit-image", "scipy", "joblib", "seaborn", "typer")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "optuna",
+    "pandas",
+    "numba",
+    "numpy",
+    "scikit-image",
+    "scipy",
+    "joblib",
+    "seaborn",
+    "typer",
+)
 _LOW_DISK = 5e9
 _TORCH = """
 import json, torch

@@ -25,7 +25,7 @@ class Replay(Core):
     """
 
     name: ClassVar[str] = "replay"
-    version: ClassVar[str] = "2"
+    version: ClassVar[str] = "3"
     Settings: ClassVar[type[CoreSettings]] = ReplaySettings
     metrics: ClassVar[tuple[MetricInfo, ...]] = (
         MetricInfo("psnr", "max", unit="dB", margin=0.1, doc="PSNR on [-1,1] with range 2, mean over images and draws"),

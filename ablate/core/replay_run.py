@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 
 import torch
 from torch import Tensor, nn
@@ -116,6 +117,7 @@ def _outcome(trial: Trial, kind: OutcomeKind, seconds: float, images_seen: int) 
         environment={
             **environment(Plain(), trial.report.threads),
             "lanes": str(trial.lanes),
+            "numba": metadata.version("numba"),
             "psnr": CONVENTION_PSNR_SEED,
             "ssim": CONVENTION_SSIM_SEED,
         },

@@ -32,7 +32,7 @@ def denoise(denoiser: Denoiser, images: Tensor, noise: torch.Generator, steps: i
 
     It starts from the clean image. What is scored is therefore what the denoiser destroys, its own noise above all.
     """
-    x = images.contiguous(memory_format=torch.channels_last)
+    x = images
     for _ in range(steps):
         t = torch.randint(len(denoiser.table), (len(x),), generator=noise, device=x.device)
         x = denoiser(x, t, noise)

@@ -54,7 +54,7 @@ class Training:
         self.batch = min(self.batch, len(self.images))
         self.per_epoch = math.ceil(len(self.images) / self.batch)
         self.total = self.per_epoch * self.epochs
-        self.network.to(self.images.device).to(memory_format=torch.channels_last)
+        self.network.to(self.images.device)
         self.adam = torch.optim.Adam(self.network.parameters(), lr=self.lr, fused=True)
 
     @cached_property
@@ -84,8 +84,7 @@ class Training:
         """Do one update and return its loss. Raises DivergedError at the first that is not finite."""
         start = time.perf_counter()
         chosen = self.chosen_at(self.step)
-        batch = as_unit(self.images[chosen]) if self._floats is None else self._floats[chosen]
-        x = batch.contiguous(memory_format=torch.channels_last)
+        x = as_unit(self.images[chosen]) if self._floats is None else self._floats[chosen]
         noise = generator(self.seed, f"{self.name}-noise", self.step, device=self.images.device.type)
         loss = (self.predict(x, noise) - x).square().mean()
         self.adam.zero_grad()

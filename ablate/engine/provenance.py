@@ -14,7 +14,7 @@ import ablate
 from ablate.storage.attributes import JsonValue
 from ablate.study.spec import Study
 
-_PACKAGES = ("torch", "torchvision", "optuna", "numpy", "pandas", "scipy", "scikit-image")
+_PACKAGES = ("torch", "torchvision", "optuna", "numba", "numpy", "pandas", "scipy", "scikit-image")
 _GIT_SECONDS = 10.0
 
 

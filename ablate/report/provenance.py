@@ -21,6 +21,7 @@ from ablate.study.spec import Study
 
 PACKAGES = (
     "joblib",
+    "numba",
     "numpy",
     "optuna",
     "pandas",
