@@ -86,7 +86,6 @@ app.add_typer(data.app, name="data")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with an exit code of [`ExitCode`][ablate.errors.ExitCode]."""
-    sys.excepthook = report_bug
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(ValueError, OSError):
@@ -96,3 +95,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except AblateError as error:
         show_error(error, console(sys.stderr))
         sys.exit(int(error.exit_code))
+    except Exception:
+        sys.excepthook = report_bug  # Typer has put its own in the place of it
+        raise

@@ -149,8 +149,8 @@ def report(
     formats = formats_of(form)
     place = Place.of(results, storage)
     asked = tuple(studies or ())
-    _check_words(asked, csv, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
     shown = tuple(word.strip() for word in columns.split(",") if word.strip()) if columns is not None else ()
+    _check_words(asked, csv, shown, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
     choose = _chosen(test=test, noise=noise, correct=correct)
     failure: NothingComparableError | None = None
     found: list[Comparison] = []
@@ -177,7 +177,9 @@ def report(
     _leave(found, gates, failure, screen)
 
 
-def _check_words(studies: tuple[str, ...], csv: Path | None, only_csv: Mapping[str, object]) -> None:
+def _check_words(
+    studies: tuple[str, ...], csv: Path | None, columns: tuple[str, ...], only_csv: Mapping[str, object]
+) -> None:
     """Refuse words that do not go together."""
     if len(studies) > 2:
         raise AblateError(
@@ -185,6 +187,8 @@ def _check_words(studies: tuple[str, ...], csv: Path | None, only_csv: Mapping[s
         )
     if csv is not None and studies:
         raise AblateError(f"--csv and the study {studies[0]!r} do not go together", hint="leave out one of them")
+    if len(studies) == 2 and columns:
+        raise AblateError("--columns goes with one study", hint="leave it out: two studies have a table of their own")
     given = [option for option, value in only_csv.items() if value]
     if csv is None and given:
         raise AblateError(f"{given[0]} goes with --csv", hint="a study's file says what its baseline and metrics are")

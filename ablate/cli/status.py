@@ -22,7 +22,7 @@ from ablate.cli import sofar
 from ablate.cli.columns import lay_out
 from ablate.cli.options import RESULTS, Json, NoColor, Results, Storage, StudyName
 from ablate.cli.screen import Screen
-from ablate.cli.stored import Place, Stored, base_command, latest
+from ablate.cli.stored import Place, Stored, base_command, latest, seeds_asked
 from ablate.cli.units import visible
 from ablate.engine.lock import read_holder
 from ablate.outcome import OutcomeKind
@@ -97,7 +97,7 @@ class Tally:
         """Count what is stored."""
         rows = latest(stored.rows)
         results = sofar.results_of(stored.study, rows)
-        planned = _planned(stored.study, rows)
+        planned = _planned(stored.study, rows, seeds_asked(stored))
         return cls(stored, rows, results, planned, _counts(results, planned))
 
     @property
@@ -115,11 +115,12 @@ def _tallies(place: Place, study: str | None) -> list[Tally]:
     return [Tally.of(stored) for stored in place.find(study, brief=True)]
 
 
-def _planned(study: Study, keys: Iterable[tuple[str, int]]) -> dict[str, int]:
+def _planned(study: Study, keys: Iterable[tuple[str, int]], asked: Mapping[str, int]) -> dict[str, int]:
+    """Arm -> seeds it has or shall have: as declared, as the last run was asked for, or as there are."""
     seen = Counter(arm for arm, _ in keys)
     names = [*(arm.name for arm in study.arms), *(search.arm for search in study.searches if search.arm is not None)]
     arms = dict.fromkeys(names)
-    planned = {arm: max(study.seeds, seen[arm]) for arm in arms} if len(arms) > 1 else {}
+    planned = {arm: max(study.seeds, seen[arm], asked.get(arm, 0)) for arm in arms} if len(arms) > 1 else {}
     return {**planned, **Counter(name for name, _ in sofar.candidate_keys(study.searches))}
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from ablate.errors import AblateError, StorageError
@@ -105,6 +107,22 @@ def base_command(stored: Stored) -> str:
 
 
 _HOW_FAR = ("--arms", "--seeds", "--add-seeds", "--until")
+
+
+def seeds_asked(stored: Stored) -> dict[str, int]:
+    """Arm -> seeds that the last run was asked for with ``--seeds``, which may be more than are declared."""
+    from ablate.study.plan import replicates  # only here: it needs pydantic, and help does not
+
+    words = shlex.split(stored.command)
+    values = {option: [after for word, after in pairwise(words) if word == option] for option in ("--seeds", "--arms")}
+    if not values["--seeds"] or not values["--seeds"][-1].isdecimal():
+        return {}
+    try:
+        return Counter(
+            one.arm for one in replicates(stored.study, seeds=int(values["--seeds"][-1]), arms=values["--arms"])
+        )
+    except AblateError:  # The command is from another state of the study, in which its arms had other names.
+        return {}
 
 
 def without(words: Sequence[str], *options: str) -> list[str]:

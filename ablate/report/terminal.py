@@ -142,7 +142,7 @@ def _legend(comparison: Comparison, left_out: Sequence[str], *, chosen: bool) ->
     lines = [
         f"{digits.label(metric)}: {digits.arrow_words(metric)}; difference to {visible(comparison.reference)} "
         f"[95 % interval]{_CORRECTED[comparison.correct]}",
-        f"over {comparison.tested} comparisons, level {comparison.alpha:.4g}, "
+        f"over {digits.plural(comparison.tested, 'comparison')}, level {comparison.alpha:.4g}, "
         + (f"margin {margin}" if margin else "no margin declared, so nothing can be equivalent"),
     ]
     if left_out and chosen:

@@ -131,7 +131,8 @@ def test_expected_errors_leave_with_their_own_code(
 
 def test_a_bug_leaves_with_code_one_and_the_path_of_its_traceback(tmp_path: Path) -> None:
     code = (
-        "from ablate.cli import app\ndef fail(**_): raise RuntimeError('boom')\napp.app = fail\napp.main(['status'])\n"
+        "from ablate.cli import app, stored\ndef fail(*_, **__): raise RuntimeError('boom')\n"
+        "stored.Place.find = fail\napp.main(['status'])\n"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)

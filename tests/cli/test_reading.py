@@ -6,7 +6,9 @@ import contextlib
 import csv
 import hashlib
 import json
+import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,19 @@ READING = [
     ("export",),
     ("sql", "select * from ablate_trials"),
 ]
+
+
+@pytest.mark.usefixtures("half_done")
+def test_status_counts_the_seeds_that_the_last_run_was_asked_for(ablate: Ablate) -> None:
+    """Not only those that are declared: a run with --seeds 5 that was stopped is not nearly done."""
+    with closing(sqlite3.connect("results/ablate.db")) as database, database:
+        command = json.dumps("ablate run steps.yaml --seeds 5 --arms 'lr=0.2'")
+        key = (1, "ablate.command", command)
+        database.execute("insert into study_user_attributes (study_id, key, value_json) values (?, ?, ?)", key)
+    lines = ablate("status", "steps").out.splitlines()
+    assert lines[0] == "steps: 5 of 16 trials done, 1 running, 1 failed, 1 diverged"
+    seeds = [re.search(r"\d/\d", line) for line in lines[3:7]]
+    assert [found and found.group() for found in seeds] == ["2/5", "2/5", "0/3", "1/3"]
 
 
 @pytest.mark.usefixtures("half_done")

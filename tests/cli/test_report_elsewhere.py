@@ -60,6 +60,7 @@ def test_a_change_for_the_worse_fails_the_gate(twice: Path, ablate: Ablate) -> N
         (("report", "steps", "step"), "no study 'step'"),
         (("report", "nowhere/steps", "steps"), "nowhere"),
         (("report", "a", "b", "c"), "3 studies were named"),
+        (("report", "a", "b", "--columns", "n"), "--columns goes with one study"),
         (("report", "steps", "--csv", "runs.csv"), "--csv and the study 'steps' do not go together"),
         (("report", "steps", "--baseline", "plain"), "--baseline goes with --csv"),
         (("report", "steps", "--test", "welch", "--noise", "pooled"), "pooled noise goes with the paired test"),
