@@ -25,10 +25,6 @@ from ablate.cli.data import data_sets
 from ablate.cli.options import RESULTS, Json, NoColor, Results
 from ablate.cli.screen import Screen
 from ablate.cli.units import size
-from ablate.core.compile_rules import missing
-from ablate.engine.launch import allocators
-from ablate.engine.slots import usable_cores
-from ablate.engine.slurm import PROGRAMS
 from ablate.errors import ExitCode, StorageError
 from ablate.storage import sqlitefile
 
@@ -141,6 +137,8 @@ def _packages() -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
+    from ablate.engine.slots import usable_cores
+
     cores = usable_cores()
     yield Finding("cores", f"{cores} usable")
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
@@ -225,6 +223,8 @@ def _gpus() -> Iterator[Finding]:
 
 def _clusters() -> Iterator[Finding]:
     """Say whether workers can be jobs of a cluster; most machines have none, and that is well."""
+    from ablate.engine.slurm import PROGRAMS
+
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if len(missing) == len(PROGRAMS):
         yield Finding("slurm", "not here: --launcher slurm needs sbatch")
@@ -271,6 +271,8 @@ def _torch() -> Iterator[Finding]:
 
 def _allocators() -> Iterator[Finding]:
     """How workers allocate memory, which is decided before torch is imported."""
+    from ablate.engine.launch import allocators
+
     gpu = shutil.which("nvidia-smi") is not None
     found = [f"{name}={value}" for name, value in allocators(os.environ, gpu=gpu).items()]
     yield Finding("allocators", ", ".join(found) or "as the system has them")
@@ -278,6 +280,8 @@ def _allocators() -> Iterator[Finding]:
 
 def _compilers() -> Iterator[Finding]:
     """What ``--compile`` needs."""
+    from ablate.core.compile_rules import missing
+
     for device in ("cpu", "cuda") if shutil.which("nvidia-smi") else ("cpu",):
         lacking = missing(device)
         value = f"networks can be compiled for {device}" if lacking is None else f"not for {device}: no {lacking}"

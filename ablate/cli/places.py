@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ablate.cli.options import Launchers
-from ablate.engine.slots import Slot, cluster_slots, find_slots
 from ablate.errors import AblateError
 
 if TYPE_CHECKING:
     from ablate.engine.cluster import JobQueue
     from ablate.engine.jobs import JobOptions
     from ablate.engine.launcher import Launcher
+    from ablate.engine.slots import Slot
 
 _JOBS = 4
 """Jobs at the same time when nobody says how many."""
@@ -38,6 +38,8 @@ class Where:
 
     def places(self) -> tuple[Slot, ...]:
         """Return the slots; raises AblateError for what does not go together, or is not there."""
+        from ablate.engine.slots import cluster_slots, find_slots
+
         options = self._options()
         if options is None:
             return find_slots(gpus=self.gpus, slots=self.slots)

@@ -13,7 +13,6 @@ from rich.text import Text
 from ablate.cli.asked import Asked, Request, ask
 from ablate.cli.cansee import can_see
 from ablate.cli.columns import lay_out
-from ablate.cli.cost import Cost, cost_of, needed_bytes
 from ablate.cli.options import (
     RESULTS,
     Arms,
@@ -40,12 +39,13 @@ from ablate.cli.plan_fusion import fusion_lines, fusion_plan
 from ablate.cli.problems import place as place_of
 from ablate.cli.screen import Screen
 from ablate.cli.units import plural, size, spoken, visible
-from ablate.engine.slots import Slot, certain, one_per_device
 from ablate.errors import AblateError, Problem
 from ablate.recipe import Scalar
 from ablate.study.method import Method
 
 if TYPE_CHECKING:
+    from ablate.cli.cost import Cost
+    from ablate.engine.slots import Slot
     from ablate.study.plan import StageSharing
 
 
@@ -98,6 +98,9 @@ def plan(
 
 def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: bool = False) -> None:
     """Print the plan: the result on stdout, warnings on stderr."""
+    from ablate.cli.cost import cost_of
+    from ablate.engine.slots import certain, one_per_device
+
     if asked.core.is_time(asked.study.primary.name):
         slots = one_per_device(slots)
     probed = _probe(asked, slots[0], screen) if probe and asked.plan.to_run else None
@@ -202,6 +205,8 @@ def _searches(asked: Asked) -> list[Text]:
 
 def _disk(asked: Asked, free: int) -> str:
     """What the folders of what is left take, as far as finished ones tell, and what is free."""
+    from ablate.cli.cost import needed_bytes
+
     needed = needed_bytes(asked) if asked.plan.to_run else None
     if needed is None:
         return f"disk   {size(free)} free"
@@ -268,6 +273,8 @@ def _basis(cost: Cost) -> str:
 
 def _where(slots: tuple[Slot, ...]) -> str:
     """Name the slots: those that are used in any case, and how many there may be."""
+    from ablate.engine.slots import certain
+
     sure = certain(slots)
     if slots[0].place:
         one, whose = _JOBS[slots[0].place.partition("-")[0]]

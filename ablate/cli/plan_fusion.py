@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ablate.cli.units import plural, visible
-from ablate.engine.slots import Slot
 
 if TYPE_CHECKING:
     from ablate.cli.asked import Asked
     from ablate.engine.fuse import Fusing
+    from ablate.engine.slots import Slot
     from ablate.interface import Fusion
 
 _NAMED = 6

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.cli.asked import Asked, Request, ask, ask_again
-from ablate.cli.displays import Display, JsonLines, Lines, Picture, Silence
 from ablate.cli.options import (
     RESULTS,
     AddSeeds,
@@ -46,13 +45,13 @@ from ablate.cli.screen import Screen
 from ablate.cli.sofar import candidate_keys, results_of
 from ablate.cli.stored import latest
 from ablate.cli.units import plural, shortest, spoken, visible
-from ablate.cli.view import RunView
-from ablate.engine.slots import Slot
 from ablate.errors import ExitCode, NothingComparableError
 from ablate.outcome import OutcomeKind
 
 if TYPE_CHECKING:
+    from ablate.cli.displays import Display
     from ablate.engine.run import RunSummary
+    from ablate.engine.slots import Slot
 
 _PICTURE_ALIVE_S = 10.0
 _LINES_ALIVE_S = 60.0
@@ -219,6 +218,9 @@ def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed
 
 
 def _display(asked: Asked, screen: Screen) -> Display:
+    from ablate.cli.displays import JsonLines, Lines, Picture, Silence
+    from ablate.cli.view import RunView
+
     if screen.json:
         return JsonLines(screen)
     if screen.quiet:
