@@ -182,6 +182,15 @@ class Core(ABC):
         return ()
 
     @classmethod
+    def rest_s(cls, recipe: Recipe, metrics: Collection[str]) -> float:
+        """Return what a trial takes besides its stages, evaluation above all, in seconds on the reference machine.
+
+        `metrics` are the study's: some take time of their own. Only the plan of a study without results reads it.
+        Must not import torch.
+        """
+        return 0.0
+
+    @classmethod
     def batch_key(cls, recipe: Recipe) -> str:
         """Recipes with equal keys may be computed together in one `run` call. The default: each alone."""
         return recipe.digest

@@ -57,15 +57,16 @@ def cost_of(asked: Asked, slots: int, probe_s: float | None = None) -> Cost | No
     assert work is not None
     assert wall is not None
     shared = plan.cost / plan.planned_cost if plan.planned_cost > 0 and not plan.searches else 1.0
-    known = measured > 1
+    known, most = measured > 1, _to_last_look(asked, history, shared)
+    rest = 0.0 if measured or probe_s is not None else _rest_s(asked)
     return Cost(
-        work_s=work.mid_s * shared,
+        work_s=work.mid_s * shared + rest,
         # A shared stage is waited for, so sharing saves wall time only as far as the slots have other work.
-        wall_s=max(wall.mid_s * shared, min(_longest(waiting, history), work.mid_s * shared)),
+        wall_s=max(wall.mid_s * shared, min(_longest(waiting, history), work.mid_s * shared)) + rest / slots,
         measured=measured,
         work_range_s=(work.low_s * shared, work.high_s * shared) if known and work.low_s < work.high_s else None,
         wall_range_s=(wall.low_s * shared, wall.high_s * shared) if known and wall.low_s < wall.high_s else None,
-        most_s=_to_last_look(asked, history, shared),
+        most_s=None if most is None else most * (1 + rest / (work.mid_s * shared) if work.mid_s * shared else 1),
         probed=measured == 0 and probe_s is not None,
     )
 
@@ -109,6 +110,16 @@ def _start(asked: Asked, search: Search) -> Recipe:
 
 def _planned(asked: Asked, arm: str, recipe: Recipe) -> Planned:
     return Planned((arm, recipe.seed), recipe.digest, "", asked.core.stages(recipe))
+
+
+def _rest_s(asked: Asked) -> float:
+    """What all that is left takes besides its stages, as the core says; finished trials and a probe include it."""
+    names = [metric.name for metric in asked.study.metrics]
+    recipes = [one.recipe for one in asked.plan.todo]
+    for search, planned in zip(asked.searches, asked.plan.searches, strict=True):
+        recipes += [_start(asked, search)] * planned.to_run
+    by_arm = {recipe.digest: asked.core.rest_s(recipe, names) for recipe in recipes}
+    return sum(by_arm[recipe.digest] for recipe in recipes)
 
 
 def _longest(waiting: Sequence[Planned], history: History) -> float:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ablate.core import batching
 from ablate.core.ddpm_metrics import METRICS, ONLY_IN, VALIDATION_SIGMAS
+from ablate.core.evaluation_cost import evaluation_s
 from ablate.core.presence import image_counts, require_data, require_fid
 from ablate.core.schedules import make_schedule, schedule_warnings
 from ablate.core.settings import DdpmDipSettings
@@ -116,6 +117,11 @@ class DdpmDip(Core):
     def stages(cls, recipe: Recipe) -> tuple[Stage, ...]:
         """Return the DIP and denoiser stages the recipe needs."""
         return stages_of(recipe, cls.version)
+
+    @classmethod
+    def rest_s(cls, recipe: Recipe, metrics: Collection[str]) -> float:
+        """Return what the evaluation takes: all that the denoiser is asked for once it is trained, and on the way."""
+        return evaluation_s(recipe, metrics)
 
     @classmethod
     def memory_key(cls, recipe: Recipe) -> str:

@@ -78,7 +78,7 @@ def dip_train_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage
     """The DIP fits of the images that the denoiser is trained on; `dip_steps` is not in the digest here either."""
     values = settings.resolved()
     names = [*_DIP, "train_images"]
-    cost = _dip_seconds(settings) * _images(settings)
+    cost = _dip_seconds(settings) * images_of(settings)
     return Stage(
         "dip-train",
         _digest("dip-train", version, seed, {name: values[name] for name in names}),
@@ -92,7 +92,8 @@ def _dip_seconds(settings: DdpmDipSettings) -> float:
     return float(0.0025 * settings.dip_steps * (settings.dip_channels / 16) ** 1.5)
 
 
-def _images(settings: DdpmDipSettings) -> int:
+def images_of(settings: DdpmDipSettings) -> int:
+    """Return how many images the denoiser is trained on."""
     return settings.train_images or (50_000 if settings.data == "cifar10" else 19_148)
 
 
@@ -111,8 +112,8 @@ def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
         names.append("epochs")
         if settings.budget == "compute":  # how much is left to train then depends on all that costs something
             names += ["budget", "method", "task", "eval_images", "eval_seeds", "dip_steps", *_DIP]
-    cost = 0.005 * settings.epochs * _images(settings) * (settings.channels / 16) ** 1.5 * settings.blocks
-    updates = settings.epochs * -(-_images(settings) // settings.batch_size)
+    cost = 0.005 * settings.epochs * images_of(settings) * (settings.channels / 16) ** 1.5 * settings.blocks
+    updates = settings.epochs * -(-images_of(settings) // settings.batch_size)
     digest = _digest("denoiser", version, seed, {name: values[name] for name in names})
     return Stage("denoiser", digest, cost, updates, denoiser_program(settings))
 
@@ -126,7 +127,7 @@ def denoiser_program(settings: DdpmDipSettings) -> str:
         return ""
     values = settings.resolved()
     # A smaller set of images than a batch makes the batch smaller.
-    batch = min(settings.batch_size, _images(settings))
+    batch = min(settings.batch_size, images_of(settings))
     shape = {name: values[name] for name in _SHAPE}
     return digest_of({"program": "denoiser", "settings": shape, "batch": batch, "guided": settings.is_guided})
 
