@@ -110,10 +110,10 @@ def ask(request: Request) -> Asked:
     _check_options(request, study)
     core = beside(study.core, request.file.parent)
     place = Place.of(request.results, request.storage)
-    stored = place.known(study.name)
+    stored = place.known(study.name, "plain")
     if request.confirm:
         study = _confirmation(request, _as_it_stands(study, core, stored), stored, place)
-        stored = place.known(study.name)
+        stored = place.known(study.name, "plain")
     request = _counted(request, _as_it_stands(study, core, stored), stored)
     if (seeds := _seeds_of(request)) is not None and not request.arms and len(study.looks) == 1:
         study = dataclasses.replace(study, looks=(seeds,))
@@ -125,7 +125,7 @@ def ask(request: Request) -> Asked:
 
 def ask_again(asked: Asked) -> Asked:
     """Ask the same of what is stored by now; the study stays as it was read first."""
-    return _planned(asked.request, asked.written, asked.core, asked.place, asked.place.known(asked.study.name))
+    return _planned(asked.request, asked.written, asked.core, asked.place, asked.place.known(asked.study.name, "plain"))
 
 
 def _as_it_stands(written: Study, core: type[Core], stored: Stored | None) -> Study:
@@ -176,7 +176,7 @@ def _confirmation(request: Request, study: Study, stored: Stored | None, place: 
         )
     if stored is None:
         raise AblateError(f"study {study.name!r} has not been run: there is nothing to confirm", hint="run it first")
-    begun = place.known(confirm_name(study.name))
+    begun = place.known(confirm_name(study.name), "plain")
     if begun is not None:
         if request.seeds not in (None, begun.study.seeds):
             raise AblateError(

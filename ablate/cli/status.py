@@ -112,7 +112,7 @@ class Tally:
 
 
 def _tallies(place: Place, study: str | None) -> list[Tally]:
-    return [Tally.of(stored) for stored in place.find(study, brief=True)]
+    return [Tally.of(stored) for stored in place.find(study, "brief")]
 
 
 def _planned(study: Study, keys: Iterable[tuple[str, int]], asked: Mapping[str, int]) -> dict[str, int]:

@@ -58,12 +58,12 @@ class Place:
         """The SQLite file behind the storage, None for a database server."""
         return sqlite_path(self.url)
 
-    def study(self, name: str, *, brief: bool = False) -> Stored:
+    def study(self, name: str, depth: read.Depth = "whole") -> Stored:
         """One study and its trials; an AblateError with the nearest names when there is none of that name.
 
-        With `brief`, rows say how trials stand, and no more.
+        `depth` says how much of every trial is read.
         """
-        row, trials = read.read_study(self.url, name, brief=brief)
+        row, trials = read.read_study(self.url, name, depth)
         text = row.attributes.get(PLAN_ATTRIBUTE)
         if not isinstance(text, str):
             raise StorageError(f"study {name!r} in {shown(self.url)} holds no plan", hint="run it again: ablate run")
@@ -77,24 +77,24 @@ class Place:
         command = str(row.attributes.get(COMMAND_ATTRIBUTE, ""))
         return Stored(study, tuple(trials), self.results.study(name), self.url, command, row.attributes)
 
-    def find(self, study: str | None, *, brief: bool = False) -> list[Stored]:
+    def find(self, study: str | None, depth: read.Depth = "whole") -> list[Stored]:
         """The study called `study` (a name or the path of its file), or all of ablate's when None."""
         if study is not None:
-            return [self.study(name_of(study), brief=brief)]
-        found = self.studies(brief=brief)
+            return [self.study(name_of(study), depth)]
+        found = self.studies(depth)
         if not found:
             raise StorageError(f"no study in {shown(self.url)}", hint=RUN_FIRST)
         return found
 
-    def studies(self, *, brief: bool = False) -> list[Stored]:
+    def studies(self, depth: read.Depth = "whole") -> list[Stored]:
         """All of ablate's studies."""
-        return [self.study(name, brief=brief) for name in read.study_names(self.url)]
+        return [self.study(name, depth) for name in read.study_names(self.url)]
 
-    def known(self, name: str) -> Stored | None:
+    def known(self, name: str, depth: read.Depth = "whole") -> Stored | None:
         """The study called `name`, or None when it was never run here."""
         if self.database is not None and not self.database.exists():
             return None
-        return self.study(name) if name in read.study_names(self.url) else None
+        return self.study(name, depth) if name in read.study_names(self.url) else None
 
 
 def base_command(stored: Stored) -> str:

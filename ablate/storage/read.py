@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from ablate.errors import StorageError
 from ablate.recipe import Scalar
@@ -24,6 +24,8 @@ from ablate.storage.sqlitefile import check_header, check_ours, read
 
 T = TypeVar("T")
 
+Depth = Literal["whole", "plain", "brief"]
+"""How much of every trial is read."""
 BRIEF: Final = (names.ARM, names.SEED, names.OUTCOME, names.METRICS, names.ERROR)
 """The attributes that say how a trial stands."""
 _FINITE_IN_ORDER: Final = "AND intermediate_value_type = 'FINITE' ORDER BY step"
@@ -42,19 +44,20 @@ def study_names(url: str) -> list[str]:
     return _query(path, lambda connection: _names(connection, path))
 
 
-def read_study(url: str, name: str, *, brief: bool = False) -> tuple[StudyRow, list[TrialRow]]:
+def read_study(url: str, name: str, depth: Depth = "whole") -> tuple[StudyRow, list[TrialRow]]:
     """Return the study `name` and its trials, oldest first, as one consistent state.
 
-    With `brief`, rows tell how trials stand and no more: the attributes in `BRIEF`, no params and no curve. That is
-    what a command needs that only counts. Raises StorageError when there is no such file or study, or the file is
-    damaged or another program's.
+    `depth` "plain" leaves the curves out, which are most of a large study. "brief" rows tell how trials stand and no
+    more: the attributes in `BRIEF`, and no params. (A database server's are read whole in any case.)
+
+    Raises StorageError when there is no such file or study, or the file is damaged or another program's.
     """
     path = sqlite_path(url)
     if path is None:
         from ablate.storage import read_server
 
         return read_server.read_study(url, name)
-    return _query(path, partial(_study, path=path, name=name, brief=brief))
+    return _query(path, partial(_study, path=path, name=name, depth=depth))
 
 
 def _query(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -74,7 +77,7 @@ def _names(connection: sqlite3.Connection, path: Path) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _study(connection: sqlite3.Connection, *, path: Path, name: str, brief: bool) -> tuple[StudyRow, list[TrialRow]]:
+def _study(connection: sqlite3.Connection, *, path: Path, name: str, depth: Depth) -> tuple[StudyRow, list[TrialRow]]:
     found = None
     if check_ours(connection, path):
         found = connection.execute("SELECT study_id FROM studies WHERE study_name = ?", (name,)).fetchone()
@@ -85,7 +88,7 @@ def _study(connection: sqlite3.Connection, *, path: Path, name: str, brief: bool
     rows = connection.execute("SELECT key, value_json FROM study_system_attributes WHERE study_id = ?", found)
     attributes |= {key: json.loads(text) for key, text in rows if key in names.LONG}
     check_schema(name, attributes, str(path))
-    return StudyRow(name, attributes), _trials(partial(_select, connection, found[0]), brief=brief)
+    return StudyRow(name, attributes), _trials(partial(_select, connection, found[0]), depth)
 
 
 def _select(
@@ -99,15 +102,16 @@ def _select(
     return connection.execute(text, (study_id, *values))
 
 
-def _trials(select: Callable[..., sqlite3.Cursor], *, brief: bool) -> list[TrialRow]:
-    attributes = _attributes(select, BRIEF if brief else ())
+def _trials(select: Callable[..., sqlite3.Cursor], depth: Depth) -> list[TrialRow]:
+    attributes = _attributes(select, BRIEF if depth == "brief" else ())
     params: dict[int, dict[str, Scalar]] = defaultdict(dict)
     curves: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    if not brief:
+    if depth != "brief":
         for trial_id, key, value, distribution in select(
             "param_name, param_value, distribution_json", "trial_params", "ORDER BY param_id"
         ):
             params[trial_id][key] = _decoded(value, distribution)
+    if depth == "whole":
         for trial_id, step, value in select("step, intermediate_value", "trial_intermediate_values", _FINITE_IN_ORDER):
             curves[trial_id].append((step, value))
     return [

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,11 @@ from ablate.errors import StorageError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Scalar
 from ablate.storage import read_server, sqlitefile
-from ablate.storage.read import BRIEF, read_study, study_names
+from ablate.storage.read import BRIEF, Depth, read_study, study_names
 from ablate.storage.store import Store
 
 OpenStore = Callable[..., Store]
+DEPTHS: tuple[Depth, ...] = ("whole", "plain", "brief")
 
 
 @pytest.mark.parametrize("read", [study_names, lambda url: read_study(url, "demo")])
@@ -44,7 +46,7 @@ def test_reading_a_file_imports_neither_optuna_nor_sqlalchemy(url: str, open_sto
     store.start("a", 0, {"lr": 0.1})
     store.close()
     code = (
-        "import sys; from ablate.storage.read import BRIEF, read_study, study_names\n"
+        "import sys; from ablate.storage.read import BRIEF, Depth, read_study, study_names\n"
         "url = sys.argv[1]; print(len(read_study(url, study_names(url)[0])[1]))\n"
         "print([name for name in ('optuna', 'sqlalchemy', 'numpy', 'pandas', 'torch') if name in sys.modules])"
     )
@@ -81,13 +83,15 @@ def test_a_brief_read_tells_how_trials_stand_and_no_more(
         if outcome is not None:
             store.finish(number, outcome)
     store.close()
-    whole, brief = read_study(url, "demo")[1], read_study(url, "demo", brief=True)[1]
+    whole, plain, brief = (read_study(url, "demo", depth)[1] for depth in DEPTHS)
+    assert plain == [replace(row, curve=()) for row in whole]
     for row, short in zip(whole, brief, strict=True):
         assert (short.params, short.curve) == ({}, ())
         assert short.attributes == {key: value for key, value in row.attributes.items() if key in BRIEF}
         assert (short.number, short.state, short.outcome) == (row.number, row.state, row.outcome)
         assert (short.metrics, short.started_at) == (row.metrics, row.started_at)
     assert whole[0].attributes['odd " name'] == "x"
+    assert whole[0].curve == ((10, 1.0),)
 
 
 def test_the_way_through_optuna_never_creates_tables(url: str, tmp_path: Path) -> None:
