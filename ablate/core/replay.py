@@ -75,7 +75,7 @@ class Replay(Core):
         if settings.trains_dip:
             # A learning curve with PSNR is kept only where the autoencoder itself is scored.
             values = read | {"dip_lr": settings.dip_lr, "scored": settings.method == "dip"}
-            cost = 0.00011 * images * settings.dip_epochs
+            cost = 0.000055 * images * settings.dip_epochs
             found.append(_stage("dip", values, recipe.seed, cost, settings.dip_epochs * per_epoch))
         if settings.trains_denoiser:
             values = read | {
@@ -85,7 +85,7 @@ class Replay(Core):
                 "table": digest_of(noise_table(settings.noise_schedule)),
                 "dip": [found[0].digest, settings.dip_epochs] if found else None,
             }
-            cost = 0.00009 * images * settings.epochs * settings.num_blocks
+            cost = 0.000036 * images * settings.epochs * settings.num_blocks
             found.append(_stage("denoiser", values, recipe.seed, cost, settings.epochs * per_epoch))
         return tuple(found)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numba
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ablate.core import chain
+from ablate.core import chain_kernels as kernels
 from ablate.core.replay_network import Autoencoder, Denoiser, draw
 from ablate.core.replay_tables import noise_table
 
@@ -133,3 +136,16 @@ def test_the_denoiser_is_its_blocks_one_after_the_other() -> None:
         noise = torch.randn((3, 4, 32, 32, 3), generator=torch.Generator().manual_seed(2))
         expected = plain(list(denoiser.nets), x, noise, denoiser.table[t].expand(4))  # type: ignore[arg-type]
         torch.testing.assert_close(denoiser(x, t, torch.Generator().manual_seed(2)), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_without_a_place_for_machine_code_every_process_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba refuses to cache where neither the source's folder nor the user's can be written."""
+    njit: Any = numba.njit
+
+    def nowhere(*, cache: bool = False, **options: Any) -> Any:
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(numba, "njit", nowhere)
+    assert kernels._compiled(lambda x: x + 1)(1) == 2
