@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from pathlib import Path
@@ -22,5 +23,17 @@ def load_object(reference: str, *, what: str, search: Path | None = None) -> Any
     try:
         module = importlib.import_module(module_name)
     except (ImportError, SyntaxError) as error:
-        raise AblateError(f"{what} {reference!r}: cannot import {module_name!r}: {error}") from error
-    return getattr(module, name, None)
+        hint = _nearest_module(module_name, search)
+        raise AblateError(f"{what} {reference!r}: cannot import {module_name!r}: {error}", hint=hint) from error
+    found = getattr(module, name, None)
+    if found is None and (close := difflib.get_close_matches(name, vars(module), n=1)):
+        raise AblateError(f"{what} {reference!r}: {module_name!r} has no {name!r}", hint=f"did you mean {close[0]!r}?")
+    return found
+
+
+def _nearest_module(name: str, search: Path | None) -> str | None:
+    """Say which module in sight may be meant, where there is none of that name."""
+    folders = {folder.resolve() for folder in (search, Path.cwd()) if folder is not None}
+    stems = {file.stem for folder in folders for file in folder.glob("*.py")}
+    close = difflib.get_close_matches(name, stems - {name}, n=1)
+    return f"did you mean {close[0]!r}?" if close and name not in stems else None

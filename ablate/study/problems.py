@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from ablate.errors import Problem
 
+_SHORT_LIST = 20
+"""Known words that are listed beside the nearest one; the paragraph of a longer list would hide it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -65,9 +68,11 @@ class Problems:
         self.error(mark, message, suggestion=value.suggestion, note=value.note)
 
     def unknown(self, mark: Mark, what: str, word: str, known: Iterable[str]) -> None:
-        """Record an unknown `word` with the nearest known one and the list of all."""
+        """Record an unknown `word` with the nearest known one, or (also) the list of all where that is short."""
         words = tuple(known)
-        self.error(mark, f"unknown {what} {word!r}", suggestion=did_you_mean(word, words), note=known_words(words))
+        near = did_you_mean(word, words)
+        note = known_words(words) if near is None or len(words) <= _SHORT_LIST else None
+        self.error(mark, f"unknown {what} {word!r}", suggestion=near, note=note)
 
 
 def _problem(mark: Mark, message: str, suggestion: str | None, note: str | None, *, warning: bool) -> Problem:

@@ -35,6 +35,23 @@ def test_what_is_no_core_is_one_error(
         core_class(name, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("registry_nere:Core", "cannot import 'registry_nere'", "did you mean 'registry_near'?"),
+        ("registry_near:Cor", "'registry_near' has no 'Cor'", "did you mean 'Core'?"),
+    ],
+)
+def test_a_misspelt_module_or_class_is_met_with_the_nearest_one(
+    name: str, message: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "registry_near.py").write_text("Core = int\n", encoding="utf-8")
+    with pytest.raises(AblateError, match=message) as caught:
+        core_class(name, tmp_path)
+    assert caught.value.hint == hint
+
+
 def test_a_misspelt_name_is_met_with_the_nearest_one() -> None:
     with pytest.raises(AblateError, match="unknown core 'ddpm-dib'") as caught:
         core_class("ddpm-dib")

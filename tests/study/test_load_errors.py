@@ -10,6 +10,7 @@ import pytest
 from ablate.errors import ExitCode, Problem, StudyFileError
 from ablate.interface import Core, CoreSettings
 from ablate.study.load import load_study
+from ablate.study.problems import Mark, Problems, Source
 
 Refuse = Callable[..., tuple[Problem, ...]]
 
@@ -157,6 +158,18 @@ CASES = [
     ("core: «tyo»\n" + BASE + ARM, ["unknown core 'tyo'"], "did you mean 'toy'?"),
     ("core: «[toy]»\n" + BASE + ARM, ["core: the name of a core is wanted, not a list"], None),
 ]
+
+
+def test_a_long_list_of_known_words_does_not_hide_the_nearest_one() -> None:
+    """It is shown where nothing is near: then it is all the help there is."""
+    problems, known = Problems(), [f"factor_{number}" for number in range(30)]
+    source = Mark(Source("study.yaml", ("factr_1: 1",)), 1, 1, 7)
+    problems.unknown(source, "factor", "factr_1", known)
+    problems.unknown(source, "factor", "zz", known)
+    near, far = problems.errors
+    assert (near.suggestion, near.note) == ("did you mean 'factor_1'?", None)
+    assert far.note is not None
+    assert far.note.endswith("factor_29")
 
 
 @pytest.mark.parametrize(("text", "messages", "suggestion"), CASES, ids=range(len(CASES)))
