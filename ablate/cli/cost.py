@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -115,11 +116,11 @@ def _planned(asked: Asked, arm: str, recipe: Recipe) -> Planned:
 def _rest_s(asked: Asked) -> float:
     """What all that is left takes besides its stages, as the core says; finished trials and a probe include it."""
     names = [metric.name for metric in asked.study.metrics]
-    recipes = [one.recipe for one in asked.plan.todo]
+    recipes = {one.arm: one.recipe for one in asked.plan.todo}
+    work = [(recipes[arm], count) for arm, count in Counter(one.arm for one in asked.plan.todo).items()]
     for search, planned in zip(asked.searches, asked.plan.searches, strict=True):
-        recipes += [_start(asked, search)] * planned.to_run
-    by_arm = {recipe.digest: asked.core.rest_s(recipe, names) for recipe in recipes}
-    return sum(by_arm[recipe.digest] for recipe in recipes)
+        work.append((_start(asked, search), planned.to_run))
+    return sum(count * asked.core.rest_s(recipe, names) for recipe, count in work)
 
 
 def _longest(waiting: Sequence[Planned], history: History) -> float:
@@ -132,12 +133,9 @@ def _to_last_look(asked: Asked, history: History, shared: float) -> float | None
     if len(looks) < 2:
         return None
     per_seed = {one.arm: history.expected_s(_planned(asked, one.arm, one.recipe)) or 0.0 for one in asked.replicates}
-    have = {arm: sum(one.arm == arm for one in asked.replicates) - _todo(asked, arm) for arm in per_seed}
+    have = Counter(one.arm for one in asked.replicates)
+    have.subtract(one.arm for one in asked.plan.todo)
     return shared * sum(seconds * max(0, looks[-1] - have[arm]) for arm, seconds in per_seed.items())
-
-
-def _todo(asked: Asked, arm: str) -> int:
-    return sum(one.arm == arm for one in asked.plan.todo)
 
 
 def needed_bytes(asked: Asked) -> tuple[float, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ablate.core.settings import DdpmDipSettings
@@ -182,6 +183,7 @@ def curve_digest(recipe: Recipe, version: str) -> str:
     return digest_of({"stage": "curve", "version": version, "recipe": recipe.digest})
 
 
+@lru_cache(maxsize=20_000)
 def stages_of(recipe: Recipe, version: str) -> tuple[Stage, ...]:
     """Every stage of `recipe` in order of computation."""
     settings = DdpmDipSettings.model_validate(dict(recipe.settings))

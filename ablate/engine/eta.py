@@ -125,7 +125,8 @@ def estimate(
     expected = [history.expected_s(planned, running) or 0.0 for planned in waiting]
     left = [_left(one, history, running) for one in running]
     spread = history.ratios() or [1.0]
-    draws = max(20, min(_DRAWS, _WORK // max(1, len(waiting))))
+    varies = min(spread) < max(spread)
+    draws = max(20, min(_DRAWS, _WORK // max(1, len(waiting)))) if varies else 1
     source = random.Random(seed)  # noqa: S311 - a simulation, no secret
     ends = sorted(_makespan(expected, left, spread, max(1, slots), source) for _ in range(draws))
     return Estimate(mid_s=ends[draws // 2], low_s=ends[draws // 10], high_s=ends[(draws * 9) // 10])
