@@ -10,7 +10,7 @@ from torch import Tensor
 from ablate.core.captured import Through, directly
 from ablate.core.data import load
 from ablate.core.denoiser import Denoiser
-from ablate.core.numerics import apply_numerics
+from ablate.core.numerics import Plain, apply_numerics
 from ablate.core.samplers import Reverse, reverse
 from ablate.core.settings import DdpmDipSettings
 from benchmarks.frame import Row, clock, in_process, in_turn, plain_environment, worker_environment
@@ -91,6 +91,7 @@ def _lanes(core: str, width: int, deadline: float) -> Row:
 
 
 def _dip(deadline: float) -> Row:
+    apply_numerics(Plain())
     images = load("skimage-patches").test[:DIP_ROWS].cuda().float() / 255
     return trials(images, 1, "20-50x", deadline, steps=UPDATES // 10, reach=20.0)
 

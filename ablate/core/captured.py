@@ -31,7 +31,7 @@ def graph_of(compute: Callable[[], object], pool: Any = None) -> torch.cuda.CUDA
 
     It has run `WARM_UPS` times by then, and does not run while it is recorded.
     """
-    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side = _stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(WARM_UPS):
@@ -39,26 +39,38 @@ def graph_of(compute: Callable[[], object], pool: Any = None) -> torch.cuda.CUDA
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     # What other threads of the worker ask of the GPU meanwhile is no reason to fail.
-    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+    with torch.cuda.graph(graph, pool=pool, stream=side, capture_error_mode="thread_local"):
         compute()
     return graph
 
 
-def on_gpu(compute: Callable[[], Tensor]) -> tuple[Replay, Tensor]:
-    """Record `compute` as a CUDA graph."""
-    results: list[Tensor] = []
-
-    def keep() -> None:
-        results[:] = [compute()]
-
-    graph = graph_of(keep, _pool())
-    return graph.replay, results[0]
-
-
 @cache
-def _pool() -> Any:
-    """Memory that all programs of this process share: they run one after the other, and results are copied out."""
-    return torch.cuda.graph_pool_handle()
+def _stream() -> torch.cuda.Stream:
+    """Where this process warms up and records.
+
+    cuBLAS keeps a workspace per stream for good. Made in a warm-up, it lies outside the memory of any graph.
+    """
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+
+def on_gpu() -> Record:
+    """Return what records computations as CUDA graphs that share memory.
+
+    They must run one after the other and have their results copied out. The memory is given back with the last of
+    them; torch refuses to open a pool again whose graphs are all gone, so a pool never outlives its `Programs`.
+    """
+    pool = torch.cuda.graph_pool_handle()
+
+    def record(compute: Callable[[], Tensor]) -> tuple[Replay, Tensor]:
+        results: list[Tensor] = []
+
+        def keep() -> None:
+            results[:] = [compute()]
+
+        graph = graph_of(keep, pool)
+        return graph.replay, results[0]
+
+    return record
 
 
 class _Recorded:
@@ -116,4 +128,4 @@ class Programs:
 
 def programs_on(device: torch.device) -> Programs:
     """Return the programs of something that computes on `device`: recorded on a GPU, called as they are on a CPU."""
-    return Programs(on_gpu if device.type == "cuda" else None)
+    return Programs(on_gpu() if device.type == "cuda" else None)

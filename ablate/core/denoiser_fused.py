@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ablate.core.batching import trainings
 from ablate.core.cache import StageFolder
 from ablate.core.fusing import ALONE, choose_width, seconds_per_update
+from ablate.core.graphed import trainer_for
 from ablate.core.lane_run import LaneRun, seconds_in_lanes
 from ablate.core.numerics import apply_numerics
 from ablate.core.pipeline import diverged_outcome, run_recipe
@@ -36,9 +37,10 @@ def width_for(run: Run, key: str) -> int:
 
 def _measure(run: Run, width: int) -> float:
     """Return seconds per update and training; nothing of it is kept."""
-    trainer = Trainer(run.settings, choose_images(run.images.train, run.settings, run.seed), run.seed)
+    images = choose_images(run.images.train, run.settings, run.seed)
     if width == ALONE:
-        return seconds_per_update(trainer.update)
+        return seconds_per_update(trainer_for(run.settings, images, run.seed).update)
+    trainer = Trainer(run.settings, images, run.seed)
     lanes = _lanes(trainer, width)
     stage = denoiser_stage(run.settings, run.seed, run.core_version)
     one = _lane(run, trainer, [trainer.course.total], stage.digest)

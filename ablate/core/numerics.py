@@ -33,8 +33,8 @@ class Plain:
 
 def apply_numerics(settings: Arithmetic) -> None:
     """Set torch's switches for this process. Each trial sets all of them, so the order of trials does not matter."""
-    if settings.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Always: torch looks once, at the first matrix product of the process, whether a later trial may be deterministic.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(settings.deterministic)
     # On by default with deterministic algorithms: fills every fresh tensor with NaN. Nothing here reads one unwritten.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # torch sets it on the module

@@ -36,9 +36,24 @@ class Conv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[1, N*channels_in, H, W] -> [1, N*channels, H/stride, W/stride]."""
         if self.size > 1:
-            x = F.pad(x, (self.size // 2,) * 4, mode="reflect")
+            radius = self.size // 2
+            x = F.pad(x, (radius,) * 4, mode="reflect") if x.device.type == "cpu" else mirrored(x, radius)
         bias = None if self.bias is None else self.bias.flatten()
         return F.conv2d(x, self.weight.flatten(0, 1), bias, stride=self.stride, groups=self.count)
+
+
+def mirrored(x: Tensor, radius: int) -> Tensor:
+    """Pad [1,C,H,W] by `radius` pixels on every side, mirrored about the outermost ones, as torch's padding does.
+
+    For GPUs: the gradients of slices add up in one order. Those of torch's own padding do not there, and torch refuses
+    it under deterministic algorithms.
+    """
+    for dim in (2, 3):
+        last = x.shape[dim] - 1
+        before = [x.narrow(dim, place, 1) for place in range(radius, 0, -1)]
+        after = [x.narrow(dim, last - place, 1) for place in range(1, radius + 1)]
+        x = torch.cat([*before, x, *after], dim)
+    return x
 
 
 class Norm(nn.Module):

@@ -106,7 +106,7 @@ def validate(denoiser: Denoiser, wiener: Wiener, images: Tensor, sigmas: Sequenc
     levels = [schedule.step_at(sigma) for sigma in sigmas]
 
     def linear(xt: Tensor, t: Tensor) -> Tensor:
-        return wiener.epsilon(xt, denoiser.alpha_bar(t[0]))
+        return wiener.epsilon(xt, denoiser.alpha_bar(t[:1])[0])  # t[0] as an index would wait for the device
 
     metrics: dict[str, float] = {}
     for prefix, mean, epsilon in (("val_loss", "val_loss", denoiser.epsilon), ("wiener", "wiener_loss", linear)):

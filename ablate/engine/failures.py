@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,19 +51,31 @@ def summary(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for MemoryError and for what torch raises when an allocation fails, on CPU and on GPU."""
+    """True for MemoryError and for what torch raises when an allocation fails, on CPU and on GPU.
+
+    Also for an error raised on the way out of one: a CUDA graph whose recording breaks off complains of that.
+    """
+    return any(_is_about_memory(one) for one in _chain(error))
+
+
+def _is_about_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or any(base.__name__ == "OutOfMemoryError" for base in type(error).__mro__):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _MEMORY_WORDS)
 
 
-def is_disk_full(error: BaseException, folder: Path) -> bool:
-    """True when `error` says that nothing can be written any more, or hides it while `folder`'s disk is full."""
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what led to it."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
-            return True
+        yield cause
         cause = cause.__cause__ or cause.__context__
+
+
+def is_disk_full(error: BaseException, folder: Path) -> bool:
+    """True when `error` says that nothing can be written any more, or hides it while `folder`'s disk is full."""
+    if any(isinstance(one, OSError) and one.errno in _NO_SPACE for one in _chain(error)):
+        return True
     # Writers in C++ (torch.save) report a full disk as some RuntimeError of their own.
     return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(folder).free < _LITTLE_SPACE
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ablate.core import captured
 from ablate.core import denoiser as denoiser_module
-from ablate.core.captured import FIRST_CALLS, Programs
+from ablate.core.captured import FIRST_CALLS, Programs, programs_on
 from ablate.core.data import ImageSet
 from ablate.core.denoiser import Denoiser
 from ablate.core.ema import Ema
@@ -115,6 +117,27 @@ def test_a_number_of_python_would_be_frozen() -> None:
     programs, calls = Programs(on_tape), itertools.count()
     found = [programs.run("count", lambda x: x + next(calls), torch.zeros(1)).item() for _ in range(FIRST_CALLS + 3)]
     assert found == [*range(FIRST_CALLS), *[FIRST_CALLS + 1] * 3]  # warmed up at one number, recorded at the next
+
+
+def test_programs_of_one_denoiser_share_memory_that_no_other_one_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch does not open a pool again after the last of its graphs: the next trial of a worker could not record."""
+    pools = []
+
+    def graph(compute: Callable[[], object], pool: object) -> SimpleNamespace:
+        compute()
+        pools.append(pool)
+        return SimpleNamespace(replay=lambda: None)
+
+    monkeypatch.setattr(captured, "graph_of", graph)
+    for _ in range(2):
+        programs = programs_on(torch.device("cuda"))
+        for name in ("one", "other"):
+            for _ in range(FIRST_CALLS + 1):
+                programs.run(name, lambda x: 2 * x, torch.zeros(1))
+    first, second, third, fourth = pools
+    assert first == second
+    assert third == fourth
+    assert first != third
 
 
 def test_on_a_cpu_nothing_is_recorded(images: ImageSet) -> None:

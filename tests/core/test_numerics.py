@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,6 +32,15 @@ def test_every_trial_sets_all_switches(precision: str) -> None:
     assert torch.backends.cuda.matmul.allow_tf32 == (precision == "tf32")
     assert torch.backends.cudnn.allow_tf32 == (precision == "tf32")
     assert torch.are_deterministic_algorithms_enabled()
+
+
+def test_any_first_trial_leaves_matrix_products_of_a_gpu_ready_for_a_deterministic_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """torch reads the variable at the first product of a process, and never again."""
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    apply_numerics(Plain(deterministic=False))
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 def test_fresh_tensors_are_not_filled() -> None:

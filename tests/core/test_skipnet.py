@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from ablate.core.skipnet import Architecture, Bank
+from ablate.core.skipnet import Architecture, Bank, mirrored
 
 
 @pytest.mark.acceptance("I1")
@@ -64,3 +65,14 @@ def test_drawn_weights_are_within_torch_default_bounds() -> None:
     assert all(torch.equal(weight[0], weight[1]) for weight in weights)
     assert all(weight.abs().max() <= weight[0, 0].numel() ** -0.5 for weight in largest)
     assert all(weight.abs().max() > 0.5 * weight[0, 0].numel() ** -0.5 for weight in largest)
+
+
+@pytest.mark.parametrize("radius", [1, 2])
+def test_slices_pad_as_torch_does(radius: int) -> None:
+    """What GPUs get instead: the same values, and the same gradients within rounding."""
+    x = torch.randn(1, 3, 6, 4, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(1, 3, 6 + 2 * radius, 4 + 2 * radius, dtype=torch.float64)
+    found, expected = mirrored(x, radius), F.pad(x, (radius,) * 4, mode="reflect")
+    assert torch.equal(found, expected)
+    gradients = [torch.autograd.grad((one * weight).sum(), x)[0] for one in (found, expected)]
+    assert torch.allclose(gradients[0], gradients[1])

@@ -156,6 +156,13 @@ def test_exceptions_are_classified(error: BaseException, kind: str, text: str | 
     assert failure.images_seen == (640 if kind == "diverged" else 0)
 
 
+def test_memory_that_ran_out_inside_a_recording_is_recognised_behind_what_the_recording_says() -> None:
+    broken = RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    broken.__context__ = OutOfMemoryError("CUDA out of memory")
+    assert classify(broken).kind is OutcomeKind.OUT_OF_MEMORY
+    assert classify(RuntimeError(str(broken))).kind is OutcomeKind.FAILED
+
+
 def test_a_full_disk_is_recognised_also_as_a_cause(tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
     wrapped = RuntimeError("unexpected pos 64 vs 0")
