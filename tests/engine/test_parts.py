@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import math
 import os
 import subprocess
@@ -131,6 +132,19 @@ def test_curve_points_of_an_earlier_attempt_are_passed_on_again(tmp_path: Path) 
     second.curve(RECIPE, 20, psnr=2.0)
     second.end()
     assert [(one["images"], one["values"]) for one in sent] == [(10, {"psnr": 1.0}), (20, {"psnr": 2.0})]
+
+
+def test_what_a_core_warns_of_while_it_computes_is_said_and_logged(tmp_path: Path) -> None:
+    logger = logging.getLogger("ablate.core.cache")
+    report, sent = make_report(tmp_path, Clock())
+    logger.warning("%s is damaged", "step 20")
+    logger.info("nothing to see")
+    report.end()
+    logger.warning("nobody computes now")
+    assert sent == [{"type": "note", "text": "step 20 is damaged"}]
+    assert [line.split(" ", 1)[1] for line in TrialPaths(tmp_path).log.read_text().splitlines()] == [
+        "step 20 is damaged"
+    ]
 
 
 class OutOfMemoryError(RuntimeError):
