@@ -156,7 +156,7 @@ def picture(found: Sequence[Tally], width: int) -> Text:
         some = [str(counts[word]) if counts[word] else "" for word in ("running", "failed", "diverged")]
         done = f"{counts['done']}/{counts['planned']}"
         rows.append((study.name, done, *some, str(len(study.arms)), study.primary.name))
-    return Text("\n").join(lay_out(header, rows, align="~>>>><", width=width, indent=""))
+    return Text("\n").join(lay_out(header, rows, align="~>>>>><", width=width, indent=""))
 
 
 def _one(tally: Tally, width: int) -> Text:

@@ -66,6 +66,21 @@ next:  ablate run steps.yaml
 
 
 @pytest.mark.usefixtures("half_done")
+def test_status_of_several_studies_has_one_line_for_each(ablate: Ablate) -> None:
+    assert ablate("run", "steps.yaml", "--name", "second", "--seeds", "1", "--slots", "1", "--quiet").code == 0
+    said = ablate("status")
+    assert (
+        said.out
+        == """\
+study   done  running  failed  diverged  arms  primary
+steps   5/12        1       1         1     4  score
+second   4/4                          1     4  score
+"""
+    )
+    assert (said.code, said.err) == (0, "")
+
+
+@pytest.mark.usefixtures("half_done")
 def test_status_as_json(ablate: Ablate) -> None:
     (found,) = [json.loads(line) for line in ablate("status", "--json").out.splitlines()]
     assert (found["study"], found["planned"], found["done"], found["failed"]) == ("steps", 12, 5, 1)
