@@ -126,7 +126,8 @@ def _checklist(material: Material) -> list[tuple[str, str]]:
         ("5 Open access to data", f"Data: {visible(data)}" if isinstance(data, str) else f"{_TODO}: name the data set"),
         (
             "6 Settings: are all training and test details given?",
-            f"All {len(study.baseline.settings)} settings of the baseline and every difference: section Provenance.",
+            f"{digits.plural(len(study.baseline.settings), 'setting')} of the baseline and every difference: section "
+            "Provenance.",
         ),
         (
             "7 Significance: which variability, computed how, under which assumptions?",

@@ -25,6 +25,8 @@ def predeclared(study: Study, starts: Iterable[str | None]) -> str:
     began = min((start for start in starts if start), default=None)
     if all(metric.margin is None for metric in study.metrics):
         return "no: the study declares no margin"
+    if not study.core:
+        return "not known: the results come from a table, and ablate did not run them"
     if began is None:
         return "not shown: no trial has started"
     file = Path(study.file) if study.file else None

@@ -104,7 +104,7 @@ def collect(study: Study, rows: Sequence[TrialRow], *, storage: str | None = Non
         ("study file", scrub(study.file) or "unknown"),
         ("sha256 of the study file", sha or "unknown"),
         ("margins and seeds declared before the first trial", declared),
-        ("core", study.core),
+        *([("core", study.core)] if study.core else []),
         ("seeds", _seeds(rows)),
         ("trials", _outcomes(rows)),
         ("started, finished", _span(rows)),

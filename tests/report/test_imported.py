@@ -64,6 +64,7 @@ def test_a_whole_report_is_written_and_suggests_no_run(written: Path, tmp_path: 
     page = paths.report_md.read_text(encoding="utf-8")
     assert "ablate run" not in page
     assert "ablate run" not in paths.report_html.read_text(encoding="utf-8")
+    assert "<dd></dd>" not in paths.report_html.read_text(encoding="utf-8")
     assert "The results were made elsewhere" in page
 
 

@@ -70,6 +70,7 @@ def test_what_no_commit_shows_is_not_claimed(study: Any, file: Path, case: Any) 
     commit(file, TEXT, "2026-04-01T00:00:00Z")
     assert predeclared(study, [FIRST]) == "not shown: no commit of the study file is older than the first trial"
     assert predeclared(study, []) == "not shown: no trial has started"
+    assert predeclared(replace(study, core=""), [FIRST]).startswith("not known: the results come from a table")
     bare = replace(study, metrics=(MetricSpec("psnr", "max", primary=True),))
     assert predeclared(bare, [FIRST]) == "no: the study declares no margin"
 
