@@ -80,9 +80,15 @@ def _figure(material: Material, table: pd.DataFrame, metric: str, x: str) -> Dra
             # The panel above an empty place is the last of its column, and says what its axis shows.
             axis.xaxis.set_tick_params(labelbottom=at + columns >= len(shown))
         figure.supxlabel("training images seen" if x == "images" else "seconds of training", fontsize=9.5)
-        figure.supylabel(digits.label(metric), fontsize=9.5)
+        figure.supylabel(_with_unit(material, metric), fontsize=9.5)
         words = _words(metric, len(shown), len(arms), x)
         return finish(words, figure, list(table.columns), table.itertuples(index=False))
+
+
+def _with_unit(material: Material, metric: str) -> str:
+    """The metric as its axis has it; a metric that the study does not name has no known unit."""
+    unit = next((one.unit for one in material.study.metrics if one.name == metric), "")
+    return f"{digits.label(metric)}{f' ({unit})' if unit else ''}"
 
 
 def _finish_panel(axis: Axes, arm: str) -> None:

@@ -168,9 +168,15 @@ def front_sentences(front: Front, shown: Callable[[str], str], most: int = 6) ->
 
 
 def _sentence(front: Front, arm: str, shown: Callable[[str], str]) -> str:
-    own = [one for one in front.dominated if one.arm == arm]
-    parts = [f"{one.over} ({one.quality} in {shown(front.quality)}, {one.time} in {shown(front.time)})" for one in own]
-    return f"{arm} dominates {', '.join(parts)}."
+    alike: dict[tuple[Verdict, Verdict], list[str]] = {}
+    for one in front.dominated:
+        if one.arm == arm:
+            alike.setdefault((one.quality, one.time), []).append(one.over)
+    parts = [
+        f"{', '.join(over)} ({quality} in {shown(front.quality)}, {time} in {shown(front.time)})"
+        for (quality, time), over in alike.items()
+    ]
+    return f"{arm} dominates {'; '.join(parts)}."
 
 
 def front_text(front: Front | None, arm: str) -> str:

@@ -177,6 +177,12 @@ def test_image_rows_start_with_the_truth_and_are_lossless(make_case: Callable[..
     assert Image.open(io.BytesIO(sheet(strips))).width > 8 * 96
 
 
+def test_learning_curves_say_the_unit_of_their_metric(case: Any) -> None:
+    material = case.material()
+    first = curves(material, curve_points(case.study, material.results, case.paths))[0]
+    assert ">PSNR (dB)<" in (first.svg or "")
+
+
 def test_images_of_one_kind_have_one_size_however_many_stand_in_a_row(make_case: Callable[..., Any]) -> None:
     case = make_case(images=True, seeds=3)
     folder = case.paths.trial("noise_schedule=cosine", 0).folder

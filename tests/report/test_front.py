@@ -55,6 +55,14 @@ def test_arms_that_equal_the_baseline_in_neither_may_dominate_each_other() -> No
     assert front_sentences(found, str.upper) == ["fast dominates slow (better in PSNR, better in TRAIN_SECONDS)."]
 
 
+def test_arms_that_are_dominated_alike_share_their_reason() -> None:
+    found = front(baseline=(28, 10), same=(28, 10), best=(31, 10), slow=(28, 30))
+    assert front_sentences(found, str)[-1] == (
+        "best dominates baseline, same (better in psnr, equivalent in train_seconds); "
+        "slow (better in psnr, better in train_seconds)."
+    )
+
+
 @pytest.mark.parametrize(
     ("arm", "dominates"),
     [
