@@ -21,6 +21,8 @@ from ablate.report.table import (
 )
 from ablate.report.text import Answer, Sentence
 from ablate.report.wording import method_paragraphs
+from ablate.study.factors import level_text
+from ablate.study.spec import Study
 
 
 def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ()) -> str:
@@ -33,6 +35,7 @@ def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ())
         *_answer_parts(answer_of(material)),
         "## Comparison",
         comparison_markdown(material),
+        _baseline(study),
         _left_out(material),
         *(f"![{markdown(alt)}](figures/{name})" for name, alt in figures),
         *_budgets(material),
@@ -90,6 +93,12 @@ def columns_in_words(material: Material) -> Sequence[str]:
     """Return the columns that were chosen, or the usual ones."""
     metrics = [metric.name for metric in headline_metrics(material.comparison)]
     return material.columns or ["n", "diff", "p", *metrics, "time"]
+
+
+def _baseline(study: Study) -> str:
+    """What the arms are compared with, as the study file states it."""
+    levels = [f"{name} {level_text(value)}" for name, value in study.baseline.levels.items() if value is not None]
+    return markdown(f"The baseline: {', '.join(levels)}.") if levels else ""
 
 
 def _left_out(material: Material) -> str:

@@ -37,6 +37,13 @@ def test_the_page_has_answer_table_method_and_origin(case: Any) -> None:
     assert page.endswith("Generated at 2026-03-01T12:00:00Z by ablate.\n")
 
 
+def test_the_page_says_what_the_baseline_is(case: Any) -> None:
+    base = replace(case.study.arms[0], levels={"noise_schedule": "linear", "lr": 0.001, "note": "a|b", "cap": None})
+    page = report_markdown(replace(case, study=replace(case.study, arms=(base, *case.study.arms[1:]))).material())
+    assert "\n\nThe baseline: noise_schedule linear, lr 0.001, note a\\|b.\n\n" in page
+    assert "The baseline:" not in report_markdown(case.material())
+
+
 def test_a_hostile_name_stays_in_its_cell(case: Any) -> None:
     name = "a|b\n| c | <b>x</b> [l](javascript:1)"
     arms = (*case.study.arms[:-1], replace(case.study.arms[-1], name=name))
