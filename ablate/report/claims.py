@@ -250,6 +250,6 @@ def _within(test: Check, study: Study, arm: Arm, rows: Sequence[TrialRow]) -> Ev
         reading=_reading(verdict, test.wanted),
         verdict=verdict,
         seeds=row.pairs,
-        found=f"{arm.name}: {test.metric} is {verdict} than {test.over} of the same trials, {shown}",
+        found=f"{arm.name}: {test.metric} against {test.over} of the same trials: {verdict}, {shown}",
         exploratory=True,
     )

@@ -110,6 +110,7 @@ def test_a_metric_is_compared_with_another_of_the_same_trials(start: float, read
     found = card([measured], treatment={}, control={}, where={"method": ["prior"]}, over="psnr_start")
     assert found.reading == reading
     assert found.evidence[0].control == "psnr_start of baseline"
+    assert found.evidence[0].found.startswith("baseline: psnr against psnr_start of the same trials: ")
 
 
 def test_a_factor_may_be_a_multiple() -> None:
