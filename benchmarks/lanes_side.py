@@ -20,7 +20,7 @@ import torch
 from ablate.core.cache import StageFolder
 from ablate.core.data import load
 from ablate.core.lanes import Lanes
-from ablate.core.numerics import apply_numerics
+from ablate.core.numerics import Plain, apply_numerics
 from ablate.core.replay_lanes import ReplayLane, ReplayLanes
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.training import Trainer
@@ -42,6 +42,7 @@ class Silent:
 
 def replay(seed: int, device: str) -> Any:
     """A denoiser of the founding report's size."""
+    apply_numerics(Plain())
     images = load("skimage-patches").train[:12_800].to(device)
     return training("ddpm", images, seed=seed)
 

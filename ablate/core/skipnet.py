@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Literal
 
 import torch
@@ -82,7 +83,23 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[1, C, H, W] -> [1, C, 2H, 2W]."""
-        return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+        return F.interpolate(x, scale_factor=2, mode="bilinear") if x.device.type == "cpu" else doubled(x)
+
+
+def doubled(x: Tensor) -> Tensor:
+    """Enlarge [1,C,H,W] bilinearly by 2, as torch does, in two matrix products.
+
+    For GPUs: under deterministic algorithms torch takes indexing there, whose gradient sorts all indices.
+    """
+    rows, columns = (_doubling(side, x.dtype, x.device) for side in x.shape[2:])
+    larger: Tensor = rows @ x @ columns.T
+    return larger
+
+
+@cache
+def _doubling(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """[2 side, side]: what every pixel of a line gives to those of a line twice as long."""
+    return F.interpolate(torch.eye(side, dtype=dtype)[None], scale_factor=2, mode="linear")[0].T.to(device)
 
 
 class SkipScale(nn.Module):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
-from ablate.core.skipnet import Architecture, Bank, mirrored
+from ablate.core.skipnet import Architecture, Bank, doubled, mirrored
+
+Layer = Callable[[Tensor], Tensor]
 
 
 @pytest.mark.acceptance("I1")
@@ -67,12 +72,20 @@ def test_drawn_weights_are_within_torch_default_bounds() -> None:
     assert all(weight.abs().max() > 0.5 * weight[0, 0].numel() ** -0.5 for weight in largest)
 
 
-@pytest.mark.parametrize("radius", [1, 2])
-def test_slices_pad_as_torch_does(radius: int) -> None:
-    """What GPUs get instead: the same values, and the same gradients within rounding."""
+@pytest.mark.parametrize(
+    ("own", "torchs"),
+    [
+        (lambda x: mirrored(x, 1), lambda x: F.pad(x, (1,) * 4, mode="reflect")),
+        (lambda x: mirrored(x, 2), lambda x: F.pad(x, (2,) * 4, mode="reflect")),
+        (doubled, lambda x: F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)),
+    ],
+)
+def test_what_gpus_get_instead_of_torchs_functions(own: Layer, torchs: Layer) -> None:
+    """The same values and gradients within rounding."""
     x = torch.randn(1, 3, 6, 4, dtype=torch.float64, requires_grad=True)
-    weight = torch.randn(1, 3, 6 + 2 * radius, 4 + 2 * radius, dtype=torch.float64)
-    found, expected = mirrored(x, radius), F.pad(x, (radius,) * 4, mode="reflect")
-    assert torch.equal(found, expected)
+    found, expected = own(x), torchs(x)
+    assert found.shape == expected.shape
+    assert torch.allclose(found, expected, rtol=0, atol=1e-14)
+    weight = torch.randn_like(expected)
     gradients = [torch.autograd.grad((one * weight).sum(), x)[0] for one in (found, expected)]
-    assert torch.allclose(gradients[0], gradients[1])
+    assert torch.allclose(gradients[0], gradients[1], rtol=0, atol=1e-14)

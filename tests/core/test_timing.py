@@ -11,7 +11,7 @@ from ablate.core.denoiser import Denoiser
 from ablate.core.run import Run
 from ablate.core.schedules import make_schedule
 from ablate.core.settings import DdpmDipSettings
-from ablate.core.timing import TIMED, WARM_UPS, batch_seconds
+from ablate.core.timing import TIMED, WARM_UPS, WARM_UPS_GPU, batch_seconds
 from ablate.recipe import Recipe
 from tests.core.desk import Desk
 
@@ -47,9 +47,9 @@ def test_the_device_is_waited_for_around_every_batch(run: Run, monkeypatch: pyte
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device: said.append("wait"))
     monkeypatch.setattr("ablate.core.timing.device_name", lambda device: "a card")
     batch_seconds(run, denoiser(), lambda: said.append("work"), 4)
-    assert said == ["work"] * WARM_UPS + ["wait", "work", "wait"] * TIMED
+    assert said == ["work"] * WARM_UPS_GPU + ["wait", "work", "wait"] * TIMED
     assert run.environment == {
-        "timing": "median of 5 batches after 2 warm-ups",
+        "timing": f"median of 5 batches after {WARM_UPS_GPU} warm-ups",
         "timing_batch": "4",
         "timing_dtype": "bf16",
         "timing_device": "a card",
