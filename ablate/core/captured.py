@@ -7,7 +7,8 @@ bits. Numbers that change from call to call must therefore be tensors among the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+import contextlib
+from collections.abc import Callable, Hashable, Iterator
 from functools import cache
 from typing import Any, Protocol
 
@@ -39,17 +40,27 @@ def graph_of(compute: Callable[[], object], pool: Any = None) -> torch.cuda.CUDA
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     # What other threads of the worker ask of the GPU meanwhile is no reason to fail.
-    with torch.cuda.graph(graph, pool=pool, stream=side, capture_error_mode="thread_local"):
+    with _own_workspaces(), torch.cuda.graph(graph, pool=pool, stream=side, capture_error_mode="thread_local"):
         compute()
     return graph
 
 
+@contextlib.contextmanager
+def _own_workspaces() -> Iterator[None]:
+    """Let cuBLAS take what it works in from the memory of the graph recorded inside, where nobody else finds it.
+
+    torch keeps it per stream, and frees it when any graph of that stream is gone, though others still write there.
+    """
+    torch._C._cuda_clearCublasWorkspaces()
+    try:
+        yield
+    finally:
+        torch._C._cuda_clearCublasWorkspaces()
+
+
 @cache
 def _stream() -> torch.cuda.Stream:
-    """Where this process warms up and records.
-
-    cuBLAS keeps a workspace per stream for good. Made in a warm-up, it lies outside the memory of any graph.
-    """
+    """Where this process warms up and records: memory of a pool is used again by its own stream only."""
     return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, get_args
 
@@ -138,6 +139,36 @@ def test_programs_of_one_denoiser_share_memory_that_no_other_one_uses(monkeypatc
     assert first == second
     assert third == fourth
     assert first != third
+
+
+def test_a_recording_has_workspaces_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kept ones would be freed with the next graph that goes, while this one still writes there; also after a fault."""
+    said: list[str] = []
+
+    @contextlib.contextmanager
+    def graph(*args: object, **options: object) -> Iterator[None]:
+        said.append("begin")
+        yield
+
+    fake = SimpleNamespace(wait_stream=lambda other: None)
+    monkeypatch.setattr(captured, "_stream", lambda: fake)
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: said.append("clear"), raising=False)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: fake)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", SimpleNamespace)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    captured.graph_of(lambda: said.append("compute"))
+    expected = ["compute"] * captured.WARM_UPS + ["clear", "begin", "compute", "clear"]
+    assert said == expected
+
+    def fail() -> None:
+        if "begin" in said:
+            raise MemoryError
+
+    said.clear()
+    with pytest.raises(MemoryError):
+        captured.graph_of(fail)
+    assert said == ["clear", "begin", "clear"]
 
 
 def test_on_a_cpu_nothing_is_recorded(images: ImageSet) -> None:

@@ -98,6 +98,24 @@ def test_sampling_between_the_updates_of_a_recorded_training(images: ImageSet, m
     assert found == scores(launched)
 
 
+def test_graphs_that_go_leave_others_what_they_work_in(images: ImageSet) -> None:
+    """A training goes on while denoisers come, record, and go, as in fused programs; trials follow each other."""
+    settings = settings_of(channels=64)
+    observed = observe(images, settings, 0, GPU)
+    disturbed, quiet = (trainer_for(settings, images.train, 0) for _ in range(2))
+    for _ in range(3):
+        for trainer in (disturbed, quiet):
+            trainer.update()
+        restore(Denoiser.build(settings, 1, GPU), observed, settings, 0, None)
+        torch.cuda.empty_cache()
+        junk = [torch.full((1 << 23,), float("nan"), device=GPU) for _ in range(8)]
+        disturbed.update()
+        quiet.update()
+        assert all(bool(one.isnan().all()) for one in junk)
+        assert math.isfinite(disturbed.settle())
+        assert disturbed.settle() == quiet.settle()
+
+
 @pytest.mark.skipif(missing("cuda") is not None, reason=f"no {missing('cuda')} here")
 def test_a_compiled_network_in_a_recorded_lane(images: ImageSet) -> None:
     """Within rounding the losses of the eager one."""
