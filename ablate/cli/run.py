@@ -47,6 +47,7 @@ from ablate.cli.stored import latest
 from ablate.cli.units import plural, shortest, spoken, visible
 from ablate.errors import ExitCode, NothingComparableError
 from ablate.outcome import OutcomeKind
+from ablate.study.spec import Study
 
 if TYPE_CHECKING:
     from ablate.cli.displays import Display
@@ -121,7 +122,7 @@ def run(
         show_plan(asked, places, screen)
         return
     if not asked.plan.to_run:
-        _say_nothing_to_do(asked, screen)
+        _say_nothing_to_do(asked, screen, recorded=_record(asked))
         return
     for warning in asked.plan.warnings[:_SHOWN_WARNINGS]:
         screen.say(warning_text(warning, screen.err.width))
@@ -139,11 +140,36 @@ def run(
         raise typer.Exit(int(code))
 
 
-def _say_nothing_to_do(asked: Asked, screen: Screen) -> None:
+def _record(asked: Asked) -> bool:
+    """Keep what has changed in the study file since the last run; False when nothing has."""
+    if asked.stored is None or _said(asked.study) == _said(asked.stored.study):
+        return False
+    from ablate.engine.run import record_study
+
+    place = asked.place
+    record_study(
+        asked.study,
+        results=place.results,
+        storage_url=place.url,
+        kinds=kinds_of(asked.core),
+        command=asked.request.command(),
+    )
+    return True
+
+
+def _said(study: Study) -> dict[str, object]:
+    """All that a study file says, wherever it lies."""
+    return {name: value for name, value in study.to_dict().items() if name != "file"}
+
+
+def _say_nothing_to_do(asked: Asked, screen: Screen, *, recorded: bool) -> None:
     plan = asked.plan
     if screen.json:
-        screen.emit("nothing-to-run", {"study": plan.study, "total": plan.replicates, "done": plan.done})
+        counts = {"total": plan.replicates, "done": plan.done, "recorded": recorded}
+        screen.emit("nothing-to-run", {"study": plan.study, **counts})
         return
+    if recorded:
+        screen.say(f"{plan.study}: the study file has changed since the last run; reports follow it now")
     report = f"report:  ablate report {shlex.quote(plan.study)}"
     if asked.round is not None:
         screen.say(f"{plan.study}: every arm is decided or has been run to the last look, nothing to run")

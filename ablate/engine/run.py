@@ -121,16 +121,7 @@ def run_study(
     attributes = study_attributes(study, options.command)
     with StudyLock(paths.lock) as lock, Interrupts() as interrupts, _run_log(paths) as log:
         ended = end_orphans(lock.orphans)
-        with Store.open(
-            storage_url,
-            study.name,
-            kinds=kinds,
-            primary=study.primary.name,
-            direction=study.primary.direction,
-            attributes=attributes,
-            second=next((search.objectives[1] for search in study.searches if len(search.objectives) > 1), None),
-            ranges=[searched for search in study.searches for searched in search.ranges],
-        ) as store:
+        with _opened(storage_url, study, kinds, attributes) as store:
             stored, rows = store.attributes(), store.rows()
             fusing = fusing_of(replicates, core, device_of(slots), options.fusion, stored, rows)
             options = replace(options, fusion=fusing.within)
@@ -175,6 +166,38 @@ def run_study(
     if loop.fault is not None:
         raise loop.fault
     return summary
+
+
+def record_study(
+    study: Study, *, results: ResultsPaths, storage_url: str, kinds: Mapping[str, ParamKind], command: str
+) -> None:
+    """Keep a study file that has changed, where all that it asks for is done already: a margin, a metric, an arm less.
+
+    Raises as `run_study` does.
+    """
+    results = ResultsPaths(results.folder.absolute())
+    paths = results.study(study.name)
+    make_folders(results, paths)
+    attributes = study_attributes(study, command)
+    with StudyLock(paths.lock) as lock, _opened(storage_url, study, kinds, attributes) as store:
+        end_orphans(lock.orphans)
+        _check_stored(store, study, attributes)
+        write_study(paths, study)
+
+
+def _opened(
+    storage_url: str, study: Study, kinds: Mapping[str, ParamKind], attributes: Mapping[str, JsonValue]
+) -> Store:
+    return Store.open(
+        storage_url,
+        study.name,
+        kinds=kinds,
+        primary=study.primary.name,
+        direction=study.primary.direction,
+        attributes=attributes,
+        second=next((search.objectives[1] for search in study.searches if len(search.objectives) > 1), None),
+        ranges=[searched for search in study.searches for searched in search.ranges],
+    )
 
 
 def _run_log(paths: StudyPaths) -> RunLog:

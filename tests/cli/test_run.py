@@ -58,6 +58,18 @@ def test_a_finished_study_says_so_and_does_nothing(ablate: Ablate, finished: Pat
     assert database.stat().st_mtime_ns == before
 
 
+def test_a_changed_margin_is_recorded_where_all_trials_are_done(ablate: Ablate, finished: Path) -> None:
+    """Or reports would follow the old file for ever: there is nothing left to run that would bring it up to date."""
+    file = finished / "steps.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("margin: 0.1", "margin: 0.7"), encoding="utf-8")
+    changed = "steps: the study file has changed since the last run; reports follow it now\n"
+    assert ablate("run", "steps.yaml").err.startswith(changed)
+    assert "margin ±0.7 dB" in ablate("report", "steps", "--no-figures").out
+    assert "STALE" not in (finished / "results" / "steps" / "report.html").read_text(encoding="utf-8")
+    assert "has changed" not in ablate("run", "steps.yaml").err
+    assert ablate("audit", "steps").code == 0
+
+
 def test_more_seeds_run_only_what_is_missing(ablate: Ablate, finished: Path) -> None:
     said = ablate("run", "steps.yaml", *QUICK, "--arms", "lr=0.2", "--seeds", "4")
     started = [line for line in said.err.splitlines() if " start  " in line]
