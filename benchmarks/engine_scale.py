@@ -17,6 +17,7 @@ import heapq
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -100,18 +101,29 @@ def _answers(action: moves.Action, at: float, seconds: dict[moves.Key, float]) -
 
 
 @dataclass(frozen=True)
+class Took:
+    """What a command took. Other programs on the machine disturb its wall time more than its processor time."""
+
+    wall_s: float
+    processor_s: float
+
+    def __str__(self) -> str:
+        return f"{self.wall_s:.2f} ({self.processor_s:.2f})"
+
+
+@dataclass(frozen=True)
 class Ran:
     """One real run of trials that do nothing, and the commands after it."""
 
     trials: int
     run_ms_per_trial: float
     """Wall time of engine, storage and files, start-up left out (that of a run of two trials)."""
-    fresh_plan_s: float
+    fresh_plan: Took
     """Of as many trials of ``ddpm-dip``, none of them run."""
-    plan_s: float
+    plan: Took
     """Of the trials that were run."""
-    status_s: float
-    report_s: float
+    status: Took
+    report: Took
     """Without figures."""
 
 
@@ -129,7 +141,8 @@ def run(trials: int, seeds: int = 10) -> Ran:
         fresh = _timed(place, "plan", "fresh.yaml")
         plan, status = _timed(place, "plan", "many.yaml"), _timed(place, "status", "many")
         report = _timed(place, "report", "many", "--no-figures")
-        return Ran(trials, 1000 * (whole - start) / (trials - 2), fresh, plan, status, report)
+        per_trial = 1000 * (whole.wall_s - start.wall_s) / (trials - 2)
+        return Ran(trials, per_trial, fresh, plan, status, report)
 
 
 def _study(path: Path, arms: int, seeds: int) -> None:
@@ -150,17 +163,23 @@ def _fresh(path: Path, arms: int, seeds: int) -> None:
     )
 
 
-def _timed(place: Path, *words: str) -> float:
+def _timed(place: Path, *words: str) -> Took:
     (place / "trials").mkdir(exist_ok=True)
     paths = os.pathsep.join((str(HERE / "peers"), str(HERE.parent)))
     more = {"PYTHONPATH": paths, "DURATIONS": str(place / "durations.json"), "TRIALS": str(place / "trials")}
     command = [sys.executable, "-m", "ablate", *words]
-    began = time.perf_counter()
+    began, before = time.perf_counter(), _children_s()
     done = subprocess.run(command, cwd=place, env={**os.environ, **more}, capture_output=True, text=True, check=False)
-    took = time.perf_counter() - began
+    took = Took(time.perf_counter() - began, _children_s() - before)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
     return took
+
+
+def _children_s() -> float:
+    """Processor seconds of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def tables(simulated: Sequence[Simulated], ran: Sequence[Ran]) -> str:
@@ -174,13 +193,14 @@ def tables(simulated: Sequence[Simulated], ran: Sequence[Ran]) -> str:
     ]
     lines += [
         "",
-        "| trials | engine, storage and files, ms per trial | plan of ddpm-dip, none run, s | plan, all run, s "
-        "| status, s | report without figures, s |",
+        "Wall seconds of commands, in brackets processor seconds:",
+        "",
+        "| trials | engine, storage and files, ms per trial | plan of ddpm-dip, none run | plan, all run "
+        "| status | report without figures |",
     ]
     lines.append("|---:|---:|---:|---:|---:|---:|")
     lines += [
-        f"| {row.trials:,} | {row.run_ms_per_trial:.1f} | {row.fresh_plan_s:.2f} | {row.plan_s:.2f} "
-        f"| {row.status_s:.2f} | {row.report_s:.2f} |"
+        f"| {row.trials:,} | {row.run_ms_per_trial:.1f} | {row.fresh_plan} | {row.plan} | {row.status} | {row.report} |"
         for row in ran
     ]
     return "\n".join(lines)
