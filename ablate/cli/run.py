@@ -141,8 +141,11 @@ def run(
 
 
 def _record(asked: Asked) -> bool:
-    """Keep what has changed in the study file since the last run; False when nothing has."""
-    if asked.stored is None or _said(asked.study) == _said(asked.stored.study):
+    """Keep what has changed in the study file since the last run; False when nothing has.
+
+    A file that changes how verdicts are taken is not kept once the results are known: reports go by what was declared.
+    """
+    if asked.stored is None or _said(asked.study) == _said(asked.stored.study) or _takes_verdicts_otherwise(asked):
         return False
     from ablate.engine.run import record_study
 
@@ -155,6 +158,12 @@ def _record(asked: Asked) -> bool:
         command=asked.request.command(),
     )
     return True
+
+
+def _takes_verdicts_otherwise(asked: Asked) -> bool:
+    """True when the study file's test, noise, correction or level are not those of the run."""
+    stored = asked.stored.study if asked.stored is not None else asked.study
+    return (asked.study.method, asked.study.alpha) != (stored.method, stored.alpha)
 
 
 def _said(study: Study) -> dict[str, object]:
@@ -170,6 +179,11 @@ def _say_nothing_to_do(asked: Asked, screen: Screen, *, recorded: bool) -> None:
         return
     if recorded:
         screen.say(f"{plan.study}: the study file has changed since the last run; reports follow it now")
+    if _takes_verdicts_otherwise(asked):
+        screen.say(
+            f"{plan.study}: the study file takes verdicts in another way than was declared before the run; reports "
+            "keep to that (ablate report --test, --noise and --correct show another)"
+        )
     report = f"report:  ablate report {shlex.quote(plan.study)}"
     if asked.round is not None:
         screen.say(f"{plan.study}: every arm is decided or has been run to the last look, nothing to run")

@@ -173,7 +173,9 @@ def test_a_method_that_does_not_go_with_the_declared_one_is_refused(declared: Pa
 def test_a_file_changed_after_the_run_changes_no_verdict(declared: Path, ablate: Ablate) -> None:
     file = declared / "steps.yaml"
     file.write_text(file.read_text(encoding="utf-8").replace("correct: bh", "correct: none"), encoding="utf-8")
-    assert ablate(*RUN).code == ExitCode.DONE
+    again = ablate(*RUN)
+    assert again.code == ExitCode.DONE
+    assert "takes verdicts in another way than was declared before the run" in again.err
     assert ablate("report", "steps", "--no-figures").code == ExitCode.DONE
     assert method_of(declared) == ("paired", "pooled", "bh", None)
     assert "study file changed after the run" in (declared / "results/steps/report.md").read_text(encoding="utf-8")
