@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
@@ -15,7 +14,6 @@ from ablate.core.compile_rules import missing
 from ablate.core.data import ImageSet, as_unit
 from ablate.core.denoiser import Denoiser
 from ablate.core.graphed import GraphedTrainer, trainer_for
-from ablate.core.numerics import Plain, apply_numerics
 from ablate.core.program import Program
 from ablate.core.restoration import observe, restore
 from ablate.core.samplers import Sampler
@@ -23,16 +21,8 @@ from ablate.core.settings import DdpmDipSettings
 from ablate.core.training import Trainer
 from ablate.core.validation import Wiener, validate
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("deterministic")]
 GPU = torch.device("cuda")
-
-
-@pytest.fixture(autouse=True)
-def deterministic() -> Iterator[None]:
-    """As in a trial."""
-    apply_numerics(Plain())
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture

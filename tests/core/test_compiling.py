@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +19,6 @@ from ablate.core.compile_cache import CompileCache
 from ablate.core.compile_rules import APART, GAIN, LEAST_UPDATES, Choice, before_measuring, by_measurement, missing
 from ablate.core.compiling import compile_now, prepare
 from ablate.core.graphed import GraphedTrainer
-from ablate.core.numerics import Plain, apply_numerics
 from ablate.core.program import Program
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.stages import denoiser_program, denoiser_stage
@@ -31,6 +29,8 @@ from ablate.outcome import Outcome
 from tests.core.desk import Desk, compute
 from tests.core.test_replay_lanes import Listener
 
+pytestmark = pytest.mark.usefixtures("deterministic")
+
 LOSSES_APART, WEIGHTS_APART = 1e-5, 1e-3
 """Relative, compiled and eager after ten updates (measured: 1e-7 and 6e-5). The weights are one vector: Adam divides
 small gradients by themselves and so blows the rounding of vanishing ones up."""
@@ -40,14 +40,6 @@ TINY: dict[str, Any] = {
 }
 KEY = denoiser_program(DdpmDipSettings.model_validate(TINY))
 needs_compiler = pytest.mark.skipif(missing("cpu") is not None, reason=f"no {missing('cpu')} here")
-
-
-@pytest.fixture(autouse=True)
-def deterministic() -> Iterator[None]:
-    """As in a trial: torch's cache of programs has these switches in its keys."""
-    apply_numerics(Plain())
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def trainer(cls: type[Trainer] = Trainer, seed: int = 0, **changes: Any) -> Trainer:

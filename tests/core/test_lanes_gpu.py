@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from torch import Tensor
 from ablate.core.cache import StageFolder
 from ablate.core.graphed import GraphedTrainer, trainer_for
 from ablate.core.lane_run import LaneRun
-from ablate.core.numerics import Plain, apply_numerics
+from ablate.core.numerics import apply_numerics
 from ablate.core.replay_lanes import ReplayLane, ReplayLanes
 from ablate.core.replay_network import Denoiser, draw
 from ablate.core.replay_tables import noise_table
@@ -24,15 +23,7 @@ from ablate.interface import SERIAL
 from ablate.recipe import Recipe
 from tests.core.test_replay_lanes import Listener
 
-pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture(autouse=True)
-def deterministic() -> Iterator[None]:
-    """As in a trial: torch takes TF32 for convolutions unless told not to."""
-    apply_numerics(Plain())
-    yield
-    torch.use_deterministic_algorithms(False)
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("deterministic")]
 
 
 @pytest.fixture

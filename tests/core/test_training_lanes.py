@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from ablate.interface import SERIAL
 from ablate.recipe import Recipe
 from tests.core.test_replay_lanes import Listener
 
+pytestmark = pytest.mark.usefixtures("deterministic")
+
 TOLERANCE = 1e-3
 """Relative, of all weights as one vector after ten updates, in lanes and alone (measured: 2e-7 to 2e-4).
 
@@ -31,14 +33,6 @@ TINY: dict[str, Any] = {
     **{"channels": 8, "channel_mults": "1", "batch_size": 4, "epochs": 2},
     **{"warmup_steps": 3, "diffusion_steps": 100},
 }
-
-
-@pytest.fixture(autouse=True)
-def deterministic() -> Iterator[None]:
-    """As in a trial."""
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.fixture
