@@ -24,7 +24,7 @@ class CoreSettings(BaseModel):
     Each field is a scalar (bool, int, float, str, a Literal of names, or one of these ``| None``), has a default and
     a ``Field(description=...)``, bounds by ``ge/gt/le/lt``, and its unit by ``json_schema_extra={"unit": "..."}``.
     With ``{"tables": True}`` a level may also name a table of the study's ``schedules``; the field is then given its
-    text (see `ablate.tables`).
+    text (see `ablate.beta_tables`).
     Rules that concern several fields go into a ``model_validator(mode="after")`` that raises ValueError.
     """
 

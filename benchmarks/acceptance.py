@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 import torch
 
-from ablate.core.numerics import device_name
+from ablate.core.shared.numerics import device_name
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"

@@ -31,11 +31,11 @@ def work(name: str) -> Callable[[], float]:
     import torch
 
     from ablate.core.data import as_unit
-    from ablate.core.dip import DipSettings, Fitting
-    from ablate.core.replay_network import Denoiser, draw
-    from ablate.core.replay_tables import noise_table
+    from ablate.core.diffusion.training import Trainer
+    from ablate.core.dip.fit import DipSettings, Fitting
+    from ablate.core.replay.network import Denoiser, draw
+    from ablate.core.replay.noise_tables import noise_table
     from ablate.core.settings import DdpmDipSettings
-    from ablate.core.training import Trainer
 
     torch.set_num_threads(1)
     source = torch.Generator().manual_seed(0)

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from ablate.core.compiling import compile_now
 from ablate.core.data import load
-from ablate.core.graphed import trainer_for
-from ablate.core.numerics import apply_numerics
+from ablate.core.ddpm_dip.stages.digests import denoiser_program
+from ablate.core.diffusion.compiled_training import compile_now
+from ablate.core.diffusion.cuda_graph_training import trainer_for
 from ablate.core.settings import DdpmDipSettings
-from ablate.core.stages import denoiser_program
+from ablate.core.shared.numerics import apply_numerics
 from benchmarks.frame import clock
 
 WARM_UP = 6

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from ablate.core.data.patches import manifest, read_photograph
-from ablate.core.dip import DipSettings, fit
-from ablate.core.metrics import psnr
-from ablate.core.seeding import generator
+from ablate.core.dip.fit import DipSettings, fit
+from ablate.core.scores.psnr_ssim import psnr
+from ablate.core.shared.seeding import generator
 
 SETTINGS = DipSettings(channels=32, scales=4, steps=5000, stop="fixed", ema=0.99, window=100, patience=400)
 CROPS = {"astronaut": (40, 160), "chelsea": (86, 161)}

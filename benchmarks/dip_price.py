@@ -3,7 +3,8 @@
     python benchmarks/dip_price.py
 
 Prints the seconds of both, their ratio, the ratio of operations, and the quotient of the two ratios: the constant
-DIP_SECONDS_PER_OPERATION of ablate/core/work.py. One thread; CPU time, so a busy machine does not matter much.
+DIP_SECONDS_PER_OPERATION of ablate/core/ddpm_dip/stages/compute_budget.py.
+One thread; CPU time, so a busy machine does not matter much.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import time
 
 import torch
 
-from ablate.core.dip import Fitting
+from ablate.core.ddpm_dip.stages.compute_budget import dip_operations, unet_operations
+from ablate.core.ddpm_dip.stages.dip import fit_settings
+from ablate.core.diffusion.training import Trainer
+from ablate.core.dip.fit import Fitting
 from ablate.core.settings import DdpmDipSettings
-from ablate.core.stage_dip import fit_settings
-from ablate.core.training import Trainer
-from ablate.core.work import dip_operations, unet_operations
 
 REPEATS, IMAGES, STEPS = 5, 16, 10
 

@@ -28,10 +28,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ablate.engine import moves
-from ablate.engine.moves import Planned
-from ablate.engine.policy import Policy
-from ablate.engine.state import EngineState
+from ablate.engine.rules import events_actions
+from ablate.engine.rules.events_actions import Planned
+from ablate.engine.rules.limits import Policy
+from ablate.engine.rules.machine import EngineState
 from ablate.interface import Stage
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import digest_of
@@ -60,7 +60,7 @@ def simulate(trials: int, slots: int, *, known: bool, seed: int = 0) -> Simulate
     planned = [_planned(number, float(durations[number]) if known else None) for number in range(trials)]
     seconds = {one.key: float(durations[number]) for number, one in enumerate(planned)}
     state = EngineState(planned, [f"gpu{index}" for index in range(slots)], Policy())
-    queue: list[tuple[float, int, moves.Event]] = [(0.0, 0, moves.RunBegan(0.0))]
+    queue: list[tuple[float, int, events_actions.Event]] = [(0.0, 0, events_actions.RunBegan(0.0))]
     count = worked = 0
     ended = 0.0
     while queue:
@@ -69,7 +69,7 @@ def simulate(trials: int, slots: int, *, known: bool, seed: int = 0) -> Simulate
         actions = state.handle(event)
         worked += time.perf_counter_ns() - began
         count += 1
-        ended = max(ended, at) if isinstance(event, moves.OutcomeArrived) else ended
+        ended = max(ended, at) if isinstance(event, events_actions.OutcomeArrived) else ended
         for action in actions:
             for answer in _answers(action, at, seconds):
                 heapq.heappush(queue, (answer.at, count * 1000 + len(queue), answer))
@@ -84,20 +84,24 @@ def _planned(number: int, cost: float | None) -> Planned:
     return Planned((name, 0), digest, digest, stages)
 
 
-def _answers(action: moves.Action, at: float, seconds: dict[moves.Key, float]) -> Iterator[moves.Event]:
+def _answers(
+    action: events_actions.Action, at: float, seconds: dict[events_actions.Key, float]
+) -> Iterator[events_actions.Event]:
     """What a worker that never fails answers to an action."""
-    if isinstance(action, moves.StartWorker):
-        yield moves.WorkerReady(at, action.slot)
-    elif isinstance(action, moves.LetLeave):
-        yield moves.WorkerDied(at, action.slot, "left")
-    elif isinstance(action, moves.PlaceBatch):
+    if isinstance(action, events_actions.StartWorker):
+        yield events_actions.WorkerReady(at, action.slot)
+    elif isinstance(action, events_actions.LetLeave):
+        yield events_actions.WorkerDied(at, action.slot, "left")
+    elif isinstance(action, events_actions.PlaceBatch):
         (key,) = action.keys
         end = at + seconds[key]
         for part in range(1, PROGRESS_EVENTS + 1):
-            yield moves.ProgressMade(at + seconds[key] * part / (PROGRESS_EVENTS + 1), action.slot, key, "train")
+            yield events_actions.ProgressMade(
+                at + seconds[key] * part / (PROGRESS_EVENTS + 1), action.slot, key, "train"
+            )
         outcome = Outcome(OutcomeKind.MEASURED, "", metrics={"score": 1.0}, seconds=seconds[key])
-        yield moves.OutcomeArrived(end, action.slot, key, outcome)
-        yield moves.BatchEnded(math.nextafter(end, math.inf), action.slot)
+        yield events_actions.OutcomeArrived(end, action.slot, key, outcome)
+        yield events_actions.BatchEnded(math.nextafter(end, math.inf), action.slot)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor, nn
 
 from ablate.core.data import as_unit, load
-from ablate.core.replay_tables import noise_table
+from ablate.core.replay.noise_tables import noise_table
 from benchmarks.founding import DDPM, DIP, Draws, train_ddpm, train_dip
 
 

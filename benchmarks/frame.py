@@ -90,8 +90,8 @@ def clock(device: str = "cpu") -> float:
 
 def worker_environment(threads: int = 1, *, gpu: bool = False) -> dict[str, str]:
     """Return the environment that ablate gives a worker on CPU, or on the first GPU."""
-    from ablate.engine.launch import environment
-    from ablate.engine.slots import Slot
+    from ablate.engine.workers.local_process import environment
+    from ablate.engine.workers.slots import Slot
 
     slot = Slot(
         0, "cuda:0" if gpu else "cpu", threads, os.environ.get("CUDA_VISIBLE_DEVICES", "0") if gpu else None, ""
@@ -158,7 +158,7 @@ def machine() -> dict[str, str]:
     """Return what the figures were measured on."""
     import torch
 
-    from ablate.engine.slots import processor_name, usable_cores
+    from ablate.engine.workers.slots import processor_name, usable_cores
 
     found = {"processor": processor_name(), "cores": str(usable_cores()), "load": f"{os.getloadavg()[0]:.1f}"}
     found |= {"python": platform.python_version(), "torch": torch.__version__}

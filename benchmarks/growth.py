@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ablate.core.dip import DipSettings, fit
-from ablate.core.frechet import frechet_distance
-from ablate.core.kid import kernel_distance
-from ablate.core.prdc import prdc
-from ablate.core.unet import build_unet
+from ablate.core.diffusion.unet import build_unet
+from ablate.core.dip.fit import DipSettings, fit
+from ablate.core.scores.frechet import frechet_distance
+from ablate.core.scores.kid import kernel_distance
+from ablate.core.scores.prdc import prdc
 from ablate.report import compare
 
 REPEATS = 3

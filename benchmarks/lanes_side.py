@@ -17,14 +17,14 @@ from typing import Any
 
 import torch
 
-from ablate.core.cache import StageFolder
 from ablate.core.data import load
-from ablate.core.lanes import Lanes
-from ablate.core.numerics import Plain, apply_numerics
-from ablate.core.replay_lanes import ReplayLane, ReplayLanes
+from ablate.core.diffusion.training import Trainer
+from ablate.core.diffusion.training_lanes import UNetLane, UNetLanes
+from ablate.core.programs.lanes import Lanes
+from ablate.core.replay.lanes import ReplayLane, ReplayLanes
 from ablate.core.settings import DdpmDipSettings
-from ablate.core.training import Trainer
-from ablate.core.training_lanes import UNetLane, UNetLanes
+from ablate.core.shared.numerics import Plain, apply_numerics
+from ablate.core.shared.stage_cache import StageFolder
 from benchmarks.frame import clock
 from benchmarks.replay_side import training
 

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from ablate.core.data import as_unit, load
-from ablate.core.samplers import time_grid
+from ablate.core.diffusion.samplers import time_grid
+from ablate.core.diffusion.validation import Wiener
 from ablate.core.schedules import Array, Schedule, make_schedule
-from ablate.core.validation import Wiener
 
 SIGMA = 25.0
 STD = 2 * SIGMA / 255

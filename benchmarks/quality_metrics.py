@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 
 from ablate.core.data import as_unit, load, to_uint8
-from ablate.core.diversity import effective_rank, mean_pairwise_distance
-from ablate.core.features import FEATURES, FeatureScale, gabor_features
-from ablate.core.frechet import frechet_distance, gaussian_floor, white_floor
-from ablate.core.gpd import gpd
-from ablate.core.kid import kernel_distance
-from ablate.core.memorisation import nearness, share_below
-from ablate.core.prdc import expected_coverage, prdc
+from ablate.core.scores.diversity import effective_rank, mean_pairwise_distance
+from ablate.core.scores.features import FEATURES, FeatureScale, gabor_features
+from ablate.core.scores.frechet import frechet_distance, gaussian_floor, white_floor
+from ablate.core.scores.gpd import gpd
+from ablate.core.scores.kid import kernel_distance
+from ablate.core.scores.memorisation import nearness, share_below
+from ablate.core.scores.prdc import expected_coverage, prdc
 
 HEADER = (
     "set",

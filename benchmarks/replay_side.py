@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from ablate.core.data import load
-from ablate.core.replay_network import Autoencoder, Denoiser, draw
-from ablate.core.replay_tables import noise_table
-from ablate.core.replay_train import Predict, Training
+from ablate.core.replay.network import Autoencoder, Denoiser, draw
+from ablate.core.replay.noise_tables import noise_table
+from ablate.core.replay.training import Predict, Training
 from benchmarks.frame import clock
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import skimage.data
 import skimage.metrics
 
-from ablate.core.replay_tables import mean_variance, noise_table
+from ablate.core.replay.noise_tables import mean_variance, noise_table
 
 DRAWS = 200_000
 CLAIMED_DB = (0.34, 0.91)

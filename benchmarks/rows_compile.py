@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-from ablate.core.compile_rules import GAIN
+from ablate.core.programs.compile_rules import GAIN
 from benchmarks.frame import Row, in_process, in_turn, worker_environment
 
 ROUNDS, UPDATES = 3, {"cpu": 10, "cuda": 200}

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from ablate.core.batching import most_rows
 from ablate.core.data import load
-from ablate.core.dip import DipSettings, Fitting
-from ablate.core.dip_program import DipProgram
-from ablate.engine.fuse import AUTO_LANES
+from ablate.core.ddpm_dip.batch_rules import most_rows
+from ablate.core.dip.fit import DipSettings, Fitting
+from ablate.core.dip.fit_batch import DipProgram
+from ablate.engine.fuse_choice import AUTO_LANES
 from benchmarks.frame import Row, clock, in_turn
 
 IMAGES, STEPS, ROUNDS = 16, 4, 3

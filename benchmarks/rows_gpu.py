@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ablate.core.captured import Through, directly
 from ablate.core.data import load
-from ablate.core.denoiser import Denoiser
-from ablate.core.numerics import Plain, apply_numerics
-from ablate.core.samplers import Reverse, reverse
+from ablate.core.diffusion.denoiser import Denoiser
+from ablate.core.diffusion.samplers import Reverse, reverse
+from ablate.core.programs.cuda_graphs import Through, directly
 from ablate.core.settings import DdpmDipSettings
+from ablate.core.shared.numerics import Plain, apply_numerics
 from benchmarks.frame import Row, clock, in_process, in_turn, plain_environment, worker_environment
 from benchmarks.rows_compile import on
 from benchmarks.rows_dip import trials

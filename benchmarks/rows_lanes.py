@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ablate.core.fusing import ALONE, GATE
+from ablate.core.programs.fusion_choice import ALONE, GATE
 from benchmarks.frame import Row, in_process, in_turn, worker_environment
 
 WIDTH, ROUNDS = 4, 3

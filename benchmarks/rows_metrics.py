@@ -9,9 +9,9 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from ablate.core.frechet import frechet_distance
-from ablate.core.kid import kernel_distance
-from ablate.core.prdc import prdc
+from ablate.core.scores.frechet import frechet_distance
+from ablate.core.scores.kid import kernel_distance
+from ablate.core.scores.prdc import prdc
 from benchmarks.frame import Row, clock, in_turn
 
 IMAGES, FEATURES, ROUNDS = 2000, 256, 3

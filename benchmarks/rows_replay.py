@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ablate.core.data import as_unit, load
-from ablate.core.registry import core_class
-from ablate.core.replay import Replay
-from ablate.core.seeding import generator
+from ablate.core.replay.core import Replay
+from ablate.core.shared.registry import core_class
+from ablate.core.shared.seeding import generator
 from ablate.recipe import Recipe
-from ablate.study.load import load_study
+from ablate.study.reading.load_study import load_study
 from benchmarks import founding
 from benchmarks.frame import ROOT, Row, in_process, in_turn, plain_environment, worker_environment
 from benchmarks.replay_side import training

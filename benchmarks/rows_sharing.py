@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from ablate.core.ddpm_dip import DdpmDip
-from ablate.core.registry import core_class
+from ablate.core.ddpm_dip.core import DdpmDip
+from ablate.core.shared.registry import core_class
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.recipe import Recipe
-from ablate.study.load import load_study
 from ablate.study.plan import make_plan, replicates
+from ablate.study.reading.load_study import load_study
 from benchmarks.frame import ROOT, Row, clock, in_turn
 from benchmarks.lanes_side import Silent
 

@@ -23,17 +23,17 @@ import torch
 from torch import Tensor
 
 from ablate.core.data import ImageSet, as_unit, load, to_uint8
-from ablate.core.denoiser import Denoiser
-from ablate.core.features import FeatureScale, gabor_features
-from ablate.core.frechet import frechet_distance
-from ablate.core.grids import save_grid
-from ablate.core.memorisation import nearness
-from ablate.core.prdc import prdc
-from ablate.core.samplers import Reverse, reverse
-from ablate.core.seeding import generator
+from ablate.core.data.image_grids import save_grid
+from ablate.core.diffusion.denoiser import Denoiser
+from ablate.core.diffusion.samplers import Reverse, reverse
+from ablate.core.diffusion.training import Trainer
+from ablate.core.diffusion.validation import Wiener, epsilon_errors, fixed_choice
+from ablate.core.scores.features import FeatureScale, gabor_features
+from ablate.core.scores.frechet import frechet_distance
+from ablate.core.scores.memorisation import nearness
+from ablate.core.scores.prdc import prdc
 from ablate.core.settings import DdpmDipSettings
-from ablate.core.training import Trainer
-from ablate.core.validation import Wiener, epsilon_errors, fixed_choice
+from ablate.core.shared.seeding import generator
 
 BATCH = 32
 AT = (100, 200, 400, 800, 1200, 1600, 2400, 3200, 4000)

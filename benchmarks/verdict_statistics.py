@@ -18,11 +18,11 @@ import numpy as np
 import pandas as pd
 
 from ablate.report import compare
-from ablate.report.comparison import Row, Verdict
-from ablate.report.corrections import adjust, split_alpha
-from ablate.report.noise import pool
-from ablate.report.power import smallest_detectable
-from ablate.report.stats import (
+from ablate.report.statistics.corrections import adjust, split_alpha
+from ablate.report.statistics.model import Row, Verdict
+from ablate.report.statistics.pooled_noise import pool
+from ablate.report.statistics.power import smallest_detectable
+from ablate.report.statistics.significance import (
     Floats,
     equivalence_p,
     half_width,
@@ -31,9 +31,9 @@ from ablate.report.stats import (
     two_sided_p,
     welch_summary,
 )
-from ablate.report.trend import page_p
-from ablate.study.method import Correction
+from ablate.report.statistics.trend import page_p
 from ablate.study.spec import MetricSpec
+from ablate.study.verdict_method import Correction
 
 SEEDS = (3, 5, 10)
 ALPHA = 0.05

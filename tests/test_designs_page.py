@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ablate.cli.app import main
-from ablate.core.registry import core_class
-from ablate.study.designs import READERS
-from ablate.study.load import load_study
-from ablate.study.searching import SECTIONS
+from ablate.core.shared.registry import core_class
+from ablate.study.reading.designs import READERS
+from ablate.study.reading.load_study import load_study
+from ablate.study.reading.search_sections import SECTIONS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "designs.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(
@@ -20,7 +20,7 @@ EXAMPLES = re.findall(
 )
 STAND_IN = '''
 from ablate import Outcome, OutcomeKind
-from ablate.core.registry import core_class
+from ablate.core.shared.registry import core_class
 
 BuiltIn = core_class("ddpm-dip")
 

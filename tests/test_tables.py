@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.tables import betas_of, is_table, table_fault, table_label, table_numbers, table_text
+from ablate.beta_tables import betas_of, is_table, table_fault, table_label, table_numbers, table_text
 
 BETAS = st.lists(st.floats(1e-6, 0.999), min_size=2, max_size=40)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ablate import __version__
-from ablate.cli import (
+from ablate.cli.commands import (
     archive,
     audit,
     cache,
@@ -20,16 +20,16 @@ from ablate.cli import (
     doctor,
     export,
     init,
-    life,
     plan,
+    rename_remove,
     report,
     run,
     show,
     sql,
     status,
 )
-from ablate.cli.problems import report_bug, show_error
-from ablate.cli.screen import console
+from ablate.cli.display.console import console
+from ablate.cli.display.error_display import report_bug, show_error
 from ablate.errors import AblateError
 
 app = typer.Typer(
@@ -74,8 +74,8 @@ for function in (
     init.init,
     doctor.doctor,
     audit.audit,
-    life.rename,
-    life.remove,
+    rename_remove.rename,
+    rename_remove.remove,
     archive.archive,
 ):
     app.command()(function)

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class Until(StrEnum):
-    """What ``--until`` can wait for."""
-
-    DECIDED = "decided"
-
-
-class Launchers(StrEnum):
-    """What ``--launcher`` can name."""
-
-    LOCAL = "local"
-    SLURM = "slurm"
-    SRUN = "srun"
-    RAY = "ray"
-
+from ablate.api.choices import Launchers, Until
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file.", show_default=False, exists=False)]
 StudyName = Annotated[
@@ -122,6 +107,3 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, one ob
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Print one line per event: no redrawing, no colour.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="Use no colour; the same as NO_COLOR=1.")]
-
-RESULTS = Path("results")
-"""Where results go unless ``--results`` says otherwise."""

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ablate.tables import is_table, table_label, table_numbers
+from ablate.beta_tables import is_table, table_label, table_numbers
 
 Array = NDArray[np.float64]
 
@@ -186,9 +186,9 @@ def make_schedule(name: str, steps: int, *, power: float = 2.0, zero_terminal_sn
     """Compile the schedule `name` for T = `steps`.
 
     `power` is p of ``polynomial`` and tau of ``cosine-tau``. `name` may also be the text of a table of betas (see
-    `ablate.tables`), whose last beta may be 1. Raises ValueError for an unknown name, for a table of another length
-    than `steps`, and for a schedule that is no forward process: a beta outside (0, 1), or an alpha-bar that does not
-    fall at every step.
+    `ablate.beta_tables`), whose last beta may be 1. Raises ValueError for an unknown name, for a table of another
+    length than `steps`, and for a schedule that is no forward process: a beta outside (0, 1), or an alpha-bar that
+    does not fall at every step.
     """
     betas = _betas(name, steps, power)
     alpha_bars: Array = np.asarray(np.cumprod(1.0 - betas))

@@ -10,18 +10,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ablate.engine import eta, moves
-from ablate.engine.announce import Announcer
-from ablate.engine.crew import Crew
-from ablate.engine.eta import Attempt, History
-from ablate.engine.folders import cannot_write, read_new_outcome
+from ablate.engine.display import eta
+from ablate.engine.display.announcer import Announcer
+from ablate.engine.display.eta import Attempt, History
 from ablate.engine.interrupts import Interrupts
-from ablate.engine.launch import End
-from ablate.engine.ledger import Ledger
-from ablate.engine.moves import Key, Planned
-from ablate.engine.searcher import Searcher
-from ablate.engine.state import EngineState
-from ablate.engine.tables import SlotState
+from ablate.engine.records.folders import cannot_write, read_new_outcome
+from ablate.engine.records.recorder import Ledger
+from ablate.engine.rules import events_actions
+from ablate.engine.rules.events_actions import Key, Planned
+from ablate.engine.rules.machine import EngineState
+from ablate.engine.rules.transitions import SlotState
+from ablate.engine.search_queue import Searcher
+from ablate.engine.workers.local_process import End
+from ablate.engine.workers.pool import Crew
 from ablate.errors import AblateError, ResultsError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.study.spec import Replicate
@@ -65,7 +66,7 @@ class Loop:
         self._counted_to: dict[int, float] = {}
         self._tried: Counter[Key] = Counter()
         self._history = History()
-        self._queue: deque[moves.Event] = deque()
+        self._queue: deque[events_actions.Event] = deque()
         self._handling = self._over = False
         self._killed: set[int] = set()
         self._reason: str | None = None
@@ -76,7 +77,7 @@ class Loop:
         selector = self.crew.selector
         selector.register(self._interrupts.news, 1, self._interrupted)
         began = beat = time.monotonic()
-        self._happen(moves.RunBegan(began))
+        self._happen(events_actions.RunBegan(began))
         self._interrupted()
         while not self._over:
             deadline = self._state.next_deadline()
@@ -84,7 +85,7 @@ class Loop:
             for key, _ in selector.select(max(0.0, until - time.monotonic())):
                 key.data()
             now = time.monotonic()
-            self._happen(moves.TimePassed(now))
+            self._happen(events_actions.TimePassed(now))
             if now - beat >= self._alive_s and not self._over:
                 beat = now
                 self._beat(now - began)
@@ -105,20 +106,20 @@ class Loop:
         if self._state.slots[slot] in (SlotState.STARTING, SlotState.QUEUED) and slot not in self._killed:
             self._announcer.note(f"slot {slot}: no worker: {reason}")
         self._killed.discard(slot)
-        self._happen(moves.WorkerDied(time.monotonic(), slot, reason, end.out_of_memory, end.evicted))
+        self._happen(events_actions.WorkerDied(time.monotonic(), slot, reason, end.out_of_memory, end.evicted))
 
     def _ready(self, slot: int, message: Mapping[str, Any]) -> None:
-        self._happen(moves.WorkerReady(time.monotonic(), slot))
+        self._happen(events_actions.WorkerReady(time.monotonic(), slot))
 
     def _queued(self, slot: int, message: Mapping[str, Any]) -> None:
         self.crew.waits(slot, self._announcer.queued(slot, message))
         if self._state.slots[slot] is not SlotState.QUEUED:
-            self._happen(moves.WorkerQueued(time.monotonic(), slot))
+            self._happen(events_actions.WorkerQueued(time.monotonic(), slot))
 
     def _begun(self, slot: int, message: Mapping[str, Any]) -> None:
         self.crew.waits(slot, None)
         self._announcer.begun(slot, message)
-        self._happen(moves.WorkerBegun(time.monotonic(), slot))
+        self._happen(events_actions.WorkerBegun(time.monotonic(), slot))
 
     def _note(self, slot: int, message: Mapping[str, Any]) -> None:
         self._announcer.note(f"slot {slot}: {message['text']}")
@@ -137,7 +138,7 @@ class Loop:
         now, stage, attempt = time.monotonic(), message["stage"], self._attempts[key]
         fraction = eta.fraction_of(attempt.planned, stage, message["done"], message["total"])
         attempt.pace.update(now, stage, fraction)
-        self._happen(moves.ProgressMade(now, slot, key, stage, message["done"]))
+        self._happen(events_actions.ProgressMade(now, slot, key, stage, message["done"]))
         left_s, elapsed_s = attempt.pace.left_s(now), now - attempt.since
         self._announcer.progress(
             key, attempt.number, slot, message, fraction=fraction, elapsed_s=elapsed_s, left_s=left_s
@@ -148,7 +149,7 @@ class Loop:
         if key is None:
             return
         self._guarded(functools.partial(self._add_point, slot, key, message))
-        self._happen(moves.ProgressMade(time.monotonic(), slot, key))
+        self._happen(events_actions.ProgressMade(time.monotonic(), slot, key))
 
     def _add_point(self, slot: int, key: Key, message: Mapping[str, Any]) -> None:
         """Store a point of a curve; a candidate whose curve cannot win is ended by its worker."""
@@ -162,12 +163,14 @@ class Loop:
             self._read_outcome(slot, key)
 
     def _done(self, slot: int, message: Mapping[str, Any]) -> None:
-        self._happen(moves.BatchEnded(time.monotonic(), slot, spent=message["spent"], peak_mb=message["peak_mb"]))
+        self._happen(
+            events_actions.BatchEnded(time.monotonic(), slot, spent=message["spent"], peak_mb=message["peak_mb"])
+        )
 
     def _read_outcome(self, slot: int, key: Key) -> None:
         outcome = read_new_outcome(self._ledger.trial(key), self._recipes[key].digest)
         if outcome is not None:
-            self._happen(moves.OutcomeArrived(time.monotonic(), slot, key, outcome))
+            self._happen(events_actions.OutcomeArrived(time.monotonic(), slot, key, outcome))
 
     def _key_on(self, slot: int, message: Mapping[str, Any]) -> Key | None:
         """The replicate a message is about; None when it has its outcome already (a core may talk on)."""
@@ -179,11 +182,11 @@ class Loop:
         for number in self._interrupts.received[self._signals :]:
             self._signals += 1
             word = _SIGNAL_WORDS[number]
-            self._happen(moves.StopRequested(time.monotonic(), word, force=self._signals > 1))
+            self._happen(events_actions.StopRequested(time.monotonic(), word, force=self._signals > 1))
 
     # ------------------------------------------------------------------ carrying out
 
-    def _happen(self, event: moves.Event) -> None:
+    def _happen(self, event: events_actions.Event) -> None:
         """Hand an event to the state and do what it wants, and so on until it wants nothing more."""
         self._queue.append(event)
         if self._handling:
@@ -196,21 +199,21 @@ class Loop:
         finally:
             self._handling = False
 
-    def _start_worker(self, action: moves.StartWorker) -> None:
+    def _start_worker(self, action: events_actions.StartWorker) -> None:
         try:
             self.crew.start(action.slot)
         except OSError as error:
             self._announcer.note(f"slot {action.slot}: cannot start a worker: {error}")
-            self._queue.append(moves.WorkerDied(time.monotonic(), action.slot, str(error)))
+            self._queue.append(events_actions.WorkerDied(time.monotonic(), action.slot, str(error)))
 
-    def _place_batch(self, action: moves.PlaceBatch) -> None:
+    def _place_batch(self, action: events_actions.PlaceBatch) -> None:
         begun = [key for key in action.keys if self._guarded(functools.partial(self._begin, key, action))]
         if len(begun) < len(action.keys):
-            self._queue.append(moves.BatchEnded(time.monotonic(), action.slot))
+            self._queue.append(events_actions.BatchEnded(time.monotonic(), action.slot))
             return
         given = {key: self._given.pop(key) for key in begun if key in self._given}
         for key, outcome in given.items():
-            self._queue.append(moves.OutcomeArrived(time.monotonic(), action.slot, key, outcome))
+            self._queue.append(events_actions.OutcomeArrived(time.monotonic(), action.slot, key, outcome))
         if len(given) < len(begun):
             batch = [
                 {"recipe": self._recipes[key].to_dict(), "folder": str(self._ledger.trial(key).folder)}
@@ -219,9 +222,9 @@ class Loop:
             ]
             self.crew.send(action.slot, {"type": "run", "batch": batch, "together": action.together})
         else:
-            self._queue.append(moves.BatchEnded(time.monotonic(), action.slot))
+            self._queue.append(events_actions.BatchEnded(time.monotonic(), action.slot))
 
-    def _begin(self, key: Key, action: moves.PlaceBatch) -> None:
+    def _begin(self, key: Key, action: events_actions.PlaceBatch) -> None:
         slot = action.slot
         self._tried[key] += 1
         source = self._decide(key) if key in self._searcher else None
@@ -244,7 +247,7 @@ class Loop:
             return source
         return None
 
-    def _record_outcome(self, action: moves.RecordOutcome) -> None:
+    def _record_outcome(self, action: events_actions.RecordOutcome) -> None:
         attempt = self._attempts.pop(action.key, None)
         if attempt is None:
             return  # it never began: the fault that kept it from beginning is on its way up
@@ -257,7 +260,7 @@ class Loop:
             self._history.add(attempt.planned, busy_s if attempt.lone else action.outcome.seconds)
         self._guarded(functools.partial(self._write_down, action, attempt))
 
-    def _write_down(self, action: moves.RecordOutcome, attempt: Attempt) -> None:
+    def _write_down(self, action: events_actions.RecordOutcome, attempt: Attempt) -> None:
         key, outcome = action.key, replace(action.outcome, recipe_digest=self._recipes[action.key].digest)
         self._ledger.finish(key, outcome)
         self._searcher.finished(key, outcome)
@@ -271,24 +274,24 @@ class Loop:
             number = self._ledger.copy(key, copy, same)
             self._announcer.finished(copy, number, None, same, copied=key[0])
 
-    def _tell_company(self, action: moves.TellCompany) -> None:
+    def _tell_company(self, action: events_actions.TellCompany) -> None:
         self.crew.send(action.slot, {"type": "company", "together": action.together})
 
-    def _ask_to_stop(self, action: moves.AskToStop) -> None:
+    def _ask_to_stop(self, action: events_actions.AskToStop) -> None:
         self.crew.send(action.slot, {"type": "stop"})
 
-    def _let_leave(self, action: moves.LetLeave) -> None:
+    def _let_leave(self, action: events_actions.LetLeave) -> None:
         self.crew.send(action.slot, {"type": "leave"})
 
-    def _kill_worker(self, action: moves.KillWorker) -> None:
+    def _kill_worker(self, action: events_actions.KillWorker) -> None:
         self._announcer.note(f"slot {action.slot}: ending the worker: {action.reason}")
         self._killed.add(action.slot)
         self.crew.kill(action.slot)
 
-    def _announce_stop(self, action: moves.AnnounceStop) -> None:
+    def _announce_stop(self, action: events_actions.AnnounceStop) -> None:
         self._announcer.stopping(action, running=len(self._attempts), deadline_s=self._stop_s)
 
-    def _end_run(self, action: moves.EndRun) -> None:
+    def _end_run(self, action: events_actions.EndRun) -> None:
         self._over, self._reason = True, action.reason
 
     def _guarded(self, write: Callable[[], None]) -> bool:
@@ -306,7 +309,7 @@ class Loop:
     def _fail(self, error: AblateError) -> None:
         if self.fault is None:
             self.fault = error
-            self._happen(moves.StopRequested(time.monotonic(), error.message))
+            self._happen(events_actions.StopRequested(time.monotonic(), error.message))
 
     def _beat(self, elapsed_s: float) -> None:
         now = time.monotonic()
@@ -328,14 +331,14 @@ _MESSAGES: Mapping[str, Callable[[Loop, int, Mapping[str, Any]], None]] = {
     "outcome": Loop._outcome,
     "done": Loop._done,
 }
-_ACTIONS: Mapping[type[moves.Action], Callable[[Loop, Any], None]] = {
-    moves.StartWorker: Loop._start_worker,
-    moves.PlaceBatch: Loop._place_batch,
-    moves.TellCompany: Loop._tell_company,
-    moves.RecordOutcome: Loop._record_outcome,
-    moves.AskToStop: Loop._ask_to_stop,
-    moves.LetLeave: Loop._let_leave,
-    moves.KillWorker: Loop._kill_worker,
-    moves.AnnounceStop: Loop._announce_stop,
-    moves.EndRun: Loop._end_run,
+_ACTIONS: Mapping[type[events_actions.Action], Callable[[Loop, Any], None]] = {
+    events_actions.StartWorker: Loop._start_worker,
+    events_actions.PlaceBatch: Loop._place_batch,
+    events_actions.TellCompany: Loop._tell_company,
+    events_actions.RecordOutcome: Loop._record_outcome,
+    events_actions.AskToStop: Loop._ask_to_stop,
+    events_actions.LetLeave: Loop._let_leave,
+    events_actions.KillWorker: Loop._kill_worker,
+    events_actions.AnnounceStop: Loop._announce_stop,
+    events_actions.EndRun: Loop._end_run,
 }

@@ -10,26 +10,26 @@ from pathlib import Path
 
 from ablate.errors import AblateError, ResultsError
 from ablate.paths import StudyPaths, write_atomic
-from ablate.report import files
-from ablate.report.budget import equal_budgets
-from ablate.report.columns import check_columns
-from ablate.report.comparison import Comparison
-from ablate.report.components import check_layout
-from ablate.report.convergence import races_of
-from ablate.report.drawing import Drawing
-from ablate.report.frame import compare_study
-from ablate.report.front import front_of
-from ablate.report.html import report_html
-from ablate.report.latex import table_latex
-from ablate.report.markdown import report_markdown
-from ablate.report.material import Material, Point, costs_of, results_of, state_of, trends_of, without_numbers
-from ablate.report.provenance import collect, scrub
-from ablate.report.restored import Strip, strips_of
-from ablate.report.searched import searched_of
-from ablate.report.structure import families_of
+from ablate.report.data.curve_area import races_of
+from ablate.report.data.frames import compare_study
+from ablate.report.data.material import Material, Point, costs_of, results_of, state_of, trends_of, without_numbers
+from ablate.report.data.planned_contrasts import families_of
+from ablate.report.data.provenance import collect, scrub
+from ablate.report.data.search_results import searched_of
+from ablate.report.figures.figure import Drawing
+from ablate.report.figures.image_strips import Strip, strips_of
+from ablate.report.formats import csv_json
+from ablate.report.formats.latex import table_latex
+from ablate.report.formats.markdown import report_markdown
+from ablate.report.html.page import report_html
+from ablate.report.statistics.equal_budget import equal_budgets
+from ablate.report.statistics.model import Comparison
+from ablate.report.statistics.pareto import front_of
+from ablate.report.text.columns import check_columns
+from ablate.report.text.component_columns import check_layout
 from ablate.storage.rows import TrialRow
-from ablate.study.method import Method
 from ablate.study.spec import Study
+from ablate.study.verdict_method import Method
 
 FORMATS = ("html", "md", "csv", "tex", "json")
 """Every format a report can be written in."""
@@ -55,7 +55,7 @@ def build_report(
     SOURCE_DATE_EPOCH, or the clock). Without `figures` nothing imports matplotlib. `method` is how verdicts are taken
     (default: as the study declares). `command` is what the study was run with, overrides included: commands that the
     pages suggest begin with it. `layout` is the table's in report.md and table.tex: `components` gives every boolean
-    factor a column. `columns` are those of the comparison table, see `ablate.report.columns`.
+    factor a column. `columns` are those of the comparison table, see `ablate.report.text.columns`.
 
     Raises NothingComparableError after everything that could be written has been, ResultsError when the folder cannot
     be written, and AblateError for an unknown format, or a layout or a column that does not fit the study.
@@ -107,7 +107,7 @@ def gather(
     # In one order, so that no sum depends on how the storage was read.
     rows = tuple(sorted(rows, key=lambda row: row.number))
     results = results_of(rows)
-    points = files.curve_points(study, results, paths)
+    points = csv_json.curve_points(study, results, paths)
     comparison = compare_study(study, rows, method)
     return Material(
         # Pages are passed on: what they quote of the study has nothing private in it.
@@ -170,9 +170,9 @@ def _data_files(
 ) -> dict[Path, str]:
     found: dict[Path, str] = {}
     if "csv" in formats:
-        found[paths.trials_csv] = files.trials_csv(material.study, material.rows)
-        found[paths.arms_csv] = files.arms_csv(material.comparison)
-        found[paths.curves_csv] = files.curves_csv(material.study, points)
+        found[paths.trials_csv] = csv_json.trials_csv(material.study, material.rows)
+        found[paths.arms_csv] = csv_json.arms_csv(material.comparison)
+        found[paths.curves_csv] = csv_json.curves_csv(material.study, points)
     if "tex" in formats:
         found[paths.table_tex] = table_latex(material)
     return found
@@ -180,7 +180,7 @@ def _data_files(
 
 def _draw(material: Material, points: Sequence[Point], strips: Sequence[Strip]) -> list[Drawing]:
     # Only here, because matplotlib takes longer to import than the rest of the report to write.
-    from ablate.report.figures import draw_all
+    from ablate.report.figures.all import draw_all
 
     return draw_all(material, points, strips)
 
@@ -195,7 +195,7 @@ def _pages(
 ) -> dict[Path, str]:
     found: dict[Path, str] = {}
     if "json" in formats:
-        found[paths.report_json] = files.report_json(material)
+        found[paths.report_json] = csv_json.report_json(material)
     if "md" in formats:
         shown = [(f"{drawing.name}.png", drawing.alt) for drawing in drawings]
         found[paths.report_md] = report_markdown(material, shown)

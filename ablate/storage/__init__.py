@@ -1,1 +1,4 @@
-"""WHAT is remembered: the only folder that imports optuna."""
+"""WHAT is remembered: the only folder that imports optuna.
+
+Imports: the shared words.
+"""

@@ -18,7 +18,7 @@ from ablate.errors import StorageError
 from ablate.recipe import Scalar
 from ablate.storage import attributes as names
 from ablate.storage.address import sqlite_path
-from ablate.storage.records import RUN_FIRST, check_schema, trial_row, unknown_study
+from ablate.storage.row_reading import RUN_FIRST, check_schema, trial_row, unknown_study
 from ablate.storage.rows import StudyRow, TrialRow
 from ablate.storage.sqlitefile import check_header, check_ours, read
 

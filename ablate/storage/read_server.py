@@ -14,7 +14,7 @@ from ablate.errors import StorageError
 from ablate.storage import attributes as names
 from ablate.storage.address import shown
 from ablate.storage.faults import explain
-from ablate.storage.records import check_schema, trial_row, unknown_study
+from ablate.storage.row_reading import check_schema, trial_row, unknown_study
 from ablate.storage.rows import StudyRow, TrialRow
 
 

@@ -26,7 +26,7 @@ from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Scalar
 from ablate.search import Range
 from ablate.storage import attributes as names
-from ablate.storage import tables
+from ablate.storage import optuna_tables
 from ablate.storage.address import shown
 from ablate.storage.attributes import JsonValue
 from ablate.storage.database import explained, open_database
@@ -58,7 +58,7 @@ class Store:
         self,
         storage: RDBStorage,
         url: str,
-        study: tables.StudyKey,
+        study: optuna_tables.StudyKey,
         kinds: Mapping[str, ParamKind],
         searched: Mapping[str, BaseDistribution],
     ) -> None:
@@ -98,7 +98,7 @@ class Store:
             with explained(shown(url)):
                 with storage.engine.begin() as connection:
                     objectives = [(primary, direction), *([second] if second else [])]
-                    key = tables.find_or_create_study(connection, study, objectives, attributes, shown(url))
+                    key = optuna_tables.find_or_create_study(connection, study, objectives, attributes, shown(url))
                 store = cls(storage, url, key, kinds, {one.factor: distribution_of(one) for one in ranges})
                 store._take_over()
         except BaseException:
@@ -119,7 +119,7 @@ class Store:
                 f"arm {arm!r}, seed {seed} is running already", hint="settle what an earlier run left first"
             )
         with self._transaction() as connection:
-            trial_id, number = tables.insert_trial(connection, self._study)
+            trial_id, number = optuna_tables.insert_trial(connection, self._study)
             levels = self._describe(connection, trial_id, arm, seed, params, attributes or {})
         self._levels.update(levels)
         self._running[number] = _Running(trial_id, (arm, seed), set())
@@ -143,15 +143,15 @@ class Store:
             raise
 
     def _adopt(self, connection: Connection, row: TrialRow, artifacts: Mapping[str, str]) -> int:
-        trial_id, number = tables.insert_trial(connection, self._study)
+        trial_id, number = optuna_tables.insert_trial(connection, self._study)
         value = row.metrics.get(self._study.primary) if row.outcome is OutcomeKind.MEASURED else None
         values = None if value is None else [value]
-        tables.end_trial(connection, trial_id, values, pruned=row.outcome is OutcomeKind.PRUNED)
-        tables.set_times(connection, trial_id, _moment(row.started_at), _moment(row.finished_at))
+        optuna_tables.end_trial(connection, trial_id, values, pruned=row.outcome is OutcomeKind.PRUNED)
+        optuna_tables.set_times(connection, trial_id, _moment(row.started_at), _moment(row.finished_at))
         attributes = cast("Mapping[str, JsonValue]", row.attributes)
         self._levels |= self._describe(connection, trial_id, row.arm, row.seed, row.params, attributes)
-        tables.insert_points(connection, trial_id, row.curve)
-        tables.put_system_attributes(connection, trial_id, artifacts)
+        optuna_tables.insert_points(connection, trial_id, row.curve)
+        optuna_tables.put_system_attributes(connection, trial_id, artifacts)
         return number
 
     def _describe(
@@ -178,8 +178,8 @@ class Store:
         }
         self._widen(connection, levels)
         coded = [(name, encoded(level, params[name]), distribution_to_json(level)) for name, level in levels.items()]
-        tables.insert_params(connection, trial_id, coded)
-        tables.put_attributes(connection, trial_id, record)
+        optuna_tables.insert_params(connection, trial_id, coded)
+        optuna_tables.put_attributes(connection, trial_id, record)
         return levels
 
     def curve(self, number: int, images: int, value: float) -> bool:
@@ -191,7 +191,7 @@ class Store:
         if not math.isfinite(value) or images in running.steps:
             return False
         with self._transaction() as connection:
-            tables.insert_points(connection, running.trial_id, [(images, value)])
+            optuna_tables.insert_points(connection, running.trial_id, [(images, value)])
         running.steps.add(images)
         return True
 
@@ -214,10 +214,10 @@ class Store:
         record = names.outcome_attributes(outcome, self._study.primary)
         with self._transaction() as connection:
             pruned = outcome.kind is OutcomeKind.PRUNED
-            if not tables.end_trial(connection, running.trial_id, values, pruned=pruned):
+            if not optuna_tables.end_trial(connection, running.trial_id, values, pruned=pruned):
                 raise self._already_finished(number)
-            tables.put_attributes(connection, running.trial_id, {**record, **(attributes or {})})
-            tables.put_system_attributes(connection, running.trial_id, artifacts or {})
+            optuna_tables.put_attributes(connection, running.trial_id, {**record, **(attributes or {})})
+            optuna_tables.put_system_attributes(connection, running.trial_id, artifacts or {})
         del self._running[number]
 
     def _values(self, outcome: Outcome) -> list[float] | None:
@@ -235,9 +235,9 @@ class Store:
         with self._transaction() as connection:
             for number in numbers:
                 trial_id = self._running[number].trial_id
-                if tables.end_trial(connection, trial_id, None):
+                if optuna_tables.end_trial(connection, trial_id, None):
                     record: dict[str, JsonValue] = {names.OUTCOME: OutcomeKind.LOST.value, names.ERROR: reason}
-                    tables.put_attributes(connection, trial_id, record)
+                    optuna_tables.put_attributes(connection, trial_id, record)
         self._running.clear()
         settled = set(numbers)
         return [row for row in self.rows() if row.number in settled] if settled else []
@@ -249,12 +249,12 @@ class Store:
     def attributes(self) -> dict[str, JsonValue]:
         """Return the study's user attributes."""
         with explained(self._where), self._storage.engine.connect() as connection:
-            return tables.study_attributes(connection, self._study.study_id)
+            return optuna_tables.study_attributes(connection, self._study.study_id)
 
     def set_attributes(self, attributes: Mapping[str, JsonValue]) -> None:
         """Set user attributes of the study, replacing those of the same name."""
         with self._transaction() as connection:
-            tables.put_study_attributes(connection, self._study.study_id, attributes)
+            optuna_tables.put_study_attributes(connection, self._study.study_id, attributes)
 
     def close(self) -> None:
         """Release the file. Trials still RUNNING stay so, for the next run to settle."""
@@ -272,16 +272,16 @@ class Store:
     def _take_over(self) -> None:
         """Become the study's one writer, and learn what it holds: running trials and the levels seen so far."""
         with self._storage.engine.begin() as connection:
-            tables.set_writer(connection, self._study.study_id, self._writer)
-            for trial_id, number, arm, seed in tables.running_trials(connection, self._study.study_id):
-                steps = tables.steps_of(connection, trial_id)
+            optuna_tables.set_writer(connection, self._study.study_id, self._writer)
+            for trial_id, number, arm, seed in optuna_tables.running_trials(connection, self._study.study_id):
+                steps = optuna_tables.steps_of(connection, trial_id)
                 self._running[number] = _Running(trial_id, (arm, seed), steps)
-            self._levels = tables.stored_levels(connection, self._study.study_id)
+            self._levels = optuna_tables.stored_levels(connection, self._study.study_id)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Connection]:
         with explained(self._where), self._storage.engine.begin() as connection:
-            if tables.writer(connection, self._study.study_id) != self._writer:
+            if optuna_tables.writer(connection, self._study.study_id) != self._writer:
                 raise StorageError(
                     f"study {self._study.name!r} was taken over by another process",
                     hint="only one run of a study at a time may write; see which one is alive with: ablate status",
@@ -299,7 +299,7 @@ class Store:
         for name, level in levels.items():
             before = self._levels.get(name)
             if before is not None and before != level:
-                tables.replace_distribution(
+                optuna_tables.replace_distribution(
                     connection, self._study.study_id, name, distribution_to_json(before), distribution_to_json(level)
                 )
 

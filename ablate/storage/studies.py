@@ -11,11 +11,11 @@ from optuna.storages._rdb import models
 from sqlalchemy import Connection, delete, select, update
 
 from ablate.errors import StorageError
-from ablate.storage import tables
+from ablate.storage import optuna_tables
 from ablate.storage.address import shown
 from ablate.storage.attributes import JsonValue
 from ablate.storage.database import explained, open_database
-from ablate.storage.records import unknown_study
+from ablate.storage.row_reading import unknown_study
 
 _STUDIES = models.StudyModel.__table__
 _ATTRIBUTES = models.TrialUserAttributeModel.__table__
@@ -35,7 +35,7 @@ def rename_study(
         if connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == new_name)) is not None:
             raise StorageError(f"{shown(url)} has a study {new_name!r} already", hint="choose another name")
         connection.execute(update(_STUDIES).where(_STUDIES.c.study_id == study_id).values(study_name=new_name))
-        tables.put_study_attributes(connection, study_id, attributes)
+        optuna_tables.put_study_attributes(connection, study_id, attributes)
         _move_logs(connection, study_id, folder, new_folder)
 
 
@@ -54,14 +54,14 @@ def remove_study(url: str, name: str) -> Removed:
         study_id = _find(connection, name, url)
         mine = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)
         count = len(connection.scalars(mine).all())
-        named = tables.artifacts(connection, study_id)
+        named = optuna_tables.artifacts(connection, study_id)
         # Those that point at others first: what belongs to trials, then to the study, then the study.
         for table in reversed(models.BaseModel.metadata.sorted_tables):
             if "study_id" in table.c:
                 connection.execute(delete(table).where(table.c.study_id == study_id))
             elif "trial_id" in table.c:
                 connection.execute(delete(table).where(table.c.trial_id.in_(mine)))
-        return Removed(count, frozenset(named - tables.artifacts(connection)))
+        return Removed(count, frozenset(named - optuna_tables.artifacts(connection)))
 
 
 @contextlib.contextmanager

@@ -1,1 +1,4 @@
-"""WHAT is asked: study files, factors, arms, designs and the plan. Imports neither torch nor optuna."""
+"""WHAT is asked: the study, its factors and arms, and the plan. Imports neither torch nor optuna.
+
+Imports: the shared words.
+"""

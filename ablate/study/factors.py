@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import annotated_types
 from pydantic.fields import FieldInfo
 
+from ablate.beta_tables import is_table, table_label
 from ablate.errors import AblateError
 from ablate.interface import CoreSettings
 from ablate.recipe import Scalar
-from ablate.tables import is_table, table_label
 
 Kind = Literal["bool", "int", "float", "name", "text"]
 

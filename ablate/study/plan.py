@@ -14,8 +14,7 @@ from ablate.outcome import OutcomeKind
 from ablate.recipe import Recipe, Scalar
 from ablate.search import CandidateState, Search, Tried, candidates
 from ablate.study.problems import did_you_mean, known_words
-from ablate.study.sections import BUDGET_UNITS
-from ablate.study.spec import BASELINE, Replicate, Study, levels_of
+from ablate.study.spec import BASELINE, BUDGET_UNITS, Replicate, Study, levels_of
 
 UNEQUAL_WORK = 1.5
 """An arm that takes this many times the work of the baseline, or as many times less, is warned about."""

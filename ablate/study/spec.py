@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ablate.beta_tables import is_table, table_label
 from ablate.errors import Problem
 from ablate.recipe import Recipe, Scalar
 from ablate.search import Search
-from ablate.study.method import Method
-from ablate.tables import is_table, table_label
+from ablate.study.verdict_method import Method
 
 BASELINE = "baseline"
+BUDGET_UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
+"""Unit of a budget -> seconds."""
 """Name of the baseline's arm in every study."""
 
 Direction = Literal["max", "min"]

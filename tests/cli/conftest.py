@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from ablate.api.param_kinds import kinds_of
+from ablate.api.request import Request, ask
 from ablate.cli.app import main
-from ablate.cli.asked import Request, ask
-from ablate.cli.params import kinds_of
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.storage.store import Store
 

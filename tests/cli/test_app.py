@@ -14,7 +14,7 @@ import pytest
 
 import ablate as package
 from ablate.cli import app as app_module
-from ablate.cli.reference import commands, help_of
+from ablate.cli.cli_reference import commands, help_of
 from ablate.errors import AblateError, ExitCode
 
 if TYPE_CHECKING:
@@ -131,7 +131,9 @@ def test_expected_errors_leave_with_their_own_code(
 
 def test_a_bug_leaves_with_code_one_and_the_path_of_its_traceback(tmp_path: Path) -> None:
     code = (
-        "from ablate.cli import app, stored\ndef fail(*_, **__): raise RuntimeError('boom')\n"
+        "from ablate.api import stored_studies as stored\n"
+        "from ablate.cli import app\n"
+        "def fail(*_, **__): raise RuntimeError('boom')\n"
         "stored.Place.find = fail\napp.main(['status'])\n"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

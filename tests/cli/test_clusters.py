@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ablate.cli import doctor as doctor_module
-from ablate.cli.live import picture, queue_lines
-from ablate.cli.options import Launchers
-from ablate.cli.places import Where
-from ablate.cli.view import RunView
-from ablate.engine import events
-from ablate.engine.lock import StudyLock
+from ablate.api.choices import Launchers
+from ablate.api.launch_options import Where
+from ablate.cli.commands import doctor as doctor_module
+from ablate.cli.display.live_view import picture, queue_lines
+from ablate.cli.display.run_state import RunView
+from ablate.engine.display import display_events
+from ablate.engine.records.lock import StudyLock
 from ablate.errors import ExitCode
 from ablate.paths import ResultsPaths
 from ablate.study.spec import Arm, MetricSpec, Study
@@ -103,8 +103,8 @@ def test_the_picture_shows_what_waits() -> None:
     study = Study("s", "", "toy", (Arm("baseline", {}, {}),), (), (MetricSpec("psnr", "max", primary=True),), (3,))
     view = RunView(study, {"baseline": 3}, began=0.0)
     for slot in range(7):
-        view.take(events.SlotQueued(at=0.0, slot=slot, job=str(100 + slot), reason="Priority"))
-    view.take(events.SlotBegun(at=1.0, slot=0, job="100", node="n1"))
+        view.take(display_events.SlotQueued(at=0.0, slot=slot, job=str(100 + slot), reason="Priority"))
+    view.take(display_events.SlotBegun(at=1.0, slot=0, job="100", node="n1"))
     lines = picture(view, 1.0, 80).plain.splitlines()
     assert lines[1:6] == [
         "   1 waits: job 101 (Priority)",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ablate.cli import data as data_module
-from ablate.cli import doctor as doctor_module
-from ablate.cli.data import DataSet
-from ablate.cli.doctor import Finding, findings, line
+from ablate.cli.commands import data as data_module
+from ablate.cli.commands import doctor as doctor_module
+from ablate.cli.commands.data import DataSet
+from ablate.cli.commands.doctor import Finding, findings, line
 from ablate.errors import ExitCode
 
 if TYPE_CHECKING:

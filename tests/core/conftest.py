@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from ablate.core.numerics import Plain, apply_numerics
+from ablate.core.shared.numerics import Plain, apply_numerics
 
 
 @pytest.fixture

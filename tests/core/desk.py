@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ablate.core.ddpm_dip import DdpmDip
+from ablate.core.ddpm_dip.core import DdpmDip
 from ablate.core.settings import DdpmDipSettings
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import Outcome

@@ -17,26 +17,26 @@ from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ablate.core import denoiser as denoiser_module
-from ablate.core import dip as dip_module
-from ablate.core import lanes as lanes_module
-from ablate.core import skipnet
-from ablate.core import training as training_module
-from ablate.core.captured import Programs
 from ablate.core.data import ImageSet, as_unit
 from ablate.core.data import images as images_module
-from ablate.core.denoiser import Denoiser
-from ablate.core.dip import DipSettings, Fitting
-from ablate.core.dip_program import DipProgram
-from ablate.core.graphed import GraphedTrainer, trainer_for
-from ablate.core.numerics import Plain, apply_numerics
-from ablate.core.restoration import observe, restore
-from ablate.core.samplers import Sampler
+from ablate.core.diffusion import denoiser as denoiser_module
+from ablate.core.diffusion import training as training_module
+from ablate.core.diffusion.cuda_graph_training import GraphedTrainer, trainer_for
+from ablate.core.diffusion.denoiser import Denoiser
+from ablate.core.diffusion.restoration import observe, restore
+from ablate.core.diffusion.samplers import Sampler
+from ablate.core.diffusion.training import Trainer
+from ablate.core.diffusion.training_lanes import Feeder, UNetLanes
+from ablate.core.diffusion.validation import Wiener, validate
+from ablate.core.dip import fit as dip_module
+from ablate.core.dip import skipnet
+from ablate.core.dip.fit import DipSettings, Fitting
+from ablate.core.dip.fit_batch import DipProgram
+from ablate.core.dip.skipnet import Architecture
+from ablate.core.programs import lanes as lanes_module
+from ablate.core.programs.cuda_graphs import Programs
 from ablate.core.settings import DdpmDipSettings
-from ablate.core.skipnet import Architecture
-from ablate.core.training import Trainer
-from ablate.core.training_lanes import Feeder, UNetLanes
-from ablate.core.validation import Wiener, validate
+from ablate.core.shared.numerics import Plain, apply_numerics
 
 pytestmark = pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor")  # by torch, in deepcopy
 GPU = torch.device("cuda", 0)

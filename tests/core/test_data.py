@@ -14,8 +14,8 @@ import torch
 from ablate.core import data
 from ablate.core.data import catalogue, cifar, patches
 from ablate.core.data.images import digest_of_images
-from ablate.core.presence import default_folder
-from ablate.core.registry import core_class
+from ablate.core.shared.registry import core_class
+from ablate.core.shared.requirements import default_folder
 from ablate.errors import DataError
 
 

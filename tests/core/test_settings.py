@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ablate.core.ddpm_dip import DdpmDip
-from ablate.core.registry import core_class
+from ablate.core.ddpm_dip.core import DdpmDip
 from ablate.core.settings import DdpmDipSettings
+from ablate.core.shared.registry import core_class
 from ablate.recipe import Recipe, Scalar
 
 

@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ablate.core.registry import core_class
-from ablate.engine.events import Event
-from ablate.engine.launcher import Launcher, LocalLauncher
-from ablate.engine.run import RunOptions, RunSummary, run_study
-from ablate.engine.slots import Slot, cluster_slots
+from ablate.core.shared.registry import core_class
+from ablate.engine.display.display_events import Event
+from ablate.engine.run_study import RunOptions, RunSummary, run_study
+from ablate.engine.workers.launcher_api import Launcher, LocalLauncher
+from ablate.engine.workers.slots import Slot, cluster_slots
 from ablate.interface import Core
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.search import Search
@@ -27,8 +27,8 @@ from ablate.storage.candidates import tried_of
 from ablate.storage.levels import ParamKind
 from ablate.storage.read import read_study
 from ablate.storage.rows import TrialRow
-from ablate.study.load import load_study
 from ablate.study.plan import replicates
+from ablate.study.reading.load_study import load_study
 from ablate.study.settle import stand
 from ablate.study.spec import Study
 
@@ -118,18 +118,18 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 
-from ablate.core.registry import core_class
-from ablate.engine.cluster import ClusterLauncher, Listen
-from ablate.engine.jobs import JobOptions
-from ablate.engine.launcher import LocalLauncher
-from ablate.engine.run import RunOptions, run_study
-from ablate.engine.slots import Slot
-from ablate.engine.slurm import Slurm
+from ablate.core.shared.registry import core_class
+from ablate.engine.clusters.job_launcher import ClusterLauncher, Listen
+from ablate.engine.clusters.job_options import JobOptions
+from ablate.engine.workers.launcher_api import LocalLauncher
+from ablate.engine.run_study import RunOptions, run_study
+from ablate.engine.workers.slots import Slot
+from ablate.engine.clusters.slurm import Slurm
 from ablate.errors import AblateError
 from ablate.paths import ResultsPaths
 from ablate.storage.candidates import tried_of
 from ablate.storage.read import read_study
-from ablate.study.load import load_study
+from ablate.study.reading.load_study import load_study
 from ablate.study.plan import replicates
 from ablate.study.settle import stand
 

@@ -8,11 +8,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ablate.engine import moves
-from ablate.engine.memory import Device
-from ablate.engine.moves import Action, Event, Key, Planned
-from ablate.engine.policy import Policy
-from ablate.engine.state import EngineState
+from ablate.engine.rules import events_actions
+from ablate.engine.rules.events_actions import Action, Event, Key, Planned
+from ablate.engine.rules.limits import Policy
+from ablate.engine.rules.machine import EngineState
+from ablate.engine.rules.memory import Device
 from ablate.outcome import Outcome, OutcomeKind
 
 
@@ -64,7 +64,7 @@ class Simulation:
 
     def run(self) -> Simulation:
         """Go on until the engine says that the run is over."""
-        self._happen(moves.RunBegan(0.0))
+        self._happen(events_actions.RunBegan(0.0))
         while not self.state.ended:
             self.now, _, act = heapq.heappop(self._agenda)
             act()
@@ -81,16 +81,16 @@ class Simulation:
 
     def _carry_out(self, action: Action) -> None:
         match action:
-            case moves.StartWorker(slot):
-                self._at(self.now, lambda: self._happen(moves.WorkerReady(self.now, slot)))
-            case moves.LetLeave(slot):
-                self._at(self.now, lambda: self._happen(moves.WorkerDied(self.now, slot, "left")))
-            case moves.PlaceBatch(slot, keys, together):
+            case events_actions.StartWorker(slot):
+                self._at(self.now, lambda: self._happen(events_actions.WorkerReady(self.now, slot)))
+            case events_actions.LetLeave(slot):
+                self._at(self.now, lambda: self._happen(events_actions.WorkerDied(self.now, slot, "left")))
+            case events_actions.PlaceBatch(slot, keys, together):
                 self._place(slot, keys, together)
-            case moves.TellCompany(slot, together):
+            case events_actions.TellCompany(slot, together):
                 for key in self._batches[slot].keys if slot in self._batches else ():
                     self.together[key] = max(self.together[key], together)
-            case moves.RecordOutcome(key, outcome, copies, retry):
+            case events_actions.RecordOutcome(key, outcome, copies, retry):
                 if retry is None:
                     for one in (key, *copies):
                         assert one not in self.recorded
@@ -146,7 +146,7 @@ class Simulation:
         if self._batches.get(slot) is batch:
             self._catch_up(batch)
             done = int(batch.done_s * 1000)
-            self._happen(moves.ProgressMade(self.now, slot, batch.keys[0], "work", done))
+            self._happen(events_actions.ProgressMade(self.now, slot, batch.keys[0], "work", done))
             assert self.beat_s is not None
             self._at(self.now + self.beat_s, lambda: self._beat(slot, batch))
 
@@ -156,6 +156,6 @@ class Simulation:
         self._company_changed(group)
         for key in batch.keys:
             seconds = self.seconds(self._by_key[key])
-            self._happen(moves.OutcomeArrived(self.now, slot, key, Outcome(kind, "any", seconds=seconds)))
+            self._happen(events_actions.OutcomeArrived(self.now, slot, key, Outcome(kind, "any", seconds=seconds)))
         spent = kind is OutcomeKind.OUT_OF_MEMORY
-        self._happen(moves.BatchEnded(self.now, slot, spent=spent, peak_mb=batch.peak_mb))
+        self._happen(events_actions.BatchEnded(self.now, slot, spent=spent, peak_mb=batch.peak_mb))

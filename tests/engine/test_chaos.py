@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from ablate.core.registry import core_class
-from ablate.engine.audit import audit
+from ablate.core.shared.registry import core_class
+from ablate.engine.records.audit import audit
 from ablate.paths import ResultsPaths
 from ablate.storage.read import read_study
-from ablate.study.load import load_study
+from ablate.study.reading.load_study import load_study
 from tests.engine.conftest import wait_until_gone
 
 WALKER = '''
@@ -121,13 +121,13 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 
-from ablate.cli.run import kinds_of
-from ablate.core.registry import core_class
-from ablate.engine.run import RunOptions, run_study
-from ablate.engine.slots import Slot
+from ablate.cli.commands.run import kinds_of
+from ablate.core.shared.registry import core_class
+from ablate.engine.run_study import RunOptions, run_study
+from ablate.engine.workers.slots import Slot
 from ablate.interface import Fusion
 from ablate.paths import ResultsPaths
-from ablate.study.load import load_study
+from ablate.study.reading.load_study import load_study
 from ablate.study.plan import replicates
 
 file = Path(sys.argv[1])

@@ -9,8 +9,8 @@ import signal
 
 import pytest
 
-from ablate.engine import events
-from ablate.engine.lock import StudyLock
+from ablate.engine.display import display_events
+from ablate.engine.records.lock import StudyLock
 from ablate.errors import ExitCode
 from tests.engine.conftest import Bench, score_after, wait_until_gone
 
@@ -33,7 +33,7 @@ def test_a_killed_worker_loses_its_batch_only_and_its_trial_goes_on_from_its_che
     assert scores(bench)[("k", 0)] == UNDISTURBED[("g", 0)]
     [curve] = [row.curve for row in bench.rows() if row.arm == "k" and row.state == "COMPLETE"]
     assert [images for images, _ in curve] == [1, 2, 3, 4]
-    [retry] = bench.of(events.Retrying)
+    [retry] = bench.of(display_events.Retrying)
     assert (retry.retry, retry.retries) == (1, 2)
     assert "killed by SIGKILL" in retry.reason
 

@@ -17,16 +17,16 @@ from typing import Any
 
 import pytest
 
-from ablate.core.registry import core_class
-from ablate.engine import events
-from ablate.engine.lock import ProcessMark, StudyLock
-from ablate.engine.run import RunOptions, RunSummary, run_study
-from ablate.engine.slots import Slot
+from ablate.core.shared.registry import core_class
+from ablate.engine.display import display_events
+from ablate.engine.records.lock import ProcessMark, StudyLock
+from ablate.engine.run_study import RunOptions, RunSummary, run_study
+from ablate.engine.workers.slots import Slot
 from ablate.errors import ResultsError, StorageError
 from ablate.outcome import Outcome
 from ablate.storage.store import Store
-from ablate.study.load import load_study
 from ablate.study.plan import replicates
+from ablate.study.reading.load_study import load_study
 from tests.engine.conftest import KINDS, Bench
 
 TEXT = "baseline: {offset: 0.0}\nvary: {offset: [1.0]}\nseeds: 2\n"
@@ -88,14 +88,14 @@ def test_a_clock_that_jumps_changes_nothing_but_the_times_shown(bench: Bench, mo
     assert summary.done == 4
     assert 0 < summary.seconds < 3600
     assert all(row.outcome == "measured" for row in bench.rows())
-    assert bench.of(events.Retrying) == []
+    assert bench.of(display_events.Retrying) == []
 
 
 def test_a_storage_that_another_process_takes_over_ends_the_run_and_loses_nothing(bench: Bench) -> None:
     taken: list[Store] = []
 
-    def listen(event: events.Event) -> None:
-        if isinstance(event, events.TrialFinished) and not taken:
+    def listen(event: display_events.Event) -> None:
+        if isinstance(event, display_events.TrialFinished) and not taken:
             store = Store.open(
                 bench.results.default_storage, "toy", kinds=KINDS, primary="score", direction="max", attributes={}
             )
@@ -129,7 +129,7 @@ def test_a_worker_that_the_system_kills_for_memory_is_tried_again_alone(
 ) -> None:
     """The SIGKILL is real; that the kernel counted it as its own is not."""
     counted = itertools.count()
-    monkeypatch.setattr("ablate.engine.launch.killed_for_memory", lambda: next(counted))
+    monkeypatch.setattr("ablate.engine.workers.local_process.killed_for_memory", lambda: next(counted))
     bench.run("baseline: {steps: 2000}\narms: {k: {mode: die, steps: 4}}\nseeds: 1\n", slots=2)
     rows = [row for row in bench.rows() if row.arm == "k"]
     assert [row.outcome for row in rows] == ["out_of_memory", "measured"]

@@ -18,16 +18,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.engine.curves import CurveFile, repaired
-from ablate.engine.eta import History, Pace, Running, estimate, fraction_of
-from ablate.engine.failures import classify, is_disk_full
-from ablate.engine.lock import ProcessMark, StudyLock, end_orphans
-from ablate.engine.moves import Planned
-from ablate.engine.reporting import (
+from ablate.engine.display.eta import History, Pace, Running, estimate, fraction_of
+from ablate.engine.records.lock import ProcessMark, StudyLock, end_orphans
+from ablate.engine.rules.events_actions import Planned
+from ablate.engine.workers.curve_file import CurveFile, repaired
+from ablate.engine.workers.failures import classify, is_disk_full
+from ablate.engine.workers.messages import Lines
+from ablate.engine.workers.trial_context import (
     CheckpointClock,
     WorkerReport,
 )
-from ablate.engine.wire import Lines
 from ablate.errors import DataError, DivergedError, StoppedError
 from ablate.interface import Stage
 from ablate.outcome import OutcomeKind
@@ -135,7 +135,7 @@ def test_curve_points_of_an_earlier_attempt_are_passed_on_again(tmp_path: Path) 
 
 
 def test_what_a_core_warns_of_while_it_computes_is_said_and_logged(tmp_path: Path) -> None:
-    logger = logging.getLogger("ablate.core.cache")
+    logger = logging.getLogger("ablate.core.shared.stage_cache")
     report, sent = make_report(tmp_path, Clock())
     logger.warning("%s is damaged", "step 20")
     logger.info("nothing to see")

@@ -8,14 +8,14 @@ from pathlib import Path
 import optuna
 import pytest
 
-from ablate.core.registry import core_class
-from ablate.engine.audit import audit
+from ablate.core.shared.registry import core_class
+from ablate.engine.records.audit import audit
 from ablate.errors import AblateError
 from ablate.outcome import OutcomeKind
 from ablate.search import CandidateState, best, candidates, is_complete
 from ablate.storage.candidates import tried_of
 from ablate.storage.prune import CurvePruner
-from ablate.study.load import load_study
+from ablate.study.reading.load_study import load_study
 from tests.engine.conftest import Bench
 
 SEARCH = """

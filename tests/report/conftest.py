@@ -15,7 +15,7 @@ from ablate.outcome import OutcomeKind
 from ablate.paths import StudyPaths
 from ablate.recipe import Recipe, Scalar
 from ablate.report.build import gather
-from ablate.report.material import Material
+from ablate.report.data.material import Material
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, MetricSpec, Study
 

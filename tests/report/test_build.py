@@ -19,7 +19,7 @@ import pytest
 from ablate.errors import AblateError, NothingComparableError, ResultsError
 from ablate.outcome import OutcomeKind
 from ablate.report.build import build_report
-from ablate.report.comparison import Comparison
+from ablate.report.statistics.model import Comparison
 from ablate.study.spec import Study
 
 DATA_AND_PAGES = {"arms.csv", "curves.csv", "report.html", "report.json", "report.md", "table.tex", "trials.csv"}
@@ -192,7 +192,7 @@ def test_a_thousand_trials_take_seconds(make_case: Callable[..., Any], now: date
 
 def test_a_report_without_figures_imports_neither_matplotlib_nor_torch() -> None:
     code = (
-        "import sys, ablate.report.build, ablate.report.terminal, ablate.report.text;"
+        "import sys, ablate.report.build, ablate.report.formats.terminal, ablate.report.text.verdict_sentences;"
         "print([name for name in ('matplotlib', 'seaborn', 'torch', 'optuna') if name in sys.modules])"
     )
     done = subprocess.run(

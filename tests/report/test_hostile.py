@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ablate.report.build import build_report
-from ablate.report.files import csv_text
+from ablate.report.formats.csv_cells import csv_text
 
 NAMES = (
     '=HYPERLINK("http://evil.example","x")',

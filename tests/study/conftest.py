@@ -14,7 +14,7 @@ from ablate.errors import AblateError, Problem, StudyFileError
 from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, canonical_json
-from ablate.study.load import load_study
+from ablate.study.reading.load_study import load_study
 from ablate.study.spec import Study
 
 

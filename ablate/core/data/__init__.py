@@ -2,6 +2,8 @@
 
 [`load`][] gives an [`ImageSet`][] and never touches the network; [`fetch`][] is the explicit download. Both raise
 DataError with one line and a hint. Importing this package needs no torchvision.
+
+Imports: core.shared.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from ablate.core.data.images import ImageSet
 from ablate.core.data.patches import load as load_patches
 from ablate.core.data.patches import source_folder
 from ablate.core.data.weights import fetch as fetch_weights
-from ablate.core.presence import default_folder
+from ablate.core.shared.requirements import default_folder
 from ablate.errors import DataError
 
 DATA_SETS = ("skimage-patches", "cifar10")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ablate.core.data.images import ImageSet, digest_of_images
-from ablate.core.presence import FETCH
+from ablate.core.shared.requirements import FETCH
 from ablate.errors import DataError
 
 VALIDATION = 2000

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from ablate.core.data.images import ImageSet, digest_of_images
-from ablate.core.presence import manifest as manifest
+from ablate.core.shared.requirements import manifest as manifest
 from ablate.errors import DataError
 
 SIDE = 32

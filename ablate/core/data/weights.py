@@ -6,7 +6,7 @@ import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
-from ablate.core.presence import FID_FILE, FID_SHA256, FID_URL, FID_VARIABLE, file_sha256
+from ablate.core.shared.requirements import FID_FILE, FID_SHA256, FID_URL, FID_VARIABLE, file_sha256
 from ablate.errors import DataError
 
 

@@ -1,6 +1,8 @@
 """Factors of the built-in core ``ddpm-dip``: names, ranges, units and defaults. Imports no torch.
 
 Each group of factors has a module; rules that concern more than one group stand here.
+
+Imports: core.shared and core.schedules.
 """
 
 from __future__ import annotations

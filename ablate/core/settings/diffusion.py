@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from ablate.beta_tables import is_table, table_numbers
 from ablate.core.settings.base import factor
 from ablate.interface import CoreSettings
-from ablate.tables import is_table, table_numbers
 
 NoiseSchedule = Literal[
     "linear",

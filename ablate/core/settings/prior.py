@@ -11,6 +11,8 @@ from ablate.interface import CoreSettings
 
 DIP_STEPS_PER_EPOCH = 10
 """One ``dip_epochs`` is this many optimiser iterations on every image."""
+IMAGES_AT_ONCE = {"cpu": 16, "cuda": 256}
+"""DIP networks per program: more does not help a CPU core (measured), and all may stop sooner in a small group."""
 
 
 class PriorSettings(CoreSettings):

@@ -1,0 +1,60 @@
+"""The smallest difference that the seeds of a plan can show, from how the seeds measured so far scatter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from ablate.api.interim_results import difference_text
+from ablate.api.request import Asked
+from ablate.api.stored_studies import latest
+from ablate.study.spec import MetricSpec
+
+
+def can_see(asked: Asked) -> str:
+    """Return the line of the plan that says so: at 80 % power, for the primary metric; a range where arms differ."""
+    study, plan = asked.study, asked.plan
+    metric = study.primary
+    if len(plan.arms) < 2:
+        return ""
+    spreads = _spreads(asked)
+    if not spreads:
+        return f"can see   unknown until 2 seeds of an arm and the baseline are done ({metric.name})"
+    from ablate.report.statistics.corrections import split_alpha
+    from ablate.report.statistics.power import smallest_detectable
+
+    alpha = split_alpha(study.alpha, len(plan.looks))[0]
+    tests = len(plan.arms) - 1
+    found = sorted(smallest_detectable(sd, plan.seeds, tests, alpha) for sd in spreads.values())
+    if not math.isfinite(found[-1]):
+        return "can see   nothing: a verdict takes 2 seeds or more"
+    low, high = (_size(value, metric) for value in (found[0], found[-1]))
+    text = low if low == high else f"{low} to {high}"
+    return f"can see   with {plan.seeds} seeds, at 80 % power: {metric.name} differences above {text}"
+
+
+def _size(value: float, metric: MetricSpec) -> str:
+    """A size without a sign, in the metric's unit or in per cent."""
+    text = difference_text(math.expm1(value) if metric.scale == "log" else value, metric).lstrip("+")
+    return f"{text} {metric.unit}" if metric.unit and metric.scale != "log" else text
+
+
+def _spreads(asked: Asked) -> dict[str, float]:
+    """Arm -> standard deviation of its paired differences, where two pairs or more are measured."""
+    rows = latest(asked.stored.rows).values() if asked.stored is not None else ()
+    metric = asked.study.primary
+    values: dict[str, dict[int, float]] = {}
+    for row in rows:
+        value = row.metrics.get(metric.name)
+        if row.outcome == "measured" and value is not None and (metric.scale == "identity" or value > 0):
+            values.setdefault(row.arm, {})[row.seed] = math.log(value) if metric.scale == "log" else value
+    base = values.get(asked.study.baseline.name, {})
+    found = {arm: _deviation(values.get(arm, {}), base) for arm in asked.plan.arms if arm != asked.study.baseline.name}
+    return {arm: sd for arm, sd in found.items() if sd is not None}
+
+
+def _deviation(own: Mapping[int, float], base: Mapping[int, float]) -> float | None:
+    from statistics import stdev
+
+    pairs = [own[seed] - base[seed] for seed in own.keys() & base.keys()]
+    return stdev(pairs) if len(pairs) > 1 else None

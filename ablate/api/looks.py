@@ -1,0 +1,99 @@
+"""Seeds only where they are needed: from look to look, with the arms whose verdict is still open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablate.api.stored_studies import kinds_of
+from ablate.human_units import plural, visible
+from ablate.outcome import OutcomeKind
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import BASELINE, Replicate, Study
+
+_NAMED = 4
+"""Arms that are spelt out."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is run up to one look."""
+
+    look: int
+    """Seeds per arm."""
+    arms: tuple[str, ...]
+    """Arms that go on, the baseline left out; empty when nothing is open any more."""
+    replicates: tuple[Replicate, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON-ready data."""
+        return {"look": self.look, "arms": list(self.arms), "trials": len(self.replicates)}
+
+    def __str__(self) -> str:
+        named = ", ".join(visible(arm) for arm in self.arms[:_NAMED])
+        rest = f" and {len(self.arms) - _NAMED} more" if len(self.arms) > _NAMED else ""
+        return f"look at {plural(self.look, 'seed')}: baseline and {plural(len(self.arms), 'open arm')}: {named}{rest}"
+
+
+def next_round(study: Study, rows: Sequence[TrialRow], globs: Sequence[str] = ()) -> Round:
+    """Return the first look that lacks a result, with the arms that were undecided at the look before it.
+
+    Worked out from what is stored alone, so a run that was killed goes on where it was. An arm that got more seeds in
+    another way is judged with these, as in the report. When all are decided or have used up the looks, or when there is
+    nothing to compare with, the round that is returned has been run.
+    """
+    from ablate.study.plan import replicates
+
+    results = kinds_of(rows)
+    chosen = _others(study, globs)
+    open_arms = chosen
+    last = Round(study.looks[0], (), ())
+    for look in study.looks:
+        if open_arms:
+            last = Round(look, open_arms, replicates(study, seeds=look, arms=open_arms))
+            if not all(one.key in results and results[one.key].is_result for one in last.replicates):
+                return last
+        undecided = _undecided(study, rows, look)
+        open_arms = tuple(arm for arm in chosen if arm in undecided)
+    return last
+
+
+def _others(study: Study, globs: Sequence[str]) -> tuple[str, ...]:
+    """The arms that are meant, without the baseline."""
+    from ablate.study.plan import replicates
+
+    return tuple(one.arm for one in replicates(study, seeds=1, arms=globs) if one.arm != BASELINE)
+
+
+def _undecided(study: Study, rows: Sequence[TrialRow], look: int) -> set[str]:
+    """The arms without a decision at `look`; none when nothing can be compared, as more seeds would not change that."""
+    from ablate.report.data.frames import trials_frame
+    from ablate.report.statistics.compare import compare
+    from ablate.report.statistics.model import Verdict
+
+    comparison = compare(
+        trials_frame(study, rows),
+        metrics=study.metrics,
+        baseline=BASELINE,
+        alpha=study.alpha,
+        look=look,
+        arms=[arm.name for arm in study.arms],
+        looks=study.looks,
+        test=study.method.test,
+        noise=study.method.noise,
+        correct=study.method.correct,
+    )
+    if comparison.problem is not None:
+        return set()
+    verdicts = {arm: comparison.row(arm).verdict for arm in comparison.arms}
+    return {arm for arm, verdict in verdicts.items() if verdict in (None, Verdict.UNDECIDED)}
+
+
+def seeds_of_all(study: Study, results: Mapping[tuple[str, int], OutcomeKind], globs: Sequence[str]) -> int:
+    """Return the number of seeds, counted from seed 0, for which every chosen arm has a result."""
+    arms = _others(study, globs) or (BASELINE,)
+    seeds = 0
+    while all((arm, seeds) in results and results[(arm, seeds)].is_result for arm in arms):
+        seeds += 1
+    return seeds

@@ -1,0 +1,238 @@
+"""What a command line asks for: the study as it is meant, what is stored of it, and the plan that follows."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablate.api import looks
+from ablate.api.choices import RESULTS, Until
+from ablate.api.launch_options import HERE, Where
+from ablate.api.stored_studies import Place, Stored, kinds_of, without
+from ablate.errors import AblateError
+from ablate.search import Search
+from ablate.storage.candidates import tried_of
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Replicate, Study
+
+if TYPE_CHECKING:
+    from ablate.interface import Core
+    from ablate.study.plan import Plan
+    from ablate.study.settle import Standing
+
+
+@dataclass(frozen=True)
+class Request:
+    """The words of a command line that `ablate plan` and `ablate run` share."""
+
+    file: Path
+    overrides: tuple[str, ...] = ()
+    seeds: int | None = None
+    arms: tuple[str, ...] = ()
+    results: Path = RESULTS
+    storage: str | None = None
+    name: str | None = None
+    where: Where = HERE
+    add_seeds: int | None = None
+    until: Until | None = None
+    confirm: bool = False
+    fuse: str = "auto"
+    compile: str = "auto"
+
+    def command(self) -> str:
+        """Return the command that runs, or takes up, exactly this."""
+        singles = {
+            "--seeds": self.seeds,
+            "--add-seeds": self.add_seeds,
+            "--until": self.until,
+            "--results": None if self.results == RESULTS else self.results,
+            "--storage": self.storage,
+            "--name": self.name,
+        }
+        options: dict[str, Sequence[str]] = {
+            "--set": self.overrides,
+            "--arms": self.arms,
+            **{option: (str(one),) for option, one in singles.items() if one is not None},
+            **self.where.words(),
+            "--fuse": () if self.fuse == "auto" else (self.fuse,),
+            "--compile": () if self.compile == "auto" else (self.compile,),
+        }
+        words = ["ablate", "run", str(self.file)]
+        words += [word for option, values in options.items() for value in values for word in (option, value)]
+        words += ["--confirm"] if self.confirm else []
+        return shlex.join(words)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A study file with its overrides, resolved and checked against what is stored."""
+
+    request: Request
+    study: Study
+    core: type[Core]
+    replicates: tuple[Replicate, ...]
+    place: Place
+    stored: Stored | None
+    plan: Plan
+    written: Study
+    """The study before its searches decided anything."""
+    round: looks.Round | None = None
+    """With ``--until``: the look the replicates belong to."""
+    searches: tuple[Search, ...] = ()
+    """Searches that are not finished: they are run first, and `replicates` are what follows as far as is known."""
+
+    @property
+    def next_replicates(self) -> tuple[Replicate, ...]:
+        """The replicates of arms that the next run computes: none before the searches are finished."""
+        return () if self.searches else self.replicates
+
+
+def ask(request: Request) -> Asked:
+    """Load the study, and compare it with what is stored under its name. Writes nothing.
+
+    ``--seeds`` without ``--arms`` is what a study with a single look is now declared to have; with ``--arms``, or where
+    several looks are declared, it is only how far this run goes: the declaration, and with it alpha, stays as it is.
+    The same holds for ``--add-seeds``.
+    """
+    from ablate.core.shared.registry import core_class
+    from ablate.study.changes import check_against_stored
+    from ablate.study.reading.load_study import load_study
+
+    def beside(name: str, folder: Path) -> type[Core]:
+        """The core `name`; its folder as an absolute path, because Python remembers what it found where."""
+        return core_class(name, folder.absolute())
+
+    study = load_study(request.file, resolve_core=beside, overrides=request.overrides, name=request.name)
+    _check_options(request, study)
+    core = beside(study.core, request.file.parent)
+    place = Place.of(request.results, request.storage)
+    stored = place.known(study.name, "plain")
+    if request.confirm:
+        study = _confirmation(request, _as_it_stands(study, core, stored), stored, place)
+        stored = place.known(study.name, "plain")
+    request = _counted(request, _as_it_stands(study, core, stored), stored)
+    if (seeds := _seeds_of(request)) is not None and not request.arms and len(study.looks) == 1:
+        study = dataclasses.replace(study, looks=(seeds,))
+    asked = _planned(request, study, core, place, stored)
+    if stored is not None:
+        check_against_stored(stored.study, asked.study)
+    return asked
+
+
+def ask_again(asked: Asked) -> Asked:
+    """Ask the same of what is stored by now; the study stays as it was read first."""
+    return _planned(asked.request, asked.written, asked.core, asked.place, asked.place.known(asked.study.name, "plain"))
+
+
+def _as_it_stands(written: Study, core: type[Core], stored: Stored | None) -> Study:
+    """The study with the arms that its searches have decided by now."""
+    from ablate.study.settle import stand
+
+    return stand(written, core, tried_of(stored.rows) if stored is not None else ()).study
+
+
+def _planned(request: Request, written: Study, core: type[Core], place: Place, stored: Stored | None) -> Asked:
+    """Plan what is asked for against what is stored."""
+    from ablate.study.plan import make_plan, search_plan
+    from ablate.study.settle import stand
+
+    rows = stored.rows if stored is not None else ()
+    tried = tried_of(rows)
+    standing = stand(written, core, tried)
+    now, wanted = _wanted(request, standing, rows)
+    searches = [search_plan(search, tried) for search in standing.open]
+    plan = make_plan(standing.study, core, wanted, kinds_of(rows), searches)
+    return Asked(request, standing.study, core, wanted, place, stored, plan, written, now, standing.open)
+
+
+def _wanted(
+    request: Request, standing: Standing, rows: Sequence[TrialRow]
+) -> tuple[looks.Round | None, tuple[Replicate, ...]]:
+    """The look, with ``--until``, and the replicates of arms that are asked for."""
+    from ablate.study.plan import replicates
+
+    study = standing.study
+    if len(study.arms) == 1:
+        # With nothing to compare it with (yet), the baseline is not run either.
+        return None, ()
+    if request.until is None or standing.open:
+        return None, replicates(study, seeds=_seeds_of(request), arms=request.arms)
+    now = looks.next_round(study, rows, request.arms)
+    return now, now.replicates
+
+
+def _confirmation(request: Request, study: Study, stored: Stored | None, place: Place) -> Study:
+    """The study that confirms the best arm of what is stored; once it has begun, its arm and its seeds are settled."""
+    from ablate.report.data.frames import compare_study
+    from ablate.report.statistics.confirmation import confirm_name, confirmation, winner_of
+
+    if request.arms or request.add_seeds is not None or request.until is not None:
+        raise AblateError(
+            "--confirm runs one arm and the baseline once", hint="leave out --arms, --add-seeds and --until"
+        )
+    if stored is None:
+        raise AblateError(f"study {study.name!r} has not been run: there is nothing to confirm", hint="run it first")
+    begun = place.known(confirm_name(study.name), "plain")
+    if begun is not None:
+        if request.seeds not in (None, begun.study.seeds):
+            raise AblateError(
+                f"the confirmation was begun with {begun.study.seeds} seeds: more of them would be another look",
+                hint="leave out --seeds",
+            )
+        return dataclasses.replace(confirmation(study, begun.study.arms[1].name, begun.study.seeds), text=study.text)
+    winner = winner_of(compare_study(stored.study, stored.rows))
+    return confirmation(study, winner, request.seeds or study.looks[-1])
+
+
+def _check_options(request: Request, study: Study) -> None:
+    if request.until is None:
+        return
+    if request.seeds is not None or request.add_seeds is not None:
+        raise AblateError(
+            "--until goes from look to look and takes no number of seeds", hint="leave out --seeds and --add-seeds"
+        )
+    if len(study.looks) < 2:
+        raise AblateError(
+            f"--until decided needs looks, and {request.file} declares none",
+            hint="declare before the first run how many seeds per arm are looked at, for example "
+            "`seeds: {looks: [3, 5, 10]}`",
+        )
+
+
+def _seeds_of(request: Request) -> int | None:
+    """Seeds per arm the request names; None for what is declared."""
+    if request.add_seeds is None:
+        return request.seeds
+    return (request.seeds or 0) + request.add_seeds
+
+
+def _counted(request: Request, study: Study, stored: Stored | None) -> Request:
+    """Fill in what ``--add-seeds`` counts from: what is declared, or what every chosen arm has if that is more.
+
+    The command stored with the study names that number. So the same command, typed again after a run that was
+    stopped, goes on to where that run was going instead of adding still more.
+    """
+    if request.add_seeds is None or request.seeds is not None:
+        return request
+    results = kinds_of(stored.rows) if stored is not None else {}
+    before = _counted_before(request, stored) if stored is not None else None
+    if before is not None:
+        from ablate.study.plan import replicates
+
+        wanted = replicates(study, seeds=before + request.add_seeds, arms=request.arms)
+        if not all(one.key in results and results[one.key].is_result for one in wanted):
+            return dataclasses.replace(request, seeds=before)
+    base = max(study.seeds, looks.seeds_of_all(study, results, request.arms))
+    return dataclasses.replace(request, seeds=base)
+
+
+def _counted_before(request: Request, stored: Stored) -> int | None:
+    """What the last run counted from, if it was asked for the same."""
+    last, options = shlex.split(stored.command), ("--seeds", "--gpus", "--slots", "--launcher", "--job", "--listen")
+    if "--seeds" not in last or without(last, *options) != without(shlex.split(request.command()), *options):
+        return None
+    return int(last[last.index("--seeds") + 1])

@@ -1,0 +1,159 @@
+"""What is stored, as the reading commands need it. Nothing here writes, and nothing makes a missing database."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from ablate.errors import AblateError, StorageError
+from ablate.outcome import OutcomeKind
+from ablate.paths import ResultsPaths, StudyPaths
+from ablate.storage import read
+from ablate.storage.address import shown, sqlite_path
+from ablate.storage.row_reading import RUN_FIRST
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Study
+
+PLAN_ATTRIBUTE = "ablate.plan"
+"""Study attribute that holds `Study.to_dict` as JSON text."""
+COMMAND_ATTRIBUTE = "ablate.command"
+"""Study attribute that holds the command line of the last run."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One study as the storage has it."""
+
+    study: Study
+    rows: tuple[TrialRow, ...]
+    paths: StudyPaths
+    url: str
+    command: str = ""
+    """The command line of the last run, empty where nobody knows."""
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    """Of the study, as stored."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where results are: a folder and a storage."""
+
+    results: ResultsPaths
+    url: str
+
+    @classmethod
+    def of(cls, results: Path, storage: str | None) -> Place:
+        """The place that ``--results`` and ``--storage`` name."""
+        paths = ResultsPaths(results)
+        return cls(paths, storage or paths.default_storage)
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file behind the storage, None for a database server."""
+        return sqlite_path(self.url)
+
+    def study(self, name: str, depth: read.Depth = "whole") -> Stored:
+        """One study and its trials; an AblateError with the nearest names when there is none of that name.
+
+        `depth` says how much of every trial is read.
+        """
+        row, trials = read.read_study(self.url, name, depth)
+        text = row.attributes.get(PLAN_ATTRIBUTE)
+        if not isinstance(text, str):
+            raise StorageError(f"study {name!r} in {shown(self.url)} holds no plan", hint="run it again: ablate run")
+        try:
+            study = Study.from_dict(json.loads(text))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageError(
+                f"the plan of study {name!r} in {shown(self.url)} was written by another version of ablate",
+                hint="read it with that version, or run the study again under another --name",
+            ) from error
+        command = str(row.attributes.get(COMMAND_ATTRIBUTE, ""))
+        return Stored(study, tuple(trials), self.results.study(name), self.url, command, row.attributes)
+
+    def find(self, study: str | None, depth: read.Depth = "whole") -> list[Stored]:
+        """The study called `study` (a name or the path of its file), or all of ablate's when None."""
+        if study is not None:
+            return [self.study(name_of(study), depth)]
+        found = self.studies(depth)
+        if not found:
+            raise StorageError(f"no study in {shown(self.url)}", hint=RUN_FIRST)
+        return found
+
+    def studies(self, depth: read.Depth = "whole") -> list[Stored]:
+        """All of ablate's studies."""
+        return [self.study(name, depth) for name in read.study_names(self.url)]
+
+    def known(self, name: str, depth: read.Depth = "whole") -> Stored | None:
+        """The study called `name`, or None when it was never run here."""
+        if self.database is not None and not self.database.exists():
+            return None
+        return self.study(name, depth) if name in read.study_names(self.url) else None
+
+
+def base_command(stored: Stored) -> str:
+    """The command line of the last run without what said how far it goes: the study as it is meant.
+
+    It keeps ``--set``, ``--name`` and the places; without these a study would be taken for a changed one.
+    """
+    words = shlex.split(stored.command) or ["ablate", "run", stored.study.file or stored.study.name]
+    return shlex.join(without(words, *_HOW_FAR))
+
+
+_HOW_FAR = ("--arms", "--seeds", "--add-seeds", "--until")
+
+
+def seeds_asked(stored: Stored) -> dict[str, int]:
+    """Arm -> seeds that the last run was asked for with ``--seeds``, which may be more than are declared."""
+    from ablate.study.plan import replicates  # only here: it needs pydantic, and help does not
+
+    words = shlex.split(stored.command)
+    values = {option: [after for word, after in pairwise(words) if word == option] for option in ("--seeds", "--arms")}
+    if not values["--seeds"] or not values["--seeds"][-1].isdecimal():
+        return {}
+    try:
+        return Counter(
+            one.arm for one in replicates(stored.study, seeds=int(values["--seeds"][-1]), arms=values["--arms"])
+        )
+    except AblateError:  # The command is from another state of the study, in which its arms had other names.
+        return {}
+
+
+def without(words: Sequence[str], *options: str) -> list[str]:
+    """The words of a command line without `options` (each is followed by one value)."""
+    dropped = set(options)
+    return [word for at, word in enumerate(words) if not {word, words[at - 1] if at else ""} & dropped]
+
+
+def name_of(study: str) -> str:
+    """The name a study goes by: itself, or the stem of its file."""
+    return Path(study).stem if study.endswith((".yaml", ".yml")) else study
+
+
+def latest(rows: Sequence[TrialRow]) -> dict[tuple[str, int], TrialRow]:
+    """Per (arm, seed) the trial that counts: its result if it has one, else the last try."""
+    found: dict[tuple[str, int], TrialRow] = {}
+    for row in sorted(rows, key=lambda row: row.number):
+        known = found.get((row.arm, row.seed))
+        if known is None or known.outcome is None or not known.outcome.is_result:
+            found[(row.arm, row.seed)] = row
+    return found
+
+
+def kinds_of(rows: Sequence[TrialRow]) -> dict[tuple[str, int], OutcomeKind]:
+    """Per (arm, seed) how it ended, as far as it did."""
+    return {key: row.outcome for key, row in latest(rows).items() if row.outcome is not None}
+
+
+def unknown_arm(word: str, study: Study) -> AblateError:
+    """The error for an arm that a study does not have, with the nearest names."""
+    names = [arm.name for arm in study.arms]
+    close = difflib.get_close_matches(word, names, n=3, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}?" if close else f"arms: {', '.join(names)}"
+    return AblateError(f"no arm or trial {word!r} in study {study.name!r}", hint=hint)

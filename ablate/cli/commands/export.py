@@ -1,0 +1,76 @@
+"""``ablate export``: every trial as data for other programs."""
+
+from __future__ import annotations
+
+import csv
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from ablate.api.choices import RESULTS
+from ablate.api.stored_studies import Place, Stored
+from ablate.cli.display.console import Screen
+from ablate.cli.options import Results, Storage, StudyName
+
+
+class Format(StrEnum):
+    """How to write it."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+def export(
+    study: StudyName = None,
+    form: Annotated[
+        Format, typer.Option("--format", help="CSV with a header, or one JSON object per line.")
+    ] = Format.CSV,
+    results: Results = RESULTS,
+    storage: Storage = None,
+) -> None:
+    """Write every trial to stdout, as CSV or JSON lines. Failed and repeated ones are among them.
+
+    \b
+    Example:
+      ablate export schedules --format csv > trials.csv
+    """
+    screen = Screen.make()
+    records = [record for stored in Place.of(results, storage).find(study) for record in records_of(stored)]
+    if form is Format.JSON:
+        for record in records:
+            screen.emit("trial", record)
+        return
+    flat = [flatten(record) for record in records]
+    names = list(dict.fromkeys(name for record in flat for name in record))
+    writer = csv.DictWriter(screen.out.file, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+
+
+def records_of(stored: Stored) -> list[dict[str, Any]]:
+    """Return every trial of a study as JSON-ready data, in order of their numbers."""
+    return [
+        {
+            "study": stored.study.name,
+            "trial": row.number,
+            "arm": row.arm,
+            "seed": row.seed,
+            "outcome": row.outcome or "running",
+            "seconds": row.seconds,
+            "device": row.device,
+            "recipe_digest": row.recipe_digest,
+            "started_at": row.started_at,
+            "finished_at": row.finished_at,
+            "metrics": dict(row.metrics),
+            "params": dict(row.params),
+        }
+        for row in sorted(stored.rows, key=lambda row: row.number)
+    ]
+
+
+def flatten(record: dict[str, Any]) -> dict[str, Any]:
+    """Put metrics and params beside the rest: a metric keeps its name, a param becomes ``param.NAME``."""
+    flat = {name: value for name, value in record.items() if name not in ("metrics", "params")}
+    flat |= {f"metric.{name}": value for name, value in record["metrics"].items()}
+    return flat | {f"param.{name}": value for name, value in record["params"].items()}

@@ -1,0 +1,331 @@
+"""``ablate plan``: what a run would do and cost, without doing it."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from ablate.api.choices import RESULTS, Launchers
+from ablate.api.detectable_difference import can_see
+from ablate.api.launch_options import Where
+from ablate.api.plan_fusion import fusion_lines, fusion_plan
+from ablate.api.request import Asked, Request, ask
+from ablate.cli.display.console import Screen
+from ablate.cli.display.error_display import place as place_of
+from ablate.cli.display.text_columns import lay_out
+from ablate.cli.options import (
+    Arms,
+    Compile,
+    Fuse,
+    Gpus,
+    Job,
+    Json,
+    Launch,
+    Listening,
+    Name,
+    NoColor,
+    Quiet,
+    Results,
+    Seeds,
+    Set,
+    Slots,
+    Storage,
+    StudyFile,
+)
+from ablate.errors import AblateError, Problem
+from ablate.human_units import plural, size, spoken, visible
+from ablate.recipe import Scalar
+from ablate.study.verdict_method import Method
+
+if TYPE_CHECKING:
+    from ablate.api.plan_cost import Cost
+    from ablate.engine.workers.slots import Slot
+    from ablate.study.plan import StageSharing
+
+
+_JOBS = {"slurm": ("job", "Slurm"), "srun": ("step", "this allocation"), "ray": ("task", "Ray")}
+"""What a slot of a cluster is called, and whose it is."""
+_LONGEST_LEVEL = 8
+_NARROW = 80
+"""Cells of a terminal in which no line should break."""
+
+
+def plan(
+    study: StudyFile,
+    overrides: Set = None,
+    seeds: Seeds = None,
+    arms: Arms = None,
+    results: Results = RESULTS,
+    storage: Storage = None,
+    name: Name = None,
+    gpus: Gpus = None,
+    slots: Slots = None,
+    launcher: Launch = Launchers.LOCAL,
+    job: Job = None,
+    listen: Listening = None,
+    fuse: Fuse = "auto",
+    compiling: Compile = "auto",
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Run the beginning of one trial, in a temporary folder, to measure this machine."),
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Show arms, seeds, cost and warnings of a study. Changes nothing on disk.
+
+    \b
+    Example:
+      ablate plan studies/schedules.yaml --set data=cifar10 --seeds 5
+      ablate plan studies/schedules.yaml --probe
+    """
+    screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
+    words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
+    where = Where(launcher, tuple(job or ()), listen, gpus, slots)
+    asked = ask(Request(study, *words, where=where, fuse=fuse, compile=compiling))
+    places = where.places()
+    if probe and launcher is not Launchers.LOCAL:
+        raise AblateError("--probe measures this machine, not a job", hint="leave out --probe or --launcher")
+    show_plan(asked, places, screen, probe=probe)
+
+
+def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: bool = False) -> None:
+    """Print the plan: the result on stdout, warnings on stderr."""
+    from ablate.api.plan_cost import cost_of
+    from ablate.engine.workers.slots import certain, one_per_device
+
+    if asked.core.is_time(asked.study.primary.name):
+        slots = one_per_device(slots)
+    probed = _probe(asked, slots[0], screen) if probe and asked.plan.to_run else None
+    cost = cost_of(asked, certain(slots), probed)
+    free = free_bytes(asked.place.results.folder)
+    if screen.json:
+        screen.emit("plan", as_data(asked, slots, cost, free))
+        return
+    lines = [_title(asked), _state(asked), *_method(asked), *_searches(asked), *_factors(asked, screen.out.width)]
+    how = (*fusion_lines(asked, slots), compile_line(asked, slots))
+    texts = (*cost_lines(asked, slots, cost), *how, _disk(asked, free), can_see(asked))
+    lines += [Text(text) for text in texts if text]
+    for line in lines:
+        screen.out.print(line, soft_wrap=True)
+    for warning in asked.plan.warnings:
+        if not screen.quiet:
+            screen.err.print(warning_text(warning, screen.err.width), soft_wrap=True)
+    if (refusal := _refusal(asked)) is not None and not screen.quiet:
+        screen.err.print(warning_text(refusal, screen.err.width), soft_wrap=True)
+    if asked.plan.to_run:
+        screen.out.print(f"run it:  {asked.request.command()}", soft_wrap=True)
+    else:
+        screen.out.print(f"nothing to run:  ablate report {shlex.quote(asked.study.name)}", soft_wrap=True)
+
+
+def _refusal(asked: Asked) -> Problem | None:
+    """Why a run would refuse to start here, as a warning: data or weights can be fetched before it."""
+    from ablate.study.plan import require
+
+    try:
+        require(asked.core, asked.study, asked.replicates)
+    except AblateError as error:
+        return Problem(f"a run would be refused: {error.message}", suggestion=error.hint, severity="warning")
+    return None
+
+
+def as_data(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None, free: int) -> dict[str, Any]:
+    """Return the plan as JSON-ready data."""
+    plan = asked.plan.to_dict()
+    plan.pop("schema_version", None)
+    machine = {"slots": [vars(slot) for slot in slots], "disk_free_bytes": free, "fusion": fusion_plan(asked, slots)}
+    return {**plan, **machine, "estimate": None if cost is None else vars(cost)}
+
+
+def _probe(asked: Asked, slot: Slot, screen: Screen) -> float | None:
+    from ablate.api.probe import probe
+
+    screen.say("probing: the beginning of the baseline's first trial, in a temporary folder ...")
+    seconds = probe(asked, slot)
+    if seconds is None:
+        screen.say("the probe told nothing: the trial made no progress within a minute")
+    return seconds
+
+
+def _title(asked: Asked) -> Text:
+    plan = asked.plan
+    if not plan.arms:
+        trials = plural(sum(search.trials * search.seeds for search in asked.searches), "trial")
+        return Text(f"{plan.study}: a search of {trials}", style="bold")
+    title = (
+        f"{plan.study}: {plural(len(plan.arms), 'arm')} x {plural(plan.seeds, 'seed')} = "
+        f"{plural(plan.replicates, 'trial')}"
+    )
+    looks = f"   (looks at {', '.join(map(str, plan.looks))} seeds)" if len(plan.looks) > 1 else ""
+    return Text(title, style="bold").append(looks, style="not bold")
+
+
+def _method(asked: Asked) -> list[Text]:
+    """How verdicts will be taken, where the study says another thing than the default."""
+    method = asked.study.method
+    return [] if method == Method() else [Text(f"  verdicts: {method}")]
+
+
+def _state(asked: Asked) -> Text:
+    plan = asked.plan
+    parts = [f"done {plan.done}", f"to run {plan.to_run}"]
+    if plan.failed:
+        parts.append(f"failed or stopped {plan.failed} (will run again)")
+    if plan.duplicates:
+        parts.append(f"same as another {plan.duplicates} (run once)")
+    if plan.arms:
+        parts.append("baseline complete" if plan.baseline_done else "baseline to run")
+    return Text("  " + ", ".join(parts))
+
+
+def _searches(asked: Asked) -> list[Text]:
+    """One line for each search that comes first, and what follows it."""
+    lines = []
+    for search, planned in zip(asked.searches, asked.plan.searches, strict=True):
+        what = f"tune {visible(search.name)}" if search.tunes else search.name
+        how = search.sampler if search.pruner == "none" else f"{search.sampler}, {search.pruner}"
+        seeds = f" x {plural(search.seeds, 'seed')}" if search.seeds > 1 else ""
+        parts = [f"{planned.trials} candidates{seeds} ({how})", f"done {planned.answered}"]
+        parts += [f"pruned {planned.pruned}"] if planned.pruned else []
+        lines.append(Text(f"  {what}: {', '.join(parts)}, to run {planned.to_run}"))
+    if any(search.arm is not None for search in asked.searches):
+        tuned = all(search.tunes for search in asked.searches)
+        then = "every arm at its tuned levels" if tuned else "the best candidate and the baseline"
+        lines.append(Text(f"  then: {then}, on {plural(asked.study.seeds, 'fresh seed')}"))
+    return lines
+
+
+def _disk(asked: Asked, free: int) -> str:
+    """What the folders of what is left take, as far as finished ones tell, and what is free."""
+    from ablate.api.plan_cost import needed_bytes
+
+    needed = needed_bytes(asked) if asked.plan.to_run else None
+    if needed is None:
+        return f"disk   {size(free)} free"
+    short = "   not enough" if needed[0] > free else ""
+    return f"disk   about {size(needed[0])} of {size(free)} free (as {plural(needed[1], 'finished trial')}){short}"
+
+
+def _factors(asked: Asked, width: int) -> list[Text]:
+    rows = []
+    for factor in asked.plan.factors:
+        if factor.arms:
+            first, *others = (_shown_level(level) for level in factor.levels)
+            rows.append((factor.name, str(factor.arms), ", ".join((f"{first}*", *others))))
+    return lay_out(("factor", "arms", "levels (* baseline)"), rows, align="<>~", width=width) if rows else []
+
+
+def _shown_level(level: Scalar) -> str:
+    """A level as study files write it; one that a search found, in three digits."""
+    from ablate.study.factors import level_text
+
+    text = level_text(level)
+    return f"{level:.3g}" if isinstance(level, float) and len(text) > _LONGEST_LEVEL else text
+
+
+def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list[str]:
+    """Return what the rest costs, on what this rests, and what is shared."""
+    plan = asked.plan
+    if not plan.to_run:
+        return ["cost   nothing: all trials are done"]
+    where = _where(slots)
+    if cost is None:
+        return [
+            f"cost   unknown until a trial has finished   ({where})",
+            "       --probe measures the beginning of one",
+        ]
+    work = f"{_seconds(cost.work_s, cost.work_range_s)} of work"
+    wall = f"about {_seconds(cost.wall_s, cost.wall_range_s)} on {where}"
+    lines = [f"cost   {work}, {wall}"] if len(work + wall) < _NARROW - 9 else [f"cost   {work}", f"       {wall}"]
+    lines.append(f"       {_basis(cost)}")
+    if cost.most_s is not None:
+        lines.append(f"       every arm up to {plan.looks[-1]} seeds: {spoken(cost.most_s)} of work at most")
+    shared = [stage for stage in plan.stages if stage.executed_cost < stage.planned_cost]
+    if shared and plan.cost > 0:
+        saved = (plan.planned_cost - plan.cost) * cost.work_s / plan.cost
+        lines.append(f"       shared work saves {spoken(saved)}; computed of asked for:")
+        lines += [f"         {_shared(stage)}" for stage in shared]
+    return lines
+
+
+def _seconds(middle: float, between: tuple[float, float] | None) -> str:
+    """Return a duration, with its 10th and 90th percentile where they are known and differ on the screen."""
+    if between is None or spoken(between[0]) == spoken(between[1]):
+        return spoken(middle)
+    return f"{spoken(middle)} ({spoken(between[0])} - {spoken(between[1])})"
+
+
+def _basis(cost: Cost) -> str:
+    if cost.measured:
+        return f"from {plural(cost.measured, 'finished trial')} of this study"
+    if cost.probed:
+        return "from the beginning of one trial on this machine"
+    return "the core's estimate for one thread of a laptop; --probe measures this one"
+
+
+def _where(slots: tuple[Slot, ...]) -> str:
+    """Name the slots: those that are used in any case, and how many there may be."""
+    from ablate.engine.workers.slots import certain
+
+    sure = certain(slots)
+    if slots[0].place:
+        one, whose = _JOBS[slots[0].place.partition("-")[0]]
+        device = "GPU" if slots[0].is_gpu else "CPU"
+        return f"{plural(sure, f'{device} {one}')} of {whose}, their wait not counted"
+    where = plural(sure, "GPU slot" if slots[0].is_gpu else "CPU slot")
+    return where if sure == len(slots) else f"{where}, up to {len(slots)} where memory allows"
+
+
+def _shared(stage: StageSharing) -> str:
+    """Return how much of a stage is computed, in stages and in updates of a training."""
+    text = f"{stage.name} {stage.executed} of {stage.planned}"
+    if not stage.planned_steps:
+        return text
+    return f"{text}, {stage.executed_steps:,} of {stage.planned_steps:,} updates"
+
+
+def compile_line(asked: Asked, slots: tuple[Slot, ...]) -> str | None:
+    """Return which trainings may be compiled, None where none is."""
+    from ablate.core.programs.compile_rules import LEAST_UPDATES, missing
+    from ablate.engine.compile_choice import compilation_of, compilation_within, require_compilable, updates_waiting
+
+    here = asked.request.where.launcher is Launchers.LOCAL
+    wanted = compilation_of(asked.request.compile, slots if here else ())
+    if wanted.mode == "off" or (here and missing(slots[0].device) is not None):
+        return None
+    stages = [stage for recipe in {one.recipe for one in asked.plan.todo} for stage in asked.core.stages(recipe)]
+    if asked.plan.todo and not asked.study.searches:
+        require_compilable(wanted, stages)
+    fixed = not (asked.study.searches or asked.core.is_time(asked.study.primary.name))
+    found = compilation_within(wanted, asked.study.name, updates_waiting(stages, len(slots)), fixed=fixed)
+    least = LEAST_UPDATES if found.mode == "auto" else 1
+    waiting = sorted((updates for updates in found.updates.values() if updates >= least), reverse=True)
+    if not waiting:
+        return None
+    when = "" if found.mode == "on" else ", where a measurement shows that it pays"
+    return f"compile networks of {' + '.join(f'{one:,}' for one in waiting)} updates per slot{when}"
+
+
+def warning_text(problem: Problem, width: int) -> Text:
+    """Return a warning on one line with its position, on two where it is long."""
+    text = Text.assemble((problem.severity, "yellow"), f": {visible(problem.message)}")
+    if problem.file:
+        where = place_of(problem)
+        gap = "   " if text.cell_len + len(where) + 3 <= width else "\n  --> "
+        text.append(gap + where, style="dim")
+    if problem.suggestion:
+        text.append(f"\n  = {visible(problem.suggestion)}")
+    return text
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the free space where `folder` is or would be made."""
+    folder = folder.absolute()
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free

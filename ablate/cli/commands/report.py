@@ -1,0 +1,292 @@
+"""``ablate report``: the comparison, its verdicts, and the files that hold the evidence."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablate.api.choices import RESULTS
+from ablate.api.stored_studies import Place, Stored, base_command
+from ablate.cli.commands.report_two import write_versus
+from ablate.cli.display.console import Screen
+from ablate.cli.display.error_display import show_error
+from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
+from ablate.errors import AblateError, ExitCode, NothingComparableError
+from ablate.study.verdict_method import Method
+
+if TYPE_CHECKING:
+    from ablate.report.statistics.model import Comparison
+
+Choose = Callable[[Method], Method]
+"""From what a study declares to what a report uses."""
+FORMATS = ("html", "md", "csv", "tex", "json")
+Studies = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="STUDY", help="A study's name or file (all when left out), or two to compare."),
+]
+
+
+class TestName(StrEnum):
+    """Tests that ``--test`` knows."""
+
+    PAIRED = "paired"
+    WELCH = "welch"
+    PERMUTATION = "permutation"
+
+
+class NoiseName(StrEnum):
+    """What ``--noise`` knows."""
+
+    OWN = "own"
+    POOLED = "pooled"
+
+
+class CorrectName(StrEnum):
+    """What ``--correct`` knows."""
+
+    HOLM = "holm"
+    BH = "bh"
+    NONE = "none"
+
+
+class Layout(StrEnum):
+    """What the rows of the table begin with."""
+
+    ARMS = "arms"
+    COMPONENTS = "components"
+
+
+class Gate(StrEnum):
+    """Verdicts that ``--fail-on`` can watch for."""
+
+    WORSE = "worse"
+    DIVERGED = "diverged"
+    UNDECIDED = "undecided"
+
+
+def report(
+    studies: Studies = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="LIST", help="Which files to write, separated by commas.")
+    ] = ",".join(FORMATS),
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Write no figures; seconds faster.")] = False,
+    fail_on: Annotated[
+        list[Gate] | None,
+        typer.Option(
+            "--fail-on",
+            metavar="VERDICT",
+            help="Leave with exit code 5 when an arm is worse, diverged or undecided; repeatable.",
+        ),
+    ] = None,
+    layout: Annotated[
+        Layout,
+        typer.Option(help="Of the table in report.md and table.tex; components gives boolean factors check marks."),
+    ] = Layout.ARMS,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Columns of the table behind arm and verdict, separated by commas: n, diff, p, time, compute, rho, "
+            "diverged, wins, mean, and names of metrics. Without it, what fits.",
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="Report on this table (arm, seed, metrics) instead: not made by ablate."
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="ARM", help="With --csv: the arm to compare with (default: baseline).")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:max:MARGIN",
+            help="With --csv: a metric, which way is better, and a margin (0.1 or 2%); repeatable, the first decides.",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="With --csv: folder of the report.")] = None,
+    test: Annotated[
+        TestName | None,
+        typer.Option(
+            help="paired t; welch where seeds are not shared; exact sign flips. Without it, as the study file says "
+            "under 'report' (paired); the report states a change made after the run."
+        ),
+    ] = None,
+    noise: Annotated[
+        NoiseName | None, typer.Option(help="Seed noise: of each arm, or pooled over alike arms. As --test.")
+    ] = None,
+    correct: Annotated[
+        CorrectName | None, typer.Option(help="For the number of arms: Holm, false discovery rate, or not. As --test.")
+    ] = None,
+    results: Results = RESULTS,
+    storage: Storage = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    no_color: NoColor = False,
+) -> None:
+    """Compare arms, print verdicts, write tables and figures.
+
+    Everything goes to the study's folder: report.html, report.md, table.tex, arms.csv, trials.csv, curves.csv.
+    With two studies, every arm of the second is compared with the same arm of the first, seed by seed: for a change
+    of the code, or of the data. DIR/NAME is a study in another folder of results.
+
+    \b
+    Example:
+      ablate report schedules --format html,csv
+      ablate report schedules --columns n,diff,p,ssim,compute,rho
+      ablate report before/schedules schedules --fail-on worse
+      ablate report --csv runs.csv --baseline plain --metric accuracy:max:0.5%
+    """
+    screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
+    gates = set(fail_on or ())
+    formats = formats_of(form)
+    place = Place.of(results, storage)
+    asked = tuple(studies or ())
+    shown = tuple(word.strip() for word in columns.split(",") if word.strip()) if columns is not None else ()
+    _check_words(asked, csv, shown, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
+    choose = _chosen(test=test, noise=noise, correct=correct)
+    failure: NothingComparableError | None = None
+    found: list[Comparison] = []
+    if len(asked) == 2:
+        found.append(write_versus((asked[0], asked[1]), place, screen, choose=choose, formats=formats))
+        sources: list[Stored] = []
+    elif csv is not None:
+        sources = [imported(csv, place, baseline=baseline, metrics=tuple(metric or ()), name=name, choose=choose)]
+    else:
+        sources = place.find(asked[0] if asked else None)
+    for number, stored in enumerate(sources):
+        if number and not json:
+            screen.tell("")
+        try:
+            how = choose(stored.study.method)
+            found.append(
+                write(stored, screen, formats=formats, figures=not no_figures, layout=layout, columns=shown, method=how)
+            )
+        except NothingComparableError as error:
+            if len(sources) == 1:
+                raise
+            failure = error
+            show_error(error, screen.err)
+    _leave(found, gates, failure, screen)
+
+
+def _check_words(
+    studies: tuple[str, ...], csv: Path | None, columns: tuple[str, ...], only_csv: Mapping[str, object]
+) -> None:
+    """Refuse words that do not go together."""
+    if len(studies) > 2:
+        raise AblateError(
+            f"{len(studies)} studies were named: one is reported, two are compared", hint="leave out the others"
+        )
+    if csv is not None and studies:
+        raise AblateError(f"--csv and the study {studies[0]!r} do not go together", hint="leave out one of them")
+    if len(studies) == 2 and columns:
+        raise AblateError("--columns goes with one study", hint="leave it out: two studies have a table of their own")
+    given = [option for option, value in only_csv.items() if value]
+    if csv is None and given:
+        raise AblateError(f"{given[0]} goes with --csv", hint="a study's file says what its baseline and metrics are")
+
+
+def _chosen(**options: StrEnum | None) -> Choose:
+    """Return what puts the options that were given over a study's own method."""
+    given: dict[str, Any] = {word: option.value for word, option in options.items() if option is not None}
+    return lambda declared: dataclasses.replace(declared, **given)
+
+
+def _leave(
+    found: Sequence[Comparison], gates: set[Gate], failure: NothingComparableError | None, screen: Screen
+) -> None:
+    """End with the exit code that fits what was found."""
+    if gates & {row.verdict for comparison in found for row in _primary_rows(comparison)}:
+        screen.say("an arm has a verdict that --fail-on names")
+        raise typer.Exit(int(ExitCode.GATE))
+    if failure is not None:
+        raise typer.Exit(int(failure.exit_code))
+
+
+def imported(
+    csv: Path, place: Place, *, baseline: str | None, metrics: tuple[str, ...], name: str | None, choose: Choose
+) -> Stored:
+    """Return the results of a CSV file as if they were stored; refuses the folder of a study that ablate ran.
+
+    Nobody declared anything: the method that is chosen here is the study's own.
+    """
+    from ablate.report.data.foreign_results import read_results
+
+    study, rows = read_results(csv, baseline=baseline, metrics=metrics, name=name)
+    paths = place.results.study(study.name)
+    if paths.plan.exists() or paths.study_file.exists():
+        raise AblateError(f"{paths.folder} holds a study that ablate ran", hint="give these results another --name")
+    words = ["ablate", "report", "--csv", str(csv), "--baseline", study.baseline.name]
+    words += [word for metric in metrics for word in ("--metric", metric)]
+    study = dataclasses.replace(study, method=choose(study.method))
+    return Stored(study, rows, paths, url="", command=shlex.join(words))
+
+
+def formats_of(text: str) -> tuple[str, ...]:
+    """Return the formats of a comma-separated list; AblateError for a word that is none."""
+    found = tuple(word.strip() for word in text.split(",") if word.strip())
+    if not found or (unknown := [word for word in found if word not in FORMATS]):
+        raise AblateError(
+            f"unknown format {unknown[0]!r}" if found else "no format", hint=f"known: {', '.join(FORMATS)}"
+        )
+    return found
+
+
+def write(
+    stored: Stored,
+    screen: Screen,
+    *,
+    formats: tuple[str, ...] = FORMATS,
+    figures: bool = True,
+    layout: str = Layout.ARMS,
+    columns: Sequence[str] = (),
+    method: Method | None = None,
+) -> Comparison:
+    """Write the report of one study, print its table and sentences, and say where the files are."""
+    from ablate.report.build import gather, write_report
+    from ablate.report.formats.terminal import comparison_table
+    from ablate.report.text.answer import lines_of_answer
+    from ablate.report.text.search_sentences import search_lines
+
+    study = stored.study
+    command = base_command(stored)
+    material = gather(
+        study,
+        stored.rows,
+        stored.paths,
+        layout=layout,
+        columns=columns,
+        storage=stored.url or None,
+        command=command,
+        method=method,
+    )
+    write_report(material, stored.paths, formats=formats, figures=figures)
+    comparison = material.comparison
+    if screen.json:
+        for row in comparison.rows.values():
+            screen.emit("comparison", {"study": study.name, **dataclasses.asdict(row)})
+    else:
+        for line in search_lines(material.searched):
+            screen.out.print(line, soft_wrap=True)
+    if not screen.json and len(study.arms) > 1:
+        times = {arm: cost.ratio for arm, cost in material.costs.items()}
+        screen.tell(comparison_table(comparison, times, totals=material.totals, columns=columns))
+        screen.tell("")
+        for sentence in lines_of_answer(material, command=command):
+            screen.out.print(sentence, soft_wrap=sentence.startswith(" "))
+    written = stored.paths.report_html if "html" in formats else stored.paths.folder
+    screen.say(f"report:  {written}")
+    return comparison
+
+
+def _primary_rows(comparison: Comparison) -> list[Any]:
+    return [row for (_, metric), row in comparison.rows.items() if metric == comparison.primary.name]

@@ -1,0 +1,67 @@
+"""``ablate sql``: ask the database directly, without being able to break it."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from typing import Annotated, Any
+
+import typer
+
+from ablate.api.choices import RESULTS
+from ablate.api.stored_studies import Place
+from ablate.cli.display.console import Screen
+from ablate.cli.display.text_columns import lay_out
+from ablate.cli.options import Json, Results, Storage
+from ablate.errors import AblateError
+from ablate.storage import read, sqlitefile
+
+EXAMPLE = "select arm, count(*), avg(value) from ablate_trials group by arm"
+
+
+def sql(
+    query: Annotated[
+        str, typer.Argument(metavar="QUERY", help="SQL text; without it, the columns of ablate's two views.")
+    ] = "",
+    results: Results = RESULTS,
+    storage: Storage = None,
+    json: Json = False,
+) -> None:
+    """Run a query on the results database, read-only.
+
+    The views ablate_trials and ablate_params are made for it; without a query their columns are listed.
+
+    \b
+    Example:
+      ablate sql "select arm, count(*), avg(value) from ablate_trials group by arm"
+    """
+    screen = Screen.make(json=json)
+    place = Place.of(results, storage)
+    if place.database is None:
+        raise AblateError("ablate sql reads SQLite files only", hint="use the database server's own client")
+    read.study_names(place.url)  # one clear error when there is no such file, or it is not ours
+    header, rows = sqlitefile.read(place.database, partial(_answer, query=query or _COLUMNS))
+    if json:
+        for row in rows:
+            screen.emit("row", dict(zip(header, row, strict=True)))
+        return
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    for line in lay_out(header, cells, align="<" * len(header), width=screen.out.width, indent=""):
+        screen.out.print(line, soft_wrap=True)
+
+
+def _answer(connection: sqlite3.Connection, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run `query`: the names of its columns, and its rows."""
+    try:
+        cursor = connection.execute(query)
+        return [column[0] for column in cursor.description or ()], cursor.fetchall()
+    except (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.Warning) as error:
+        hint = f"see the columns: ablate sql\ntry:  ablate sql {EXAMPLE!r}"
+        raise AblateError(f"the database refuses the query: {error}", hint=hint) from error
+
+
+_COLUMNS = """
+select 'ablate_trials' as view, name as column_name from pragma_table_info('ablate_trials')
+union all
+select 'ablate_params', name from pragma_table_info('ablate_params')
+"""

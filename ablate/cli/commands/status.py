@@ -1,0 +1,232 @@
+"""``ablate status``: how a study stands, read from the storage while it runs or after."""
+
+from __future__ import annotations
+
+import json as json_text
+import os
+import shlex
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.text import Text
+
+from ablate.api import interim_results
+from ablate.api.choices import RESULTS
+from ablate.api.stored_studies import Place, Stored, base_command, latest, seeds_asked
+from ablate.cli.display import interim_table
+from ablate.cli.display.console import Screen
+from ablate.cli.display.text_columns import lay_out
+from ablate.cli.options import Json, NoColor, Results, Storage, StudyName
+from ablate.engine.records.lock import read_holder
+from ablate.human_units import visible
+from ablate.outcome import OutcomeKind
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Study
+
+_FAULTS = (OutcomeKind.FAILED, OutcomeKind.LOST, OutcomeKind.OUT_OF_MEMORY)
+
+
+def status(
+    study: StudyName = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until all trials are done, or Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option("--every", metavar="S", min=0.2, help="Seconds between refreshes.")] = 2.0,
+    results: Results = RESULTS,
+    storage: Storage = None,
+    json: Json = False,
+    no_color: NoColor = False,
+) -> None:
+    """Show how far studies are. Reads only, so it works from another shell while a run goes on.
+
+    \b
+    Example:
+      ablate status schedules --watch
+    """
+    screen = Screen.make(json=json, no_color=no_color)
+    place = Place.of(results, storage)
+    found = _tallies(place, study)
+    if watch and not json:
+        _watch(place, study, found, screen, every)
+        return
+    for tally in found if json else ():
+        screen.emit("study", as_data(tally))
+    if not json:
+        screen.tell(picture(found, screen.out.width))
+
+
+def _watch(place: Place, study: str | None, found: list[Tally], screen: Screen, every: float) -> None:
+    """Redraw until nothing is left to do; on a pipe, print again whenever something changed."""
+    if not screen.out.is_terminal:
+        shown = ""
+        while True:
+            text = picture(found, screen.out.width)
+            if text.plain != shown:
+                screen.tell(text)
+                shown = text.plain
+            if all(tally.is_done for tally in found):
+                return
+            time.sleep(every)
+            found = _tallies(place, study)
+    with Live(picture(found, screen.out.width), console=screen.out, auto_refresh=False) as live:
+        while not all(tally.is_done for tally in found):
+            time.sleep(every)
+            found = _tallies(place, study)
+            live.update(Group(picture(found, screen.out.width)), refresh=True)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How one study stands, counted once."""
+
+    stored: Stored
+    latest: Mapping[tuple[str, int], TrialRow]
+    """(arm, seed) -> the trial that counts."""
+    results: interim_results.Results
+    planned: Mapping[str, int]
+    """Arm -> how many seeds it has or shall have."""
+    counts: Mapping[str, int]
+    """Replicates by how they stand: planned, done, running, failed, stopped, diverged."""
+
+    @classmethod
+    def of(cls, stored: Stored) -> Tally:
+        """Count what is stored."""
+        rows = latest(stored.rows)
+        results = interim_results.results_of(stored.study, rows)
+        planned = _planned(stored.study, rows, seeds_asked(stored))
+        return cls(stored, rows, results, planned, _counts(results, planned))
+
+    @property
+    def is_done(self) -> bool:
+        """True when every planned replicate has a result."""
+        return self.counts["done"] >= self.counts["planned"]
+
+    @property
+    def arms(self) -> list[interim_results.ArmSoFar]:
+        """Every arm as far as it is."""
+        return interim_results.arms_so_far(self.stored.study, self.planned, self.results)
+
+
+def _tallies(place: Place, study: str | None) -> list[Tally]:
+    return [Tally.of(stored) for stored in place.find(study, "brief")]
+
+
+def _planned(study: Study, keys: Iterable[tuple[str, int]], asked: Mapping[str, int]) -> dict[str, int]:
+    """Arm -> seeds it has or shall have: as declared, as the last run was asked for, or as there are."""
+    seen = Counter(arm for arm, _ in keys)
+    names = [*(arm.name for arm in study.arms), *(search.arm for search in study.searches if search.arm is not None)]
+    arms = dict.fromkeys(names)
+    planned = {arm: max(study.seeds, seen[arm], asked.get(arm, 0)) for arm in arms} if len(arms) > 1 else {}
+    return {**planned, **Counter(name for name, _ in interim_results.candidate_keys(study.searches))}
+
+
+def _counts(results: interim_results.Results, planned: Mapping[str, int]) -> dict[str, int]:
+    kinds = Counter("running" if result.kind is None else result.kind.value for result in results.values())
+    done = sum(result.kind is not None and result.kind.is_result for result in results.values())
+    return {
+        "planned": sum(planned.values()),
+        "done": done,
+        "running": kinds["running"],
+        "failed": sum(kinds[kind.value] for kind in _FAULTS),
+        "stopped": kinds[OutcomeKind.STOPPED.value],
+        "diverged": kinds[OutcomeKind.DIVERGED.value],
+    }
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    """Return ``24 of 33 trials done, 2 running, 1 failed``."""
+    text = f"{counts['done']} of {counts['planned']} trials done"
+    return text + "".join(
+        f", {counts[word]} {word}" for word in ("running", "failed", "stopped", "diverged") if counts[word]
+    )
+
+
+def picture(found: Sequence[Tally], width: int) -> Text:
+    """Return one study in full, or several as one line each."""
+    if len(found) == 1:
+        return _one(found[0], width)
+    header = ("study", "done", "running", "failed", "diverged", "arms", "primary")
+    rows = []
+    for tally in found:
+        study, counts = tally.stored.study, tally.counts
+        some = [str(counts[word]) if counts[word] else "" for word in ("running", "failed", "diverged")]
+        done = f"{counts['done']}/{counts['planned']}"
+        rows.append((study.name, done, *some, str(len(study.arms)), study.primary.name))
+    return Text("\n").join(lay_out(header, rows, align="~>>>>><", width=width, indent=""))
+
+
+def _one(tally: Tally, width: int) -> Text:
+    stored, study = tally.stored, tally.stored.study
+    lines = [Text(f"{study.name}: {summary(tally.counts)}", style="bold")]
+    if study.question:
+        lines.append(Text(f"  {visible(study.question)}"))
+    lines += [Text(f"  {visible(line)}") for line in interim_results.search_lines(study, tally.results)]
+    lines += interim_table.table(tally.arms, study.primary, width)
+    for (arm, seed), row in tally.latest.items():
+        if row.outcome in _FAULTS:
+            error = visible(str(row.attributes.get("error") or row.outcome))
+            lines.append(Text(f"  {row.outcome}: {visible(arm)} s{seed}: {error}", style="red"))
+            lines.append(Text(f"    log: {stored.paths.trial(arm, seed).log}"))
+    lines += [Text(f"  waits for {visible(where)}") for where in waiting_jobs(stored.paths.lock)]
+    if tally.counts["running"] and run_is_alive(stored.paths.lock) is False:
+        lines.append(Text("no run is alive: what it had running was interrupted", style="yellow"))
+    lines.append(Text(f"next:  {next_command(tally)}"))
+    return Text("\n").join(lines)
+
+
+def run_is_alive(lock: Path) -> bool | None:
+    """Whether the process that last locked the study is alive; None where that cannot be told (another machine).
+
+    The lock itself is not tried: a reader that held it, however shortly, could turn a starting run away.
+    """
+    try:
+        holder = json_text.loads(lock.read_text(encoding="utf-8"))
+        pid, host = int(holder["pid"]), str(holder["host"])
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if host != socket.gethostname():
+        return None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def waiting_jobs(lock: Path) -> tuple[str, ...]:
+    """The jobs of a cluster that a run of the study waits for; empty when no run is alive."""
+    holder = read_holder(lock)
+    return holder.waiting if holder is not None else ()
+
+
+def next_command(tally: Tally) -> str:
+    """What to type next."""
+    stored, counts = tally.stored, tally.counts
+    if tally.is_done:
+        return f"ablate report {shlex.quote(stored.study.name)}"
+    unfinished = counts["running"] + counts["failed"] + counts["stopped"]
+    return stored.command if stored.command and unfinished else base_command(stored)
+
+
+def as_data(tally: Tally) -> dict[str, Any]:
+    """Return the same as JSON-ready data."""
+    study, paths = tally.stored.study, tally.stored.paths
+    return {
+        "study": study.name,
+        "question": study.question,
+        "metric": study.primary.name,
+        **tally.counts,
+        "arms": [{**vars(arm), "counts": dict(arm.counts)} for arm in tally.arms],
+        "waiting": list(waiting_jobs(paths.lock)),
+        "folder": str(paths.folder),
+    }

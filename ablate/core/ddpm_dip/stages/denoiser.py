@@ -1,0 +1,94 @@
+"""The stages ``denoiser`` and ``wiener``: a trained denoiser with its validation losses beside the linear bound's."""
+
+from __future__ import annotations
+
+import time
+
+from ablate.core.data import as_unit
+from ablate.core.ddpm_dip.stages.digests import denoiser_stage, wiener_stage
+from ablate.core.ddpm_dip.stages.trial import Run
+from ablate.core.diffusion.compiled_training import prepare
+from ablate.core.diffusion.cuda_graph_training import trainer_for
+from ablate.core.diffusion.denoiser import Denoiser
+from ablate.core.diffusion.training import OnPoint, Trainer, choose_images, train
+from ablate.core.diffusion.training_target import ORDINARY, Lesson
+from ablate.core.diffusion.validation import IMAGES, Wiener, fixed_choice, validate
+from ablate.core.programs.compile_rules import Choice
+from ablate.core.programs.fusion_choice import charge
+from ablate.core.shared.stage_cache import StageFolder
+
+_CALM_LR = 1e-6
+
+
+def trained_denoiser(run: Run, on_point: OnPoint, lesson: Lesson = ORDINARY) -> Denoiser:
+    """Return the trained denoiser (averaged weights); its times and validation losses are recorded.
+
+    `on_point` is called at every point of the learning curve, also at those that earlier computation left.
+    """
+    stage = denoiser_stage(run.settings, run.seed, run.core_version)
+    with run.stage(stage) as folder:
+        training = choose_images(run.images.train, run.settings, run.seed)
+        trainer = trainer_for(run.settings, training, run.seed, lesson)
+        chosen: list[Choice] = []
+        # What an update takes does not depend on its step size; a small one cannot diverge while it is measured.
+        calm = run.settings.model_copy(update={"lr": _CALM_LR})
+        make = lambda: trainer_for(calm, training, run.seed, lesson)  # noqa: E731
+        before = lambda: chosen.append(prepare(trainer, stage.program, run.report, make))  # noqa: E731
+        reused = train(trainer, folder, recipe=run.recipe, report=run.report, on_point=on_point, before=before)
+        charged = charge(run.spent, stage.digest, reused)
+        run.charged += charged
+        if reused > charged:
+            run.reused["denoiser"] = reused - charged
+        run.environment |= {"lanes": str(trainer.lanes), "compile": _how_compiled(trainer)}
+        if chosen:
+            run.environment["compile_why"] = chosen[0].why
+        run.images_seen = trainer.course.images_seen(trainer.step)
+        _record(run, trainer)
+        if not run.settings.is_guided:  # validation images have nothing that could guide a denoiser
+            run.found.update(_validation(run, trainer, folder))
+        folder.describe({"stage": "denoiser", "seconds": trainer.seconds, "recipe": run.recipe.to_dict()})
+    return trainer.denoiser
+
+
+def _how_compiled(trainer: Trainer) -> str:
+    """Say whether the updates were done by a compiled network; some of them may have been done by an earlier run."""
+    if not trainer.compiled_updates:
+        return "eager"
+    return "inductor" if trainer.compiled_updates == trainer.step else "in part"
+
+
+def _record(run: Run, trainer: Trainer) -> None:
+    run.found["train_seconds"] = trainer.seconds
+    run.found["seconds_per_epoch"] = trainer.seconds * trainer.course.per_epoch / trainer.step
+    run.found["updates"] = float(trainer.step)
+
+
+def _validation(run: Run, trainer: Trainer, folder: StageFolder) -> dict[str, float]:
+    """Validation losses of the trained denoiser, kept beside its weights: every arm that shares it needs them."""
+    kept = folder.load("losses", trainer.step)
+    if kept is not None:
+        run.reused["validation"] = float(kept["seconds"])
+        return {name: float(value) for name, value in kept["metrics"].items()}
+    wiener, wiener_seconds = wiener_of(run)
+    began = time.perf_counter()
+    chosen = fixed_choice(len(run.images.validation), IMAGES, "validation-images").to(run.device)
+    measured = validate(trainer.denoiser, wiener, as_unit(run.images.validation[chosen]), run.sigmas)
+    seconds = wiener_seconds + time.perf_counter() - began
+    folder.save("losses", trainer.step, {"metrics": measured, "seconds": seconds})
+    return measured
+
+
+def wiener_of(run: Run) -> tuple[Wiener, float]:
+    """The best linear denoiser of the training images, the same for every seed and arm, and what it took in seconds."""
+    with run.stage(wiener_stage(run.settings, run.core_version)) as folder:
+        state = folder.load("wiener", 0)
+        if state is None:
+            run.report.progress(run.recipe, "wiener", 0, 1)
+            began = time.perf_counter()
+            state = Wiener.fit(as_unit(run.images.train)).state()
+            state["seconds"] = time.perf_counter() - began
+            folder.save("wiener", 0, state)
+            folder.describe({"stage": "wiener", "seconds": state["seconds"], "recipe": run.recipe.to_dict()})
+        else:
+            run.reused["wiener"] = state["seconds"]
+    return Wiener(*(state[name].to(run.device) for name in ("mean", "values", "vectors"))), state["seconds"]

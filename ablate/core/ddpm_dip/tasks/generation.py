@@ -1,0 +1,134 @@
+"""Task ``generation``: images from noise, compared as a set with training images."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ablate.core.data import as_unit, image_grids, to_uint8
+from ablate.core.ddpm_dip.methods import Method, Models
+from ablate.core.ddpm_dip.stages.reference_statistics import fid_scores, gallery, reference
+from ablate.core.ddpm_dip.stages.sampling_time import batch_seconds
+from ablate.core.ddpm_dip.stages.trial import Run
+from ablate.core.ddpm_dip.tasks.convergence import record_curve, record_steps
+from ablate.core.diffusion.generation import generate, start_noise, step_noise
+from ablate.core.diffusion.samplers import Reverse
+from ablate.core.scores.fid import convention
+from ablate.core.scores.reference_set import SHOWN, Reference, reference_images
+from ablate.errors import StoppedError
+
+EXTRACTOR = "Gabor features of 3 scales and 4 orientations on Y, Cb, Cr: 78 numbers"
+SHOWN_ROWS = 5
+"""Rows of generated images in the sample grid."""
+KEPT = 8
+"""Generated images kept for the report."""
+
+
+class Generation:
+    """Distances of N samples to N training images, with the scores of known sets beside them."""
+
+    def curve(self, run: Run, method: Method, models: Models) -> tuple[dict[str, float], Tensor]:
+        """Gabor-Fréchet distance of the first few samples to as many training images."""
+        samples = _sampled(run, method, models, run.settings.curve_count)
+        return {"gfd78": reference(run).distance(samples)}, samples
+
+    def evaluate(self, run: Run, method: Method, models: Models) -> str:
+        """Generate, score, time, and keep a grid of samples."""
+        settings, trained_on = run.settings, gallery(run)
+        against = reference(run)
+        began = time.perf_counter()
+        first = _sampled(run, method, models, settings.samples)
+        run.wait_for_device()
+        run.found["sample_seconds"] = time.perf_counter() - began
+        scores = [against.score(first, trained_on)]
+        for evaluation in range(1, settings.eval_seeds):
+            more = _sampled(run, method, models, settings.samples, evaluation=evaluation)
+            scores.append(against.score(more, trained_on))
+        _record(run, against, scores)
+        if run.fid_extractor is not None:
+            run.found.update(fid_scores(run, run.fid_extractor, first))
+            run.environment["fid"] = convention(settings.samples)
+        _time(run, method, models)
+        _converge(run, method, models, against)
+        return _pictures(run, first)
+
+
+def _sampled(
+    run: Run, method: Method, models: Models, count: int, *, steps: int | None = None, evaluation: int = 0
+) -> Tensor:
+    """Return `count` generated images as uint8 [N,3,H,W], as a file would hold them."""
+    how = _how(run, steps)
+    parts = generate(
+        lambda start, noise: method.generate(run, models, start, how, noise),
+        count,
+        run.seed,
+        run.device,
+        evaluation=evaluation,
+    )
+    return torch.cat([to_uint8(part) for part in _watched(run, parts, count)])
+
+
+def _how(run: Run, steps: int | None = None) -> Reverse:
+    settings = run.settings
+    asked = steps or settings.generation_steps
+    return Reverse(settings.sampler, asked, settings.eta, settings.variance, grid=settings.sample_grid)
+
+
+def _watched(run: Run, parts: Iterator[Tensor], count: int) -> Iterator[Tensor]:
+    """Pass the batches on, tell how far it is, and stop when asked to."""
+    done = 0
+    for part in parts:
+        done += len(part)
+        run.report.progress(run.recipe, "samples", done, count)
+        yield part
+        if run.report.stop_requested:
+            raise StoppedError("stopped while sampling, which starts again from the trained denoiser")
+
+
+def _record(run: Run, against: Reference, scores: Sequence[Mapping[str, float]]) -> None:
+    count = run.settings.samples
+    run.found.update(against.known)
+    run.found.update({name: statistics.fmean(score[name] for score in scores) for name in scores[0]})
+    if len(scores) > 1:
+        run.found["eval_sd"] = statistics.stdev(score["gfd78"] for score in scores)
+    run.environment |= {"gfd78": f"{EXTRACTOR}; N = {count} generated and {count} training images"}
+
+
+def _time(run: Run, method: Method, models: Models) -> None:
+    batch, how = run.settings.timing_batch, _how(run)
+    start = start_noise(batch, run.seed, run.device)
+    noise = step_noise(start, run.seed, "timing-noise")
+    seconds = batch_seconds(run, models.denoiser, lambda: method.generate(run, models, start, how, noise), batch)
+    run.found["seconds_per_image"] = seconds / batch
+    run.found["images_per_second"] = batch / seconds
+
+
+def _converge(run: Run, method: Method, models: Models, against: Reference) -> None:
+    settings = run.settings
+    record_curve(run, "gfd78", "min", complete=settings.curve_count == settings.samples)
+    if models.denoiser is None:
+        return
+    record_steps(
+        run,
+        models.denoiser,
+        "min",
+        lambda steps: against.distance(_sampled(run, method, models, settings.samples, steps=steps)),
+        images=settings.samples,
+    )
+
+
+def _pictures(run: Run, samples: Tensor) -> str:
+    """Write ``samples.png`` and ``restored.npz``; return the first one's name. The first samples, never picked."""
+    folder = run.report.folder(run.recipe)
+    rows = [
+        ("training", reference_images(run.images.train, SHOWN)),
+        ("Gaussian", reference(run).gaussian),
+        *(("generated", samples[first : first + SHOWN]) for first in range(0, SHOWN * SHOWN_ROWS, SHOWN)),
+    ]
+    image_grids.save_grid(folder / "samples.png", [(label, as_unit(images)) for label, images in rows if len(images)])
+    image_grids.save_arrays(folder / "restored.npz", {"generated": as_unit(samples[:KEPT])})
+    return "samples.png"

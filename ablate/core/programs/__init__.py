@@ -1,0 +1,4 @@
+"""Batched and compiled training: lanes, CUDA graphs, torch.compile.
+
+Imports: core.shared and core.settings.
+"""

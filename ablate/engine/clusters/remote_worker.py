@@ -1,0 +1,213 @@
+"""A worker on another machine: a job in somebody's queue first, then a connection."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablate.engine.workers.handshake import Caller
+from ablate.engine.workers.local_process import End
+from ablate.engine.workers.messages import Lines, encode
+
+_CHUNK = 65536
+_GONE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a queue is asked to run, once and with one task."""
+
+    ticket: Path
+    """Says where the worker reports, and how it shows who it is."""
+    log: Path
+    """Takes what it prints."""
+    variables: Mapping[str, str]
+    """Environment that must be set before it starts."""
+
+
+class RemoteWorker:
+    """The engine's end of a worker that a queue runs.
+
+    The engine's thread sends and receives; the threads of the launcher submit its job, read its connection, and find
+    out how it ended. `news` becomes readable with every message, and at the end.
+    """
+
+    exit: int | None = None
+    pid: int | None = None
+
+    def __init__(self, name: str, job: Job, hello: Mapping[str, Any], changed: Callable[[], None]) -> None:
+        """`changed` is called when the launcher should look after this worker."""
+        self.name = name
+        self.job = job
+        self.identity: str | None = None
+        """What the queue calls its job, once it is submitted."""
+        self.unwanted = False
+        """True when it is to be ended."""
+        self.cancelled = False
+        """True when its queue has been told so."""
+        self.gone_at: float | None = None
+        """When its connection ended (monotonic seconds)."""
+        self.news, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        self._hello = hello
+        self._changed = changed
+        self._heard: deque[dict[str, Any]] = deque()
+        self._lock = threading.Lock()
+        self._connection: socket.socket | None = None
+        self._queued: str | None = None
+        self._begun = False
+        self._leaving = False
+        self._evicted: str | None = None
+        self._end: End | None = None
+        self._over = threading.Event()
+
+    # ------------------------------------------------------------------ the engine's side
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send a message; that nobody reads any more shows at `news`."""
+        self._leaving |= message["type"] == "leave"
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.sendall(encode(message))
+
+    def receive(self) -> list[dict[str, Any]] | None:
+        """Return the messages that are there (waiting for the first), None when there will be no more."""
+        if not os.read(self.news, _CHUNK):
+            return None
+        return [self._heard.popleft() for _ in range(len(self._heard))]
+
+    def drain(self) -> list[dict[str, Any]]:
+        """Return what a worker that is gone said last, without waiting."""
+        return [self._heard.popleft() for _ in range(len(self._heard))]
+
+    def kill(self) -> None:
+        """End its job, and the connection, without which the worker ends by itself."""
+        self.unwanted = True
+        with self._lock:
+            if self._connection is not None:
+                with contextlib.suppress(OSError):
+                    self._connection.shutdown(socket.SHUT_RDWR)
+        self._changed()
+
+    def reap(self) -> End:
+        """Wait until its job is known to be over; release everything, and say how it ended."""
+        if not self._over.wait(_GONE_S):
+            self.finish(End(f"nobody says how {self.who} ended"))
+        os.close(self.news)
+        assert self._end is not None
+        return self._end
+
+    # ------------------------------------------------------------------ the launcher's side
+
+    @property
+    def who(self) -> str:
+        """What people call it."""
+        return f"job {self.identity}" if self.identity else "the job"
+
+    @property
+    def over(self) -> bool:
+        """True when it is known how it ended."""
+        return self._over.is_set()
+
+    @property
+    def uncancelled(self) -> bool:
+        """True when it is unwanted, and its queue does not know that yet."""
+        return self.unwanted and not self.cancelled and self.identity is not None
+
+    @property
+    def puzzling(self) -> bool:
+        """True when only the queue can tell where it is."""
+        return not self.over and self.identity is not None and (self._connection is None or self.gone_at is not None)
+
+    def waits(self, reason: str) -> None:
+        """Its job waits in the queue."""
+        with self._lock:
+            if not self._begun and self._queued != reason:
+                self._queued = reason
+                self._tell({"type": "queued", "job": self.identity or "", "reason": reason})
+
+    def begins(self, node: str) -> None:
+        """Its job runs."""
+        with self._lock:
+            if not self._begun and self._queued is not None:
+                self._tell({"type": "begun", "job": self.identity or "", "node": node})
+            self._begun = True
+
+    def serve(self, connection: socket.socket, caller: Caller, shared: bool) -> None:
+        """Listen to the worker until its connection ends."""
+        with self._lock:
+            self._connection = connection
+        self.begins(caller.node)
+        lines = Lines()
+        try:
+            if not shared:
+                self._hear(_not_shared(self.job.ticket.parent, caller.node))
+            connection.sendall(encode(self._hello))
+            while not self.unwanted and (data := connection.recv(_CHUNK)):
+                for message in lines.feed(data):
+                    self._hear(message)
+        except (OSError, ValueError) as error:
+            self._hear({"type": "note", "text": f"the connection to {self.who} on {caller.node} broke: {error}"})
+        finally:
+            self._lost(caller.node)
+
+    def finish(self, end: End) -> None:
+        """It is known how it ended."""
+        with self._lock:
+            if self._over.is_set():
+                return
+            self._end = end
+            self._over.set()
+            os.close(self._wake)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["type"] == "evicted":
+            self._evicted = str(message["reason"])
+        else:
+            with self._lock:
+                self._tell(message)
+
+    def _lost(self, node: str) -> None:
+        """The connection ended: the worker has said why, or the queue must tell."""
+        self.gone_at = time.monotonic()
+        if self._evicted is not None:
+            self.finish(End(f"{self.who} on {node} had to go: {self._evicted}", evicted=True))
+        elif self._leaving:
+            self.finish(End(f"{self.who} left"))
+        self._changed()
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Pass a message on to the engine's thread; the lock is held, so that messages come in order."""
+        if self._over.is_set() or self.unwanted:
+            return
+        self._heard.append(message)
+        with contextlib.suppress(BlockingIOError):  # a full pipe is readable anyway
+            os.write(self._wake, b".")
+
+
+def _not_shared(folder: Path, node: str) -> dict[str, Any]:
+    return {
+        "type": "broken",
+        "error": f"what a worker on {node} writes into {folder} does not turn up here",
+        "hint": "workers write outcomes and checkpoints there: put --results on a file system that all nodes share",
+    }
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a job is, as its queue says."""
+
+    waiting: str | None = None
+    """Why it waits."""
+    node: str | None = None
+    """Where it runs."""
+    end: End | None = None
+    """How it ended. With none of the three, nobody knows it (any more)."""

@@ -1,0 +1,4 @@
+"""What a run keeps: lock, folders, outcomes, archives; and the audit of them.
+
+Imports: engine.rules.
+"""

@@ -1,0 +1,210 @@
+"""Proof that a study's results are what its plan asked for: each once, whole, and left by nobody else.
+
+Everything is read, nothing is changed, no lock is taken: an audit may look at a study that is being run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ablate.core.shared.cache_names import NAME, is_intact
+from ablate.engine.records.lock import Holder, read_holder
+from ablate.engine.rules.events_actions import Key
+from ablate.outcome import Outcome
+from ablate.paths import ResultsPaths, StudyPaths, TrialPaths, folder_name
+from ablate.recipe import Recipe
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Study
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is not as it should be."""
+
+    kind: str
+    """What kind of thing, as one word for programs."""
+    what: str
+    """What is wrong, for people."""
+    where: str = ""
+    """Path, or arm and seed."""
+    hint: str = ""
+
+
+@dataclass
+class Audit:
+    """What an audit found."""
+
+    study: str
+    planned: int = 0
+    """Replicates that the study has or shall have."""
+    done: int = 0
+    """Of these, with exactly one result that holds."""
+    files: int = 0
+    """Files whose content was compared with what it should be."""
+    running: bool = False
+    """True when a run of the study goes on."""
+    faults: list[Fault] = field(default_factory=list)
+
+
+def audit(study: Study, rows: Sequence[TrialRow], results: ResultsPaths, *, deep: bool = False) -> Audit:
+    """Compare plan, storage, files and processes of a study; `deep` reads the whole stage cache as well."""
+    paths = results.study(study.name)
+    holder = read_holder(paths.lock)
+    found = Audit(study.name, running=holder is not None and holder.alive is not False)
+    keys = planned_keys(study, rows)
+    by_key: dict[Key, list[TrialRow]] = defaultdict(list)
+    for row in rows:
+        by_key[(row.arm, row.seed)].append(row)
+    found.planned = len(keys)
+    for key in [*keys, *(key for key in by_key if key not in keys)]:
+        before = len(found.faults)
+        found.faults += _replicate(study, key, by_key[key], paths, found)
+        whole = len(found.faults) == before and any(_is_result(row) for row in by_key[key])
+        found.done += key in keys and whole
+    found.faults += _processes(paths, holder, rows)
+    found.faults += _strangers(paths, {folder_name(*key) for key in {*keys, *by_key}})
+    if deep:
+        found.faults += _cache(results, found)
+    return found
+
+
+def planned_keys(study: Study, rows: Iterable[TrialRow]) -> dict[Key, None]:
+    """Return the replicates of the plan: candidates of searches; every arm with the declared seeds and those on top."""
+    candidates = {
+        (search.candidate(number), seed): None
+        for search in study.searches
+        for number in range(search.trials)
+        for seed in search.seed_indices
+    }
+    if study.searches and len(study.arms) == 1:
+        return dict(candidates)  # with nothing to compare it with (yet), the baseline is not run
+    arms = {arm.name for arm in study.arms}
+    declared = {(arm.name, seed): None for seed in study.seed_range() for arm in study.arms}
+    return candidates | declared | {(row.arm, row.seed): None for row in rows if row.arm in arms}
+
+
+def _is_result(row: TrialRow) -> bool:
+    return row.outcome is not None and row.outcome.is_result
+
+
+def _replicate(study: Study, key: Key, rows: Sequence[TrialRow], paths: StudyPaths, found: Audit) -> Iterator[Fault]:
+    """Compare one replicate's plan, trials and files."""
+    name = f"{key[0]}, seed {key[1]}"
+    arm = next((arm for arm in study.arms if arm.name == key[0]), None)
+    results = [row for row in rows if _is_result(row)]
+    running = [row for row in rows if row.state == "RUNNING"]
+    if len(running) > 1:
+        yield Fault("running-twice", f"{len(running)} trials of it are running", name)
+    digest = study.recipe(arm, key[1]).digest if arm is not None else None
+    ours = [row for row in results if digest in (None, row.recipe_digest)]
+    for row in results:
+        if row not in ours:
+            yield Fault("other-recipe", f"trial {row.number} is a result of other settings than planned", name)
+    if len(ours) > 1:
+        numbers = ", ".join(str(row.number) for row in ours)
+        yield Fault("double", f"{len(ours)} results, trials {numbers}; there may be one", name)
+    yield from _files(paths.trial(*key), digest, ours, running=bool(running), found=found)
+
+
+def _files(
+    trial: TrialPaths, digest: str | None, results: Sequence[TrialRow], *, running: bool, found: Audit
+) -> Iterator[Fault]:
+    """Compare the files of a replicate with its recipe and its stored result."""
+    expected = digest or (results[0].recipe_digest if results else None)
+    recipe = _read(trial.recipe, Recipe.from_dict, found)
+    if isinstance(recipe, Fault):
+        yield recipe
+    elif recipe is not None and expected is not None and recipe.digest != expected:
+        yield Fault("recipe", "the recipe is not the planned one", str(trial.recipe))
+    elif recipe is None and results:
+        yield Fault("recipe", "there is a result, and no recipe beside it", str(trial.recipe))
+    outcome = _read(trial.outcome, Outcome.from_dict, found)
+    if isinstance(outcome, Fault):
+        yield outcome
+    elif outcome is None and results and not running:
+        hint = "the storage has the numbers; the file is not written again"
+        yield Fault("no-file", f"trial {results[0].number} has a result, its file is gone", str(trial.outcome), hint)
+    elif outcome is not None:
+        yield from _outcome(trial, outcome, expected, results, running=running)
+
+
+def _outcome(
+    trial: TrialPaths, outcome: Outcome, expected: str | None, results: Sequence[TrialRow], *, running: bool
+) -> Iterator[Fault]:
+    where = str(trial.outcome)
+    if expected is not None and outcome.recipe_digest != expected:
+        yield Fault("outcome", "the outcome is one of another recipe", where)
+    elif not results:
+        if outcome.kind.is_result and not running:
+            yield Fault("unrecorded", "a result that is not in the storage", where, "the next `ablate run` records it")
+    elif outcome.kind is not results[0].outcome:
+        stored = results[0].outcome
+        yield Fault(
+            "outcome", f"the file says {outcome.kind}, trial {results[0].number} in the storage {stored}", where
+        )
+    elif dict(outcome.metrics) != dict(results[0].metrics):
+        names = sorted(dict(outcome.metrics.items() ^ results[0].metrics.items()))
+        yield Fault("numbers", f"file and storage differ in {', '.join(names)}", where)
+    if outcome.samples and not (trial.folder / outcome.samples).is_file():
+        yield Fault("samples", f"the pictures {outcome.samples} are gone", where)
+
+
+def _read(path: Path, build: Any, found: Audit) -> Any:
+    """Return what `build` makes of a JSON file: None when there is none, a Fault when it is damaged."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        return Fault("damaged", f"cannot be read: {error}", str(path))
+    found.files += 1
+    try:
+        return build(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Fault("damaged", f"is not what ablate writes: {error}", str(path), "the next `ablate run` sets it aside")
+
+
+def _processes(paths: StudyPaths, holder: Holder | None, rows: Sequence[TrialRow]) -> Iterator[Fault]:
+    """Trials that nobody runs, and workers that nobody waits for."""
+    if holder is not None and holder.alive is not False:
+        return
+    go_on = "the next `ablate run` settles it"
+    for row in rows:
+        if row.state == "RUNNING":
+            yield Fault(
+                "left-running",
+                f"trial {row.number} is marked as running, and no run is",
+                f"{row.arm}, seed {row.seed}",
+                go_on,
+            )
+    for mark in holder.workers if holder is not None else ():
+        yield Fault("orphan-process", f"process {mark.pid} is a worker of a run that is over", str(paths.lock), go_on)
+
+
+def _strangers(paths: StudyPaths, known: set[str]) -> Iterator[Fault]:
+    """Folders among the trials that belong to no trial."""
+    if paths.trials.is_dir():
+        for folder in sorted(paths.trials.iterdir()):
+            if folder.name not in known:
+                yield Fault("orphan-folder", "belongs to no trial of the study", str(folder))
+
+
+def _cache(results: ResultsPaths, found: Audit) -> Iterator[Fault]:
+    """Files of the stage cache whose content is not what was written. They are passed over when a trial reads them."""
+    hint = "trials compute it again; delete the file"
+    for path in sorted(results.cache.glob("*/*.pt")):
+        if NAME.fullmatch(path.name) is None:
+            continue
+        try:
+            found.files += 1
+            if not is_intact(path):
+                yield Fault("cache", "the content is not what was written", str(path), hint)
+        except FileNotFoundError:
+            continue  # replaced by a newer one just now
+        except OSError as error:
+            yield Fault("cache", f"cannot be read: {error.strerror}", str(path), hint)

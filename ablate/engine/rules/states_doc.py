@@ -1,0 +1,112 @@
+"""The page docs/states.md, from the literal tables: ``python -m ablate.engine.rules.states_doc > docs/states.md``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TypeVar
+
+from ablate.engine.rules import events_actions
+from ablate.engine.rules.limits import Policy
+from ablate.engine.rules.transitions import REPLICATE_TRANSITIONS, RETRIES, SLOT_TRANSITIONS, ReplicateState, SlotState
+from ablate.outcome import OutcomeKind
+
+_State = TypeVar("_State", ReplicateState, SlotState)
+
+_HEAD = """\
+# States
+
+<!-- Written by: python -m ablate.engine.rules.states_doc. Do not edit by hand. -->
+
+What happens next in a run is decided by a pure state machine, `ablate/engine/rules/machine.py`.
+It takes events, returns actions, and knows no clock, no file and no process.
+The loop around it carries the actions out and answers with events.
+Every way from one state to another is a row below.
+Anything else is a bug, and stops the run with the story of what led there.
+"""
+_MEMORY = """\
+## Memory
+
+Slots of one device share its memory.
+A batch is placed beside others only when its footprint fits beside theirs: the peak of an earlier batch plus 10 %.
+On a GPU the first of every footprint runs alone; on CPU a footprint that is not known yet counts as an even share.
+Which recipes have the same footprint the core says (`Core.memory_key`); seeds of one arm always have.
+Where a longer replicate finds no room a shorter one of the same seed may go first, one of a later seed may not.
+After out of memory beside others such a recipe runs alone until it has been measured.
+With everything measured, the device is taken to have less memory than was thought.
+Where the engine decides how many run on a GPU, it adds them one by one.
+Each must raise the measured throughput by 5 %: units of progress per second, within one stage of one footprint.
+"""
+_PLACING = """\
+## Placing
+
+Seed by seed, so that all arms get their first seed before any gets its second.
+Inside a seed the longest expected replicate comes first.
+A stage that several replicates share is computed once.
+While one slot computes it, the others take something else, from the next seed if need be.
+They wait only when nothing else is left.
+Replicates with equal recipes are run once; the others get a copy of the outcome, each as a trial of its own.
+"""
+
+
+def page() -> str:
+    """Return the text of docs/states.md."""
+    return "\n".join(
+        [
+            _HEAD,
+            _transitions(
+                "A replicate", "It is counted by its last state; every attempt is one trial.", REPLICATE_TRANSITIONS
+            ),
+            _transitions(
+                "A slot", "A slot has at most one worker, and its worker at most one batch.", SLOT_TRANSITIONS
+            ),
+            _retries(),
+            _PLACING,
+            _MEMORY,
+            _records("Events", events_actions.Event),
+            _records("Actions", events_actions.Action).rstrip("\n") + "\n",
+        ]
+    )
+
+
+def _transitions(title: str, text: str, table: Mapping[tuple[_State, _State], str]) -> str:
+    rows = "".join(f"| {start} | {finish} | {why} |\n" for (start, finish), why in table.items())
+    return f"## {title}\n\n{text}\n\n| from | to | when |\n|---|---|---|\n{rows}"
+
+
+def _retries() -> str:
+    policy = Policy()
+    rows = "".join(f"| {kind} | {RETRIES.get(kind, 0)} | {_retry_note(kind)} |\n" for kind in OutcomeKind)
+    return (
+        f"## Retries\n\n| outcome | retries in one run | then |\n|---|---|---|\n{rows}\n"
+        f"{policy.same_failures} replicates in a row that fail at the same place end the run early. "
+        f"A worker without a sign of life for {policy.stall_s:g} s is killed, and its trial is lost. "
+        f"After a stop request workers have {policy.stop_s:g} s to save and stop.\n"
+    )
+
+
+def _retry_note(kind: OutcomeKind) -> str:
+    if kind.is_result:
+        return "a result: never run again"
+    if kind is OutcomeKind.OUT_OF_MEMORY:
+        return (
+            "a batch is halved, which costs no retry; a recipe that had others beside it is tried once more alone; "
+            "one that was alone stands, and so do those that need as much; the next run tries again"
+        )
+    if kind is OutcomeKind.LOST:
+        return "an eviction of an attempt that had got further than those before costs none; the next run tries again"
+    return "the next run tries again"
+
+
+def _records(title: str, base: type[object]) -> str:
+    found = [
+        one
+        for one in vars(events_actions).values()
+        if isinstance(one, type) and issubclass(one, base) and one is not base
+    ]
+    rows = "".join(f"| {one.__name__} | {' '.join((one.__doc__ or '').split())} |\n" for one in found)
+    return f"## {title}\n\n| name | meaning |\n|---|---|\n{rows}"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

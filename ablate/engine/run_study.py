@@ -1,0 +1,328 @@
+"""Running a study: take the lock, take stock, let the loop run, and say how it went."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ablate.engine.compile_choice import compilation_within, require_compilable, updates_waiting
+from ablate.engine.display import display_events
+from ablate.engine.display.announcer import Announcer, RunLog, TrialError
+from ablate.engine.display.display_events import Event
+from ablate.engine.fuse_choice import Fusing, device_of, fusing_of, fusion_within, with_decisions
+from ablate.engine.interrupts import Interrupts
+from ablate.engine.loop import Loop
+from ablate.engine.records.folders import make_folders, write_study, writing
+from ablate.engine.records.lock import StudyLock, end_orphans
+from ablate.engine.records.recorder import Found, Ledger
+from ablate.engine.records.study_attributes import commit_of, study_attributes
+from ablate.engine.rules.events_actions import Planned
+from ablate.engine.rules.limits import Policy
+from ablate.engine.rules.machine import EngineState
+from ablate.engine.rules.transitions import RETRIES
+from ablate.engine.search_queue import Searcher
+from ablate.engine.workers.launcher_api import Launcher, LocalLauncher
+from ablate.engine.workers.pool import Crew
+from ablate.engine.workers.slots import Slot, devices_of, one_per_device
+from ablate.errors import ExitCode
+from ablate.interface import EAGER, SERIAL, Compilation, Core, Fusion
+from ablate.outcome import OutcomeKind
+from ablate.paths import ResultsPaths, StudyPaths
+from ablate.search import Search
+from ablate.storage.attributes import JsonValue
+from ablate.storage.store import ParamKind, Store
+from ablate.study.changes import check_against_stored
+from ablate.study.plan import require
+from ablate.study.spec import BUDGET_UNITS, Replicate, Study
+
+LOCAL = LocalLauncher()
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run behaves; times in seconds."""
+
+    stall_s: float = 1800.0
+    """A worker without a sign of life for this long is killed, and its trial is tried again."""
+    stop_s: float = 30.0
+    """How long running trials get to save and stop."""
+    checkpoint_s: float = 20.0
+    """Shortest time between checkpoints."""
+    alive_s: float = 60.0
+    """Time between `Alive` events."""
+    retry_failed: bool = False
+    """Give trials that raised an exception one retry in this run (the next run tries them again anyway)."""
+    fusion: Fusion = SERIAL
+    """Whether trainings of one shape run as one program; its width is also the most recipes of one batch."""
+    compilation: Compilation = EAGER
+    """Whether the networks of trainings are compiled."""
+    command: str = ""
+    """The command line, kept with the study."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run went."""
+
+    study: str
+    total: int
+    """Replicates of the plan."""
+    done: int
+    """Replicates that have a result now."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Outcome kind -> replicates that ended so in this run."""
+    errors: tuple[TrialError, ...] = ()
+    seconds: float = 0.0
+    slot_seconds: float = 0.0
+    reason: str | None = None
+    """Why it ended early; None when it did not."""
+    exit_code: ExitCode = ExitCode.DONE
+
+
+def run_study(
+    study: Study,
+    core: type[Core],
+    replicates: Sequence[Replicate],
+    *,
+    results: ResultsPaths,
+    storage_url: str,
+    slots: Sequence[Slot],
+    listen: Callable[[Event], None],
+    options: RunOptions,
+    kinds: Mapping[str, ParamKind],
+    searches: Sequence[Search] = (),
+    launcher: Launcher = LOCAL,
+) -> RunSummary:
+    """Run what is missing of `replicates` and return when everything has an outcome or the run was stopped.
+
+    `searches` are the searches of the study whose candidates are to be tried. `launcher` starts the workers.
+
+    Only this process writes the storage. Call it from the main thread: it catches Ctrl-C, SIGTERM and SIGHUP. Raises
+    StudyLockedError when the study is being run, StudyChangedError when it is not the stored one, ResultsError and
+    StorageError when something cannot be written; whatever happened before is kept.
+    """
+    began = time.monotonic()
+    require(core, study, replicates)
+    if not searches:
+        require_compilable(options.compilation, (stage for one in replicates for stage in core.stages(one.recipe)))
+    timed = core.is_time(study.primary.name)
+    options = replace(options, fusion=fusion_within(options.fusion, searching=bool(searches), timed=timed))
+    if timed:
+        slots = one_per_device(slots)  # a time is worth comparing only when nothing else runs on the device
+    results = ResultsPaths(results.folder.absolute())
+    paths = results.study(study.name)
+    make_folders(results, paths)
+    attributes = study_attributes(study, options.command)
+    with StudyLock(paths.lock) as lock, Interrupts() as interrupts, _run_log(paths) as log:
+        ended = end_orphans(lock.orphans)
+        with _opened(storage_url, study, kinds, attributes) as store:
+            stored, rows = store.attributes(), store.rows()
+            fusing = fusing_of(replicates, core, device_of(slots), options.fusion, stored, rows)
+            options = replace(options, fusion=fusing.within)
+            attributes |= with_decisions(stored, fusing)
+            _check_stored(store, study, attributes)
+            write_study(paths, study)
+            ledger = Ledger(store, study, paths, replicates, commit_of(_home(study)))
+            _know_begun(ledger, Searcher(study, core, searches, rows))
+            with writing(paths.folder):
+                found = ledger.take_stock()
+            searcher = Searcher(study, core, searches, store.rows())
+            answered = found.done.keys() | searcher.too_large()
+            planned = [*_planned(found.todo, core, searcher, fusing), *searcher.planned(answered)]
+            waiting = updates_waiting((stage for one in planned for stage in one.stages), len(slots))
+            fixed = not (searches or timed)
+            compilation = compilation_within(options.compilation, study.name, waiting, fixed=fixed)
+            total = len(replicates) + searcher.total
+            announcer = Announcer(listen, log, total=total, done=len(answered), log_of=ledger.log_of)
+            _tell_start(announcer, study, found, slots, paths, ended)
+            parts = (ledger, announcer, interrupts, searcher, options)
+            loop = _make_loop(study, found.todo, planned, slots, *parts, keep_idle=launcher.keeps_idle)
+            hello = {
+                "core": study.core,
+                "metrics": [metric.name for metric in study.metrics],
+                "search": str(_home(study)) if study.file else None,
+                "path": [str(Path(entry).absolute()) for entry in sys.path],
+                "cache": str(results.cache),
+                "results": str(results.folder),
+                "checkpoint_s": options.checkpoint_s,
+                "fusion": vars(options.fusion),
+                "fused": fusing.keys,
+                "compilation": vars(compilation),
+            }
+            with launcher.opened(paths) as place:
+                loop.crew = Crew(slots, paths, hello, lock, place, said=loop.said, gone=loop.gone)
+                try:
+                    reason = loop.run()
+                finally:
+                    loop.crew.close()
+        summary = _summary(study, announcer, loop, reason, time.monotonic() - began, interrupts)
+        announcer.tell(_last_word(summary))
+    if loop.fault is not None:
+        raise loop.fault
+    return summary
+
+
+def record_study(
+    study: Study, *, results: ResultsPaths, storage_url: str, kinds: Mapping[str, ParamKind], command: str
+) -> None:
+    """Keep a study file that has changed, where all that it asks for is done already: a margin, a metric, an arm less.
+
+    Raises as `run_study` does.
+    """
+    results = ResultsPaths(results.folder.absolute())
+    paths = results.study(study.name)
+    make_folders(results, paths)
+    attributes = study_attributes(study, command)
+    with StudyLock(paths.lock) as lock, _opened(storage_url, study, kinds, attributes) as store:
+        end_orphans(lock.orphans)
+        _check_stored(store, study, attributes)
+        write_study(paths, study)
+
+
+def _opened(
+    storage_url: str, study: Study, kinds: Mapping[str, ParamKind], attributes: Mapping[str, JsonValue]
+) -> Store:
+    return Store.open(
+        storage_url,
+        study.name,
+        kinds=kinds,
+        primary=study.primary.name,
+        direction=study.primary.direction,
+        attributes=attributes,
+        second=next((search.objectives[1] for search in study.searches if len(search.objectives) > 1), None),
+        ranges=[searched for search in study.searches for searched in search.ranges],
+    )
+
+
+def _run_log(paths: StudyPaths) -> RunLog:
+    with writing(paths.folder):
+        return RunLog(paths.run_log)
+
+
+def _home(study: Study) -> Path:
+    """The folder of the study file: a user's core lies beside it."""
+    return Path(study.file).absolute().parent
+
+
+def _check_stored(store: Store, study: Study, attributes: Mapping[str, JsonValue]) -> None:
+    """Refuse a study that is not the stored one, and bring what is stored about it up to date."""
+    stored = store.attributes()
+    text = stored.get("ablate.plan")
+    if isinstance(text, str):
+        check_against_stored(Study.from_dict(json.loads(text)), study)
+    changed = {name: value for name, value in attributes.items() if stored.get(name) != value}
+    if changed:
+        store.set_attributes(changed)
+
+
+def _know_begun(ledger: Ledger, searcher: Searcher) -> None:
+    """Let the book know the candidates that earlier runs began."""
+    for one in searcher.begun():
+        ledger.add(one, searcher.params(one.key), searcher.attributes(one.key))
+
+
+def _planned(todo: Sequence[Replicate], core: type[Core], searcher: Searcher, fusing: Fusing) -> list[Planned]:
+    """What placing needs to know of the arms' replicates."""
+    return [
+        Planned(
+            one.key,
+            one.recipe.digest,
+            fusing.key_of(core, one),
+            core.stages(one.recipe),
+            core.memory_key(one.recipe),
+        )
+        for one in todo
+        if one.key not in searcher
+    ]
+
+
+def _make_loop(
+    study: Study,
+    todo: Sequence[Replicate],
+    planned: Sequence[Planned],
+    slots: Sequence[Slot],
+    ledger: Ledger,
+    announcer: Announcer,
+    interrupts: Interrupts,
+    searcher: Searcher,
+    options: RunOptions,
+    *,
+    keep_idle: bool,
+) -> Loop:
+    """Put the pure state and the loop around it together."""
+    policy = Policy(
+        stall_s=options.stall_s,
+        stop_s=options.stop_s,
+        budget_s=sum(amount * BUDGET_UNITS[unit] for unit, amount in study.budget.items()) or None,
+        batch=options.fusion.width,
+        spread=device_of(slots) == "cpu",
+        keep_idle=keep_idle,
+        retries={**RETRIES, OutcomeKind.FAILED: 1} if options.retry_failed else RETRIES,
+    )
+    state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
+    ends = {"stop_s": options.stop_s, "alive_s": options.alive_s}
+    return Loop(state, todo, planned, ledger, announcer, interrupts, searcher, **ends)
+
+
+def _tell_start(
+    announcer: Announcer, study: Study, found: Found, slots: Sequence[Slot], paths: StudyPaths, ended: Sequence[int]
+) -> None:
+    """Tell what the run starts from."""
+    announcer.tell(
+        display_events.RunStarted(
+            at=time.time(),
+            study=study.name,
+            total=announcer.total,
+            done=announcer.done,
+            to_run=announcer.total - announcer.done,
+            slots=tuple(slot.name for slot in slots),
+            devices=tuple(slot.device for slot in slots),
+            log=str(paths.run_log),
+        )
+    )
+    if ended:
+        announcer.note(f"workers that outlived an earlier run and were ended: {', '.join(map(str, ended))}")
+    if found.settled:
+        announcer.note(f"trials of a killed run that go on from their last checkpoints: {found.settled}")
+    for key, number, outcome, copied in found.recorded:
+        announcer.found(key, number, outcome, copied=copied)
+
+
+def _summary(
+    study: Study, announcer: Announcer, loop: Loop, reason: str | None, seconds: float, interrupts: Interrupts
+) -> RunSummary:
+    code = ExitCode.DONE if announcer.done == announcer.total else ExitCode.INCOMPLETE
+    if loop.fault is not None:
+        code = loop.fault.exit_code
+    elif interrupts.received and code is not ExitCode.DONE:
+        code = ExitCode.INTERRUPTED if interrupts.received[0] is signal.SIGINT else ExitCode.TERMINATED
+    return RunSummary(
+        study=study.name,
+        total=announcer.total,
+        done=announcer.done,
+        counts=dict(announcer.counts),
+        errors=tuple(announcer.errors),
+        seconds=seconds,
+        slot_seconds=loop.slot_seconds,
+        reason=reason,
+        exit_code=code,
+    )
+
+
+def _last_word(summary: RunSummary) -> display_events.RunFinished:
+    return display_events.RunFinished(
+        at=time.time(),
+        study=summary.study,
+        total=summary.total,
+        done=summary.done,
+        counts=summary.counts,
+        seconds=summary.seconds,
+        slot_seconds=summary.slot_seconds,
+        reason=summary.reason,
+        exit_code=int(summary.exit_code),
+    )

@@ -1,0 +1,217 @@
+"""What a running core sees of the engine: the worker's side of the `Report` interface."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ablate.engine.workers.curve_file import CurveFile
+from ablate.interface import EAGER, SERIAL, Compilation, Fusion
+from ablate.paths import TrialPaths
+from ablate.recipe import Recipe
+
+Send = Callable[[Mapping[str, Any]], None]
+
+_LOGGER = logging.getLogger("ablate")
+_PROGRESS_S = 0.2
+"""A recipe's progress is passed on at most this often within a stage."""
+CHECKPOINT_SHARE = 0.02
+"""Checkpoints may take this share of the time."""
+LONGEST_CHECKPOINT_S = 1800.0
+"""No more work than this is ever at stake, however expensive a checkpoint is."""
+
+
+def checkpoint_interval_s(save_s: float, shortest_s: float) -> float:
+    """Return the seconds of work between checkpoints of which one takes `save_s`.
+
+    At least `shortest_s`, at most half an hour; between these as short as the share permits: what a crash costs is
+    half an interval on average, so that any longer one would only lose more.
+    """
+    return min(max(shortest_s, save_s / CHECKPOINT_SHARE), max(shortest_s, LONGEST_CHECKPOINT_S))
+
+
+class CheckpointClock:
+    """Says when a checkpoint is due: every `interval_s`, less often when writing one is expensive."""
+
+    def __init__(self, interval_s: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._shortest_s = self._interval_s = interval_s
+        self._last = clock()
+        self._asked: float | None = None
+
+    def due(self) -> bool:
+        """True when the interval has passed; from the first True on, the time counts as the checkpoint's cost."""
+        now = self._clock()
+        if now - self._last < self._interval_s:
+            return False
+        if self._asked is None:
+            self._asked = now
+        return True
+
+    def done(self) -> None:
+        """A checkpoint is on disk."""
+        now = self._clock()
+        if self._asked is not None:
+            self._interval_s = checkpoint_interval_s(now - self._asked, self._shortest_s)
+        self._last, self._asked = now, None
+
+
+@dataclass
+class _Trial:
+    """A recipe of the current batch."""
+
+    paths: TrialPaths
+    curve: CurveFile
+    stage: str = ""
+    sent_at: float = field(default=float("-inf"))
+
+
+class WorkerReport:
+    """Implements `ablate.interface.Report` for one worker process; safe to call from several threads."""
+
+    def __init__(
+        self,
+        *,
+        device: str,
+        threads: int,
+        cache: Path,
+        send: Send,
+        stop: threading.Event,
+        checkpoint_s: float,
+        pruned: Set[str] = frozenset(),
+        fusion: Fusion = SERIAL,
+        compilation: Compilation = EAGER,
+        wanted: frozenset[str] = frozenset(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._device = device
+        self._threads = threads
+        self._cache = cache
+        self._send = send
+        self._stop = stop
+        self._pruned = pruned
+        self._checkpoint_s = checkpoint_s
+        self._fusion = fusion
+        self._fused = True
+        self._compilation = compilation
+        self._wanted = wanted
+        self._clock = clock
+        self._checkpoints = CheckpointClock(checkpoint_s, clock)
+        self._trials: dict[str, _Trial] = {}
+        self._warnings = _Warnings(self)
+
+    def begin(self, batch: Mapping[str, TrialPaths], *, fused: bool = True) -> None:
+        """Start a batch: recipe digest -> paths; `fused` as far as fusion is on. Known curve points are sent again."""
+        self._fused = fused
+        self._checkpoints = CheckpointClock(self._checkpoint_s, self._clock)
+        self._trials = {digest: _Trial(paths, CurveFile(paths.curve)) for digest, paths in batch.items()}
+        _LOGGER.addHandler(self._warnings)
+        for digest, trial in self._trials.items():
+            for images, values in trial.curve.points:
+                self._send({"type": "curve", "digest": digest, "images": images, "values": values})
+
+    def end(self) -> None:
+        """Release the files of the batch."""
+        _LOGGER.removeHandler(self._warnings)
+        for trial in self._trials.values():
+            trial.curve.close()
+        self._trials = {}
+
+    @property
+    def device(self) -> str:
+        """Where to compute, as torch names it."""
+        return self._device
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of this slot."""
+        return self._threads
+
+    @property
+    def cache(self) -> Path:
+        """Root of the content-addressed stage cache."""
+        return self._cache
+
+    @property
+    def fusion(self) -> Fusion:
+        """Whether recipes of one batch may be computed as one program."""
+        return self._fusion if self._fused else SERIAL
+
+    @property
+    def compilation(self) -> Compilation:
+        """Whether networks may be compiled."""
+        return self._compilation
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Names of the study's metrics."""
+        return self._wanted
+
+    @property
+    def stop_requested(self) -> bool:
+        """True when the parent wants this worker to stop, or a search gave up a recipe of the batch."""
+        return self._stop.is_set() or not self._pruned.isdisjoint(self._trials)
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """True when a checkpoint should be written at the next step boundary."""
+        return self._checkpoints.due()
+
+    def checkpointed(self) -> None:
+        """Take note that a checkpoint is on disk."""
+        self._checkpoints.done()
+
+    def folder(self, recipe: Recipe) -> Path:
+        """Return the trial's folder."""
+        return self._trials[recipe.digest].paths.folder
+
+    def progress(self, recipe: Recipe, stage: str, done: int, total: int, **numbers: float) -> None:
+        """Pass the progress on, unless it was passed on a moment ago."""
+        trial = self._trials[recipe.digest]
+        now = self._clock()
+        if stage == trial.stage and done < total and now - trial.sent_at < _PROGRESS_S:
+            return
+        trial.stage, trial.sent_at = stage, now
+        shown = {name: float(value) for name, value in numbers.items()}
+        message = {"type": "progress", "digest": recipe.digest, "stage": stage, "done": int(done), "total": int(total)}
+        self._send({**message, "numbers": shown})
+
+    def curve(self, recipe: Recipe, images: int, **values: float) -> None:
+        """Add a point to curve.jsonl and pass it on."""
+        added = self._trials[recipe.digest].curve.append(int(images), values)
+        if added:
+            self._send({"type": "curve", "digest": recipe.digest, "images": int(images), "values": added})
+
+    def log(self, recipe: Recipe, text: str) -> None:
+        """Append `text` as a line to the trial's log.txt."""
+        append_log(self._trials[recipe.digest].paths, text)
+
+    def warn(self, text: str) -> None:
+        """Append `text` to the log of every trial of the batch, and say it at the terminal."""
+        for trial in self._trials.values():
+            append_log(trial.paths, text)
+        self._send({"type": "note", "text": text})
+
+
+class _Warnings(logging.Handler):
+    """Passes on what ablate's modules warn of through `logging` while a batch is computed."""
+
+    def __init__(self, report: WorkerReport) -> None:
+        super().__init__(logging.WARNING)
+        self._report = report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass on one warning."""
+        self._report.warn(record.getMessage())
+
+
+def append_log(paths: TrialPaths, text: str) -> None:
+    """Append a line with the time to a trial's log.txt."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with paths.log.open("a", encoding="utf-8") as handle:
+        handle.write(f"{stamp} {text.rstrip()}\n")

@@ -1,0 +1,173 @@
+"""Results that ablate did not produce, as a study: so that every page of a report can be written from them."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ablate.errors import AblateError
+from ablate.outcome import OutcomeKind
+from ablate.paths import is_study_name
+from ablate.recipe import Scalar
+from ablate.report.data.csv_reader import Line, TableFile, number_of, read_lines, read_table
+from ablate.report.statistics.metric_spec import KEYS, declared_metrics, direction_of
+from ablate.report.statistics.trial_matrix import settle_metrics
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import BASELINE, Arm, MetricSpec, Study
+
+_MOST_LEVELS = 60
+"""Columns that are taken for factors have at most this many different values."""
+
+
+def read_results(
+    path: Path,
+    *,
+    baseline: str | None = None,
+    metrics: Sequence[str] = (),
+    name: str | None = None,
+    alpha: float = 0.05,
+) -> tuple[Study, tuple[TrialRow, ...]]:
+    """Read a CSV file (columns arm, seed, one per metric, outcome where not all was measured) as a study.
+
+    `metrics` are words such as ``psnr:max:0.1``; without them every column whose name says which way is better is one.
+    `baseline` is the arm to compare with, by default the one called ``baseline``. Any other column with one value per
+    arm is taken for a factor of the arms. The study has no core and no declared number of seeds: nothing can be run.
+
+    Raises AblateError or TableError (with every problem's line) for what cannot be read one way only.
+    """
+    table = read_table(path)
+    table.column("arm"), table.column("seed")
+    found = _metrics(table, metrics)
+    lines = read_lines(table, found)
+    arms = _arms(table, lines, baseline, found)
+    study = Study(
+        name=_name(path, name),
+        question="",
+        core="",
+        arms=arms,
+        factors=tuple(arms[0].settings),
+        metrics=found,
+        looks=(),
+        alpha=alpha,
+        text=_described(table, arms[0].name, found),
+        file=str(path),
+    )
+    return study, tuple(_row(at, line, table, found) for at, line in enumerate(lines))
+
+
+def _name(path: Path, name: str | None) -> str:
+    wanted = path.stem if name is None else name
+    if not is_study_name(wanted):
+        raise AblateError(
+            f"{wanted!r} cannot be a study's name", hint="give it one with letters and digits: --name results"
+        )
+    return wanted
+
+
+def _metrics(table: TableFile, texts: Sequence[str]) -> tuple[MetricSpec, ...]:
+    if texts:
+        found = declared_metrics(texts)
+        for metric in found:
+            table.column(metric.name)
+    else:
+        found = declared_metrics(
+            [MetricSpec(name, way) for name in _number_columns(table) if (way := direction_of(name)) is not None]
+        )
+        if not found:
+            columns = ", ".join(column for column in table.header if column not in KEYS) or "no other columns"
+            raise AblateError(
+                f"{table.path}: no column says by its name which way is better ({columns})",
+                hint="name the metrics: --metric psnr:max:0.1",
+            )
+    return settle_metrics(found)
+
+
+def _number_columns(table: TableFile) -> list[str]:
+    """Columns that could be a metric: numbers wherever there is something."""
+    found = []
+    for at, name in enumerate(table.header):
+        cells = [cells[at] for _, cells in table.rows if cells[at]]
+        if name not in KEYS and cells and any(number_of(cell) is not None for cell in cells):
+            found.append(name)
+    return found
+
+
+def _arms(
+    table: TableFile, lines: Sequence[Line], baseline: str | None, metrics: Sequence[MetricSpec]
+) -> tuple[Arm, ...]:
+    names = list(dict.fromkeys(line.arm for line in lines))
+    first = BASELINE if baseline is None else baseline
+    if first not in names:
+        near = difflib.get_close_matches(first, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the arms are {', '.join(names[:8]) or 'none'}"
+        asked = "" if baseline is not None else "; say which arm is the baseline: --baseline NAME"
+        raise AblateError(f"{table.path} has no arm {first!r}", hint=hint + asked)
+    names.remove(first)
+    settings = _settings(table, lines, {metric.name for metric in metrics})
+    base = settings.get(first, {})
+    return (Arm(first, base, base), *(_arm(name, settings.get(name, {}), base) for name in names))
+
+
+def _arm(name: str, settings: dict[str, Scalar], base: dict[str, Scalar]) -> Arm:
+    levels = {factor: level for factor, level in settings.items() if base.get(factor) != level}
+    return Arm(name, levels, settings, factor=next(iter(levels)) if len(levels) == 1 else None)
+
+
+def _settings(table: TableFile, lines: Sequence[Line], metrics: set[str]) -> dict[str, dict[str, Scalar]]:
+    """Arm -> factor -> level, from the columns that have one value per arm and more than one in all."""
+    found: dict[str, dict[str, Scalar]] = {}
+    for at, name in enumerate(table.header):
+        if name in KEYS or name in metrics:
+            continue
+        by_arm: dict[str, set[str]] = {}
+        for line in lines:
+            by_arm.setdefault(line.arm, set()).add(line.cells[at])
+        values = set().union(*by_arm.values())
+        if all(len(own) == 1 for own in by_arm.values()) and 1 < len(values) <= _MOST_LEVELS:
+            for arm, own in by_arm.items():
+                found.setdefault(arm, {})[name] = _level(next(iter(own)))
+    return found
+
+
+def _level(cell: str) -> Scalar:
+    number = number_of(cell)
+    if number is None:
+        return cell
+    return int(number) if number == int(number) and "." not in cell and "e" not in cell.casefold() else number
+
+
+def _row(at: int, line: Line, table: TableFile, metrics: Sequence[MetricSpec]) -> TrialRow:
+    kind = OutcomeKind(line.outcome)
+    measured = kind is OutcomeKind.MEASURED
+    cells = dict(zip(table.header, line.cells, strict=True))
+    values = {metric.name: number_of(cells[metric.name]) for metric in metrics} if measured else {}
+    images = number_of(cells.get("images_seen", ""))
+    attributes: dict[str, object] = {"line": line.line}
+    if images is not None:
+        attributes["images_seen"] = int(images)
+    if cells.get("error"):
+        attributes["error"] = cells["error"]
+    return TrialRow(
+        number=at,
+        arm=line.arm,
+        seed=line.seed,
+        state="COMPLETE" if measured else "FAIL",
+        outcome=kind,
+        metrics={name: value for name, value in values.items() if value is not None},
+        seconds=number_of(cells.get("seconds", "")),
+        device=cells.get("device", ""),
+        recipe_digest=cells.get("recipe_digest", ""),
+        attributes=attributes,
+    )
+
+
+def _described(table: TableFile, baseline: str, metrics: Sequence[MetricSpec]) -> str:
+    """What stands where a study file would: the file, its digest, and how it was read."""
+    digest = hashlib.sha256(table.text.encode()).hexdigest()
+    named = [f"{metric.name} ({metric.direction}{', primary' if metric.primary else ''})" for metric in metrics]
+    return (
+        f"# Results that ablate did not produce.\n# file: {table.path.name}, {len(table.rows)} rows\n"
+        f"# sha256 of its text: {digest}\n# baseline: {baseline}\n# metrics: {', '.join(named)}\n"
+    )

@@ -1,0 +1,181 @@
+"""Stored trials as pandas tables: results by (arm, seed), learning curves, and one row per arm and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import pandas as pd
+
+from ablate.errors import AblateError
+from ablate.report.statistics.compare import compare
+from ablate.report.statistics.design_warnings import design_lints, method_lints
+from ablate.report.statistics.model import Comparison, Row
+from ablate.storage.candidates import is_candidate
+from ablate.storage.rows import TrialRow
+from ablate.study.spec import Study
+from ablate.study.verdict_method import Method
+
+ARM_COLUMNS = (
+    "arm",
+    "metric",
+    "n",
+    "diverged",
+    "mean",
+    "sd",
+    "diff",
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_holm",
+    "verdict",
+    "note",
+)
+"""The first columns of arms.csv, in this order."""
+MORE_COLUMNS = (
+    "runs",
+    "pairs",
+    "half_width",
+    "percent",
+    "holm_low",
+    "holm_high",
+    "improvement",
+    "sd_diff",
+    "effect",
+    "seed_sds",
+    "df",
+    "p_plain",
+    "p_equivalence",
+    "margin",
+    "alpha",
+    "more_seeds",
+    "wins",
+    "rho",
+    "exploratory",
+)
+"""Columns of arms.csv that follow."""
+
+
+def latest_results(rows: Iterable[TrialRow]) -> list[TrialRow]:
+    """Return one trial per (arm, seed): the latest result, or without a result the latest finished attempt.
+
+    Measured and diverged are results; a later infrastructure failure of the same replicate never hides one. Trials
+    that still run and candidates of searches are left out. Order: first appearance of (arm, seed) by trial number.
+    """
+    best: dict[tuple[str, int], TrialRow] = {}
+    for row in sorted(rows, key=lambda row: row.number):
+        if row.outcome is None or is_candidate(row):
+            continue
+        held = best.get((row.arm, row.seed))
+        if held is None or row.outcome.is_result or not _is_result(held):
+            best[(row.arm, row.seed)] = row
+    return list(best.values())
+
+
+def _is_result(row: TrialRow) -> bool:
+    return row.outcome is not None and row.outcome.is_result
+
+
+def trials_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
+    """One row per (arm, seed): study, arm, seed, outcome, every metric, seconds, device, recipe_digest,
+    images_seen.
+
+    Metrics of the study come first, then others that a trial recorded; NaN where there is no value (a diverged trial
+    has none). Arms are in study order, then arms that are stored but no longer in the study; seeds ascend.
+    """
+    trials = latest_results(rows)
+    for metric in study.metrics:
+        if metric.name in _KEYS:
+            raise AblateError(f"a metric cannot be called {metric.name!r}: the table of results has such a column")
+    declared = [metric.name for metric in study.metrics]
+    recorded = sorted({name for row in trials for name in row.metrics} - {*declared, *_KEYS, *_FIXED})
+    place = {arm.name: number for number, arm in enumerate(study.arms)}
+    trials.sort(key=lambda row: (place.get(row.arm, len(place)), row.arm if row.arm not in place else "", row.seed))
+    records = [_record(study, row, [*declared, *recorded]) for row in trials]
+    columns = dict.fromkeys([*_KEYS, *declared, *recorded, *_FIXED])
+    frame = pd.DataFrame.from_records(records, columns=list(columns))
+    numbers = dict.fromkeys([*declared, *recorded, "seconds", "images_seen"], "float64")
+    return frame.astype({"seed": "int64", **numbers})
+
+
+_KEYS = ("study", "arm", "seed", "outcome")
+_FIXED = ("seconds", "device", "recipe_digest", "images_seen")
+
+
+def _record(study: Study, row: TrialRow, metrics: Sequence[str]) -> dict[str, Any]:
+    outcome = row.outcome.value if row.outcome is not None else ""
+    # A diverged or failed trial may have recorded metrics before it ended: they are no measurement.
+    values = row.metrics if outcome == "measured" else {}
+    return {
+        "study": study.name,
+        "arm": row.arm,
+        "seed": row.seed,
+        "outcome": outcome,
+        "seconds": row.seconds,
+        "device": row.device,
+        "recipe_digest": row.recipe_digest,
+        "images_seen": row.attributes.get("images_seen"),
+        # Last, so that a declared metric called "seconds" is the metric.
+        **{name: values.get(name) for name in metrics},
+    }
+
+
+def curves_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
+    """One row per point of the primary metric's learning curve: arm, seed, images, value.
+
+    Curves of the trials that `trials_frame` shows and that gave a result; a diverged trial's curve ends where it
+    diverged.
+    """
+    place = {arm.name: number for number, arm in enumerate(study.arms)}
+    trials = [row for row in latest_results(rows) if _is_result(row) and row.arm in place]
+    trials.sort(key=lambda row: (place[row.arm], row.seed))
+    points = [(row.arm, row.seed, images, value) for row in trials for images, value in row.curve]
+    frame = pd.DataFrame.from_records(points, columns=["arm", "seed", "images", "value"])
+    return frame.astype({"seed": "int64", "images": "int64", "value": "float64"})
+
+
+def arms_frame(comparison: Comparison) -> pd.DataFrame:
+    """One row per arm and metric with every number, in the columns of arms.csv; empty where not computed."""
+    records = [
+        _arm_record(comparison.row(arm, metric.name)) for arm in comparison.arms for metric in comparison.metrics
+    ]
+    frame = pd.DataFrame.from_records(records, columns=[*ARM_COLUMNS, *MORE_COLUMNS])
+    return frame.astype({"more_seeds": "Int64", "wins": "Int64"})
+
+
+def _arm_record(row: Row) -> dict[str, Any]:
+    record = {name: value for name, value in asdict(row).items() if name in {*ARM_COLUMNS, *MORE_COLUMNS}}
+    record["verdict"] = row.verdict.value if row.verdict is not None else ""
+    return record
+
+
+def compare_study(
+    study: Study,
+    rows: Iterable[TrialRow],
+    method: Method | None = None,
+) -> Comparison:
+    """Compare a stored study at its declared looks and alpha; the study's own lints come first.
+
+    `method` is how verdicts are taken (default: as the study declares; another one is said in a lint).
+
+    Arms that have not run yet are there without numbers.
+    """
+    method = study.method if method is None else method
+    comparison = compare(
+        trials_frame(study, rows),
+        metrics=study.metrics,
+        baseline=study.baseline.name,
+        alpha=study.alpha,
+        arms=[arm.name for arm in study.arms],
+        looks=study.looks or None,
+        test=method.test,
+        noise=method.noise,
+        correct=method.correct,
+    )
+    changed = method_lints(method, study.method)
+    return replace(
+        comparison,
+        lints=(*changed, *design_lints(study), *comparison.lints),
+        declared=study.method if changed else None,
+    )

@@ -1,0 +1,4 @@
+"""One kind of figure per file, each with the data behind it.
+
+Imports: report.statistics, data, text and formats.
+"""

@@ -1,0 +1,160 @@
+"""Compare every arm with the baseline: from a long table of results to verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ablate.report.statistics.arm_rows import Counts, Setting, censored_arms, metric_rows
+from ablate.report.statistics.contrast import Contrast, contrast
+from ablate.report.statistics.design_warnings import data_lints
+from ablate.report.statistics.looks import LookPlan, plan_looks
+from ablate.report.statistics.metric_spec import declared_metrics, found_metrics
+from ablate.report.statistics.model import Comparison, Lint, Row, Stability
+from ablate.report.statistics.significance import Floats
+from ablate.report.statistics.stability import stability
+from ablate.report.statistics.trial_matrix import Flags, Trials, read_trials, settle_metrics
+from ablate.report.statistics.verdicts import is_diverged
+from ablate.study.spec import BASELINE, MetricSpec
+from ablate.study.verdict_method import Correction, Method, Noise, Test
+
+
+def compare(
+    frame: pd.DataFrame,
+    *,
+    baseline: str = BASELINE,
+    metrics: Sequence[MetricSpec | str] | None = None,
+    alpha: float = 0.05,
+    look: int | None = None,
+    arms: Sequence[str] | None = None,
+    looks: Sequence[int] | None = None,
+    test: Test = "paired",
+    noise: Noise = "own",
+    correct: Correction = "holm",
+) -> Comparison:
+    """Compare all arms of `frame` with `baseline` on every metric.
+
+    `metrics` are `MetricSpec` or texts such as ``"psnr:max:0.1"`` and ``"seconds:min:5%:log"`` (see
+    `declared.read_metric`); the first is primary unless one says so. Without them, every column of numbers whose name
+    tells which way is better is compared, without margins, and a lint names the others.
+
+    `frame` has one row per trial: `arm`, `seed`, one column per metric, and `outcome` (without it, every row is
+    measured). Rows with infrastructure outcomes are ignored; `diverged` ones count. `alpha` is the level of the whole
+    study; `looks` are the declared numbers of seeds per arm at which verdicts may be taken (alpha is split over
+    them), `look` the one of them to stop at. `arms` gives the arms and their order (default: as they appear).
+
+    `test`: "paired" t (default), "welch" for seeds that are not shared, "permutation" for exact sign flips (6 to 20
+    shared seeds). `noise`: "own", or "pooled" for few seeds and many arms. `correct`: "holm", "bh", "none".
+
+    Raises AblateError for a table that cannot be read. A baseline without results is not an error here: the rows are
+    there without verdicts, and `Comparison.problem` says why.
+    """
+    method = Method(test, noise, correct)  # Refused before the table is read.
+    found, left = found_metrics(frame) if metrics is None else (declared_metrics(metrics), ())
+    settled = settle_metrics(found)
+    trials = read_trials(frame, settled, baseline, arms)
+    plan = plan_looks(trials, alpha, looks, look)
+    problem = _problem(trials, _counts(trials, plan), baseline)
+    lints = (*left, *data_lints(trials, settled, plan, shared_seeds=test != "welch"))
+    return compared(trials, settled, plan, method, name=baseline, alpha=alpha, lints=lints, problem=problem)
+
+
+def compared(
+    trials: Trials,
+    metrics: Sequence[MetricSpec],
+    plan: LookPlan,
+    method: Method,
+    *,
+    name: str,
+    alpha: float,
+    lints: tuple[Lint, ...],
+    problem: str | None,
+) -> Comparison:
+    """Compare every arm of `trials` with its partner; `name` is what the comparison calls what it compares with."""
+    counts = _counts(trials, plan)
+    setting = Setting(trials, plan, counts, method, _comparable(trials, counts) & (problem is None))
+    rows: dict[tuple[str, str], Row] = {}
+    tested = 0
+    for metric in metrics:
+        numbers = _numbers(setting, metric)
+        tested = numbers.family if metric.primary else tested
+        for arm, row in metric_rows(setting, metric, numbers, exploratory=not metric.primary).items():
+            rows[(arm, metric.name)] = row
+    return Comparison(
+        baseline=name,
+        arms=trials.arms,
+        metrics=tuple(metrics),
+        rows={(arm, metric.name): rows[(arm, metric.name)] for arm in trials.arms for metric in metrics},
+        alpha=_current_alpha(trials, plan),
+        look=plan.runs_wanted or (int(counts.runs.max()) if len(counts.runs) else 0),
+        tested=tested,
+        lints=lints,
+        study_alpha=alpha,
+        looks=plan.looks,
+        test=method.test,
+        noise=method.noise,
+        correct=method.correct,
+        stability=_stability(trials, counts),
+        reference=trials.reference,
+        problem=problem,
+    )
+
+
+def _counts(trials: Trials, plan: LookPlan) -> Counts:
+    diverged = (trials.diverged & plan.used).sum(axis=1)
+    everything = (trials.measured | trials.diverged).sum(axis=1)
+    return Counts(plan.used.sum(axis=1), diverged, trials.pruned.sum(axis=1), everything)
+
+
+def _comparable(trials: Trials, counts: Counts) -> Flags:
+    """Arms whose partner has something to compare with."""
+    diverged, runs = counts.diverged[trials.partner], counts.runs[trials.partner]
+    return np.asarray(~trials.baselines & (runs > 0) & (2 * diverged < runs))
+
+
+def _problem(trials: Trials, counts: Counts, baseline: str) -> str | None:
+    """Why there is nothing to compare, in one sentence, or None."""
+    if not (trials.measured | trials.diverged).any():
+        return "nothing has been measured yet"
+    runs, diverged = int(counts.runs[0]), int(counts.diverged[0])
+    if runs == 0:
+        return f"the baseline {baseline!r} has no results{_others(trials)}"
+    if is_diverged(diverged, runs):
+        return f"the baseline {baseline!r} diverged in {diverged} of {runs} seeds"
+    if len(trials.arms) == 1:
+        return f"there is no arm beside the baseline {baseline!r}"
+    return None
+
+
+def _others(trials: Trials) -> str:
+    """Arms that have results, for a baseline whose name is not among them."""
+    some = np.flatnonzero((trials.measured | trials.diverged).any(axis=1))
+    there = [trials.arms[place] for place in some]
+    more = f" and {len(there) - 5} more" if len(there) > 5 else ""
+    return f"; arms with results: {', '.join(there[:5])}{more}"
+
+
+def _numbers(setting: Setting, metric: MetricSpec) -> Contrast:
+    trials, plan, counts = setting.trials, setting.plan, setting.counts
+    values: Floats = np.where(plan.used & trials.measured, trials.values[metric.name], np.nan)
+    comparable: Flags = (2 * counts.diverged < counts.runs) & setting.comparable & ~censored_arms(trials, metric.name)
+    correct: Correction = setting.method.correct if metric.primary else "none"
+    return contrast(
+        values, trials.partner, metric, plan.alpha, comparable, plan.reached, setting.method, correct=correct
+    )
+
+
+def _current_alpha(trials: Trials, plan: LookPlan) -> float:
+    """The level at the furthest look any arm has reached."""
+    others = plan.alpha[plan.reached & ~trials.baselines]
+    return float(others.max()) if len(others) else float(plan.alpha[0])
+
+
+def _stability(trials: Trials, counts: Counts) -> dict[str, Stability]:
+    pairs = list(zip(counts.diverged.tolist(), counts.runs.tolist(), strict=True))
+    found = {}
+    for place, (arm, partner) in enumerate(zip(trials.arms, trials.partner.tolist(), strict=True)):
+        found[arm] = stability(arm, *pairs[place], None if partner == place else pairs[partner])
+    return found

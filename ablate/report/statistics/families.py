@@ -1,0 +1,281 @@
+"""Contrasts of several arms at once: main effects and interactions, the steps of a path, neighbouring levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from ablate.report.statistics.arm_rows import margin_text
+from ablate.report.statistics.contrast import shown, transform
+from ablate.report.statistics.corrections import adjust, split_alpha
+from ablate.report.statistics.model import Verdict
+from ablate.report.statistics.power import seeds_needed
+from ablate.report.statistics.significance import (
+    Floats,
+    count_mean_sd,
+    equivalence_p,
+    half_width,
+    no_noise,
+    paired_summary,
+    two_sided_p,
+)
+from ablate.report.statistics.trial_matrix import Flags, Trials, read_trials
+from ablate.report.statistics.verdicts import Evidence, Word, is_diverged, judge
+from ablate.study.spec import MetricSpec
+
+Kind = Literal["main", "interaction", "together", "step", "neighbours"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A contrast to be tested: the sum of weight times arm, per seed. Weights add up to 0."""
+
+    kind: Kind
+    name: str
+    weights: Mapping[str, float]
+    factors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One contrast as found. `diff` and its interval are in the metric's unit, as a fraction on the log scale."""
+
+    kind: Kind
+    name: str
+    factors: tuple[str, ...]
+    weights: Mapping[str, float]
+    """Arm -> its weight in the contrast."""
+    n: int
+    """Seeds measured in every arm of the contrast."""
+    diff: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p: float | None = None
+    p_corrected: float | None = None
+    """By Holm over the family's tested contrasts."""
+    p_equivalence: float | None = None
+    verdict: Verdict | None = None
+    """Of an interaction: better where the changes together do better than their separate effects add up to,
+    equivalent where they add up within the margin."""
+    note: str = ""
+    more_seeds: int | None = None
+    values: Mapping[int, float] = field(default_factory=dict)
+    """Seed -> the contrast, in the unit of `diff`."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Contrasts that are corrected for together."""
+
+    kind: str
+    """The design they belong to: factorial, grid, leave-one-out, path; or vary for neighbouring levels."""
+    metric: str
+    factors: tuple[str, ...]
+    cells: Mapping[str, Mapping[str, object]]
+    """Arm -> its level of each factor: the table behind a heatmap."""
+    effects: tuple[Effect, ...]
+    tested: int
+    alpha: float
+
+
+@dataclass(frozen=True)
+class _Tested:
+    """Vectors [contrasts]; matrices [contrasts, seeds]."""
+
+    differences: Floats
+    improvement: Floats
+    width: Floats
+    p: Floats
+    p_corrected: Floats
+    p_equivalence: Floats
+    still: Flags
+    needed: Floats
+    n: Floats
+    tested: int
+
+
+def family(
+    frame: pd.DataFrame,
+    metric: MetricSpec,
+    plans: Sequence[Plan],
+    *,
+    kind: str,
+    baseline: str,
+    cells: Mapping[str, Mapping[str, object]],
+    alpha: float = 0.05,
+    looks: Sequence[int] = (),
+) -> Family:
+    """Test every contrast of `plans` on the seeds that all its arms share: per seed, then as a paired t.
+
+    `frame` is a long table as in `compare`. The p values are corrected by Holm within the family, which is one of its
+    own beside the comparisons with the baseline. With declared `looks`, the seeds up to the last look that all arms of
+    a contrast have filled are used, at that look's share of `alpha`.
+    """
+    arms = list(dict.fromkeys([baseline, *(arm for plan in plans for arm in plan.weights)]))
+    trials = read_trials(frame, [metric], baseline, arms)
+    weights = np.array([[plan.weights.get(arm, 0.0) for arm in trials.arms] for plan in plans])
+    used, level, reached = _at_looks(trials, weights, alpha, tuple(looks))
+    tested = _tested(trials, metric, weights, used, level, reached)
+    effects = tuple(
+        _effect(plan, place, trials, metric, tested, level, reached, tuple(looks)) for place, plan in enumerate(plans)
+    )
+    factors = tuple(dict.fromkeys(name for plan in plans for name in plan.factors))
+    return Family(kind, metric.name, factors, cells, effects, tested.tested, float(level.max()))
+
+
+def _at_looks(trials: Trials, weights: Floats, alpha: float, looks: tuple[int, ...]) -> tuple[Flags, Floats, Flags]:
+    """Seeds [contrasts, seeds] to use, the level and whether a verdict may be given [contrasts]."""
+    results = trials.measured | trials.diverged
+    complete = np.array([results[row != 0].all(axis=0) for row in weights]).reshape(len(weights), len(trials.seeds))
+    runs = complete.sum(axis=1)
+    level = np.full(len(weights), alpha)
+    if len(looks) < 2:
+        return complete, level, runs >= (looks[0] if looks else 0)
+    place = np.searchsorted(np.array(looks), runs, side="right") - 1
+    reached = place >= 0
+    place = np.maximum(place, 0)
+    level = np.array(split_alpha(alpha, len(looks)))[place]
+    return complete & (np.cumsum(complete, axis=1) <= np.array(looks)[place][:, None]), level, reached
+
+
+def _tested(trials: Trials, metric: MetricSpec, weights: Floats, used: Flags, level: Floats, reached: Flags) -> _Tested:
+    sign = 1.0 if metric.direction == "max" else -1.0
+    values = trials.values[metric.name]
+    scaled = transform(metric)(values)
+    gone = _diverged(trials)
+    differences = np.full((len(weights), len(trials.seeds)), np.nan)
+    for place, row in enumerate(weights):
+        taking = row != 0
+        if not gone[taking].any():
+            differences[place] = sign * (row[taking] @ scaled[taking])
+    differences = np.where(used, differences, np.nan)
+    summary = paired_summary(differences)
+    still = no_noise(summary.mean, summary.sd)
+    usable = reached & (summary.n >= 2) & ~still
+    margin = _margin(metric, values, len(weights))
+    p, p_equivalence = np.full(len(weights), np.nan), np.full(len(weights), np.nan)
+    p[usable] = two_sided_p(summary.mean[usable], summary.se[usable], summary.df[usable])
+    p_equivalence[usable] = equivalence_p(summary.mean[usable], summary.se[usable], summary.df[usable], margin[usable])
+    adjusted = adjust(p, level, "holm")
+    needed = np.full(len(weights), np.nan)
+    each = level / max(1, adjusted.tested)
+    needed[usable] = seeds_needed(
+        summary.mean[usable], summary.sd[usable], summary.n[usable], margin[usable], each[usable]
+    )
+    width = np.where(still, 0.0, np.where(reached, half_width(summary.se, summary.df), np.nan))
+    return _Tested(
+        differences,
+        summary.mean,
+        width,
+        p,
+        adjusted.p,
+        p_equivalence,
+        still & reached,
+        needed,
+        summary.n,
+        adjusted.tested,
+    )
+
+
+def _diverged(trials: Trials) -> Flags:
+    """[arms]: half or more of the runs diverged."""
+    runs, diverged = (trials.measured | trials.diverged).sum(axis=1), trials.diverged.sum(axis=1)
+    return np.asarray((runs > 0) & (2 * diverged >= runs))
+
+
+def _margin(metric: MetricSpec, values: Floats, count: int) -> Floats:
+    """The metric's margin on the test's scale, the same for every contrast."""
+    if metric.margin is None:
+        return np.full(count, np.nan)
+    if metric.scale == "log":
+        return np.full(count, np.log1p(metric.margin))
+    size = abs(float(count_mean_sd(values[:1])[1][0])) if metric.relative else 1.0
+    return np.full(count, metric.margin * size)
+
+
+def _effect(
+    plan: Plan,
+    place: int,
+    trials: Trials,
+    metric: MetricSpec,
+    tested: _Tested,
+    level: Floats,
+    reached: Flags,
+    looks: tuple[int, ...],
+) -> Effect:
+    row = tested.differences[place]
+    there = np.isfinite(row)
+    diff, low, high = shown(metric, tested.improvement[place : place + 1], tested.width[place : place + 1])
+    per_seed = shown(metric, row[there], np.zeros(int(there.sum())))[0]
+    word = _word(plan, place, trials, metric, tested, level, reached, looks)
+    seeds = np.array(trials.seeds, dtype=np.int64)[there]
+    return Effect(
+        kind=plan.kind,
+        name=plan.name,
+        factors=plan.factors,
+        weights=dict(plan.weights),
+        n=int(tested.n[place]),
+        diff=_plain(diff[0]),
+        ci_low=_plain(low[0]),
+        ci_high=_plain(high[0]),
+        p=_plain(tested.p[place]),
+        p_corrected=_plain(tested.p_corrected[place]),
+        p_equivalence=_plain(tested.p_equivalence[place]),
+        verdict=word.verdict if word else None,
+        note=word.note if word else _why_not(plan, trials),
+        more_seeds=word.more_seeds if word else None,
+        values=dict(zip(seeds.tolist(), per_seed.tolist(), strict=True)),
+    )
+
+
+def _word(
+    plan: Plan,
+    place: int,
+    trials: Trials,
+    metric: MetricSpec,
+    tested: _Tested,
+    level: Floats,
+    reached: Flags,
+    looks: tuple[int, ...],
+) -> Word | None:
+    """The verdict, None where an arm of the contrast has nothing to average or no result at all."""
+    if _why_not(plan, trials):
+        return None
+    n, needed = int(tested.n[place]), tested.needed[place]
+    lost = int(trials.diverged[[trials.arms.index(arm) for arm in plan.weights]].any(axis=0).sum())
+    return judge(
+        Evidence(
+            n=n,
+            runs=n,
+            diverged=0,
+            baseline_diverged=lost,
+            improvement=_plain(tested.improvement[place]),
+            still=bool(tested.still[place]),
+            p=_plain(tested.p_corrected[place]),
+            p_equivalence=_plain(tested.p_equivalence[place]),
+            alpha=float(level[place]),
+            needed=None if np.isnan(needed) else int(needed),
+            margin_text=margin_text(metric),
+            reached=bool(reached[place]),
+            wanted=looks[0] if looks else 0,
+        )
+    )
+
+
+def _why_not(plan: Plan, trials: Trials) -> str:
+    for arm in plan.weights:
+        place = trials.arms.index(arm)
+        diverged, measured = int(trials.diverged[place].sum()), int(trials.measured[place].sum())
+        if not diverged + measured:
+            return f"{arm} has no result"
+        if is_diverged(diverged, diverged + measured):
+            return f"{arm} diverged in {diverged} of {diverged + measured} seeds"
+    return ""
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,168 @@
+"""The result of a comparison as plain data: what statistics computes and everything else only shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ablate.errors import NothingComparableError
+from ablate.study.spec import MetricSpec
+from ablate.study.verdict_method import Correction, Method, Noise, Test
+
+
+class Verdict(StrEnum):
+    """What may be said about an arm against the baseline."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    EQUIVALENT = "equivalent"
+    UNDECIDED = "undecided"
+    DIVERGED = "diverged"
+
+    @property
+    def symbol(self) -> str:
+        """One character that never stands without the word in its reach."""
+        return {"better": "^", "worse": "v", "equivalent": "=", "undecided": "?", "diverged": "x"}[self.value]
+
+
+@dataclass(frozen=True)
+class Lint:
+    """A warning about the design or the data, found before any number is computed."""
+
+    code: str
+    message: str
+    arm: str | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm on one metric, against the baseline.
+
+    `diff` and its interval are arm minus baseline as read by a user: in the metric's unit on the identity scale, as
+    a fraction of the baseline (0.93 = 93 % more) on the log scale. `improvement` is the mean paired difference on the
+    test's own scale with the sign turned so that positive is better. Fields are None where they cannot be computed.
+    An arm with half or more of its runs diverged has neither mean nor difference: its survivors stand for nothing.
+    """
+
+    arm: str
+    metric: str
+    n: int
+    """Seeds measured in this arm (for `diff`: in arm and baseline, see `pairs`)."""
+    runs: int
+    """Seeds that gave a result: measured + diverged."""
+    diverged: int
+    pairs: int
+    mean: float | None
+    sd: float | None
+    half_width: float | None
+    """Half-width of the 95 % t-interval of `mean`."""
+    diff: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    holm_low: float | None = None
+    """Interval at the level where Holm's procedure decided this arm: it excludes 0 exactly when p_holm <= alpha."""
+    holm_high: float | None = None
+    improvement: float | None = None
+    sd_diff: float | None = None
+    effect: float | None = None
+    """`improvement` in units of the paired differences' standard deviation."""
+    seed_sds: float | None = None
+    """`improvement` in units of one arm's seed standard deviation: root mean square of arm's and baseline's."""
+    percent: float | None = None
+    """`diff` in per cent of the baseline's mean over the shared seeds."""
+    df: float | None = None
+    """Degrees of freedom of the t distribution behind `p` and the intervals."""
+    p: float | None = None
+    p_plain: float | None = None
+    """p of the plain paired t-test, whatever test and noise model `p` comes from; None for unshared seeds."""
+    p_holm: float | None = None
+    """`p` corrected over all tested arms (by Holm unless the comparison says otherwise); primary metric only."""
+    p_equivalence: float | None = None
+    margin: float | None = None
+    """Half-width of the equivalence zone around no difference, on the test's own scale."""
+    alpha: float | None = None
+    """Level at this arm's look, the one its verdict was taken at."""
+    verdict: Verdict | None = None
+    """None for the baseline and when the baseline gives nothing to compare with; exploratory for secondary metrics."""
+    exploratory: bool = False
+    """True on secondary metrics: no correction for multiple comparisons."""
+    note: str = ""
+    more_seeds: int | None = None
+    """How many more seeds would probably decide an undecided arm (80 % power)."""
+    wins: int | None = None
+    rho: float | None = None
+    """Correlation over seeds between arm and baseline: what common random numbers bought."""
+    values: Mapping[int, float] = field(default_factory=dict)
+    """Seed -> value of this arm."""
+    differences: Mapping[int, float] = field(default_factory=dict)
+    """Seed -> arm minus baseline, in the same unit as `diff`."""
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How often an arm diverged. Shares are exact binomial (Clopper-Pearson) 95 % intervals."""
+
+    arm: str
+    diverged: int
+    runs: int
+    """Measured + diverged."""
+    low: float | None
+    high: float | None
+    p: float | None
+    """Boschloo's exact test of this arm's share against the baseline's; None for the baseline or without runs."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every arm on every metric. `rows` is keyed by (arm, metric name); arms are in study-file order."""
+
+    baseline: str
+    """Name of the arm, or of the other study, that the arms are compared with."""
+    arms: tuple[str, ...]
+    metrics: tuple[MetricSpec, ...]
+    rows: Mapping[tuple[str, str], Row]
+    alpha: float
+    """Level used at this look. Where arms are at different looks, each row has its own `alpha`."""
+    look: int
+    """Seeds per arm this comparison is made at: the declared look, or else the most seeds any arm has."""
+    tested: int
+    """Comparisons Holm's procedure corrects for: arms other than the baseline with a test on the primary metric."""
+    lints: tuple[Lint, ...] = ()
+    study_alpha: float = 0.05
+    """Level of the whole study; `alpha` is the part of it that this look may spend."""
+    looks: tuple[int, ...] = ()
+    """Declared looks, seeds per arm; empty when none were declared."""
+    test: Test = "paired"
+    noise: Noise = "own"
+    correct: Correction = "holm"
+    declared: Method | None = None
+    """What the study declared, where this comparison was made in another way."""
+    stability: Mapping[str, Stability] = field(default_factory=dict)
+    """Arm -> how often it diverged."""
+    reference: str = "the baseline"
+    """What a difference is taken to, in words."""
+    problem: str | None = None
+    """Why nothing can be compared, or None. The rows still show every number there is."""
+
+    def check_comparable(self) -> None:
+        """Raise NothingComparableError when no verdict is possible."""
+        if self.problem is not None:
+            raise NothingComparableError(self.problem)
+
+    @property
+    def changed(self) -> str:
+        """What differs from the declared method, in words; empty where nothing does."""
+        if self.declared is None:
+            return ""
+        changes = Method(self.test, self.noise, self.correct).changes(self.declared)
+        return ", ".join(f"{word} {here} (declared: {before})" for word, (before, here) in changes.items())
+
+    @property
+    def primary(self) -> MetricSpec:
+        """The metric that verdicts are about."""
+        return next(metric for metric in self.metrics if metric.primary)
+
+    def row(self, arm: str, metric: str | None = None) -> Row:
+        """The row of `arm` on `metric` (default: the primary one); raises KeyError when there is none."""
+        return self.rows[(arm, metric if metric is not None else self.primary.name)]

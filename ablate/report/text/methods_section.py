@@ -1,0 +1,121 @@
+"""How the numbers were made, in plain words: the same paragraphs for every format of the report."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from ablate.report.data.material import Material
+from ablate.report.statistics.model import Comparison
+from ablate.report.text import numerals
+from ablate.study.spec import MetricSpec
+
+_TESTS = {
+    "paired": "two-sided paired t-test on the differences of shared seeds",
+    "welch": "two-sided Welch t-test (seeds are not shared)",
+    "permutation": "exact sign-flip permutation test on the differences of shared seeds",
+}
+_CORRECTIONS = {
+    "holm": "Holm's procedure bounds the chance of even one false better or worse",
+    "bh": "the Benjamini-Hochberg procedure bounds the share of false ones among all better and worse",
+    "none": "there is no correction for the number of arms, so read the verdicts as exploratory",
+}
+
+
+def method_paragraphs(material: Material) -> list[str]:
+    """Return the method section, one paragraph per string."""
+    comparison = material.comparison
+    return [
+        _design(material),
+        _differences(comparison),
+        _tests(comparison),
+        *_changed(comparison),
+        _verdicts(comparison),
+        f"Margins, seeds and test declared before the first trial: {material.provenance.declared}.",
+        "Bars and brackets are 95 % t-intervals over training seeds: they show how much the result changes when "
+        "training is repeated with other random numbers on the same data. They say nothing about other data sets, "
+        "other hardware or interactions between factors.",
+        "Diverged runs are results: they are counted, never averaged away. Failed, lost and stopped runs are "
+        "infrastructure: they are run again and never counted.",
+        "Adding seeds because a result is close raises the share of false verdicts unless the numbers of seeds "
+        "(looks) were declared before.",
+    ]
+
+
+def _design(material: Material) -> str:
+    study, comparison = material.study, material.comparison
+    arms = numerals.plural(len(study.arms) - 1, "arm")
+    if not study.looks:
+        return (
+            f"{arms} compared with one baseline. The results were made elsewhere: whether the number of seeds was "
+            f"decided before they were seen is not known, nor whether equal seeds mean equal random numbers. "
+            f"Level {study.alpha:g}."
+        )
+    looks = ", ".join(str(look) for look in study.looks)
+    when = (
+        f"at {looks} seeds per arm"
+        if len(study.looks) > 1
+        else f"at {looks} {'seed' if looks == '1' else 'seeds'} per arm"
+    )
+    return (
+        f"{arms} compared with one baseline; verdicts were declared {when}, level {study.alpha:g} for the study and "
+        f"{comparison.alpha:.4g} at this look ({numerals.plural(comparison.look, 'seed')}). The same seeds run in "
+        f"every arm, with the same initialisation, data order and noise wherever these are shared.{_bought(comparison)}"
+    )
+
+
+def _bought(comparison: Comparison) -> str:
+    """Say what sharing seeds bought; nothing where no arm can tell, or seeds are not shared."""
+    found = [row.rho for (_, name), row in comparison.rows.items() if name == comparison.primary.name]
+    rhos = sorted(rho for rho in found if rho is not None)
+    if not rhos or comparison.test == "welch":
+        return ""
+    spread = (
+        f" (median of {numerals.plural(len(rhos), 'arm')}, {rhos[0]:.2f} to {rhos[-1]:.2f})" if len(rhos) > 1 else ""
+    )
+    return (
+        f" The correlation with the baseline over seeds, rho, is {median(rhos):.2f}{spread}: where seed noise is "
+        "alike, a difference has 1 - rho times the variance that it would have with other seeds in every arm."
+    )
+
+
+def _differences(comparison: Comparison) -> str:
+    named = [_metric(metric) for metric in comparison.metrics]
+    return (
+        "A difference is taken per seed, arm minus baseline, and averaged; on the log scale it is the ratio, shown in "
+        f"per cent of the baseline. Metrics: {'; '.join(named)}."
+    )
+
+
+def _metric(metric: MetricSpec) -> str:
+    margin = numerals.margin_text(metric)
+    parts = [numerals.arrow_words(metric), f"{'log' if metric.scale == 'log' else 'identity'} scale"]
+    parts.append(f"margin {margin}" if margin else "no margin")
+    return f"{numerals.label(metric)}{' (primary)' if metric.primary else ''}: {', '.join(parts)}"
+
+
+def _tests(comparison: Comparison) -> str:
+    pooled = " Seed noise is pooled over arms where their variances agree." if comparison.noise == "pooled" else ""
+    return (
+        f"Test: {_TESTS[comparison.test]}.{pooled} The study makes "
+        f"{numerals.plural(comparison.tested, 'comparison')} on {numerals.label(comparison.primary)}; "
+        f"{_CORRECTIONS[comparison.correct]}. All other metrics are exploratory: same numbers, no correction."
+    )
+
+
+def _changed(comparison: Comparison) -> list[str]:
+    if not comparison.changed:
+        return []
+    return [f"Changed after the run, by an option of the report: {comparison.changed}."]
+
+
+def _verdicts(comparison: Comparison) -> str:
+    margin = numerals.margin_text(comparison.primary)
+    equal = (
+        f"equivalent: two one-sided tests place the difference within {margin}"
+        if margin
+        else "equivalent: not available, because no margin was declared"
+    )
+    return (
+        "Verdicts, first that fits. diverged: half or more of the runs diverged; "
+        f"{equal}; better or worse: the corrected p is at most {comparison.alpha:.4g}; undecided: everything else."
+    )

@@ -1,0 +1,180 @@
+"""The short sections of a study file: question, seeds, alpha, report, budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ablate.study.problems import BadValueError, Problems
+from ablate.study.reading import values
+from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
+from ablate.study.spec import BUDGET_UNITS
+from ablate.study.verdict_method import CHOICES, FEWEST_FLIPS, LARGEST_FLIP, Method
+
+DEFAULT_LOOKS = (5,)
+DEFAULT_ALPHA = 0.05
+MOST_SEEDS = 1000
+_METHOD = "{test: paired, noise: own, correct: holm}"
+
+
+def read_question(node: Node | None, problems: Problems) -> str:
+    """Return the question, empty when there is none."""
+    if node is None:
+        return ""
+    try:
+        return values.text(node).strip()
+    except BadValueError as bad:
+        problems.bad(node.mark, bad, subject="question")
+        return ""
+
+
+def read_looks(node: Node | None, problems: Problems) -> tuple[int, ...]:
+    """Return the numbers of seeds per arm at which verdicts may be given: ``seeds: 5`` is one look."""
+    if node is None:
+        return DEFAULT_LOOKS
+    if isinstance(node, Items):
+        problems.error(
+            node.mark,
+            "seeds: how many, not which",
+            suggestion="write {looks: [3, 5, 10]} to look several times",
+            note="seeds are always 0, 1, 2, ..., the same in every arm",
+        )
+        return DEFAULT_LOOKS
+    looks = _looks(node, problems) if isinstance(node, Table) else (_count(node, problems),)
+    counts = tuple(count for count in looks if count is not None)
+    if counts == (1,):
+        problems.warn(node.mark, "with one seed no verdict is possible", suggestion="3 or more")
+    return counts or DEFAULT_LOOKS
+
+
+def _looks(table: Table, problems: Problems) -> tuple[int | None, ...]:
+    for key, _ in table.entries:
+        if key.text != "looks":
+            problems.unknown(key.mark, "key of seeds", key.text, ("looks",))
+    node = table.get("looks")
+    if node is None or not isinstance(node, Items) or not node.items:
+        where = table.mark if node is None else node.mark
+        problems.error(where, "seeds: numbers of seeds are wanted", suggestion="write {looks: [3, 5, 10]}")
+        return ()
+    counts = tuple(_count(item, problems) for item in node.items)
+    for earlier, later, item in zip(counts, counts[1:], node.items[1:], strict=False):
+        if earlier is not None and later is not None and later <= earlier:
+            problems.error(item.mark, f"looks increase, but {later} follows {earlier}")
+    return counts
+
+
+def _count(node: Node, problems: Problems) -> int | None:
+    try:
+        count = values.whole(node)
+        if not 1 <= count <= MOST_SEEDS:
+            raise BadValueError(f"{count} is out of range: at least 1, at most {MOST_SEEDS} seeds")
+    except BadValueError as bad:
+        problems.bad(node.mark, bad, subject="seeds")
+        return None
+    return count
+
+
+def read_alpha(node: Node | None, problems: Problems) -> float:
+    """Return the error rate of the whole study, above 0 and at most 0.5."""
+    if node is None:
+        return DEFAULT_ALPHA
+    try:
+        alpha = values.number(node)
+        if not 0 < alpha <= 0.5:
+            hint = "did you mean 0.05?" if alpha == 5 else None
+            raise BadValueError("out of range: above 0, at most 0.5", suggestion=hint)
+    except BadValueError as bad:
+        problems.bad(node.mark, bad, subject="alpha")
+        return DEFAULT_ALPHA
+    return alpha
+
+
+def read_method(key: Leaf | None, node: Node | None, looks: tuple[int, ...], problems: Problems) -> Method:
+    """Return what the ``report`` section states, defaults where it states nothing, after recording what is wrong."""
+    if key is None or node is None:
+        return Method()
+    if not isinstance(node, Table) or not node.entries:
+        empty = isinstance(node, Table) or (isinstance(node, Leaf) and node.is_null)
+        problems.error(
+            key.mark if empty else node.mark,
+            f"report: a mapping is wanted, not {'an empty one' if isinstance(node, Table) else values.describe(node)}",
+            suggestion="leave it out for the defaults" if empty else None,
+            note=f"wanted: {_METHOD}",
+        )
+        return Method()
+    chosen: dict[str, Any] = {}
+    for word, value in node.entries:
+        if word.text not in CHOICES:
+            problems.unknown(word.mark, "key of 'report'", word.text, CHOICES)
+            continue
+        try:
+            chosen[word.text] = values.name(value, CHOICES[word.text])
+        except BadValueError as bad:
+            problems.bad(value.mark, bad, subject=f"report {word.text}")
+    return _agreeing(chosen, node, looks, problems)
+
+
+def _agreeing(chosen: Mapping[str, Any], table: Table, looks: tuple[int, ...], problems: Problems) -> Method:
+    """Return the method, or the default one after recording what does not go together."""
+    test = chosen.get("test", "paired")
+    if chosen.get("noise") == "pooled" and test != "paired":
+        problems.error(
+            _value(table, "noise", table).mark,
+            f"report noise: pooled noise goes with the paired test, not with {test}",
+            suggestion="leave out one of them",
+        )
+        return Method()
+    if test == "permutation":
+        _check_flips(_value(table, "test", table), looks, problems)
+    return Method(**chosen)
+
+
+def _check_flips(node: Node, looks: tuple[int, ...], problems: Problems) -> None:
+    """Say for which numbers of seeds exact sign flips have no answer."""
+    if max(looks) > LARGEST_FLIP:
+        problems.error(
+            node.mark,
+            f"report test: exact sign flips take at most {LARGEST_FLIP} shared seeds, the study plans {max(looks)}",
+            suggestion="use the paired test",
+        )
+    elif min(looks) < FEWEST_FLIPS:
+        problems.warn(
+            node.mark,
+            f"exact sign flips decide nothing below {FEWEST_FLIPS} shared seeds, the study looks at {min(looks)}",
+            suggestion=f"plan {FEWEST_FLIPS} seeds or more, or use the paired test",
+        )
+
+
+def _value(table: Table, name: str, default: Node) -> Node:
+    node = table.get(name)
+    return default if node is None else node
+
+
+def read_budget(node: Node | None, problems: Problems, key: Leaf | None = None) -> dict[str, float]:
+    """Return ``{unit: amount}`` as declared, empty when there is no budget."""
+    if node is None or key is None:
+        return {}
+    if not isinstance(node, Table) or not node.entries:
+        mark = key.mark if isinstance(node, Leaf) and node.is_null else node.mark
+        hint = f"did you mean {{hours: {node.text}}}?" if isinstance(node, Leaf) and not node.is_null else None
+        problems.error(mark, "budget: a unit is needed", suggestion=hint, note="wanted: {hours: 2}")
+        return {}
+    budget: dict[str, float] = {}
+    for unit, amount in node.entries:
+        if unit.text not in BUDGET_UNITS:
+            problems.unknown(unit.mark, "unit of a budget", unit.text, BUDGET_UNITS)
+            continue
+        try:
+            budget[unit.text] = _positive(amount)
+        except BadValueError as bad:
+            problems.bad(amount.mark, bad, subject="budget")
+    if len(budget) > 1:
+        problems.error(key.mark, "a budget has one unit", note=f"stated: {', '.join(budget)}")
+    return budget
+
+
+def _positive(node: Node) -> float:
+    amount = values.number(node)
+    if amount <= 0:
+        raise BadValueError("a budget is above 0")
+    return amount

@@ -1,0 +1,157 @@
+"""Reading one value: the text of a leaf becomes a scalar of the kind that is wanted, or a message that says why not.
+
+YAML 1.1 guesses a type before anyone knows what is wanted (``1e-3`` a text, ``off`` false, ``010`` eight, ``12:30``
+seven hundred and fifty). Here the wanted kind decides, and what would still be ambiguous is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from ablate.recipe import Scalar
+from ablate.study.factors import FactorInfo, level_text
+from ablate.study.problems import BadValueError, did_you_mean, known_words
+from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
+
+TRUE = frozenset({"true", "yes", "on"})
+FALSE = frozenset({"false", "no", "off"})
+LARGEST_INTEGER = 2**53
+"""Up to here every whole number survives JSON and SQLite unchanged."""
+
+_NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d{1,6})?", re.ASCII)
+_WHOLE = re.compile(r"[-+]?\d[\d_]*", re.ASCII)
+_OCTAL = re.compile(r"[-+]?0[0-7_]*[0-7]", re.ASCII)
+_BASED = re.compile(r"[-+]?0[xXbBoO][0-9a-fA-F_]+", re.ASCII)
+_SEXAGESIMAL = re.compile(r"[-+]?(\d{1,9}):([0-5]?\d)(?::([0-5]?\d))?", re.ASCII)
+_NOT_FINITE = re.compile(r"[-+]?\.?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
+_LONGEST_NUMBER = 60
+
+
+def describe(node: Node) -> str:
+    """Say what a node is, to tell the user what was found."""
+    match node:
+        case Items():
+            return "a list"
+        case Table():
+            return "a mapping"
+        case _:
+            return "nothing" if node.is_null else f"{_short(node.text)!r}"
+
+
+def leaf(node: Node, wanted: str) -> Leaf:
+    """Return `node` when it is a single value; raises BadValueError otherwise."""
+    if isinstance(node, Leaf):
+        return node
+    raise BadValueError(f"{wanted} is wanted, not {describe(node)}")
+
+
+def level(node: Node, factor: FactorInfo) -> Scalar:
+    """Return the level of `factor` that `node` states; raises BadValueError with what would be accepted."""
+    value = leaf(node, "one level")
+    if value.is_null and value.text not in factor.choices:
+        if factor.optional:
+            return None
+        raise BadValueError(f"a level is wanted, not nothing (default: {level_text(factor.default)})")
+    if factor.optional and factor.kind in ("int", "float") and value.text.casefold() == "none":
+        raise BadValueError("'none' is a word", suggestion="write null for nothing at all")
+    match factor.kind:
+        case "bool":
+            return boolean(value)
+        case "int":
+            return _in_range(whole(value), factor)
+        case "float":
+            return _in_range(number(value), factor)
+        case "name":
+            return name(value, factor.choices)
+        case "text":
+            return value.text
+
+
+def name(node: Node, choices: tuple[str, ...]) -> str:
+    """Return one of `choices`; ``off`` or ``no`` is the word itself here."""
+    value = leaf(node, "a name")
+    if value.text in choices:
+        return value.text
+    raise BadValueError(
+        f"unknown name {_short(value.text)!r}",
+        suggestion=did_you_mean(value.text, choices),
+        note=known_words(choices),
+    )
+
+
+def text(node: Node, wanted: str = "a text") -> str:
+    """Return a text as written; nothing is no text."""
+    value = leaf(node, wanted)
+    if value.is_null:
+        raise BadValueError(f"{wanted} is wanted, not nothing")
+    return value.text
+
+
+def boolean(node: Node) -> bool:
+    """Return a truth value: true, yes, on, false, no or off, in any case."""
+    value = leaf(node, "true or false")
+    word = value.text.casefold()
+    if value.plain and word in TRUE | FALSE:
+        return word in TRUE
+    hint = {"1": "did you mean true?", "0": "did you mean false?"}.get(word)
+    if not value.plain and word in TRUE | FALSE:
+        hint = f"did you mean {value.text}, without quotes?"
+    raise BadValueError(f"true or false is wanted, not {describe(value)}", suggestion=hint)
+
+
+def whole(node: Node) -> int:
+    """Return a whole number; ``1e3`` and ``64.0`` are whole, ``010`` and ``12:30`` are refused."""
+    value = leaf(node, "a whole number")
+    parsed = _parse(value, "a whole number")
+    if _WHOLE.fullmatch(value.text):
+        found = int(value.text.replace("_", ""))
+    elif parsed.is_integer():
+        found = int(parsed)
+    else:
+        raise BadValueError(f"a whole number is wanted, not {describe(value)}")
+    if abs(found) > LARGEST_INTEGER:
+        raise BadValueError(f"{_short(value.text)} is too large for a whole number: at most 2**53")
+    return found
+
+
+def number(node: Node) -> float:
+    """Return a finite number; ``1e-3`` is one."""
+    return _parse(leaf(node, "a number"), "a number")
+
+
+def _parse(value: Leaf, wanted: str) -> float:
+    raw = value.text
+    if _NOT_FINITE.fullmatch(raw):
+        raise BadValueError(f"{wanted} must be finite, not {raw}")
+    digits = raw.replace("_", "")
+    if value.plain and _OCTAL.fullmatch(raw) and int(digits, 8) != int(digits):
+        raise BadValueError(
+            f"{raw} is ambiguous: YAML 1.1 reads it as {int(digits, 8)}, others as {int(digits)}",
+            suggestion=f"write {int(digits)}",
+        )
+    if value.plain and _BASED.fullmatch(raw):
+        raise BadValueError(f"{wanted} is written in decimal digits, not {describe(value)}")
+    if value.plain and (clock := _SEXAGESIMAL.fullmatch(raw)):
+        total = 0
+        for part in clock.groups():
+            total = total if part is None else total * 60 + int(part)
+        raise BadValueError(f"{raw} is not a number (YAML 1.1 reads it as {total}, counting in sixties)")
+    if len(raw) > _LONGEST_NUMBER or not _NUMBER.fullmatch(raw):
+        raise BadValueError(f"{wanted} is wanted, not {describe(value)}")
+    if not value.plain:
+        raise BadValueError(f"{wanted} is wanted, not a text", suggestion=f"did you mean {raw}, without quotes?")
+    parsed = float(digits)
+    if not math.isfinite(parsed):
+        raise BadValueError(f"{raw} is too large for a number")
+    return parsed
+
+
+def _in_range(value: int | float, factor: FactorInfo) -> int | float:
+    if factor.contains(value):
+        return value
+    raise BadValueError(f"{level_text(value)} is out of range: {factor.range_text}")
+
+
+def _short(raw: str) -> str:
+    return raw if len(raw) <= 60 else f"{raw[:57]}..."

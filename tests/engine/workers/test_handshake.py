@@ -1,0 +1,225 @@
+"""Who is let in: those who know the token of a ticket, once, and nobody else."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablate.engine.clusters.listener import Dock
+from ablate.engine.workers.handshake import (
+    Caller,
+    Refused,
+    Ticket,
+    Unreachable,
+    examine,
+    probe_path,
+    report_to_engine,
+)
+from ablate.engine.workers.messages import Lines, encode
+from ablate.errors import AblateError
+from tests.engine.conftest import DEADLINE_S
+
+
+class Desk:
+    """Takes arrivals, and keeps what is known of them."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self.caller: Caller | None = None
+        self.shared: bool | None = None
+
+    def take(self, connection: socket.socket, caller: Caller, shared: bool) -> None:
+        self.caller, self.shared = caller, shared
+        self.arrived.set()
+        connection.sendall(b"hello\n")
+
+
+@pytest.fixture
+def dock(tmp_path: Path) -> Iterator[Dock]:
+    """Return a dock that listens on this machine only."""
+    found = Dock("127.0.0.1", 0, tmp_path)
+    yield found
+    found.close()
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Read until the other side closes."""
+    connection.settimeout(DEADLINE_S)
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while data := connection.recv(4096):
+            found += data
+    return found
+
+
+def test_a_worker_with_its_ticket_is_let_in_once(dock: Dock, tmp_path: Path) -> None:
+    desk = Desk()
+    name, path = dock.expect(desk.take)
+    copy = path.read_bytes()
+    with report_to_engine(path) as connection:
+        assert connection.recv(6) == b"hello\n"
+        assert desk.arrived.wait(DEADLINE_S)
+    assert desk.caller is not None
+    assert desk.caller.name == name
+    assert desk.shared is True
+    assert list(tmp_path.iterdir()) == []
+    path.write_bytes(copy)
+    with pytest.raises(Refused):
+        report_to_engine(path)
+
+
+def test_a_ticket_is_for_its_owner_only(dock: Dock) -> None:
+    _, path = dock.expect(Desk().take)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_token_never_travels(tmp_path: Path) -> None:
+    ticket = Ticket.new("127.0.0.1", 1)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        known: list[str] = []
+        thread = threading.Thread(target=lambda: known.append(examine(ours, {ticket.name: ticket}).name))
+        thread.start()
+        nonce = json.loads(theirs.recv(4096))["nonce"]
+        proof = ticket.proof("worker", nonce, "n", "p")
+        said = encode({"name": ticket.name, "nonce": "n", "probe": "p", "proof": proof})
+        assert ticket.token.encode() not in said
+        theirs.sendall(said)
+        thread.join(DEADLINE_S)
+    assert known == [ticket.name]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"{}\n",
+        b"[]\n",
+        b"null\n",
+        b"\xff\xfe\n",
+        b"[" * 1000 + b"\n",
+        b"x" * 5000,
+        encode({"name": "nobody", "nonce": "n", "probe": "p", "proof": "00"}),
+        encode({"name": "nobody", "nonce": "n", "probe": "p", "proof": None}),
+        encode({"name": ["a"], "nonce": {}, "probe": 1, "proof": "é"}),
+    ],
+)
+def test_strangers_are_turned_away(dock: Dock, said: bytes) -> None:
+    desk = Desk()
+    dock.expect(desk.take)
+    with socket.create_connection((dock.host, dock.port)) as connection:
+        with contextlib.suppress(OSError):  # it may have been turned away by then
+            connection.sendall(said)
+            connection.shutdown(socket.SHUT_WR)
+        answer = read_to_end(connection)
+    assert b"hello" not in answer
+    assert answer.count(b"\n") <= 1
+    assert not desk.arrived.is_set()
+
+
+def test_a_proof_that_was_heard_does_not_let_in_anybody_else(dock: Dock) -> None:
+    """The engine's number is another one each time."""
+    _, path = dock.expect(Desk().take)
+    ticket = Ticket.read(path)
+    proof = ticket.proof("worker", "the number of an earlier greeting", "n", "p")
+    with socket.create_connection((dock.host, dock.port)) as connection:
+        connection.sendall(encode({"name": ticket.name, "nonce": "n", "probe": "p", "proof": proof}))
+        assert read_to_end(connection).count(b"\n") == 1
+
+
+def test_a_worker_does_not_trust_whoever_listens(tmp_path: Path) -> None:
+    """After the engine is gone, its port may be somebody else's, who would name the code to import."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    path = Ticket.new("127.0.0.1", listener.getsockname()[1]).write(tmp_path)
+
+    def pretend() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(encode({"nonce": "00"}))
+            connection.recv(4096)
+            connection.sendall(encode({"proof": "00" * 32}) + encode({"type": "hello"}))
+
+    thread = threading.Thread(target=pretend)
+    with listener:
+        thread.start()
+        with pytest.raises(Refused, match="is not the engine of this ticket"):
+            report_to_engine(path)
+        thread.join(DEADLINE_S)
+
+
+def test_an_engine_that_is_gone_is_said_to_be_unreachable(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    path = Ticket.new("127.0.0.1", port).write(tmp_path)
+    with pytest.raises(Unreachable, match=f"port {port}"):
+        report_to_engine(path)
+
+
+def test_a_folder_that_is_not_shared_is_noticed(dock: Dock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker reads its ticket, and writes where the engine does not look."""
+    monkeypatch.setattr("ablate.engine.clusters.listener._PROBE_S", 0.0)
+    desk = Desk()
+    _, path = dock.expect(desk.take)
+    elsewhere = tmp_path / "another"
+    elsewhere.mkdir()
+    copy = elsewhere / path.name
+    copy.write_bytes(path.read_bytes())
+    with report_to_engine(copy):
+        assert desk.arrived.wait(DEADLINE_S)
+    assert desk.shared is False
+    assert not probe_path(tmp_path, path.stem).exists()
+
+
+def test_an_address_that_is_not_here_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AblateError, match=r"cannot listen on 192\.0\.2\.1"):
+        Dock("192.0.2.1", 0, tmp_path)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_an_address_that_nobody_can_connect_to_is_refused(tmp_path: Path, host: str) -> None:
+    with pytest.raises(AblateError, match="is every address of this machine"):
+        Dock(host, 0, tmp_path)
+
+
+def test_a_closed_dock_lets_nobody_in(tmp_path: Path) -> None:
+    dock = Dock("127.0.0.1", 0, tmp_path)
+    dock.close()
+    with pytest.raises(OSError, match=os.strerror(111)):
+        socket.create_connection((dock.host, dock.port))
+
+
+def test_a_message_without_end_is_refused() -> None:
+    lines = Lines(most_bytes=10)
+    assert lines.feed(b'{"a":1}\n{"b"') == [{"a": 1}]
+    with pytest.raises(ValueError, match="more than 10 bytes"):
+        lines.feed(b": 1234567890")
+
+
+@given(messages=st.lists(st.dictionaries(st.text(), st.integers() | st.text())), cuts=st.lists(st.integers(0, 400)))
+def test_messages_arrive_whole_however_they_are_cut(messages: list[dict[str, int | str]], cuts: list[int]) -> None:
+    data = b"".join(map(encode, messages))
+    ends = sorted({min(cut, len(data)) for cut in cuts} | {len(data)})
+    lines, found, start = Lines(), [], 0
+    for end in ends:
+        found += lines.feed(data[start:end])
+        start = end
+    assert found == messages
+
+
+def test_waiting_for_a_stranger_holds_nobody_up(dock: Dock) -> None:
+    desk = Desk()
+    _, path = dock.expect(desk.take)
+    with socket.create_connection((dock.host, dock.port)) as silent, report_to_engine(path) as connection:
+        assert connection.recv(6) == b"hello\n"
+        assert select.select([silent], [], [], DEADLINE_S)[0]
