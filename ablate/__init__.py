@@ -17,7 +17,7 @@ from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
 
 if TYPE_CHECKING:
-    from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
+    from ablate.interface import Core, CoreSettings, MetricInfo, Stage, TrialContext
 
 __version__ = "0.1.0"
 
@@ -29,9 +29,9 @@ __all__ = [
     "Outcome",
     "OutcomeKind",
     "Recipe",
-    "Report",
     "Stage",
     "StoppedError",
+    "TrialContext",
     "__version__",
 ]
 

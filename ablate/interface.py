@@ -17,6 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, Scalar, digest_of
 
+DEFAULT_CORE = "ddpm-dip"
+"""The core of a study that names none."""
+
 
 class CoreSettings(BaseModel):
     """Base of every settings model. One field = one factor.
@@ -97,7 +100,7 @@ EAGER = Compilation()
 """Nothing is compiled."""
 
 
-class Report(Protocol):
+class TrialContext(Protocol):
     """What a running core sees of the engine. All methods are cheap; call them as often as is natural."""
 
     @property
@@ -221,10 +224,10 @@ class Core(ABC):
         return any(info.name == metric and info.unit == "s" for info in cls.metrics)
 
     @abstractmethod
-    def run(self, recipes: Sequence[Recipe], report: Report) -> Iterable[tuple[Recipe, Outcome]]:
+    def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterable[tuple[Recipe, Outcome]]:
         """Compute `recipes` and yield each one's outcome as soon as it is known (a generator, or return a list).
 
-        Raise StoppedError when `report.stop_requested` and the checkpoint is saved, DivergedError at the first
+        Raise StoppedError when `context.stop_requested` and the checkpoint is saved, DivergedError at the first
         non-finite loss. Any other exception is recorded as `failed` with its traceback (out of memory is recognised)
         for every recipe of the call that has no outcome yet.
         """

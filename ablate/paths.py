@@ -16,6 +16,9 @@ from typing import Any
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,99}")
 """What a study may be called: the stem of its file, safe as a folder name on every system."""
 
+REPORT_FORMATS = ("html", "md", "csv", "tex", "json")
+"""What a report can be written as."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9=+._ -]+")
 _LONGEST_FOLDER = 80
 

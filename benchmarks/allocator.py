@@ -33,7 +33,7 @@ def work(name: str) -> Callable[[], float]:
     from ablate.core.data import as_unit
     from ablate.core.diffusion.training import Trainer
     from ablate.core.dip.fit import DipSettings, Fitting
-    from ablate.core.replay.network import Denoiser, draw
+    from ablate.core.replay.network import ReplayDenoiser, draw
     from ablate.core.replay.noise_tables import noise_table
     from ablate.core.settings import DdpmDipSettings
 
@@ -52,7 +52,7 @@ def work(name: str) -> Callable[[], float]:
         fitting = Fitting(as_unit(images[:16]) / 2 + 0.5, DipSettings(steps=10_000, stop="fixed"), 0, list(range(16)))
         going = fitting.run()
         return lambda: next(going)[1]
-    network = Denoiser(10, noise_table("linear"))
+    network = ReplayDenoiser(10, noise_table("linear"))
     draw(network, source)
     network.to(memory_format=torch.channels_last)
     adam = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)

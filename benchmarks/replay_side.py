@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ablate.core.data import load
-from ablate.core.replay.network import Autoencoder, Denoiser, draw
+from ablate.core.replay.network import Autoencoder, ReplayDenoiser, draw
 from ablate.core.replay.noise_tables import noise_table
 from ablate.core.replay.training import Predict, Training
 from benchmarks.frame import clock
@@ -27,7 +27,7 @@ def training(kind: str, images: Tensor, *, seed: int = 0, lr: float = 1e-3, batc
     predict: Predict = lambda x, noise: network(x)  # noqa: E731
     if kind != "dip":
         table = noise_table("linear")
-        denoiser = Denoiser(10, table)
+        denoiser = ReplayDenoiser(10, table)
         draw(denoiser, torch.Generator().manual_seed(seed + 1))
         network, dip = denoiser, dip.requires_grad_(False)
 

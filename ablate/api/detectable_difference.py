@@ -6,18 +6,18 @@ import math
 from collections.abc import Mapping
 
 from ablate.api.interim_results import difference_text
-from ablate.api.request import Asked
+from ablate.api.request import PreparedRun
 from ablate.api.stored_studies import latest
 from ablate.study.spec import MetricSpec
 
 
-def can_see(asked: Asked) -> str:
+def can_see(prepared: PreparedRun) -> str:
     """Return the line of the plan that says so: at 80 % power, for the primary metric; a range where arms differ."""
-    study, plan = asked.study, asked.plan
+    study, plan = prepared.study, prepared.plan
     metric = study.primary
     if len(plan.arms) < 2:
         return ""
-    spreads = _spreads(asked)
+    spreads = _spreads(prepared)
     if not spreads:
         return f"can see   unknown until 2 seeds of an arm and the baseline are done ({metric.name})"
     from ablate.report.statistics.corrections import split_alpha
@@ -39,17 +39,19 @@ def _size(value: float, metric: MetricSpec) -> str:
     return f"{text} {metric.unit}" if metric.unit and metric.scale != "log" else text
 
 
-def _spreads(asked: Asked) -> dict[str, float]:
+def _spreads(prepared: PreparedRun) -> dict[str, float]:
     """Arm -> standard deviation of its paired differences, where two pairs or more are measured."""
-    rows = latest(asked.stored.rows).values() if asked.stored is not None else ()
-    metric = asked.study.primary
+    rows = latest(prepared.stored.rows).values() if prepared.stored is not None else ()
+    metric = prepared.study.primary
     values: dict[str, dict[int, float]] = {}
     for row in rows:
         value = row.metrics.get(metric.name)
         if row.outcome == "measured" and value is not None and (metric.scale == "identity" or value > 0):
             values.setdefault(row.arm, {})[row.seed] = math.log(value) if metric.scale == "log" else value
-    base = values.get(asked.study.baseline.name, {})
-    found = {arm: _deviation(values.get(arm, {}), base) for arm in asked.plan.arms if arm != asked.study.baseline.name}
+    base = values.get(prepared.study.baseline.name, {})
+    found = {
+        arm: _deviation(values.get(arm, {}), base) for arm in prepared.plan.arms if arm != prepared.study.baseline.name
+    }
     return {arm: sd for arm, sd in found.items() if sd is not None}
 
 

@@ -34,7 +34,7 @@ def results_of(study: Study, rows: Mapping[tuple[str, int], TrialRow]) -> dict[t
 
 
 @dataclass(frozen=True)
-class ArmSoFar:
+class InterimArm:
     """One arm: how many of its seeds gave a result, and the primary metric over these."""
 
     arm: str
@@ -47,7 +47,7 @@ class ArmSoFar:
     """How many replicates run, diverged, failed, ..."""
 
 
-def arms_so_far(study: Study, planned: Mapping[str, int], results: Results) -> list[ArmSoFar]:
+def interim_arms(study: Study, planned: Mapping[str, int], results: Results) -> list[InterimArm]:
     """Return every arm that has a plan or a result, in study order."""
     by_arm = _by_arm(results)
     base = _values(by_arm.get(study.baseline.name, {}))
@@ -62,7 +62,7 @@ def arms_so_far(study: Study, planned: Mapping[str, int], results: Results) -> l
         diff = None if arm is study.baseline else _difference(values, base, study.primary)
         mean = fmean(values.values()) if values else None
         total = max(planned.get(arm.name, 0), len(own))
-        found.append(ArmSoFar(arm.name, done, total, mean, diff, counts))
+        found.append(InterimArm(arm.name, done, total, mean, diff, counts))
     return found
 
 

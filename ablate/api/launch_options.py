@@ -20,7 +20,7 @@ _JOBS = 4
 
 
 @dataclass(frozen=True)
-class Where:
+class LaunchOptions:
     """The words of a command line that say where workers run."""
 
     launcher: Launchers = Launchers.LOCAL
@@ -81,5 +81,5 @@ class Where:
         return parse_job(self.job, self.launcher.value)
 
 
-HERE = Where()
+HERE = LaunchOptions()
 """All that this machine has."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.api.stored_studies import kinds_of
+from ablate.api.stored_studies import outcome_kinds
 from ablate.human_units import plural, visible
 from ablate.outcome import OutcomeKind
 from ablate.storage.rows import TrialRow
@@ -17,7 +17,7 @@ _NAMED = 4
 
 
 @dataclass(frozen=True)
-class Round:
+class NextLook:
     """What is run up to one look."""
 
     look: int
@@ -36,7 +36,7 @@ class Round:
         return f"look at {plural(self.look, 'seed')}: baseline and {plural(len(self.arms), 'open arm')}: {named}{rest}"
 
 
-def next_round(study: Study, rows: Sequence[TrialRow], globs: Sequence[str] = ()) -> Round:
+def next_round(study: Study, rows: Sequence[TrialRow], globs: Sequence[str] = ()) -> NextLook:
     """Return the first look that lacks a result, with the arms that were undecided at the look before it.
 
     Worked out from what is stored alone, so a run that was killed goes on where it was. An arm that got more seeds in
@@ -45,13 +45,13 @@ def next_round(study: Study, rows: Sequence[TrialRow], globs: Sequence[str] = ()
     """
     from ablate.study.plan import replicates
 
-    results = kinds_of(rows)
+    results = outcome_kinds(rows)
     chosen = _others(study, globs)
     open_arms = chosen
-    last = Round(study.looks[0], (), ())
+    last = NextLook(study.looks[0], (), ())
     for look in study.looks:
         if open_arms:
-            last = Round(look, open_arms, replicates(study, seeds=look, arms=open_arms))
+            last = NextLook(look, open_arms, replicates(study, seeds=look, arms=open_arms))
             if not all(one.key in results and results[one.key].is_result for one in last.replicates):
                 return last
         undecided = _undecided(study, rows, look)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ablate.storage.levels import ParamKind
 
 
-def kinds_of(core: type[Core]) -> dict[str, ParamKind]:
+def param_kinds(core: type[Core]) -> dict[str, ParamKind]:
     """Return how each factor of a core is stored; names with all that the core knows, so that levels can be added."""
     from ablate.study.factors import factors_of
 

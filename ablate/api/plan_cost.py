@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
-from ablate.api.request import Asked
+from ablate.api.request import PreparedRun
 from ablate.api.stored_studies import latest
 from ablate.engine.display.eta import History, estimate
 from ablate.engine.rules.events_actions import Planned
@@ -23,7 +23,7 @@ _LOOKED_AT = 50
 
 
 @dataclass(frozen=True)
-class Cost:
+class PlanCost:
     """What the work that is left will take, as far as it can be said. Ranges are the 10th and 90th percentile."""
 
     work_s: float
@@ -41,26 +41,26 @@ class Cost:
     """True when it rests on a part of one trial that was run to measure it."""
 
 
-def cost_of(asked: Asked, slots: int, probe_s: float | None = None) -> Cost | None:
+def cost_of(prepared: PreparedRun, slots: int, probe_s: float | None = None) -> PlanCost | None:
     """Return the cost of what is to run; None when nobody can say.
 
     `probe_s` is what the baseline's first trial would take here, as a probe measured it. Without it and without a
     finished trial a core's own estimate is all there is, and a core without stages gives none.
     """
-    plan = asked.plan
+    plan = prepared.plan
     if not plan.to_run:
-        return Cost(0.0, 0.0, 0)
-    history, measured = _history(asked, probe_s)
+        return PlanCost(0.0, 0.0, 0)
+    history, measured = _history(prepared, probe_s)
     if measured == 0 and probe_s is None and plan.planned_cost == 0:
         return None
-    waiting = [*_candidates(asked), *(_planned(asked, one.arm, one.recipe) for one in plan.todo)]
+    waiting = [*_candidates(prepared), *(_planned(prepared, one.arm, one.recipe) for one in plan.todo)]
     work, wall = estimate(waiting, (), history, 1), estimate(waiting, (), history, slots)
     assert work is not None
     assert wall is not None
     shared = plan.cost / plan.planned_cost if plan.planned_cost > 0 and not plan.searches else 1.0
-    known, most = measured > 1, _to_last_look(asked, history, shared)
-    rest = 0.0 if measured or probe_s is not None else _rest_s(asked)
-    return Cost(
+    known, most = measured > 1, _to_last_look(prepared, history, shared)
+    rest = 0.0 if measured or probe_s is not None else _rest_s(prepared)
+    return PlanCost(
         work_s=work.mid_s * shared + rest,
         # A shared stage is waited for, so sharing saves wall time only as far as the slots have other work.
         wall_s=max(wall.mid_s * shared, min(_longest(waiting, history), work.mid_s * shared)) + rest / slots,
@@ -72,79 +72,81 @@ def cost_of(asked: Asked, slots: int, probe_s: float | None = None) -> Cost | No
     )
 
 
-def _history(asked: Asked, probe_s: float | None) -> tuple[History, int]:
+def _history(prepared: PreparedRun, probe_s: float | None) -> tuple[History, int]:
     """What trials took, by arm, and how many there were; else what a probe or the core says."""
     history = History()
-    recipes = {one.arm: one.recipe for one in asked.replicates}
-    starts = {search.name: _start(asked, search) for search in asked.study.searches}
-    rows = latest(asked.stored.rows).values() if asked.stored is not None else ()
+    recipes = {one.arm: one.recipe for one in prepared.replicates}
+    starts = {search.name: _start(prepared, search) for search in prepared.study.searches}
+    rows = latest(prepared.stored.rows).values() if prepared.stored is not None else ()
     measured = 0
     for row in rows:
         # A pruned trial says nothing of a whole one.
         recipe = starts.get(str(row.attributes.get(SEARCH)), recipes.get(row.arm))
         known = row.outcome in (OutcomeKind.MEASURED, OutcomeKind.DIVERGED)
         if row.seconds and known and recipe is not None:
-            history.add(_planned(asked, row.arm, recipe), row.seconds)
+            history.add(_planned(prepared, row.arm, recipe), row.seconds)
             measured += 1
     if not measured:
-        baseline = _planned(asked, asked.study.baseline.name, asked.study.recipe(asked.study.baseline, 0))
+        baseline = _planned(prepared, prepared.study.baseline.name, prepared.study.recipe(prepared.study.baseline, 0))
         history.add(baseline, baseline.cost if probe_s is None else probe_s)
         history.by_arm = {} if probe_s is None else history.by_arm
         history.by_arm.setdefault("", [])  # known by cost alone
     return history, measured
 
 
-def _candidates(asked: Asked) -> list[Planned]:
+def _candidates(prepared: PreparedRun) -> list[Planned]:
     """What is left of searches, each candidate as long as what the search starts from."""
     found = []
-    for search, planned in zip(asked.searches, asked.plan.searches, strict=True):
-        found += [_planned(asked, search.candidate(search.trials), _start(asked, search))] * planned.to_run
+    for search, planned in zip(prepared.searches, prepared.plan.searches, strict=True):
+        found += [_planned(prepared, search.candidate(search.trials), _start(prepared, search))] * planned.to_run
     return found
 
 
-def _start(asked: Asked, search: Search) -> Recipe:
+def _start(prepared: PreparedRun, search: Search) -> Recipe:
     """What the candidates of a search change: as good a guess of their work as there is."""
     from ablate.study.settle import settings_of
 
-    return Recipe(asked.study.core, settings_of(asked.core, search, {}), 0)
+    return Recipe(prepared.study.core, settings_of(prepared.core, search, {}), 0)
 
 
-def _planned(asked: Asked, arm: str, recipe: Recipe) -> Planned:
-    return Planned((arm, recipe.seed), recipe.digest, "", asked.core.stages(recipe))
+def _planned(prepared: PreparedRun, arm: str, recipe: Recipe) -> Planned:
+    return Planned((arm, recipe.seed), recipe.digest, "", prepared.core.stages(recipe))
 
 
-def _rest_s(asked: Asked) -> float:
+def _rest_s(prepared: PreparedRun) -> float:
     """What all that is left takes besides its stages, as the core says; finished trials and a probe include it."""
-    names = [metric.name for metric in asked.study.metrics]
-    recipes = {one.arm: one.recipe for one in asked.plan.todo}
-    work = [(recipes[arm], count) for arm, count in Counter(one.arm for one in asked.plan.todo).items()]
-    for search, planned in zip(asked.searches, asked.plan.searches, strict=True):
-        work.append((_start(asked, search), planned.to_run))
-    return sum(count * asked.core.rest_s(recipe, names) for recipe, count in work)
+    names = [metric.name for metric in prepared.study.metrics]
+    recipes = {one.arm: one.recipe for one in prepared.plan.todo}
+    work = [(recipes[arm], count) for arm, count in Counter(one.arm for one in prepared.plan.todo).items()]
+    for search, planned in zip(prepared.searches, prepared.plan.searches, strict=True):
+        work.append((_start(prepared, search), planned.to_run))
+    return sum(count * prepared.core.rest_s(recipe, names) for recipe, count in work)
 
 
 def _longest(waiting: Sequence[Planned], history: History) -> float:
     return max((history.expected_s(one) or 0.0 for one in waiting), default=0.0)
 
 
-def _to_last_look(asked: Asked, history: History, shared: float) -> float | None:
+def _to_last_look(prepared: PreparedRun, history: History, shared: float) -> float | None:
     """Work until every arm has the seeds of the last look."""
-    looks = asked.plan.looks
+    looks = prepared.plan.looks
     if len(looks) < 2:
         return None
-    per_seed = {one.arm: history.expected_s(_planned(asked, one.arm, one.recipe)) or 0.0 for one in asked.replicates}
-    have = Counter(one.arm for one in asked.replicates)
-    have.subtract(one.arm for one in asked.plan.todo)
+    per_seed = {
+        one.arm: history.expected_s(_planned(prepared, one.arm, one.recipe)) or 0.0 for one in prepared.replicates
+    }
+    have = Counter(one.arm for one in prepared.replicates)
+    have.subtract(one.arm for one in prepared.plan.todo)
     return shared * sum(seconds * max(0, looks[-1] - have[arm]) for arm, seconds in per_seed.items())
 
 
-def needed_bytes(asked: Asked) -> tuple[float, int] | None:
+def needed_bytes(prepared: PreparedRun) -> tuple[float, int] | None:
     """Return the bytes that the folders of what is left will take, and how many finished ones say so; None without."""
-    folder = asked.place.results.study(asked.study.name).trials
+    folder = prepared.place.results.study(prepared.study.name).trials
     if not folder.is_dir():
         return None
     sizes = [_size(trial) for trial in islice(folder.iterdir(), _LOOKED_AT) if (trial / "outcome.json").exists()]
-    return (fmean(sizes) * asked.plan.to_run, len(sizes)) if sizes else None
+    return (fmean(sizes) * prepared.plan.to_run, len(sizes)) if sizes else None
 
 
 def _size(folder: Path) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.human_units import plural, visible
 
 if TYPE_CHECKING:
-    from ablate.api.request import Asked
+    from ablate.api.request import PreparedRun
     from ablate.engine.fuse_choice import Fusing
     from ablate.engine.workers.slots import Slot
     from ablate.interface import Fusion
@@ -17,53 +17,53 @@ _NAMED = 6
 """So many arms are named; of more, their number is told."""
 
 
-def fusion_plan(asked: Asked, slots: tuple[Slot, ...]) -> dict[str, Any] | None:
-    """Return the programs that `asked` will have, and what is computed alone and why; None where nothing is fused."""
+def fusion_plan(prepared: PreparedRun, slots: tuple[Slot, ...]) -> dict[str, Any] | None:
+    """Return the programs that will run, and what is computed alone and why; None where nothing is fused."""
     from ablate.engine.fuse_choice import device_of, fusing_of, fusion_of
 
-    asked_for = fusion_of(asked.request.fuse, slots)
+    asked_for = fusion_of(prepared.request.fuse, slots)
     if asked_for.width == 1:
         return None
     found: dict[str, Any] = {"width": asked_for.width, "measured": not asked_for.forced, "trials": [], "alone": {}}
-    if (why := _why_nothing(asked, asked_for)) is not None:
+    if (why := _why_nothing(prepared, asked_for)) is not None:
         return {**found, "alone": {why: []}} if asked_for.forced else None
-    stored, rows = ({}, ()) if asked.stored is None else (asked.stored.attributes, asked.stored.rows)
+    stored, rows = ({}, ()) if prepared.stored is None else (prepared.stored.attributes, prepared.stored.rows)
     device = device_of(slots)
-    fusing = fusing_of(asked.replicates, asked.core, device, asked_for, stored, rows)
+    fusing = fusing_of(prepared.replicates, prepared.core, device, asked_for, stored, rows)
     if not fusing.keys and device == "cpu" and not asked_for.forced:
         return None  # the default where fusing seldom pays: not worth a line
-    todo = {one.recipe.digest: one for one in asked.plan.todo}.values()
+    todo = {one.recipe.digest: one for one in prepared.plan.todo}.values()
     counts: dict[str, int] = {}
     for one in todo:
-        key = fusing.key_of(asked.core, one)
+        key = fusing.key_of(prepared.core, one)
         if key != one.recipe.digest:
             counts[key] = counts.get(key, 0) + 1
-    return {**found, "trials": sorted(counts.values(), reverse=True), "alone": _alone(asked, fusing)}
+    return {**found, "trials": sorted(counts.values(), reverse=True), "alone": _alone(prepared, fusing)}
 
 
-def _why_nothing(asked: Asked, fusion: Fusion) -> str | None:
+def _why_nothing(prepared: PreparedRun, fusion: Fusion) -> str | None:
     from ablate.engine.fuse_choice import fusion_within
 
-    if asked.study.searches:
+    if prepared.study.searches:
         return "a search proposes its trials one by one"
-    timed = asked.core.is_time(asked.study.primary.name)
+    timed = prepared.core.is_time(prepared.study.primary.name)
     if fusion_within(fusion, searching=False, timed=timed).width == 1:
-        return f"{asked.study.primary.name} is a time"
+        return f"{prepared.study.primary.name} is a time"
     return None
 
 
-def _alone(asked: Asked, fusing: Fusing) -> dict[str, list[str]]:
+def _alone(prepared: PreparedRun, fusing: Fusing) -> dict[str, list[str]]:
     """Why -> the arms, or parts of them, that are computed alone."""
     from ablate.engine.fuse_choice import is_fusable
 
     found: dict[str, list[str]] = {}
-    for arm in dict.fromkeys(one.arm for one in asked.plan.todo):
-        one = next(replicate for replicate in asked.plan.todo if replicate.arm == arm)
+    for arm in dict.fromkeys(one.arm for one in prepared.plan.todo):
+        one = next(replicate for replicate in prepared.plan.todo if replicate.arm == arm)
         parts = fusing.parts[arm]
         if not parts:
             found.setdefault("nothing is trained", []).append(arm)
-        elif is_fusable(parts) and fusing.key_of(asked.core, one) == one.recipe.digest:
-            count = fusing.counts[asked.core.batch_key(one.recipe)]
+        elif is_fusable(parts) and fusing.key_of(prepared.core, one) == one.recipe.digest:
+            count = fusing.counts[prepared.core.batch_key(one.recipe)]
             few = f"{plural(count, 'trial')} of one shape, and {fusing.least} are asked for"
             why = few if count < fusing.least else "trials of this shape have been computed alone before"
             found.setdefault(why, []).append(arm)
@@ -77,10 +77,10 @@ def _told(parts: Mapping[str, str | None]) -> dict[str, str]:
     return {part: why for part, why in parts.items() if why is not None}
 
 
-def fusion_lines(asked: Asked, slots: tuple[Slot, ...]) -> list[str]:
+def fusion_lines(prepared: PreparedRun, slots: tuple[Slot, ...]) -> list[str]:
     """Return which trials are computed together, and why the others are not; nothing where that was not asked for."""
-    found = fusion_plan(asked, slots)
-    if found is None or (not asked.plan.to_run and asked.plan.arms):
+    found = fusion_plan(prepared, slots)
+    if found is None or (not prepared.plan.to_run and prepared.plan.arms):
         return []
     lines = ["fuse   nothing"]
     if found["trials"]:

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from ablate.api.request import Asked
+from ablate.api.request import PreparedRun
 from ablate.engine.display import display_events
 from ablate.engine.workers.slots import Slot
 from ablate.paths import ResultsPaths
@@ -20,30 +20,30 @@ _SHORTEST_S = 3.0
 """Progress is believed after this long: the first steps of a trial are slow."""
 
 
-def probe(asked: Asked, slot: Slot) -> float | None:
+def probe(prepared: PreparedRun, slot: Slot) -> float | None:
     """Return the seconds that the baseline's first trial would take on `slot`, from a part of it; None if unknown.
 
     Nothing is left behind: results, cache and storage of the probe are in a temporary folder. The trial is stopped as
     soon as its progress says how long it would take, at the latest after a minute.
     """
-    from ablate.api.param_kinds import kinds_of
+    from ablate.api.param_kinds import param_kinds
     from ablate.engine.run_study import RunOptions, run_study
 
-    study = replace(asked.study, budget={}, searches=(), arms=asked.study.arms[:1])
+    study = replace(prepared.study, budget={}, searches=(), arms=prepared.study.arms[:1])
     recipe = study.recipe(study.baseline, 0)
     watch = _Watch()
     with tempfile.TemporaryDirectory(prefix="ablate-probe-") as folder:
         results = ResultsPaths(Path(folder) / "results")
         run_study(
             study,
-            asked.core,
+            prepared.core,
             [Replicate(study.baseline.name, 0, recipe)],
             results=results,
             storage_url=results.default_storage,
             slots=[slot],
             listen=watch.take,
             options=RunOptions(alive_s=1.0),
-            kinds=kinds_of(asked.core),
+            kinds=param_kinds(prepared.core),
         )
     return watch.seconds
 
@@ -56,7 +56,7 @@ class _Watch:
         self._began = time.monotonic()
         self._stopped = False
 
-    def take(self, event: display_events.Event) -> None:
+    def take(self, event: display_events.DisplayEvent) -> None:
         """Take in an event."""
         if isinstance(event, display_events.TrialFinished) and event.outcome.is_result:
             self.seconds = event.seconds

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ablate.api import looks
 from ablate.api.choices import RESULTS, Until
-from ablate.api.launch_options import HERE, Where
-from ablate.api.stored_studies import Place, Stored, kinds_of, without
+from ablate.api.launch_options import HERE, LaunchOptions
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, outcome_kinds, without
 from ablate.errors import AblateError
 from ablate.search import Search
 from ablate.storage.candidates import tried_of
@@ -36,7 +36,7 @@ class Request:
     results: Path = RESULTS
     storage: str | None = None
     name: str | None = None
-    where: Where = HERE
+    where: LaunchOptions = HERE
     add_seeds: int | None = None
     until: Until | None = None
     confirm: bool = False
@@ -68,19 +68,19 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PreparedRun:
     """A study file with its overrides, resolved and checked against what is stored."""
 
     request: Request
     study: Study
     core: type[Core]
     replicates: tuple[Replicate, ...]
-    place: Place
-    stored: Stored | None
+    place: ResultsLocation
+    stored: StoredStudy | None
     plan: Plan
     written: Study
     """The study before its searches decided anything."""
-    round: looks.Round | None = None
+    round: looks.NextLook | None = None
     """With ``--until``: the look the replicates belong to."""
     searches: tuple[Search, ...] = ()
     """Searches that are not finished: they are run first, and `replicates` are what follows as far as is known."""
@@ -91,7 +91,7 @@ class Asked:
         return () if self.searches else self.replicates
 
 
-def ask(request: Request) -> Asked:
+def prepare(request: Request) -> PreparedRun:
     """Load the study, and compare it with what is stored under its name. Writes nothing.
 
     ``--seeds`` without ``--arms`` is what a study with a single look is now declared to have; with ``--arms``, or where
@@ -109,7 +109,7 @@ def ask(request: Request) -> Asked:
     study = load_study(request.file, resolve_core=beside, overrides=request.overrides, name=request.name)
     _check_options(request, study)
     core = beside(study.core, request.file.parent)
-    place = Place.of(request.results, request.storage)
+    place = ResultsLocation.of(request.results, request.storage)
     stored = place.known(study.name, "plain")
     if request.confirm:
         study = _confirmation(request, _as_it_stands(study, core, stored), stored, place)
@@ -117,25 +117,33 @@ def ask(request: Request) -> Asked:
     request = _counted(request, _as_it_stands(study, core, stored), stored)
     if (seeds := _seeds_of(request)) is not None and not request.arms and len(study.looks) == 1:
         study = dataclasses.replace(study, looks=(seeds,))
-    asked = _planned(request, study, core, place, stored)
+    prepared = _planned(request, study, core, place, stored)
     if stored is not None:
-        check_against_stored(stored.study, asked.study)
-    return asked
+        check_against_stored(stored.study, prepared.study)
+    return prepared
 
 
-def ask_again(asked: Asked) -> Asked:
+def prepare_again(prepared: PreparedRun) -> PreparedRun:
     """Ask the same of what is stored by now; the study stays as it was read first."""
-    return _planned(asked.request, asked.written, asked.core, asked.place, asked.place.known(asked.study.name, "plain"))
+    return _planned(
+        prepared.request,
+        prepared.written,
+        prepared.core,
+        prepared.place,
+        prepared.place.known(prepared.study.name, "plain"),
+    )
 
 
-def _as_it_stands(written: Study, core: type[Core], stored: Stored | None) -> Study:
+def _as_it_stands(written: Study, core: type[Core], stored: StoredStudy | None) -> Study:
     """The study with the arms that its searches have decided by now."""
     from ablate.study.settle import stand
 
     return stand(written, core, tried_of(stored.rows) if stored is not None else ()).study
 
 
-def _planned(request: Request, written: Study, core: type[Core], place: Place, stored: Stored | None) -> Asked:
+def _planned(
+    request: Request, written: Study, core: type[Core], place: ResultsLocation, stored: StoredStudy | None
+) -> PreparedRun:
     """Plan what is asked for against what is stored."""
     from ablate.study.plan import make_plan, search_plan
     from ablate.study.settle import stand
@@ -145,13 +153,13 @@ def _planned(request: Request, written: Study, core: type[Core], place: Place, s
     standing = stand(written, core, tried)
     now, wanted = _wanted(request, standing, rows)
     searches = [search_plan(search, tried) for search in standing.open]
-    plan = make_plan(standing.study, core, wanted, kinds_of(rows), searches)
-    return Asked(request, standing.study, core, wanted, place, stored, plan, written, now, standing.open)
+    plan = make_plan(standing.study, core, wanted, outcome_kinds(rows), searches)
+    return PreparedRun(request, standing.study, core, wanted, place, stored, plan, written, now, standing.open)
 
 
 def _wanted(
     request: Request, standing: Standing, rows: Sequence[TrialRow]
-) -> tuple[looks.Round | None, tuple[Replicate, ...]]:
+) -> tuple[looks.NextLook | None, tuple[Replicate, ...]]:
     """The look, with ``--until``, and the replicates of arms that are asked for."""
     from ablate.study.plan import replicates
 
@@ -165,7 +173,7 @@ def _wanted(
     return now, now.replicates
 
 
-def _confirmation(request: Request, study: Study, stored: Stored | None, place: Place) -> Study:
+def _confirmation(request: Request, study: Study, stored: StoredStudy | None, place: ResultsLocation) -> Study:
     """The study that confirms the best arm of what is stored; once it has begun, its arm and its seeds are settled."""
     from ablate.report.data.frames import compare_study
     from ablate.report.statistics.confirmation import confirm_name, confirmation, winner_of
@@ -210,7 +218,7 @@ def _seeds_of(request: Request) -> int | None:
     return (request.seeds or 0) + request.add_seeds
 
 
-def _counted(request: Request, study: Study, stored: Stored | None) -> Request:
+def _counted(request: Request, study: Study, stored: StoredStudy | None) -> Request:
     """Fill in what ``--add-seeds`` counts from: what is declared, or what every chosen arm has if that is more.
 
     The command stored with the study names that number. So the same command, typed again after a run that was
@@ -218,7 +226,7 @@ def _counted(request: Request, study: Study, stored: Stored | None) -> Request:
     """
     if request.add_seeds is None or request.seeds is not None:
         return request
-    results = kinds_of(stored.rows) if stored is not None else {}
+    results = outcome_kinds(stored.rows) if stored is not None else {}
     before = _counted_before(request, stored) if stored is not None else None
     if before is not None:
         from ablate.study.plan import replicates
@@ -230,7 +238,7 @@ def _counted(request: Request, study: Study, stored: Stored | None) -> Request:
     return dataclasses.replace(request, seeds=base)
 
 
-def _counted_before(request: Request, stored: Stored) -> int | None:
+def _counted_before(request: Request, stored: StoredStudy) -> int | None:
     """What the last run counted from, if it was asked for the same."""
     last, options = shlex.split(stored.command), ("--seeds", "--gpus", "--slots", "--launcher", "--job", "--listen")
     if "--seeds" not in last or without(last, *options) != without(shlex.split(request.command()), *options):

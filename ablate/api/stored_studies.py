@@ -27,7 +27,7 @@ COMMAND_ATTRIBUTE = "ablate.command"
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredStudy:
     """One study as the storage has it."""
 
     study: Study
@@ -41,14 +41,14 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Place:
+class ResultsLocation:
     """Where results are: a folder and a storage."""
 
     results: ResultsPaths
     url: str
 
     @classmethod
-    def of(cls, results: Path, storage: str | None) -> Place:
+    def of(cls, results: Path, storage: str | None) -> ResultsLocation:
         """The place that ``--results`` and ``--storage`` name."""
         paths = ResultsPaths(results)
         return cls(paths, storage or paths.default_storage)
@@ -58,7 +58,7 @@ class Place:
         """The SQLite file behind the storage, None for a database server."""
         return sqlite_path(self.url)
 
-    def study(self, name: str, depth: read.Depth = "whole") -> Stored:
+    def study(self, name: str, depth: read.Depth = "whole") -> StoredStudy:
         """One study and its trials; an AblateError with the nearest names when there is none of that name.
 
         `depth` says how much of every trial is read.
@@ -75,9 +75,9 @@ class Place:
                 hint="read it with that version, or run the study again under another --name",
             ) from error
         command = str(row.attributes.get(COMMAND_ATTRIBUTE, ""))
-        return Stored(study, tuple(trials), self.results.study(name), self.url, command, row.attributes)
+        return StoredStudy(study, tuple(trials), self.results.study(name), self.url, command, row.attributes)
 
-    def find(self, study: str | None, depth: read.Depth = "whole") -> list[Stored]:
+    def find(self, study: str | None, depth: read.Depth = "whole") -> list[StoredStudy]:
         """The study called `study` (a name or the path of its file), or all of ablate's when None."""
         if study is not None:
             return [self.study(name_of(study), depth)]
@@ -86,18 +86,18 @@ class Place:
             raise StorageError(f"no study in {shown(self.url)}", hint=RUN_FIRST)
         return found
 
-    def studies(self, depth: read.Depth = "whole") -> list[Stored]:
+    def studies(self, depth: read.Depth = "whole") -> list[StoredStudy]:
         """All of ablate's studies."""
         return [self.study(name, depth) for name in read.study_names(self.url)]
 
-    def known(self, name: str, depth: read.Depth = "whole") -> Stored | None:
+    def known(self, name: str, depth: read.Depth = "whole") -> StoredStudy | None:
         """The study called `name`, or None when it was never run here."""
         if self.database is not None and not self.database.exists():
             return None
         return self.study(name, depth) if name in read.study_names(self.url) else None
 
 
-def base_command(stored: Stored) -> str:
+def base_command(stored: StoredStudy) -> str:
     """The command line of the last run without what said how far it goes: the study as it is meant.
 
     It keeps ``--set``, ``--name`` and the places; without these a study would be taken for a changed one.
@@ -109,7 +109,7 @@ def base_command(stored: Stored) -> str:
 _HOW_FAR = ("--arms", "--seeds", "--add-seeds", "--until")
 
 
-def seeds_asked(stored: Stored) -> dict[str, int]:
+def seeds_asked(stored: StoredStudy) -> dict[str, int]:
     """Arm -> seeds that the last run was asked for with ``--seeds``, which may be more than are declared."""
     from ablate.study.plan import replicates  # only here: it needs pydantic, and help does not
 
@@ -146,7 +146,7 @@ def latest(rows: Sequence[TrialRow]) -> dict[tuple[str, int], TrialRow]:
     return found
 
 
-def kinds_of(rows: Sequence[TrialRow]) -> dict[tuple[str, int], OutcomeKind]:
+def outcome_kinds(rows: Sequence[TrialRow]) -> dict[tuple[str, int], OutcomeKind]:
     """Per (arm, seed) how it ended, as far as it did."""
     return {key: row.outcome for key, row in latest(rows).items() if row.outcome is not None}
 

@@ -15,14 +15,14 @@ from ablate.engine.display.announcer import Announcer
 from ablate.engine.display.eta import Attempt, History
 from ablate.engine.interrupts import Interrupts
 from ablate.engine.records.folders import cannot_write, read_new_outcome
-from ablate.engine.records.recorder import Ledger
+from ablate.engine.records.recorder import Recorder
 from ablate.engine.rules import events_actions
 from ablate.engine.rules.events_actions import Key, Planned
 from ablate.engine.rules.machine import EngineState
 from ablate.engine.rules.transitions import SlotState
-from ablate.engine.search_queue import Searcher
+from ablate.engine.search_queue import SearchQueue
 from ablate.engine.workers.local_process import End
-from ablate.engine.workers.pool import Crew
+from ablate.engine.workers.pool import WorkerPool
 from ablate.errors import AblateError, ResultsError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.study.spec import Replicate
@@ -31,19 +31,19 @@ _SIGNAL_WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGH
 
 
 class Loop:
-    """One run, from the first worker to the last. `crew` is set before `run`, because it calls back."""
+    """One run, from the first worker to the last. `pool` is set before `run`, because it calls back."""
 
-    crew: Crew
+    pool: WorkerPool
 
     def __init__(
         self,
         state: EngineState,
         replicates: Sequence[Replicate],
         planned: Sequence[Planned],
-        ledger: Ledger,
+        recorder: Recorder,
         announcer: Announcer,
         interrupts: Interrupts,
-        searcher: Searcher,
+        search_queue: SearchQueue,
         *,
         stop_s: float,
         alive_s: float,
@@ -55,9 +55,9 @@ class Loop:
         self._recipes = {replicate.key: replicate.recipe for replicate in replicates}
         self._planned = {one.key: one for one in planned}
         self._keys: dict[tuple[int, str], Key] = {}
-        self._searcher = searcher
+        self._searcher = search_queue
         self._given: dict[Key, Outcome] = {}
-        self._ledger = ledger
+        self._ledger = recorder
         self._announcer = announcer
         self._interrupts = interrupts
         self._stop_s = stop_s
@@ -74,7 +74,7 @@ class Loop:
 
     def run(self) -> str | None:
         """Go on until nothing is left to do or the run has been stopped; return why it ended early, if it did."""
-        selector = self.crew.selector
+        selector = self.pool.selector
         selector.register(self._interrupts.news, 1, self._interrupted)
         began = beat = time.monotonic()
         self._happen(events_actions.RunBegan(began))
@@ -102,7 +102,7 @@ class Loop:
         for key in self._state.batch_on(slot):
             self._read_outcome(slot, key)
         end = reap()
-        reason = f"{end.reason} ({self.crew.log(slot)})"
+        reason = f"{end.reason} ({self.pool.log(slot)})"
         if self._state.slots[slot] in (SlotState.STARTING, SlotState.QUEUED) and slot not in self._killed:
             self._announcer.note(f"slot {slot}: no worker: {reason}")
         self._killed.discard(slot)
@@ -112,12 +112,12 @@ class Loop:
         self._happen(events_actions.WorkerReady(time.monotonic(), slot))
 
     def _queued(self, slot: int, message: Mapping[str, Any]) -> None:
-        self.crew.waits(slot, self._announcer.queued(slot, message))
+        self.pool.waits(slot, self._announcer.queued(slot, message))
         if self._state.slots[slot] is not SlotState.QUEUED:
             self._happen(events_actions.WorkerQueued(time.monotonic(), slot))
 
     def _begun(self, slot: int, message: Mapping[str, Any]) -> None:
-        self.crew.waits(slot, None)
+        self.pool.waits(slot, None)
         self._announcer.begun(slot, message)
         self._happen(events_actions.WorkerBegun(time.monotonic(), slot))
 
@@ -155,7 +155,7 @@ class Loop:
         """Store a point of a curve; a candidate whose curve cannot win is ended by its worker."""
         value = self._ledger.curve(key, message["images"], message["values"])
         if value is not None and self._searcher.observe(key, message["images"], value):
-            self.crew.send(slot, {"type": "prune", "digest": message["digest"]})
+            self.pool.send(slot, {"type": "prune", "digest": message["digest"]})
 
     def _outcome(self, slot: int, message: Mapping[str, Any]) -> None:
         key = self._key_on(slot, message)
@@ -201,7 +201,7 @@ class Loop:
 
     def _start_worker(self, action: events_actions.StartWorker) -> None:
         try:
-            self.crew.start(action.slot)
+            self.pool.start(action.slot)
         except OSError as error:
             self._announcer.note(f"slot {action.slot}: cannot start a worker: {error}")
             self._queue.append(events_actions.WorkerDied(time.monotonic(), action.slot, str(error)))
@@ -220,7 +220,7 @@ class Loop:
                 for key in begun
                 if key not in given
             ]
-            self.crew.send(action.slot, {"type": "run", "batch": batch, "together": action.together})
+            self.pool.send(action.slot, {"type": "run", "batch": batch, "together": action.together})
         else:
             self._queue.append(events_actions.BatchEnded(time.monotonic(), action.slot))
 
@@ -275,18 +275,18 @@ class Loop:
             self._announcer.finished(copy, number, None, same, copied=key[0])
 
     def _tell_company(self, action: events_actions.TellCompany) -> None:
-        self.crew.send(action.slot, {"type": "company", "together": action.together})
+        self.pool.send(action.slot, {"type": "company", "together": action.together})
 
     def _ask_to_stop(self, action: events_actions.AskToStop) -> None:
-        self.crew.send(action.slot, {"type": "stop"})
+        self.pool.send(action.slot, {"type": "stop"})
 
     def _let_leave(self, action: events_actions.LetLeave) -> None:
-        self.crew.send(action.slot, {"type": "leave"})
+        self.pool.send(action.slot, {"type": "leave"})
 
     def _kill_worker(self, action: events_actions.KillWorker) -> None:
         self._announcer.note(f"slot {action.slot}: ending the worker: {action.reason}")
         self._killed.add(action.slot)
-        self.crew.kill(action.slot)
+        self.pool.kill(action.slot)
 
     def _announce_stop(self, action: events_actions.AnnounceStop) -> None:
         self._announcer.stopping(action, running=len(self._attempts), deadline_s=self._stop_s)

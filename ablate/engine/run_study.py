@@ -13,21 +13,21 @@ from pathlib import Path
 from ablate.engine.compile_choice import compilation_within, require_compilable, updates_waiting
 from ablate.engine.display import display_events
 from ablate.engine.display.announcer import Announcer, RunLog, TrialError
-from ablate.engine.display.display_events import Event
+from ablate.engine.display.display_events import DisplayEvent
 from ablate.engine.fuse_choice import Fusing, device_of, fusing_of, fusion_within, with_decisions
 from ablate.engine.interrupts import Interrupts
 from ablate.engine.loop import Loop
 from ablate.engine.records.folders import make_folders, write_study, writing
 from ablate.engine.records.lock import StudyLock, end_orphans
-from ablate.engine.records.recorder import Found, Ledger
+from ablate.engine.records.recorder import Found, Recorder
 from ablate.engine.records.study_attributes import commit_of, study_attributes
 from ablate.engine.rules.events_actions import Planned
 from ablate.engine.rules.limits import Policy
 from ablate.engine.rules.machine import EngineState
 from ablate.engine.rules.transitions import RETRIES
-from ablate.engine.search_queue import Searcher
+from ablate.engine.search_queue import SearchQueue
 from ablate.engine.workers.launcher_api import Launcher, LocalLauncher
-from ablate.engine.workers.pool import Crew
+from ablate.engine.workers.pool import WorkerPool
 from ablate.engine.workers.slots import Slot, devices_of, one_per_device
 from ablate.errors import ExitCode
 from ablate.interface import EAGER, SERIAL, Compilation, Core, Fusion
@@ -92,7 +92,7 @@ def run_study(
     results: ResultsPaths,
     storage_url: str,
     slots: Sequence[Slot],
-    listen: Callable[[Event], None],
+    listen: Callable[[DisplayEvent], None],
     options: RunOptions,
     kinds: Mapping[str, ParamKind],
     searches: Sequence[Search] = (),
@@ -127,20 +127,20 @@ def run_study(
             attributes |= with_decisions(stored, fusing)
             _check_stored(store, study, attributes)
             write_study(paths, study)
-            ledger = Ledger(store, study, paths, replicates, commit_of(_home(study)))
-            _know_begun(ledger, Searcher(study, core, searches, rows))
+            recorder = Recorder(store, study, paths, replicates, commit_of(_home(study)))
+            _know_begun(recorder, SearchQueue(study, core, searches, rows))
             with writing(paths.folder):
-                found = ledger.take_stock()
-            searcher = Searcher(study, core, searches, store.rows())
-            answered = found.done.keys() | searcher.too_large()
-            planned = [*_planned(found.todo, core, searcher, fusing), *searcher.planned(answered)]
+                found = recorder.take_stock()
+            search_queue = SearchQueue(study, core, searches, store.rows())
+            answered = found.done.keys() | search_queue.too_large()
+            planned = [*_planned(found.todo, core, search_queue, fusing), *search_queue.planned(answered)]
             waiting = updates_waiting((stage for one in planned for stage in one.stages), len(slots))
             fixed = not (searches or timed)
             compilation = compilation_within(options.compilation, study.name, waiting, fixed=fixed)
-            total = len(replicates) + searcher.total
-            announcer = Announcer(listen, log, total=total, done=len(answered), log_of=ledger.log_of)
+            total = len(replicates) + search_queue.total
+            announcer = Announcer(listen, log, total=total, done=len(answered), log_of=recorder.log_of)
             _tell_start(announcer, study, found, slots, paths, ended)
-            parts = (ledger, announcer, interrupts, searcher, options)
+            parts = (recorder, announcer, interrupts, search_queue, options)
             loop = _make_loop(study, found.todo, planned, slots, *parts, keep_idle=launcher.keeps_idle)
             hello = {
                 "core": study.core,
@@ -155,11 +155,11 @@ def run_study(
                 "compilation": vars(compilation),
             }
             with launcher.opened(paths) as place:
-                loop.crew = Crew(slots, paths, hello, lock, place, said=loop.said, gone=loop.gone)
+                loop.pool = WorkerPool(slots, paths, hello, lock, place, said=loop.said, gone=loop.gone)
                 try:
                     reason = loop.run()
                 finally:
-                    loop.crew.close()
+                    loop.pool.close()
         summary = _summary(study, announcer, loop, reason, time.monotonic() - began, interrupts)
         announcer.tell(_last_word(summary))
     if loop.fault is not None:
@@ -220,13 +220,13 @@ def _check_stored(store: Store, study: Study, attributes: Mapping[str, JsonValue
         store.set_attributes(changed)
 
 
-def _know_begun(ledger: Ledger, searcher: Searcher) -> None:
+def _know_begun(recorder: Recorder, search_queue: SearchQueue) -> None:
     """Let the book know the candidates that earlier runs began."""
-    for one in searcher.begun():
-        ledger.add(one, searcher.params(one.key), searcher.attributes(one.key))
+    for one in search_queue.begun():
+        recorder.add(one, search_queue.params(one.key), search_queue.attributes(one.key))
 
 
-def _planned(todo: Sequence[Replicate], core: type[Core], searcher: Searcher, fusing: Fusing) -> list[Planned]:
+def _planned(todo: Sequence[Replicate], core: type[Core], search_queue: SearchQueue, fusing: Fusing) -> list[Planned]:
     """What placing needs to know of the arms' replicates."""
     return [
         Planned(
@@ -237,7 +237,7 @@ def _planned(todo: Sequence[Replicate], core: type[Core], searcher: Searcher, fu
             core.memory_key(one.recipe),
         )
         for one in todo
-        if one.key not in searcher
+        if one.key not in search_queue
     ]
 
 
@@ -246,10 +246,10 @@ def _make_loop(
     todo: Sequence[Replicate],
     planned: Sequence[Planned],
     slots: Sequence[Slot],
-    ledger: Ledger,
+    recorder: Recorder,
     announcer: Announcer,
     interrupts: Interrupts,
-    searcher: Searcher,
+    search_queue: SearchQueue,
     options: RunOptions,
     *,
     keep_idle: bool,
@@ -266,7 +266,7 @@ def _make_loop(
     )
     state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
     ends = {"stop_s": options.stop_s, "alive_s": options.alive_s}
-    return Loop(state, todo, planned, ledger, announcer, interrupts, searcher, **ends)
+    return Loop(state, todo, planned, recorder, announcer, interrupts, search_queue, **ends)
 
 
 def _tell_start(

@@ -30,7 +30,7 @@ _MOST_REFUSED = 100
 
 
 @dataclass(frozen=True)
-class Place:
+class CandidatePlace:
     """A replicate of a candidate: its place in the plan of a search."""
 
     search: Search
@@ -43,7 +43,7 @@ class Place:
         return (self.search.candidate(self.number), self.seed)
 
 
-class Searcher:
+class SearchQueue:
     """Hands out what candidates try, and learns from what they gave."""
 
     def __init__(self, study: Study, core: type[Core], searches: Sequence[Search], rows: Iterable[TrialRow]) -> None:
@@ -175,7 +175,7 @@ class Searcher:
 
     def _keep(
         self,
-        place: Place,
+        place: CandidatePlace,
         levels: Mapping[str, Scalar],
         outcome: Outcome | None,
         curve: tuple[tuple[int, float], ...] = (),
@@ -188,7 +188,7 @@ class Searcher:
     def _found(self, search: Search) -> tuple[Candidate, ...]:
         return candidates(search, self._tried.values())
 
-    def _levels(self, place: Place) -> Mapping[str, Scalar] | None:
+    def _levels(self, place: CandidatePlace) -> Mapping[str, Scalar] | None:
         """What the candidate of a place tries; None when it has not been begun."""
         for seed in place.search.seed_indices:
             one = self._tried.get((place.search.name, place.number, seed))
@@ -196,7 +196,7 @@ class Searcher:
                 return one.levels
         return None
 
-    def _suggest(self, place: Place) -> dict[str, Scalar]:
+    def _suggest(self, place: CandidatePlace) -> dict[str, Scalar]:
         """A suggestion that the core's settings accept."""
         found = self._found(place.search)
         refusal = ""
@@ -213,15 +213,15 @@ class Searcher:
             hint="narrow the ranges to what goes together, or search a factor only where it applies (when:)",
         )
 
-    def _recipe(self, place: Place, levels: Mapping[str, Scalar]) -> Recipe:
+    def _recipe(self, place: CandidatePlace, levels: Mapping[str, Scalar]) -> Recipe:
         return Recipe(self._study.core, settings_of(self._core, place.search, levels), place.seed)
 
 
-def _in_order(searches: Sequence[Search]) -> list[Place]:
+def _in_order(searches: Sequence[Search]) -> list[CandidatePlace]:
     """All places: the first candidates of every search, then the second ones, each with all its seeds."""
     most = max((search.trials for search in searches), default=0)
     return [
-        Place(search, number, seed)
+        CandidatePlace(search, number, seed)
         for number in range(most)
         for search in searches
         if number < search.trials

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablate.errors import AblateError, ResultsError
-from ablate.paths import StudyPaths, write_atomic
+from ablate.paths import REPORT_FORMATS, StudyPaths, write_atomic
 from ablate.report.data.curve_area import races_of
 from ablate.report.data.frames import compare_study
 from ablate.report.data.material import Material, Point, costs_of, results_of, state_of, trends_of, without_numbers
 from ablate.report.data.planned_contrasts import families_of
 from ablate.report.data.provenance import collect, scrub
-from ablate.report.data.search_results import searched_of
+from ablate.report.data.search_results import search_results_of
 from ablate.report.figures.figure import Drawing
 from ablate.report.figures.image_strips import Strip, strips_of
 from ablate.report.formats import csv_json
@@ -31,7 +31,6 @@ from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 from ablate.study.verdict_method import Method
 
-FORMATS = ("html", "md", "csv", "tex", "json")
 """Every format a report can be written in."""
 
 
@@ -40,7 +39,7 @@ def build_report(
     rows: Sequence[TrialRow],
     paths: StudyPaths,
     *,
-    formats: Collection[str] = FORMATS,
+    formats: Collection[str] = REPORT_FORMATS,
     figures: bool = True,
     layout: str = "arms",
     columns: Sequence[str] = (),
@@ -68,12 +67,12 @@ def build_report(
 
 
 def write_report(
-    material: Material, paths: StudyPaths, *, formats: Collection[str] = FORMATS, figures: bool = True
+    material: Material, paths: StudyPaths, *, formats: Collection[str] = REPORT_FORMATS, figures: bool = True
 ) -> None:
     """Write every file of the report; raises as `build_report` does."""
-    unknown = sorted(set(formats) - set(FORMATS))
+    unknown = sorted(set(formats) - set(REPORT_FORMATS))
     if unknown:
-        raise AblateError(f"unknown report format {unknown[0]!r}", hint=f"known: {', '.join(FORMATS)}")
+        raise AblateError(f"unknown report format {unknown[0]!r}", hint=f"known: {', '.join(REPORT_FORMATS)}")
     try:
         _write_all(material, paths, formats=formats, figures=figures)
     except OSError as error:
@@ -128,7 +127,7 @@ def gather(
         command=scrub(command) if command else None,
         layout=layout,
         columns=tuple(columns),
-        searched=searched_of(study, rows),
+        searched=search_results_of(study, rows),
     )
 
 

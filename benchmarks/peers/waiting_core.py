@@ -11,7 +11,7 @@ from typing import ClassVar
 from pydantic import Field
 from work import trial
 
-from ablate import Core, CoreSettings, MetricInfo, Outcome, OutcomeKind, Recipe, Report, Stage
+from ablate import Core, CoreSettings, MetricInfo, Outcome, OutcomeKind, Recipe, Stage, TrialContext
 
 DURATIONS: tuple[float, ...] = tuple(json.loads(Path(os.environ["DURATIONS"]).read_text(encoding="ascii")))
 
@@ -35,7 +35,7 @@ class Waiting(Core):
         place = int(recipe.settings["i"] or 0)
         return (Stage("wait", f"wait-{place}", DURATIONS[place] or 0.001),)
 
-    def run(self, recipes: Sequence[Recipe], report: Report) -> Iterator[tuple[Recipe, Outcome]]:
+    def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterator[tuple[Recipe, Outcome]]:
         """Wait."""
         for recipe in recipes:
             place = int(recipe.settings["i"] or 0)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.api.param_kinds import kinds_of
-from ablate.api.request import Request, ask
+from ablate.api.param_kinds import param_kinds
+from ablate.api.request import Request, prepare
 from ablate.cli.app import main
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.storage.store import Store
@@ -37,19 +37,19 @@ class Toy(Core):
         MetricInfo("train_seconds", "min", unit="s", scale="log"),
     )
 
-    def run(self, recipes, report):
+    def run(self, recipes, context):
         for recipe in recipes:
             lr, steps = recipe.settings["lr"], recipe.settings["steps"]
             if lr > 5:
                 yield recipe, Outcome(OutcomeKind.DIVERGED, recipe.digest, error="loss is not finite", images_seen=3)
                 continue
             for step in range(steps):
-                report.progress(recipe, "train", step + 1, steps, loss=1 / (step + 1))
-                report.curve(recipe, step + 1, score=float(step))
+                context.progress(recipe, "train", step + 1, steps, loss=1 / (step + 1))
+                context.curve(recipe, step + 1, score=float(step))
             noise = (recipe.seed * 37 % 11) / 100
             luck = (recipe.seed * 37 + steps * 5 + int(lr * 100) * 3) % 11 / 200
             metrics = {"score": 20 + lr + noise + luck, "train_seconds": 1 + lr + noise}
-            report.log(recipe, f"lr {lr}")
+            context.log(recipe, f"lr {lr}")
             yield recipe, Outcome(OutcomeKind.MEASURED, recipe.digest, metrics=metrics, seconds=0.5)
 """
 
@@ -131,16 +131,16 @@ def half_done(project: Path, half_done_results: Path) -> Path:
 
 def store_half() -> None:
     """Write what a run would have stored."""
-    asked = ask(Request(Path("steps.yaml")))
-    study = asked.study
-    place = asked.place
+    prepared = prepare(Request(Path("steps.yaml")))
+    study = prepared.study
+    place = prepared.place
     place.results.folder.mkdir()
     attributes = {"ablate.plan": json.dumps(study.to_dict())}
     arms = {arm.name: arm for arm in study.arms}
     with Store.open(
         place.url,
         study.name,
-        kinds=kinds_of(asked.core),
+        kinds=param_kinds(prepared.core),
         primary=study.primary.name,
         direction=study.primary.direction,
         attributes=dict(attributes),

@@ -134,7 +134,7 @@ def test_a_bug_leaves_with_code_one_and_the_path_of_its_traceback(tmp_path: Path
         "from ablate.api import stored_studies as stored\n"
         "from ablate.cli import app\n"
         "def fail(*_, **__): raise RuntimeError('boom')\n"
-        "stored.Place.find = fail\napp.main(['status'])\n"
+        "stored.ResultsLocation.find = fail\napp.main(['status'])\n"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ablate.api.choices import Launchers
-from ablate.api.launch_options import Where
+from ablate.api.launch_options import LaunchOptions
 from ablate.cli.commands import doctor as doctor_module
 from ablate.cli.display.live_view import picture, queue_lines
 from ablate.cli.display.run_state import RunView
@@ -126,14 +126,14 @@ def test_status_says_what_waits_while_the_run_is_alive(ablate: Ablate) -> None:
 
 
 def test_where_workers_run_is_said_again_word_by_word() -> None:
-    where = Where(Launchers.SLURM, ("gpus=1", "qos=low"), "login1", slots=8)
+    where = LaunchOptions(Launchers.SLURM, ("gpus=1", "qos=low"), "login1", slots=8)
     assert where.words() == {
         "--launcher": ("slurm",),
         "--slots": ("8",),
         "--listen": ("login1",),
         "--job": ("gpus=1", "qos=low"),
     }
-    assert Where().words() == {"--job": ()}
+    assert LaunchOptions().words() == {"--job": ()}
 
 
 def test_doctor_finds_slurm(slurm: Path) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ablate.api.choices import Until
-from ablate.api.launch_options import Where
-from ablate.api.param_kinds import kinds_of
-from ablate.api.request import Request, ask
+from ablate.api.launch_options import LaunchOptions
+from ablate.api.param_kinds import param_kinds
+from ablate.api.request import Request, prepare
 from ablate.errors import ExitCode
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import ResultsPaths
@@ -49,14 +49,14 @@ def seeds_of(project: Path, study: str = "steps") -> dict[str, int]:
 
 def store(scores: dict[str, list[float]]) -> None:
     """Store measured scores, by arm and seed."""
-    asked = ask(Request(Path("steps.yaml")))
-    study, place = asked.study, asked.place
+    prepared = prepare(Request(Path("steps.yaml")))
+    study, place = prepared.study, prepared.place
     place.results.folder.mkdir(exist_ok=True)
     arms = {arm.name: arm for arm in study.arms}
     with Store.open(
         place.url,
         study.name,
-        kinds=kinds_of(asked.core),
+        kinds=param_kinds(prepared.core),
         primary=study.primary.name,
         direction=study.primary.direction,
         attributes={"ablate.plan": json.dumps(study.to_dict())},
@@ -102,10 +102,10 @@ def test_what_is_stored_alone_says_where_to_go_on(ablate: Ablate, looking: Path)
             "far too fast": [10.0, 10.01001],
         }
     )
-    asked = ask(Request(Path("steps.yaml"), until=Until.DECIDED))
-    assert asked.round is not None
-    assert (asked.round.look, asked.round.arms) == (3, ("lr=0.2",))
-    assert [one.key for one in asked.plan.todo] == [("lr=0.2", 2)]
+    prepared = prepare(Request(Path("steps.yaml"), until=Until.DECIDED))
+    assert prepared.round is not None
+    assert (prepared.round.look, prepared.round.arms) == (3, ("lr=0.2",))
+    assert [one.key for one in prepared.plan.todo] == [("lr=0.2", 2)]
     said = ablate("run", "steps.yaml", "--until", "decided", "--dry-run")
     assert said.err.startswith("next round: look at 3 seeds: baseline and 1 open arm: lr=0.2\n")
     assert said.out.splitlines()[-1] == "run it:  ablate run steps.yaml --until decided"
@@ -122,9 +122,9 @@ def test_an_arm_that_got_more_seeds_is_judged_with_these(looking: Path) -> None:
             "far too fast": [10.0, 10.01001],
         }
     )
-    asked = ask(Request(Path("steps.yaml"), until=Until.DECIDED))
-    assert asked.round is not None
-    assert [one.key for one in asked.plan.todo] == [("lr=0.5", 3)]
+    prepared = prepare(Request(Path("steps.yaml"), until=Until.DECIDED))
+    assert prepared.round is not None
+    assert [one.key for one in prepared.plan.todo] == [("lr=0.5", 3)]
 
 
 def test_a_trial_without_a_result_ends_the_rounds(ablate: Ablate, looking: Path) -> None:
@@ -173,9 +173,9 @@ def test_added_seeds_count_from_what_the_chosen_arms_have(ablate: Ablate, finish
 
 @pytest.mark.usefixtures("project")
 def test_added_seeds_count_from_the_declared_number_when_nothing_is_stored() -> None:
-    asked = ask(Request(Path("steps.yaml"), add_seeds=2))
-    assert (asked.plan.seeds, asked.study.looks) == (5, (5,))
-    assert asked.request.command() == "ablate run steps.yaml --seeds 3 --add-seeds 2"
+    prepared = prepare(Request(Path("steps.yaml"), add_seeds=2))
+    assert (prepared.plan.seeds, prepared.study.looks) == (5, (5,))
+    assert prepared.request.command() == "ablate run steps.yaml --seeds 3 --add-seeds 2"
 
 
 @pytest.mark.usefixtures("project")
@@ -186,16 +186,18 @@ def test_the_same_command_takes_up_added_seeds_that_were_not_finished() -> None:
         store({arm: [20.0] * count for arm in ("baseline", "lr=0.2", "lr=0.5", "far too fast")})
 
     store_to(4)
-    asked = ask(Request(Path("steps.yaml")))
-    kinds = kinds_of(asked.core)
-    with Store.open(asked.place.url, "steps", kinds=kinds, primary="score", direction="max", attributes={}) as opened:
+    prepared = prepare(Request(Path("steps.yaml")))
+    kinds = param_kinds(prepared.core)
+    with Store.open(
+        prepared.place.url, "steps", kinds=kinds, primary="score", direction="max", attributes={}
+    ) as opened:
         opened.set_attributes({"ablate.command": "ablate run steps.yaml --seeds 3 --add-seeds 2 --slots 2"})
-    same = Request(Path("steps.yaml"), add_seeds=2, where=Where(gpus="none"))
-    assert ask(same).plan.seeds == 5
-    assert len(ask(same).plan.todo) == 4
-    assert ask(Request(Path("steps.yaml"), add_seeds=3)).plan.seeds == 7
+    same = Request(Path("steps.yaml"), add_seeds=2, where=LaunchOptions(gpus="none"))
+    assert prepare(same).plan.seeds == 5
+    assert len(prepare(same).plan.todo) == 4
+    assert prepare(Request(Path("steps.yaml"), add_seeds=3)).plan.seeds == 7
     store_to(5)
-    assert ask(same).plan.seeds == 7
+    assert prepare(same).plan.seeds == 7
 
 
 @pytest.mark.usefixtures("project")

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from ablate.core.shared.registry import core_class
-from ablate.engine.display.display_events import Event
+from ablate.engine.display.display_events import DisplayEvent
 from ablate.engine.run_study import RunOptions, RunSummary, run_study
 from ablate.engine.workers.launcher_api import Launcher, LocalLauncher
 from ablate.engine.workers.slots import Slot, cluster_slots
@@ -45,7 +45,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ablate import Core, CoreSettings, MetricInfo, Outcome, OutcomeKind, Recipe, Report
+from ablate import Core, CoreSettings, MetricInfo, Outcome, OutcomeKind, Recipe, TrialContext
 from ablate.errors import DivergedError, StoppedError
 
 
@@ -62,13 +62,13 @@ class Toy(Core):
     Settings = Settings
     metrics = (MetricInfo("score", direction="max", doc="a number that every step changes"),)
 
-    def run(self, recipes: Sequence[Recipe], report: Report) -> Iterator[tuple[Recipe, Outcome]]:
+    def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterator[tuple[Recipe, Outcome]]:
         for recipe in recipes:
-            yield recipe, self.compute(recipe, report)
+            yield recipe, self.compute(recipe, context)
 
-    def compute(self, recipe: Recipe, report: Report) -> Outcome:
+    def compute(self, recipe: Recipe, context: TrialContext) -> Outcome:
         settings = Settings(**recipe.settings)
-        folder = report.folder(recipe)
+        folder = context.folder(recipe)
         checkpoint = folder / "checkpoint.json"
         step, score = json.loads(checkpoint.read_text()) if checkpoint.exists() else (0, settings.offset + recipe.seed)
         computed = 0
@@ -76,20 +76,20 @@ class Toy(Core):
             step, score, computed = step + 1, score * 1.000001 + 0.1, computed + 1
             with (folder / "steps.txt").open("a") as handle:
                 handle.write(f"{step} {os.getpid()}\\n")
-            report.curve(recipe, step, score=score)
-            report.progress(recipe, "steps", step, settings.steps, loss=1 / step)
+            context.curve(recipe, step, score=score)
+            context.progress(recipe, "steps", step, settings.steps, loss=1 / step)
             (folder / "new.json").write_text(json.dumps([step, score]))
             os.replace(folder / "new.json", checkpoint)
-            report.checkpointed()
-            if report.stop_requested:
+            context.checkpointed()
+            if context.stop_requested:
                 raise StoppedError
             if step >= 2:
-                self.strike(settings.mode, recipe, report)
+                self.strike(settings.mode, recipe, context)
         return Outcome(OutcomeKind.MEASURED, recipe.digest, metrics={"score": score}, images_seen=step,
-                       notes=tuple(f"asked for {name}" for name in sorted(report.wanted)))
+                       notes=tuple(f"asked for {name}" for name in sorted(context.wanted)))
 
-    def strike(self, mode: str, recipe: Recipe, report: Report) -> None:
-        folder = report.folder(recipe)
+    def strike(self, mode: str, recipe: Recipe, context: TrialContext) -> None:
+        folder = context.folder(recipe)
         struck = folder / "struck"
         first = not struck.exists()
         struck.touch()
@@ -107,8 +107,8 @@ class Toy(Core):
             signal.pause()
         if mode == "gate" and first:
             # A step that takes for ever, but looks whether it should stop; the stage's name tells the test.
-            report.progress(recipe, "gate", 0, 1)
-            while not report.stop_requested:
+            context.progress(recipe, "gate", 0, 1)
+            while not context.stop_requested:
                 threading.Event().wait(0.005)
         if mode == "full" and first:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -166,7 +166,7 @@ DEADLINE_S = 120.0
 KINDS: Mapping[str, ParamKind] = {"mode": "text", "steps": "int", "offset": "float"}
 
 
-E = TypeVar("E", bound=Event)
+E = TypeVar("E", bound=DisplayEvent)
 
 
 @dataclass
@@ -174,7 +174,7 @@ class Bench:
     """A folder with the toy core and study files, and a way to run them in this process."""
 
     folder: Path
-    events: list[Event] = field(default_factory=list)
+    events: list[DisplayEvent] = field(default_factory=list)
 
     @property
     def results(self) -> ResultsPaths:
@@ -197,7 +197,7 @@ class Bench:
         *,
         slots: int = 1,
         options: RunOptions | None = None,
-        listen: Callable[[Event], None] | None = None,
+        listen: Callable[[DisplayEvent], None] | None = None,
         arms: Sequence[str] = (),
         launcher: Launcher | None = None,
     ) -> RunSummary:

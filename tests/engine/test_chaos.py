@@ -44,12 +44,12 @@ class Walker(Core):
     Settings = Settings
     metrics = (MetricInfo("end", direction="max"), MetricInfo("far", direction="max"))
 
-    def run(self, recipes, report):
+    def run(self, recipes, context):
         for recipe in recipes:
-            yield recipe, self.walk(recipe, report)
+            yield recipe, self.walk(recipe, context)
 
-    def walk(self, recipe, report):
-        folder, stride = report.folder(recipe), Settings(**recipe.settings).stride
+    def walk(self, recipe, context):
+        folder, stride = context.folder(recipe), Settings(**recipe.settings).stride
         step, x, far = newest(folder)
         while step < 400:
             word = hashlib.sha256(f"{recipe.seed} walk {step}".encode()).digest()
@@ -58,12 +58,12 @@ class Walker(Core):
             for _ in range(600):  # some work that cannot be left out
                 word = hashlib.sha256(word).digest()
             if step % 20 == 0:
-                report.curve(recipe, step, end=x)
-                report.progress(recipe, "walk", step, 400)
+                context.curve(recipe, step, end=x)
+                context.progress(recipe, "walk", step, 400)
                 save(folder, [step, x, far])
                 with (folder / "steps.txt").open("a") as handle:
                     handle.write(f"{step}\\n")
-                if report.stop_requested:
+                if context.stop_requested:
                     raise StoppedError
         return Outcome(OutcomeKind.MEASURED, recipe.digest, metrics={"end": x, "far": far}, images_seen=step)
 

@@ -94,7 +94,7 @@ def test_a_clock_that_jumps_changes_nothing_but_the_times_shown(bench: Bench, mo
 def test_a_storage_that_another_process_takes_over_ends_the_run_and_loses_nothing(bench: Bench) -> None:
     taken: list[Store] = []
 
-    def listen(event: display_events.Event) -> None:
+    def listen(event: display_events.DisplayEvent) -> None:
         if isinstance(event, display_events.TrialFinished) and not taken:
             store = Store.open(
                 bench.results.default_storage, "toy", kinds=KINDS, primary="score", direction="max", attributes={}
@@ -168,13 +168,13 @@ class Hungry(Core):
     Settings = Settings
     metrics = (MetricInfo("score", direction="max"),)
 
-    def run(self, recipes, report):
+    def run(self, recipes, context):
         for recipe in recipes:
             need = recipe.settings["need_mb"]
             allocate(need)
             try:
                 for step in range(10):
-                    report.progress(recipe, "work", step, 10)
+                    context.progress(recipe, "work", step, 10)
                     threading.Event().wait(0.03)
             finally:
                 allocate(-need)

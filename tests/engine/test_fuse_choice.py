@@ -24,7 +24,7 @@ from ablate.engine.fuse_choice import (
 )
 from ablate.engine.workers.slots import Slot
 from ablate.errors import AblateError
-from ablate.interface import SERIAL, Core, CoreSettings, Fusion, Report, Stage
+from ablate.interface import SERIAL, Core, CoreSettings, Fusion, Stage, TrialContext
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
 from ablate.storage.rows import TrialRow
@@ -91,7 +91,7 @@ class Shapes(Core):
         size = recipe.settings["size"]
         return {} if size == 0 else {"training": "too small" if size == 1 else None}
 
-    def run(self, recipes: Sequence[Recipe], report: Report) -> Iterable[tuple[Recipe, Outcome]]:
+    def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterable[tuple[Recipe, Outcome]]:
         raise NotImplementedError
 
 

@@ -26,7 +26,7 @@ from ablate.engine.workers.failures import classify, is_disk_full
 from ablate.engine.workers.messages import Lines
 from ablate.engine.workers.trial_context import (
     CheckpointClock,
-    WorkerReport,
+    WorkerTrialContext,
 )
 from ablate.errors import DataError, DivergedError, StoppedError
 from ablate.interface import Stage
@@ -95,9 +95,9 @@ def test_checkpoints_become_rarer_when_they_are_expensive() -> None:
     assert checkpoints.due()
 
 
-def make_report(folder: Path, clock: Clock) -> tuple[WorkerReport, list[Mapping[str, Any]]]:
+def make_report(folder: Path, clock: Clock) -> tuple[WorkerTrialContext, list[Mapping[str, Any]]]:
     sent: list[Mapping[str, Any]] = []
-    report = WorkerReport(
+    report = WorkerTrialContext(
         device="cpu",
         threads=1,
         cache=folder,

@@ -138,7 +138,7 @@ def test_arms_with_the_same_recipe_are_run_once_and_recorded_twice(bench: Bench)
     study = load_study(path, resolve_core=core_class)
     twin = dataclasses.replace(study.arms[1], name="twin")
     study = dataclasses.replace(study, arms=(*study.arms, twin))
-    heard: list[display_events.Event] = []
+    heard: list[display_events.DisplayEvent] = []
     run_study(
         study,
         core_class(study.core, bench.folder),
@@ -336,7 +336,7 @@ def test_a_core_hears_which_metrics_the_study_asks_for(bench: Bench) -> None:
 
 
 def test_an_error_in_the_display_leaves_no_worker_behind(bench: Bench) -> None:
-    def listen(event: display_events.Event) -> None:
+    def listen(event: display_events.DisplayEvent) -> None:
         if isinstance(event, display_events.TrialProgress):
             raise ValueError("a bug in the display")
 

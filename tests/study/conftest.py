@@ -11,7 +11,7 @@ import pytest
 from pydantic import Field, model_validator
 
 from ablate.errors import AblateError, Problem, StudyFileError
-from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
+from ablate.interface import Core, CoreSettings, MetricInfo, Stage, TrialContext
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, canonical_json
 from ablate.study.reading.load_study import load_study
@@ -68,7 +68,7 @@ class Toy(Core):
 
         return (stage("prior", 10.0, ["dip_lr"]), stage("denoiser", 1.0, sorted(recipe.settings)))
 
-    def run(self, recipes: Sequence[Recipe], report: Report) -> list[tuple[Recipe, Outcome]]:
+    def run(self, recipes: Sequence[Recipe], context: TrialContext) -> list[tuple[Recipe, Outcome]]:
         raise NotImplementedError
 
 

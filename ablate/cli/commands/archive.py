@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.param_kinds import kinds_of
-from ablate.api.stored_studies import Place, base_command, name_of
+from ablate.api.param_kinds import param_kinds
+from ablate.api.stored_studies import ResultsLocation, base_command, name_of
 from ablate.cli.commands.rename_remove import Known
 from ablate.cli.display.console import Screen
 from ablate.cli.options import Name, Quiet, Results, Storage
@@ -44,7 +44,7 @@ def archive(
     from ablate.engine.records.archive import write_archive
 
     screen = Screen.make(quiet=quiet)
-    place = Place.of(results, storage)
+    place = ResultsLocation.of(results, storage)
     stored = place.study(name_of(study))
     path = Path(f"{stored.study.name}.ablate.zip") if file is None else file
     if path.exists() and not force:
@@ -81,7 +81,7 @@ def import_study(
     from ablate.engine.records.archive import read_archive
 
     screen = Screen.make(quiet=quiet)
-    place = Place.of(results, storage)
+    place = ResultsLocation.of(results, storage)
     found = read_archive(file)
     study = found.study if name is None else dataclasses.replace(found.study, name=name)
     check_name(study.name)
@@ -95,7 +95,7 @@ def import_study(
         stored.rows if stored is not None else (),
         results=place.results,
         url=place.url,
-        kinds=kinds_of(core),
+        kinds=param_kinds(core),
         command=command,
     )
     screen.say(f"{done.study}: {plural(done.added, 'trial')} added, {done.known} known already")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import Place
+from ablate.api.stored_studies import ResultsLocation
 from ablate.cli.display.console import Screen
 from ablate.cli.options import Json, NoColor, Results, Storage, StudyName
 from ablate.errors import ExitCode
@@ -42,7 +42,7 @@ def audit(
     from ablate.engine.records import audit as engine
 
     screen = Screen.make(json=json, no_color=no_color)
-    place = Place.of(results, storage)
+    place = ResultsLocation.of(results, storage)
     code = ExitCode.DONE
     for stored in place.find(study):
         found = engine.audit(stored.study, stored.rows, place.results, deep=deep)

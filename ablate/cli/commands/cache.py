@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import Place
+from ablate.api.stored_studies import ResultsLocation
 from ablate.cli.display.console import Screen
 from ablate.cli.display.text_columns import lay_out
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
@@ -46,7 +46,7 @@ def list_cache(
       ablate cache list
     """
     screen = Screen.make(json=json, no_color=no_color)
-    found = _entries(Place.of(results, storage), screen)
+    found = _entries(ResultsLocation.of(results, storage), screen)
     if json:
         for entry in found:
             screen.emit("stage", as_data(entry))
@@ -93,7 +93,7 @@ def prune_cache(
     if not unused and older is None and most is None:
         raise AblateError("nothing says what may go", hint="say --unused, --older-than DAYS or --max-size SIZE")
     screen = Screen.make(quiet=quiet)
-    place = Place.of(results, storage)
+    place = ResultsLocation.of(results, storage)
     limit = None if most is None else bytes_of(most)
     age = None if older is None else older * _DAY_S
     with nobody_runs(place.results):
@@ -116,13 +116,13 @@ def bytes_of(text: str) -> int:
     return int(float(match["number"]) * _FACTORS[match["unit"]])
 
 
-def _entries(place: Place, screen: Screen) -> list[Entry]:
+def _entries(place: ResultsLocation, screen: Screen) -> list[Entry]:
     from ablate.engine.records.cache_admin import entries, users_of
 
     return entries(place.results, users_of(_studies(place, screen)))
 
 
-def _studies(place: Place, screen: Screen) -> Iterator[tuple[Study, type[Core], Collection[int]]]:
+def _studies(place: ResultsLocation, screen: Screen) -> Iterator[tuple[Study, type[Core], Collection[int]]]:
     """Every stored study with its core and its seeds: those it has, and those it declares."""
     from ablate.core.shared.registry import core_class
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import Place
+from ablate.api.stored_studies import ResultsLocation
 from ablate.cli.display.console import Screen
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
 from ablate.human_units import visible
@@ -34,7 +34,7 @@ def claims(
     from ablate.report.text.claim_cards import cards_of, known_claims
 
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
-    place = Place.of(results, storage)
+    place = ResultsLocation.of(results, storage)
     missing = place.database is not None and not place.database.exists()
     studies = [] if missing else [(stored.study, stored.rows) for stored in place.find(None)]
     for card in cards_of(known_claims(), studies):

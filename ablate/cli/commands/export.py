@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import Place, Stored
+from ablate.api.stored_studies import ResultsLocation, StoredStudy
 from ablate.cli.display.console import Screen
 from ablate.cli.options import Results, Storage, StudyName
 
@@ -36,7 +36,7 @@ def export(
       ablate export schedules --format csv > trials.csv
     """
     screen = Screen.make()
-    records = [record for stored in Place.of(results, storage).find(study) for record in records_of(stored)]
+    records = [record for stored in ResultsLocation.of(results, storage).find(study) for record in records_of(stored)]
     if form is Format.JSON:
         for record in records:
             screen.emit("trial", record)
@@ -48,7 +48,7 @@ def export(
     writer.writerows(flat)
 
 
-def records_of(stored: Stored) -> list[dict[str, Any]]:
+def records_of(stored: StoredStudy) -> list[dict[str, Any]]:
     """Return every trial of a study as JSON-ready data, in order of their numbers."""
     return [
         {

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from ablate.api.choices import RESULTS, Launchers
 from ablate.api.detectable_difference import can_see
-from ablate.api.launch_options import Where
+from ablate.api.launch_options import LaunchOptions
 from ablate.api.plan_fusion import fusion_lines, fusion_plan
-from ablate.api.request import Asked, Request, ask
+from ablate.api.request import PreparedRun, Request, prepare
 from ablate.cli.display.console import Screen
 from ablate.cli.display.error_display import place as place_of
 from ablate.cli.display.text_columns import lay_out
@@ -43,7 +43,7 @@ from ablate.recipe import Scalar
 from ablate.study.verdict_method import Method
 
 if TYPE_CHECKING:
-    from ablate.api.plan_cost import Cost
+    from ablate.api.plan_cost import PlanCost
     from ablate.engine.workers.slots import Slot
     from ablate.study.plan import StageSharing
 
@@ -87,77 +87,83 @@ def plan(
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
-    where = Where(launcher, tuple(job or ()), listen, gpus, slots)
-    asked = ask(Request(study, *words, where=where, fuse=fuse, compile=compiling))
+    where = LaunchOptions(launcher, tuple(job or ()), listen, gpus, slots)
+    prepared = prepare(Request(study, *words, where=where, fuse=fuse, compile=compiling))
     places = where.places()
     if probe and launcher is not Launchers.LOCAL:
         raise AblateError("--probe measures this machine, not a job", hint="leave out --probe or --launcher")
-    show_plan(asked, places, screen, probe=probe)
+    show_plan(prepared, places, screen, probe=probe)
 
 
-def show_plan(asked: Asked, slots: tuple[Slot, ...], screen: Screen, *, probe: bool = False) -> None:
+def show_plan(prepared: PreparedRun, slots: tuple[Slot, ...], screen: Screen, *, probe: bool = False) -> None:
     """Print the plan: the result on stdout, warnings on stderr."""
     from ablate.api.plan_cost import cost_of
     from ablate.engine.workers.slots import certain, one_per_device
 
-    if asked.core.is_time(asked.study.primary.name):
+    if prepared.core.is_time(prepared.study.primary.name):
         slots = one_per_device(slots)
-    probed = _probe(asked, slots[0], screen) if probe and asked.plan.to_run else None
-    cost = cost_of(asked, certain(slots), probed)
-    free = free_bytes(asked.place.results.folder)
+    probed = _probe(prepared, slots[0], screen) if probe and prepared.plan.to_run else None
+    cost = cost_of(prepared, certain(slots), probed)
+    free = free_bytes(prepared.place.results.folder)
     if screen.json:
-        screen.emit("plan", as_data(asked, slots, cost, free))
+        screen.emit("plan", as_data(prepared, slots, cost, free))
         return
-    lines = [_title(asked), _state(asked), *_method(asked), *_searches(asked), *_factors(asked, screen.out.width)]
-    how = (*fusion_lines(asked, slots), compile_line(asked, slots))
-    texts = (*cost_lines(asked, slots, cost), *how, _disk(asked, free), can_see(asked))
+    lines = [
+        _title(prepared),
+        _state(prepared),
+        *_method(prepared),
+        *_searches(prepared),
+        *_factors(prepared, screen.out.width),
+    ]
+    how = (*fusion_lines(prepared, slots), compile_line(prepared, slots))
+    texts = (*cost_lines(prepared, slots, cost), *how, _disk(prepared, free), can_see(prepared))
     lines += [Text(text) for text in texts if text]
     for line in lines:
         screen.out.print(line, soft_wrap=True)
-    for warning in asked.plan.warnings:
+    for warning in prepared.plan.warnings:
         if not screen.quiet:
             screen.err.print(warning_text(warning, screen.err.width), soft_wrap=True)
-    if (refusal := _refusal(asked)) is not None and not screen.quiet:
+    if (refusal := _refusal(prepared)) is not None and not screen.quiet:
         screen.err.print(warning_text(refusal, screen.err.width), soft_wrap=True)
-    if asked.plan.to_run:
-        screen.out.print(f"run it:  {asked.request.command()}", soft_wrap=True)
+    if prepared.plan.to_run:
+        screen.out.print(f"run it:  {prepared.request.command()}", soft_wrap=True)
     else:
-        screen.out.print(f"nothing to run:  ablate report {shlex.quote(asked.study.name)}", soft_wrap=True)
+        screen.out.print(f"nothing to run:  ablate report {shlex.quote(prepared.study.name)}", soft_wrap=True)
 
 
-def _refusal(asked: Asked) -> Problem | None:
+def _refusal(prepared: PreparedRun) -> Problem | None:
     """Why a run would refuse to start here, as a warning: data or weights can be fetched before it."""
     from ablate.study.plan import require
 
     try:
-        require(asked.core, asked.study, asked.replicates)
+        require(prepared.core, prepared.study, prepared.replicates)
     except AblateError as error:
         return Problem(f"a run would be refused: {error.message}", suggestion=error.hint, severity="warning")
     return None
 
 
-def as_data(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None, free: int) -> dict[str, Any]:
+def as_data(prepared: PreparedRun, slots: tuple[Slot, ...], cost: PlanCost | None, free: int) -> dict[str, Any]:
     """Return the plan as JSON-ready data."""
-    plan = asked.plan.to_dict()
+    plan = prepared.plan.to_dict()
     plan.pop("schema_version", None)
-    machine = {"slots": [vars(slot) for slot in slots], "disk_free_bytes": free, "fusion": fusion_plan(asked, slots)}
+    machine = {"slots": [vars(slot) for slot in slots], "disk_free_bytes": free, "fusion": fusion_plan(prepared, slots)}
     return {**plan, **machine, "estimate": None if cost is None else vars(cost)}
 
 
-def _probe(asked: Asked, slot: Slot, screen: Screen) -> float | None:
+def _probe(prepared: PreparedRun, slot: Slot, screen: Screen) -> float | None:
     from ablate.api.probe import probe
 
     screen.say("probing: the beginning of the baseline's first trial, in a temporary folder ...")
-    seconds = probe(asked, slot)
+    seconds = probe(prepared, slot)
     if seconds is None:
         screen.say("the probe told nothing: the trial made no progress within a minute")
     return seconds
 
 
-def _title(asked: Asked) -> Text:
-    plan = asked.plan
+def _title(prepared: PreparedRun) -> Text:
+    plan = prepared.plan
     if not plan.arms:
-        trials = plural(sum(search.trials * search.seeds for search in asked.searches), "trial")
+        trials = plural(sum(search.trials * search.seeds for search in prepared.searches), "trial")
         return Text(f"{plan.study}: a search of {trials}", style="bold")
     title = (
         f"{plan.study}: {plural(len(plan.arms), 'arm')} x {plural(plan.seeds, 'seed')} = "
@@ -167,14 +173,14 @@ def _title(asked: Asked) -> Text:
     return Text(title, style="bold").append(looks, style="not bold")
 
 
-def _method(asked: Asked) -> list[Text]:
+def _method(prepared: PreparedRun) -> list[Text]:
     """How verdicts will be taken, where the study says another thing than the default."""
-    method = asked.study.method
+    method = prepared.study.method
     return [] if method == Method() else [Text(f"  verdicts: {method}")]
 
 
-def _state(asked: Asked) -> Text:
-    plan = asked.plan
+def _state(prepared: PreparedRun) -> Text:
+    plan = prepared.plan
     parts = [f"done {plan.done}", f"to run {plan.to_run}"]
     if plan.failed:
         parts.append(f"failed or stopped {plan.failed} (will run again)")
@@ -185,37 +191,37 @@ def _state(asked: Asked) -> Text:
     return Text("  " + ", ".join(parts))
 
 
-def _searches(asked: Asked) -> list[Text]:
+def _searches(prepared: PreparedRun) -> list[Text]:
     """One line for each search that comes first, and what follows it."""
     lines = []
-    for search, planned in zip(asked.searches, asked.plan.searches, strict=True):
+    for search, planned in zip(prepared.searches, prepared.plan.searches, strict=True):
         what = f"tune {visible(search.name)}" if search.tunes else search.name
         how = search.sampler if search.pruner == "none" else f"{search.sampler}, {search.pruner}"
         seeds = f" x {plural(search.seeds, 'seed')}" if search.seeds > 1 else ""
         parts = [f"{planned.trials} candidates{seeds} ({how})", f"done {planned.answered}"]
         parts += [f"pruned {planned.pruned}"] if planned.pruned else []
         lines.append(Text(f"  {what}: {', '.join(parts)}, to run {planned.to_run}"))
-    if any(search.arm is not None for search in asked.searches):
-        tuned = all(search.tunes for search in asked.searches)
+    if any(search.arm is not None for search in prepared.searches):
+        tuned = all(search.tunes for search in prepared.searches)
         then = "every arm at its tuned levels" if tuned else "the best candidate and the baseline"
-        lines.append(Text(f"  then: {then}, on {plural(asked.study.seeds, 'fresh seed')}"))
+        lines.append(Text(f"  then: {then}, on {plural(prepared.study.seeds, 'fresh seed')}"))
     return lines
 
 
-def _disk(asked: Asked, free: int) -> str:
+def _disk(prepared: PreparedRun, free: int) -> str:
     """What the folders of what is left take, as far as finished ones tell, and what is free."""
     from ablate.api.plan_cost import needed_bytes
 
-    needed = needed_bytes(asked) if asked.plan.to_run else None
+    needed = needed_bytes(prepared) if prepared.plan.to_run else None
     if needed is None:
         return f"disk   {size(free)} free"
     short = "   not enough" if needed[0] > free else ""
     return f"disk   about {size(needed[0])} of {size(free)} free (as {plural(needed[1], 'finished trial')}){short}"
 
 
-def _factors(asked: Asked, width: int) -> list[Text]:
+def _factors(prepared: PreparedRun, width: int) -> list[Text]:
     rows = []
-    for factor in asked.plan.factors:
+    for factor in prepared.plan.factors:
         if factor.arms:
             first, *others = (_shown_level(level) for level in factor.levels)
             rows.append((factor.name, str(factor.arms), ", ".join((f"{first}*", *others))))
@@ -230,9 +236,9 @@ def _shown_level(level: Scalar) -> str:
     return f"{level:.3g}" if isinstance(level, float) and len(text) > _LONGEST_LEVEL else text
 
 
-def cost_lines(asked: Asked, slots: tuple[Slot, ...], cost: Cost | None) -> list[str]:
+def cost_lines(prepared: PreparedRun, slots: tuple[Slot, ...], cost: PlanCost | None) -> list[str]:
     """Return what the rest costs, on what this rests, and what is shared."""
-    plan = asked.plan
+    plan = prepared.plan
     if not plan.to_run:
         return ["cost   nothing: all trials are done"]
     where = _where(slots)
@@ -262,7 +268,7 @@ def _seconds(middle: float, between: tuple[float, float] | None) -> str:
     return f"{spoken(middle)} ({spoken(between[0])} - {spoken(between[1])})"
 
 
-def _basis(cost: Cost) -> str:
+def _basis(cost: PlanCost) -> str:
     if cost.measured:
         return f"from {plural(cost.measured, 'finished trial')} of this study"
     if cost.probed:
@@ -291,20 +297,20 @@ def _shared(stage: StageSharing) -> str:
     return f"{text}, {stage.executed_steps:,} of {stage.planned_steps:,} updates"
 
 
-def compile_line(asked: Asked, slots: tuple[Slot, ...]) -> str | None:
+def compile_line(prepared: PreparedRun, slots: tuple[Slot, ...]) -> str | None:
     """Return which trainings may be compiled, None where none is."""
     from ablate.core.programs.compile_rules import LEAST_UPDATES, missing
     from ablate.engine.compile_choice import compilation_of, compilation_within, require_compilable, updates_waiting
 
-    here = asked.request.where.launcher is Launchers.LOCAL
-    wanted = compilation_of(asked.request.compile, slots if here else ())
+    here = prepared.request.where.launcher is Launchers.LOCAL
+    wanted = compilation_of(prepared.request.compile, slots if here else ())
     if wanted.mode == "off" or (here and missing(slots[0].device) is not None):
         return None
-    stages = [stage for recipe in {one.recipe for one in asked.plan.todo} for stage in asked.core.stages(recipe)]
-    if asked.plan.todo and not asked.study.searches:
+    stages = [stage for recipe in {one.recipe for one in prepared.plan.todo} for stage in prepared.core.stages(recipe)]
+    if prepared.plan.todo and not prepared.study.searches:
         require_compilable(wanted, stages)
-    fixed = not (asked.study.searches or asked.core.is_time(asked.study.primary.name))
-    found = compilation_within(wanted, asked.study.name, updates_waiting(stages, len(slots)), fixed=fixed)
+    fixed = not (prepared.study.searches or prepared.core.is_time(prepared.study.primary.name))
+    found = compilation_within(wanted, prepared.study.name, updates_waiting(stages, len(slots)), fixed=fixed)
     least = LEAST_UPDATES if found.mode == "auto" else 1
     waiting = sorted((updates for updates in found.updates.values() if updates >= least), reverse=True)
     if not waiting:

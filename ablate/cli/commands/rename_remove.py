@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import Place, base_command, name_of, without
+from ablate.api.stored_studies import ResultsLocation, base_command, name_of, without
 from ablate.cli.display.console import Screen
 from ablate.cli.options import Quiet, Results, Storage
 from ablate.errors import AblateError
@@ -37,7 +37,7 @@ def rename(
     from ablate.engine.records.administration import rename as rename_study
 
     screen = Screen.make(quiet=quiet)
-    place = Place.of(results, storage)
+    place = ResultsLocation.of(results, storage)
     stored = place.study(name_of(study))
     words = [*without(shlex.split(base_command(stored)), "--name"), "--name", new_name]
     paths = rename_study(place.results, place.url, stored.study, new_name, shlex.join(words))
@@ -70,7 +70,7 @@ def remove(
     from ablate.engine.records.administration import remove_folder
 
     screen = Screen.make(quiet=quiet)
-    place = Place.of(results, storage)
+    place = ResultsLocation.of(results, storage)
     name = name_of(study)
     paths = place.results.study(name)
     stored = place.known(name)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import Place, Stored, base_command
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, base_command
 from ablate.cli.commands.report_two import write_versus
 from ablate.cli.display.console import Screen
 from ablate.cli.display.error_display import show_error
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
 from ablate.errors import AblateError, ExitCode, NothingComparableError
+from ablate.paths import REPORT_FORMATS
 from ablate.study.verdict_method import Method
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 Choose = Callable[[Method], Method]
 """From what a study declares to what a report uses."""
-FORMATS = ("html", "md", "csv", "tex", "json")
 Studies = Annotated[
     list[str] | None,
     typer.Argument(metavar="STUDY", help="A study's name or file (all when left out), or two to compare."),
@@ -74,7 +74,7 @@ def report(
     studies: Studies = None,
     form: Annotated[
         str, typer.Option("--format", metavar="LIST", help="Which files to write, separated by commas.")
-    ] = ",".join(FORMATS),
+    ] = ",".join(REPORT_FORMATS),
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Write no figures; seconds faster.")] = False,
     fail_on: Annotated[
         list[Gate] | None,
@@ -148,20 +148,20 @@ def report(
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     gates = set(fail_on or ())
     formats = formats_of(form)
-    place = Place.of(results, storage)
-    asked = tuple(studies or ())
+    place = ResultsLocation.of(results, storage)
+    prepared = tuple(studies or ())
     shown = tuple(word.strip() for word in columns.split(",") if word.strip()) if columns is not None else ()
-    _check_words(asked, csv, shown, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
+    _check_words(prepared, csv, shown, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
     choose = _chosen(test=test, noise=noise, correct=correct)
     failure: NothingComparableError | None = None
     found: list[Comparison] = []
-    if len(asked) == 2:
-        found.append(write_versus((asked[0], asked[1]), place, screen, choose=choose, formats=formats))
-        sources: list[Stored] = []
+    if len(prepared) == 2:
+        found.append(write_versus((prepared[0], prepared[1]), place, screen, choose=choose, formats=formats))
+        sources: list[StoredStudy] = []
     elif csv is not None:
         sources = [imported(csv, place, baseline=baseline, metrics=tuple(metric or ()), name=name, choose=choose)]
     else:
-        sources = place.find(asked[0] if asked else None)
+        sources = place.find(prepared[0] if prepared else None)
     for number, stored in enumerate(sources):
         if number and not json:
             screen.tell("")
@@ -213,8 +213,14 @@ def _leave(
 
 
 def imported(
-    csv: Path, place: Place, *, baseline: str | None, metrics: tuple[str, ...], name: str | None, choose: Choose
-) -> Stored:
+    csv: Path,
+    place: ResultsLocation,
+    *,
+    baseline: str | None,
+    metrics: tuple[str, ...],
+    name: str | None,
+    choose: Choose,
+) -> StoredStudy:
     """Return the results of a CSV file as if they were stored; refuses the folder of a study that ablate ran.
 
     Nobody declared anything: the method that is chosen here is the study's own.
@@ -228,24 +234,24 @@ def imported(
     words = ["ablate", "report", "--csv", str(csv), "--baseline", study.baseline.name]
     words += [word for metric in metrics for word in ("--metric", metric)]
     study = dataclasses.replace(study, method=choose(study.method))
-    return Stored(study, rows, paths, url="", command=shlex.join(words))
+    return StoredStudy(study, rows, paths, url="", command=shlex.join(words))
 
 
 def formats_of(text: str) -> tuple[str, ...]:
     """Return the formats of a comma-separated list; AblateError for a word that is none."""
     found = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not found or (unknown := [word for word in found if word not in FORMATS]):
+    if not found or (unknown := [word for word in found if word not in REPORT_FORMATS]):
         raise AblateError(
-            f"unknown format {unknown[0]!r}" if found else "no format", hint=f"known: {', '.join(FORMATS)}"
+            f"unknown format {unknown[0]!r}" if found else "no format", hint=f"known: {', '.join(REPORT_FORMATS)}"
         )
     return found
 
 
 def write(
-    stored: Stored,
+    stored: StoredStudy,
     screen: Screen,
     *,
-    formats: tuple[str, ...] = FORMATS,
+    formats: tuple[str, ...] = REPORT_FORMATS,
     figures: bool = True,
     layout: str = Layout.ARMS,
     columns: Sequence[str] = (),

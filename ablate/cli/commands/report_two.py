@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablate.api.stored_studies import Place, Stored, name_of
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, name_of
 from ablate.cli.display.console import Screen
 from ablate.errors import AblateError, ResultsError
 from ablate.study.verdict_method import Method
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from ablate.report.statistics.model import Comparison
 
 
-def locate(word: str, place: Place) -> Stored:
+def locate(word: str, place: ResultsLocation) -> StoredStudy:
     """Return the study that `word` names: NAME, its file, or DIR/NAME for one in another folder of results."""
     if word.endswith((".yaml", ".yml")) or "/" not in word:
         return place.study(name_of(word))
     folder = Path(word)
-    return Place.of(folder.parent, None).study(folder.name)
+    return ResultsLocation.of(folder.parent, None).study(folder.name)
 
 
 def write_versus(
     words: tuple[str, str],
-    place: Place,
+    place: ResultsLocation,
     screen: Screen,
     *,
     choose: Callable[[Method], Method],

@@ -12,9 +12,9 @@ import typer
 
 from ablate.api.choices import RESULTS, Launchers
 from ablate.api.interim_results import candidate_keys, results_of
-from ablate.api.launch_options import Where
-from ablate.api.param_kinds import kinds_of
-from ablate.api.request import Asked, Request, ask, ask_again
+from ablate.api.launch_options import LaunchOptions
+from ablate.api.param_kinds import param_kinds
+from ablate.api.request import PreparedRun, Request, prepare, prepare_again
 from ablate.api.stored_studies import latest
 from ablate.cli.commands.plan import show_plan, warning_text
 from ablate.cli.commands.report import write
@@ -109,60 +109,64 @@ def run(
 
     screen = Screen.make(json=json, quiet=quiet, plain=plain, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
-    where = Where(launcher, tuple(job or ()), listen, gpus, slots)
+    where = LaunchOptions(launcher, tuple(job or ()), listen, gpus, slots)
     request = Request(study, *words, where=where, fuse=fuse, compile=compiling)
-    asked = ask(replace(request, add_seeds=add_seeds, until=until, confirm=confirm))
+    prepared = prepare(replace(request, add_seeds=add_seeds, until=until, confirm=confirm))
     places = where.places()
     fusion_of(fuse, places)  # refuses what is not possible before anything starts
     compilation_of(compiling, places if launcher is Launchers.LOCAL else ())  # another machine speaks for itself
     if dry_run:
-        if asked.round is not None and asked.plan.to_run:
-            screen.say(f"next round: {asked.round}")
-        show_plan(asked, places, screen)
+        if prepared.round is not None and prepared.plan.to_run:
+            screen.say(f"next round: {prepared.round}")
+        show_plan(prepared, places, screen)
         return
-    if not asked.plan.to_run:
-        _say_nothing_to_do(asked, screen, recorded=_record(asked))
+    if not prepared.plan.to_run:
+        _say_nothing_to_do(prepared, screen, recorded=_record(prepared))
         return
-    for warning in asked.plan.warnings[:_SHOWN_WARNINGS]:
+    for warning in prepared.plan.warnings[:_SHOWN_WARNINGS]:
         screen.say(warning_text(warning, screen.err.width))
-    if (more := len(asked.plan.warnings) - _SHOWN_WARNINGS) > 0:
+    if (more := len(prepared.plan.warnings) - _SHOWN_WARNINGS) > 0:
         screen.say(f"and {plural(more, 'more warning')}:  ablate plan {shlex.quote(str(study))}")
-    asked, summary = _run_rounds(asked, places, screen, retry_failed=retry_failed)
+    prepared, summary = _run_rounds(prepared, places, screen, retry_failed=retry_failed)
     code = summary.exit_code
     if not no_report and code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
-        comparable = _report(asked, screen, figures=not no_figures)
+        comparable = _report(prepared, screen, figures=not no_figures)
         if code is ExitCode.DONE and not comparable:
             code = ExitCode.NOTHING_COMPARABLE
     if not json:
-        _say_end(asked, summary, screen)
+        _say_end(prepared, summary, screen)
     if code:
         raise typer.Exit(int(code))
 
 
-def _record(asked: Asked) -> bool:
+def _record(prepared: PreparedRun) -> bool:
     """Keep what has changed in the study file since the last run; False when nothing has.
 
     A file that changes how verdicts are taken is not kept once the results are known: reports go by what was declared.
     """
-    if asked.stored is None or _said(asked.study) == _said(asked.stored.study) or _takes_verdicts_otherwise(asked):
+    if (
+        prepared.stored is None
+        or _said(prepared.study) == _said(prepared.stored.study)
+        or _takes_verdicts_otherwise(prepared)
+    ):
         return False
     from ablate.engine.run_study import record_study
 
-    place = asked.place
+    place = prepared.place
     record_study(
-        asked.study,
+        prepared.study,
         results=place.results,
         storage_url=place.url,
-        kinds=kinds_of(asked.core),
-        command=asked.request.command(),
+        kinds=param_kinds(prepared.core),
+        command=prepared.request.command(),
     )
     return True
 
 
-def _takes_verdicts_otherwise(asked: Asked) -> bool:
+def _takes_verdicts_otherwise(prepared: PreparedRun) -> bool:
     """True when the study file's test, noise, correction or level are not those of the run."""
-    stored = asked.stored.study if asked.stored is not None else asked.study
-    return (asked.study.method, asked.study.alpha) != (stored.method, stored.alpha)
+    stored = prepared.stored.study if prepared.stored is not None else prepared.study
+    return (prepared.study.method, prepared.study.alpha) != (stored.method, stored.alpha)
 
 
 def _said(study: Study) -> dict[str, object]:
@@ -170,93 +174,95 @@ def _said(study: Study) -> dict[str, object]:
     return {name: value for name, value in study.to_dict().items() if name != "file"}
 
 
-def _say_nothing_to_do(asked: Asked, screen: Screen, *, recorded: bool) -> None:
-    plan = asked.plan
+def _say_nothing_to_do(prepared: PreparedRun, screen: Screen, *, recorded: bool) -> None:
+    plan = prepared.plan
     if screen.json:
         counts = {"total": plan.replicates, "done": plan.done, "recorded": recorded}
         screen.emit("nothing-to-run", {"study": plan.study, **counts})
         return
     if recorded:
         screen.say(f"{plan.study}: the study file has changed since the last run; reports follow it now")
-    if _takes_verdicts_otherwise(asked):
+    if _takes_verdicts_otherwise(prepared):
         screen.say(
             f"{plan.study}: the study file takes verdicts in another way than was declared before the run; reports "
             "keep to that (ablate report --test, --noise and --correct show another)"
         )
     report = f"report:  ablate report {shlex.quote(plan.study)}"
-    if asked.round is not None:
+    if prepared.round is not None:
         screen.say(f"{plan.study}: every arm is decided or has been run to the last look, nothing to run")
         screen.say(report)
         return
     screen.say(f"{plan.study}: all {plural(plan.replicates, 'trial')} are done, nothing to run")
-    screen.say(report if asked.request.confirm else f"{report}   more seeds:  --add-seeds N")
+    screen.say(report if prepared.request.confirm else f"{report}   more seeds:  --add-seeds N")
 
 
 def _run_rounds(
-    asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool
-) -> tuple[Asked, RunSummary]:
+    prepared: PreparedRun, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool
+) -> tuple[PreparedRun, RunSummary]:
     """Run what is asked for: searches first, then arms; with ``--until`` look after look, while all give results."""
     while True:
-        _say_round(asked, screen)
-        summary = _run(asked, places, screen, retry_failed=retry_failed)
-        following = _following(asked, summary)
+        _say_round(prepared, screen)
+        summary = _run(prepared, places, screen, retry_failed=retry_failed)
+        following = _following(prepared, summary)
         if following is None:
-            return asked, summary
+            return prepared, summary
         if not screen.json:
-            _say_end(asked, summary, screen)
-        asked = following
+            _say_end(prepared, summary, screen)
+        prepared = following
 
 
-def _following(asked: Asked, summary: RunSummary) -> Asked | None:
+def _following(prepared: PreparedRun, summary: RunSummary) -> PreparedRun | None:
     """What the same command asks for next; None when it ends here."""
-    if summary.exit_code not in (ExitCode.DONE, ExitCode.INCOMPLETE) or (asked.round is None and not asked.searches):
+    if summary.exit_code not in (ExitCode.DONE, ExitCode.INCOMPLETE) or (
+        prepared.round is None and not prepared.searches
+    ):
         return None
-    following = ask_again(asked)
+    following = prepare_again(prepared)
     # A candidate that does not fit leaves its search complete, though the run was not all done.
-    on = not following.searches if asked.searches else summary.exit_code is ExitCode.DONE
+    on = not following.searches if prepared.searches else summary.exit_code is ExitCode.DONE
     return following if on and following.plan.to_run else None
 
 
-def _say_round(asked: Asked, screen: Screen) -> None:
-    if asked.round is None:
+def _say_round(prepared: PreparedRun, screen: Screen) -> None:
+    if prepared.round is None:
         return
     if screen.json:
-        screen.emit("round", {"study": asked.study.name, **asked.round.to_dict(), "to_run": asked.plan.to_run})
+        screen.emit("round", {"study": prepared.study.name, **prepared.round.to_dict(), "to_run": prepared.plan.to_run})
     else:
-        screen.say(f"{asked.study.name}: {asked.round}")
+        screen.say(f"{prepared.study.name}: {prepared.round}")
 
 
-def _run(asked: Asked, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool) -> RunSummary:
+def _run(prepared: PreparedRun, places: tuple[Slot, ...], screen: Screen, *, retry_failed: bool) -> RunSummary:
     """Run the study with a display."""
     from ablate.engine.compile_choice import compilation_of
     from ablate.engine.fuse_choice import fusion_of
     from ablate.engine.run_study import RunOptions, run_study
 
-    display = _display(asked, screen)
+    display = _display(prepared, screen)
     options = RunOptions(
-        fusion=fusion_of(asked.request.fuse, places),
-        compilation=compilation_of(asked.request.compile, ()),
+        fusion=fusion_of(prepared.request.fuse, places),
+        compilation=compilation_of(prepared.request.compile, ()),
         retry_failed=retry_failed,
         alive_s=_PICTURE_ALIVE_S if screen.live else _LINES_ALIVE_S,
-        command=asked.request.command(),
+        command=prepared.request.command(),
     )
     with display:
         return run_study(
-            asked.study,
-            asked.core,
-            asked.next_replicates,
-            results=asked.place.results,
-            storage_url=asked.place.url,
+            prepared.study,
+            prepared.core,
+            prepared.next_replicates,
+            results=prepared.place.results,
+            storage_url=prepared.place.url,
             slots=places,
             listen=display.take,
             options=options,
-            kinds=kinds_of(asked.core),
-            searches=asked.searches,
-            launcher=asked.request.where.start(),
+            kinds=param_kinds(prepared.core),
+            searches=prepared.searches,
+            launcher=prepared.request.where.start(),
         )
 
 
-def _display(asked: Asked, screen: Screen) -> Display:
+def _display(prepared: PreparedRun, screen: Screen) -> Display:
     from ablate.cli.display.run_display import JsonLines, Lines, Picture, Silence
     from ablate.cli.display.run_state import RunView
 
@@ -265,25 +271,25 @@ def _display(asked: Asked, screen: Screen) -> Display:
     if screen.quiet:
         return Silence(screen)
     if not screen.live:
-        return Lines(screen, asked.study.primary.name)
-    mine = {one.key for one in asked.next_replicates} | candidate_keys(asked.searches)
+        return Lines(screen, prepared.study.primary.name)
+    mine = {one.key for one in prepared.next_replicates} | candidate_keys(prepared.searches)
     planned = Counter(arm for arm, _ in mine)
-    known = results_of(asked.stored.study, latest(asked.stored.rows)) if asked.stored is not None else {}
+    known = results_of(prepared.stored.study, latest(prepared.stored.rows)) if prepared.stored is not None else {}
     before = {key: result for key, result in known.items() if key in mine and result.kind is not None}
-    return Picture(screen, RunView(asked.study, planned, began=time.time(), results=before))
+    return Picture(screen, RunView(prepared.study, planned, began=time.time(), results=before))
 
 
-def _report(asked: Asked, screen: Screen, *, figures: bool) -> bool:
+def _report(prepared: PreparedRun, screen: Screen, *, figures: bool) -> bool:
     """Write the report as `ablate report` does; False when there is nothing to compare."""
     try:
-        write(asked.place.study(asked.study.name), screen, figures=figures)
+        write(prepared.place.study(prepared.study.name), screen, figures=figures)
     except NothingComparableError as error:
         show_error(error, screen.err)
         return False
     return True
 
 
-def _say_end(asked: Asked, summary: RunSummary, screen: Screen) -> None:
+def _say_end(prepared: PreparedRun, summary: RunSummary, screen: Screen) -> None:
     """Say how the run ended and what to type next: the command to go on is the last line of any stop."""
     done = f"{summary.done} of {plural(summary.total, 'trial')}"
     screen.say(f"{summary.study}: {done}, {spoken(summary.seconds)}, slots busy for {spoken(summary.slot_seconds)}")
@@ -297,4 +303,4 @@ def _say_end(asked: Asked, summary: RunSummary, screen: Screen) -> None:
     if summary.reason is not None:
         screen.say(f"stopped: {visible(summary.reason)}")
     if summary.done < summary.total:
-        screen.say(f"go on:  {asked.request.command()}")
+        screen.say(f"go on:  {prepared.request.command()}")

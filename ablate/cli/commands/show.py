@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ablate.api import interim_results
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import Place, Stored, latest, name_of, unknown_arm
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, latest, name_of, unknown_arm
 from ablate.beta_tables import is_table, table_label
 from ablate.cli.display.console import Screen
 from ablate.cli.display.text_columns import lay_out
@@ -52,7 +52,7 @@ def show(
       ablate show 12
     """
     screen = Screen.make(json=json, no_color=no_color)
-    stored = _choose(Place.of(results, storage), study, what)
+    stored = _choose(ResultsLocation.of(results, storage), study, what)
     trial = _trial(stored, what)
     if trial is not None:
         _tell(screen, "trial", trial_data(stored, trial), _trial_text(stored, trial, lines))
@@ -70,7 +70,7 @@ def _tell(screen: Screen, event: str, data: dict[str, Any], text: Text) -> None:
         screen.tell(text)
 
 
-def _choose(place: Place, study: str | None, what: str) -> Stored:
+def _choose(place: ResultsLocation, study: str | None, what: str) -> StoredStudy:
     """The study that is meant: the named one, the only one, or the only one that has such an arm or trial."""
     if study is not None:
         return place.study(name_of(study))
@@ -85,11 +85,11 @@ def _choose(place: Place, study: str | None, what: str) -> Stored:
     raise AblateError(f"{what!r} {reason}", hint=f"say which: --study NAME, one of {names}")
 
 
-def _has(stored: Stored, what: str) -> bool:
+def _has(stored: StoredStudy, what: str) -> bool:
     return any(arm.name == what for arm in stored.study.arms) or _trial(stored, what) is not None
 
 
-def _trial(stored: Stored, what: str) -> TrialRow | None:
+def _trial(stored: StoredStudy, what: str) -> TrialRow | None:
     """The trial of that number, the one that counts for 'ARM sSEED', or the first of a candidate; arms come first."""
     if any(arm.name == what for arm in stored.study.arms):
         return None
@@ -102,7 +102,7 @@ def _trial(stored: Stored, what: str) -> TrialRow | None:
     return next((row for row in counting.values() if row.arm == what and is_candidate(row)), None)
 
 
-def changes(stored: Stored, arm: Arm) -> dict[str, tuple[Any, Any]]:
+def changes(stored: StoredStudy, arm: Arm) -> dict[str, tuple[Any, Any]]:
     """Setting -> (baseline's value, arm's value) where they differ."""
     base = stored.study.baseline.settings
     return {
@@ -112,7 +112,7 @@ def changes(stored: Stored, arm: Arm) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def arm_data(stored: Stored, arm: Arm) -> dict[str, Any]:
+def arm_data(stored: StoredStudy, arm: Arm) -> dict[str, Any]:
     """Return the arm as JSON-ready data."""
     rows = [row for row in latest(stored.rows).values() if row.arm == arm.name]
     return {
@@ -124,7 +124,7 @@ def arm_data(stored: Stored, arm: Arm) -> dict[str, Any]:
     }
 
 
-def trial_data(stored: Stored, row: TrialRow) -> dict[str, Any]:
+def trial_data(stored: StoredStudy, row: TrialRow) -> dict[str, Any]:
     """Return the trial as JSON-ready data."""
     paths = stored.paths.trial(row.arm, row.seed)
     return {
@@ -147,7 +147,7 @@ def trial_data(stored: Stored, row: TrialRow) -> dict[str, Any]:
     }
 
 
-def _arm_text(stored: Stored, arm: Arm, width: int) -> Text:
+def _arm_text(stored: StoredStudy, arm: Arm, width: int) -> Text:
     study = stored.study
     lines = [Text(f"{visible(arm.name)}   study {study.name}, core {study.core}", style="bold")]
     if arm is study.baseline:
@@ -162,7 +162,7 @@ def _arm_text(stored: Stored, arm: Arm, width: int) -> Text:
     lines += [Text(""), *_seed_table(stored, rows, width)]
     differences = {
         one.arm: one
-        for one in interim_results.arms_so_far(study, {}, interim_results.results_of(study, latest(stored.rows)))
+        for one in interim_results.interim_arms(study, {}, interim_results.results_of(study, latest(stored.rows)))
     }
     if arm.name in differences and differences[arm.name].diff is not None:
         diff = interim_results.difference_text(differences[arm.name].diff, study.primary)
@@ -170,7 +170,7 @@ def _arm_text(stored: Stored, arm: Arm, width: int) -> Text:
     return Text("\n").join(lines)
 
 
-def _seed_table(stored: Stored, rows: list[TrialRow], width: int) -> list[Text]:
+def _seed_table(stored: StoredStudy, rows: list[TrialRow], width: int) -> list[Text]:
     if not rows:
         return [Text("  no trial yet")]
     metrics = [metric for metric in stored.study.metrics if any(metric.name in row.metrics for row in rows)][:4]
@@ -185,7 +185,7 @@ def _seed_table(stored: Stored, rows: list[TrialRow], width: int) -> list[Text]:
     ]
 
 
-def _trial_text(stored: Stored, row: TrialRow, count: int) -> Text:
+def _trial_text(stored: StoredStudy, row: TrialRow, count: int) -> Text:
     paths = stored.paths.trial(row.arm, row.seed)
     title = f"#{row.number}  {visible(row.arm)} s{row.seed}   {row.outcome or 'running'}   study {stored.study.name}"
     lines = [Text(title, style="bold")]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import Place
+from ablate.api.stored_studies import ResultsLocation
 from ablate.cli.display.console import Screen
 from ablate.cli.display.text_columns import lay_out
 from ablate.cli.options import Json, Results, Storage
@@ -36,7 +36,7 @@ def sql(
       ablate sql "select arm, count(*), avg(value) from ablate_trials group by arm"
     """
     screen = Screen.make(json=json)
-    place = Place.of(results, storage)
+    place = ResultsLocation.of(results, storage)
     if place.database is None:
         raise AblateError("ablate sql reads SQLite files only", hint="use the database server's own client")
     read.study_names(place.url)  # one clear error when there is no such file, or it is not ours

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from ablate.api import interim_results
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import Place, Stored, base_command, latest, seeds_asked
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, base_command, latest, seeds_asked
 from ablate.cli.display import interim_table
 from ablate.cli.display.console import Screen
 from ablate.cli.display.text_columns import lay_out
@@ -50,7 +50,7 @@ def status(
       ablate status schedules --watch
     """
     screen = Screen.make(json=json, no_color=no_color)
-    place = Place.of(results, storage)
+    place = ResultsLocation.of(results, storage)
     found = _tallies(place, study)
     if watch and not json:
         _watch(place, study, found, screen, every)
@@ -61,7 +61,7 @@ def status(
         screen.tell(picture(found, screen.out.width))
 
 
-def _watch(place: Place, study: str | None, found: list[Tally], screen: Screen, every: float) -> None:
+def _watch(place: ResultsLocation, study: str | None, found: list[Tally], screen: Screen, every: float) -> None:
     """Redraw until nothing is left to do; on a pipe, print again whenever something changed."""
     if not screen.out.is_terminal:
         shown = ""
@@ -85,7 +85,7 @@ def _watch(place: Place, study: str | None, found: list[Tally], screen: Screen, 
 class Tally:
     """How one study stands, counted once."""
 
-    stored: Stored
+    stored: StoredStudy
     latest: Mapping[tuple[str, int], TrialRow]
     """(arm, seed) -> the trial that counts."""
     results: interim_results.Results
@@ -95,7 +95,7 @@ class Tally:
     """Replicates by how they stand: planned, done, running, failed, stopped, diverged."""
 
     @classmethod
-    def of(cls, stored: Stored) -> Tally:
+    def of(cls, stored: StoredStudy) -> Tally:
         """Count what is stored."""
         rows = latest(stored.rows)
         results = interim_results.results_of(stored.study, rows)
@@ -108,21 +108,21 @@ class Tally:
         return self.counts["done"] >= self.counts["planned"]
 
     @property
-    def arms(self) -> list[interim_results.ArmSoFar]:
+    def arms(self) -> list[interim_results.InterimArm]:
         """Every arm as far as it is."""
-        return interim_results.arms_so_far(self.stored.study, self.planned, self.results)
+        return interim_results.interim_arms(self.stored.study, self.planned, self.results)
 
 
-def _tallies(place: Place, study: str | None) -> list[Tally]:
+def _tallies(place: ResultsLocation, study: str | None) -> list[Tally]:
     return [Tally.of(stored) for stored in place.find(study, "brief")]
 
 
-def _planned(study: Study, keys: Iterable[tuple[str, int]], asked: Mapping[str, int]) -> dict[str, int]:
+def _planned(study: Study, keys: Iterable[tuple[str, int]], prepared: Mapping[str, int]) -> dict[str, int]:
     """Arm -> seeds it has or shall have: as declared, as the last run was asked for, or as there are."""
     seen = Counter(arm for arm, _ in keys)
     names = [*(arm.name for arm in study.arms), *(search.arm for search in study.searches if search.arm is not None)]
     arms = dict.fromkeys(names)
-    planned = {arm: max(study.seeds, seen[arm], asked.get(arm, 0)) for arm in arms} if len(arms) > 1 else {}
+    planned = {arm: max(study.seeds, seen[arm], prepared.get(arm, 0)) for arm in arms} if len(arms) > 1 else {}
     return {**planned, **Counter(name for name, _ in interim_results.candidate_keys(study.searches))}
 
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from ablate.api.interim_results import ArmSoFar, difference_text
+from ablate.api.interim_results import InterimArm, difference_text
 from ablate.cli.display.text_columns import lay_out
 from ablate.human_units import number
 from ablate.study.spec import MetricSpec
 
 
-def table(arms: Sequence[ArmSoFar], metric: MetricSpec, width: int) -> list[Text]:
+def table(arms: Sequence[InterimArm], metric: MetricSpec, width: int) -> list[Text]:
     """Return the lines of the table: arm, seeds done of planned, mean, difference, and what else there is to know."""
     unit = f" ({metric.unit})" if metric.unit else ""
     header = ("arm", "seeds", f"{metric.name}{unit}", "diff", "")
@@ -29,7 +29,7 @@ def table(arms: Sequence[ArmSoFar], metric: MetricSpec, width: int) -> list[Text
     return lay_out(header, rows, align="~>>><", width=width)
 
 
-def note(arm: ArmSoFar) -> str:
+def note(arm: InterimArm) -> str:
     """Return what the numbers do not say: ``1 running, diverged 2 of 3``."""
     parts = [f"{arm.counts[word]} {word}" for word in ("running", "failed", "lost", "stopped") if arm.counts.get(word)]
     if memory := arm.counts.get("out_of_memory"):

@@ -88,7 +88,7 @@ def _lane_line(lane: Lane, now: float, width: int) -> Text:
 
 def _arms(view: RunView, width: int, room: int) -> list[Text]:
     """The arms that gave a result already, or the last of them where the screen is low."""
-    arms = [arm for arm in interim_results.arms_so_far(view.study, view.planned, view.results) if arm.done]
+    arms = [arm for arm in interim_results.interim_arms(view.study, view.planned, view.results) if arm.done]
     if not arms or room < 3:
         return []
     hidden = len(arms) - (room - 2)

@@ -26,7 +26,7 @@ _REDRAWS_PER_S = 4.0
 class Display(Protocol):
     """Something that listens to a run; a context manager around it."""
 
-    def take(self, event: display_events.Event) -> None:
+    def take(self, event: display_events.DisplayEvent) -> None:
         """Show what happened."""
 
     def __enter__(self) -> Self:
@@ -56,7 +56,7 @@ class Silence(_Still):
     def __init__(self, screen: Screen) -> None:
         self.screen = screen
 
-    def take(self, event: display_events.Event) -> None:
+    def take(self, event: display_events.DisplayEvent) -> None:
         """Show failures only."""
         if isinstance(event, display_events.TrialFinished) and event.final and not event.outcome.is_result:
             self.screen.err.print(failure_text(event), soft_wrap=True)
@@ -69,7 +69,7 @@ class Lines(_Still):
         self.screen = screen
         self.primary = primary
 
-    def take(self, event: display_events.Event) -> None:
+    def take(self, event: display_events.DisplayEvent) -> None:
         """Print the event's line, where it has one."""
         if text := event_line(event, self.primary):
             self.screen.err.print(text, soft_wrap=True)
@@ -82,7 +82,7 @@ class JsonLines(_Still):
         self.screen = screen
         self._shown: dict[int, float] = {}
 
-    def take(self, event: display_events.Event) -> None:
+    def take(self, event: display_events.DisplayEvent) -> None:
         """Print the event; progress of a trial at most every few seconds."""
         if isinstance(event, display_events.TrialProgress):
             if event.at - self._shown.get(event.trial, -_JSON_PROGRESS_S) < _JSON_PROGRESS_S:
@@ -110,7 +110,7 @@ class Picture:
         with self._lock:
             return picture(self.view, self._clock(), size.width, size.height)
 
-    def take(self, event: display_events.Event) -> None:
+    def take(self, event: display_events.DisplayEvent) -> None:
         """Take the event into the picture; what must not be missed also stays above it."""
         with self._lock:
             self.view.take(event)
@@ -139,7 +139,7 @@ def failure_text(event: display_events.TrialFinished) -> str:
     return text
 
 
-def event_line(event: display_events.Event, primary: str) -> str:
+def event_line(event: display_events.DisplayEvent, primary: str) -> str:
     """Return ``TIME word key=value ...`` for an event; empty for progress, which would drown the rest."""
     fields = _fields(event, primary)
     if fields is None:
@@ -148,7 +148,7 @@ def event_line(event: display_events.Event, primary: str) -> str:
     return f"{event.time} {event.name:<10} {pairs}".rstrip()
 
 
-def _fields(event: display_events.Event, primary: str) -> dict[str, object] | None:
+def _fields(event: display_events.DisplayEvent, primary: str) -> dict[str, object] | None:
     match event:
         case display_events.RunStarted():
             some = {"study": event.study, "total": event.total, "done": event.done, "to_run": event.to_run}

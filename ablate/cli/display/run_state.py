@@ -74,7 +74,7 @@ class RunView:
         """Replicates that have a result."""
         return sum(result.kind is not None and result.kind.is_result for result in self.results.values())
 
-    def take(self, event: display_events.Event) -> None:
+    def take(self, event: display_events.DisplayEvent) -> None:
         """Bring the view up to date with what happened."""
         match event:
             case display_events.RunStarted():

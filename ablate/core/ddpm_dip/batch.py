@@ -8,13 +8,13 @@ from ablate.core.ddpm_dip.denoiser_fused import run_fused, width_for
 from ablate.core.ddpm_dip.dip_fused import Fitted, fit_together
 from ablate.core.ddpm_dip.pipeline import diverged_outcome, run_recipe
 from ablate.core.ddpm_dip.stages.trial import Run
-from ablate.interface import Report
+from ablate.interface import TrialContext
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe
 
 
 def run_batch(
-    recipes: Sequence[Recipe], report: Report, key: str, version: str, sigmas: tuple[int, ...]
+    recipes: Sequence[Recipe], context: TrialContext, key: str, version: str, sigmas: tuple[int, ...]
 ) -> Iterator[tuple[Recipe, Outcome]]:
     """Compute recipes of one batch `key` and yield each outcome when it is known.
 
@@ -22,8 +22,8 @@ def run_batch(
     Raises StoppedError when asked to stop.
     """
     spent: dict[str, float] = {}
-    left = {recipe.digest: Run(recipe, report, version, sigmas, spent=spent) for recipe in recipes}
-    for fitted in fit_together(list(left.values()), report):
+    left = {recipe.digest: Run(recipe, context, version, sigmas, spent=spent) for recipe in recipes}
+    for fitted in fit_together(list(left.values()), context):
         spent[fitted.digest] = fitted.seconds
         for run in fitted.runs:
             outcome = _outcome_of_fit(run, fitted)
@@ -33,7 +33,7 @@ def run_batch(
     runs = list(left.values())
     width = width_for(runs[0], key) if runs else 0
     if width:
-        yield from run_fused(runs, report, width)
+        yield from run_fused(runs, context, width)
         return
     for run in runs:
         yield run.recipe, run_recipe(run)

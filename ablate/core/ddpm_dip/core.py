@@ -13,7 +13,7 @@ from ablate.core.schedules import make_schedule, schedule_warnings
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.shared.requirements import image_counts, require_data, require_fid
 from ablate.errors import AblateError
-from ablate.interface import Core, CoreSettings, Fusion, MetricInfo, Report, Stage
+from ablate.interface import Core, CoreSettings, Fusion, MetricInfo, Stage, TrialContext
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, digest_of
 
@@ -139,8 +139,8 @@ class DdpmDip(Core):
         """Return DIP fits and denoiser, each with why it is not fused with those of other recipes."""
         return batch_rules.trainings(recipe, device, fusion)
 
-    def run(self, recipes: Sequence[Recipe], report: Report) -> Iterator[tuple[Recipe, Outcome]]:
+    def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterator[tuple[Recipe, Outcome]]:
         """Compute the recipes, their DIPs and denoisers in programs where that was asked for or pays."""
         from ablate.core.ddpm_dip.batch import run_batch
 
-        yield from run_batch(recipes, report, self.batch_key(recipes[0]), self.version, VALIDATION_SIGMAS)
+        yield from run_batch(recipes, context, self.batch_key(recipes[0]), self.version, VALIDATION_SIGMAS)

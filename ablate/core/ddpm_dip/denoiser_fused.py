@@ -15,7 +15,7 @@ from ablate.core.programs.fusion_choice import ALONE, choose_width, seconds_per_
 from ablate.core.programs.lane_run import LaneRun, seconds_in_lanes
 from ablate.core.shared.numerics import apply_numerics
 from ablate.core.shared.stage_cache import StageFolder
-from ablate.interface import Report
+from ablate.interface import TrialContext
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe
 
@@ -25,14 +25,14 @@ def width_for(run: Run, key: str) -> int:
 
     Networks whose averages are not kept at the points of the curve are large, and train in the plain loop.
     """
-    fusion = run.report.fusion
+    fusion = run.context.fusion
     if fusion.width == 1 or trainings(run.recipe, run.device.type, fusion).get("denoiser", "") is not None:
         return ALONE
     apply_numerics(run.settings)
     trainer = Trainer(run.settings, choose_images(run.images.train, run.settings, run.seed), run.seed)
     if not keeps_snapshots(trainer):
         return ALONE
-    return choose_width(run.report, key, lambda width: _measure(run, width))
+    return choose_width(run.context, key, lambda width: _measure(run, width))
 
 
 def _measure(run: Run, width: int) -> float:
@@ -53,10 +53,10 @@ def _lanes(trainer: Trainer, width: int) -> UNetLanes:
 
 
 def _lane(run: Run, trainer: Trainer, ends: Sequence[int], digest: str) -> UNetLane:
-    return UNetLane(trainer, ends, StageFolder(run.report.cache, digest), run.recipe, run.report)
+    return UNetLane(trainer, ends, StageFolder(run.context.cache, digest), run.recipe, run.context)
 
 
-def run_fused(runs: Sequence[Run], report: Report, width: int) -> Iterator[tuple[Recipe, Outcome]]:
+def run_fused(runs: Sequence[Run], context: TrialContext, width: int) -> Iterator[tuple[Recipe, Outcome]]:
     """Compute the recipes of `runs` (one batch key, one `spent`); yield each outcome when it is known.
 
     Every training leaves in the stage cache what it would leave there alone, and every recipe then finds it there. Of
@@ -70,7 +70,7 @@ def run_fused(runs: Sequence[Run], report: Report, width: int) -> Iterator[tuple
     lane_of = {digest: _training(sharing[digest], digest, width) for digest in sorted(sharing)}
     digest_of = {lane: digest for digest, lane in lane_of.items()}
     lanes = _lanes(next(iter(lane_of.values())).trainer, width)
-    for ended, before, divergence in LaneRun(lanes, list(lane_of.values()), report).run():
+    for ended, before, divergence in LaneRun(lanes, list(lane_of.values()), context).run():
         assert isinstance(ended, UNetLane)
         digest = digest_of[ended]
         runs[0].spent[digest] = ended.trainer.seconds - before

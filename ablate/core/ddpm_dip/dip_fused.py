@@ -21,7 +21,7 @@ from ablate.core.dip.fit_batch import DipProgram
 from ablate.core.shared.numerics import apply_numerics
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DivergedError, StoppedError
-from ablate.interface import Report
+from ablate.interface import TrialContext
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Fitted:
     """Step at which it diverged, and how."""
 
 
-def fit_together(runs: Sequence[Run], report: Report) -> Iterator[Fitted]:
+def fit_together(runs: Sequence[Run], context: TrialContext) -> Iterator[Fitted]:
     """Fit the DIPs of `runs` in programs and yield each stage when its fit has ended; every run is told its rows.
 
     Each fit leaves in the stage cache what its trial looks for there. Of trials that share a stage the longest is
@@ -52,7 +52,7 @@ def fit_together(runs: Sequence[Run], report: Report) -> Iterator[Fitted]:
             run.dip_rows = rows.least
         if rows.most:
             apply_numerics(alike[0].settings)
-            yield from _FitRun(_seats(alike), rows, report).run()
+            yield from _FitRun(_seats(alike), rows, context).run()
 
 
 @dataclass(eq=False)
@@ -72,9 +72,9 @@ class _Seat:
 
     def begin(self) -> bool:
         """Hold the stage and go to where it stands; return whether there is something left to do."""
-        report = self.group.fits.run.report
-        folder = StageFolder(report.cache, self.digest)
-        self.held.enter_context(folder.locked(lambda: report.stop_requested))
+        context = self.group.fits.run.context
+        folder = StageFolder(context.cache, self.digest)
+        self.held.enter_context(folder.locked(lambda: context.stop_requested))
         done = self.group.kept() is not None
         if not done:
             self.group.begin()
@@ -104,8 +104,8 @@ def _seats(runs: Sequence[Run]) -> list[_Seat]:
 class _FitRun:
     """Fits of one shape in a program."""
 
-    def __init__(self, seats: Sequence[_Seat], rows: Rows, report: Report) -> None:
-        self.waiting, self.rows, self.report = deque(seats), rows, report
+    def __init__(self, seats: Sequence[_Seat], rows: Rows, context: TrialContext) -> None:
+        self.waiting, self.rows, self.context = deque(seats), rows, context
         self.program = DipProgram(rows.least)
         self.seated: list[_Seat] = []
 
@@ -159,8 +159,8 @@ class _FitRun:
 
     def _pause(self) -> None:
         """Save a checkpoint of every fit when one is due, and leave when asked to."""
-        stop = self.report.stop_requested
-        if stop or self.report.checkpoint_due:
+        stop = self.context.stop_requested
+        if stop or self.context.checkpoint_due:
             self._save()
         if stop:
             raise StoppedError(f"stopped with the DIP fits of {len(self.seated)} trials in one program")

@@ -40,25 +40,25 @@ def choose_rows(run: Run) -> Rows:
     Unless the user asked for a width, it must be measured to pay. Records are kept in the stage cache, so every worker,
     and a run that goes on later, fits the images of a study in the same way, whoever is there to share a program.
     """
-    fusion, settings = run.report.fusion, run.settings
+    fusion, settings = run.context.fusion, run.settings
     count = images(settings)
     most = most_rows(count, fusion.width, run.device.type)
     if fusion.width == 1 or not most:
         return ALONE
     apply_numerics(settings)
-    about = {"key": dip_key(settings), "rows": most, "threads": run.report.threads}
+    about = {"key": dip_key(settings), "rows": most, "threads": run.context.threads}
 
     def make(number: int) -> Fitting:
         return _a_fit(run, number)
 
     if not fusion.forced:
-        gain = kept_record(run.report, {**about, "calibration": "dip-seconds"}, lambda: _seconds(make, count, most))
+        gain = kept_record(run.context, {**about, "calibration": "dip-seconds"}, lambda: _seconds(make, count, most))
         if gain["alone"] / gain["together"] < GATE[run.device.type]:
             return ALONE
     if run.device.type != "cpu":  # an algorithm may be chosen by the width there, and empty rows cost little
         return Rows(most, most)
     found = kept_record(
-        run.report, {**about, "calibration": "dip-digits"}, lambda: {"least": least_rows(make, count, most)}
+        run.context, {**about, "calibration": "dip-digits"}, lambda: {"least": least_rows(make, count, most)}
     )
     return Rows(most, int(found["least"]))
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from ablate.core.ddpm_dip.metric_list import VALIDATION_SIGMAS
 from ablate.core.ddpm_dip.stages.digests import images_of
-from ablate.core.diffusion.training_course import Course
+from ablate.core.diffusion.training_course import TrainingCourse
 from ablate.core.settings import DdpmDipSettings
 from ablate.recipe import Recipe
 
@@ -33,7 +33,7 @@ def evaluation_s(recipe: Recipe, metrics: Collection[str]) -> float:
 def _sampled(settings: DdpmDipSettings, metrics: Collection[str]) -> int:
     """Images times steps of every reverse process."""
     images = images_of(settings)
-    points = len(Course(images, min(settings.batch_size, images), settings.epochs).curve_steps())
+    points = len(TrainingCourse(images, min(settings.batch_size, images), settings.epochs).curve_steps())
     restores = settings.task == "restoration"
     steps = settings.sample_steps if restores else settings.generation_steps
     scored = settings.eval_images if restores else settings.samples

@@ -51,12 +51,12 @@ def _compute(run: Run) -> str:
         if point is None:
             values, scored = task.curve(run, method, models)
             point = keep(CurvePoint(images, seconds, values, scored[:PICTURES].cpu()))
-        run.report.curve(run.recipe, images, **point.values, train_seconds=point.seconds)
+        run.context.curve(run.recipe, images, **point.values, train_seconds=point.seconds)
 
     models = method.prepare(run, curve)
     if run.points:
         shown = {str(images): as_unit(run.points[images].pictures) for images in sorted(run.points)}
-        image_grids.save_arrays(run.report.folder(run.recipe) / PICTURES_FILE, shown)
+        image_grids.save_arrays(run.context.folder(run.recipe) / PICTURES_FILE, shown)
     samples = task.evaluate(run, method, models)
     run.found["total_seconds"] = sum(run.found.get(name, 0.0) for name in SPENT)
     return samples
@@ -72,11 +72,11 @@ def _outcome(
         metrics=finite,
         seconds=took - run.waited + run.charged + sum(run.reused.values()),
         images_seen=images_seen,
-        device=run.report.device,
+        device=run.context.device,
         device_name=device_name(run.device),
         error=error,
         reused=run.reused,
         samples=samples,
-        environment={**environment(run.settings, run.report.threads), **run.environment},
+        environment={**environment(run.settings, run.context.threads), **run.environment},
         notes=(*run.notes, *(f"{name} has no finite value" for name in sorted(run.found.keys() - finite.keys()))),
     )

@@ -21,7 +21,7 @@ from ablate.core.programs.fusion_choice import wait_for_device
 from ablate.core.shared.numerics import device_name
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import CompileError
-from ablate.interface import Report
+from ablate.interface import TrialContext
 from ablate.recipe import digest_of
 
 _ROUNDS, _UPDATES, _WARM_UP = 5, 2, 2
@@ -30,35 +30,35 @@ Make = Callable[[], Trainer]
 """Makes a training like the one at hand, to be measured and thrown away."""
 
 
-def prepare(trainer: Trainer, program: str, report: Report, make: Make) -> Choice:
+def prepare(trainer: Trainer, program: str, context: TrialContext, make: Make) -> Choice:
     """Compile the network of `trainer` if that was asked for or pays, and return the choice.
 
     `program` is the training's `Stage.program`. Under ``on`` a failure raises CompileError; under ``auto`` the training
     runs as it is, and the choice says why.
     """
-    asked = report.compilation.mode
+    asked = context.compilation.mode
     if asked == "off" or not program:
         return Choice(False, "off" if program else "dropout draws at addresses of its own")
     if asked == "on":
-        compile_now(trainer, program, report)
+        compile_now(trainer, program, context)
         return Choice(True, "asked for")
-    choice = _choice(program, report, make)
+    choice = _choice(program, context, make)
     if choice.compiled:
         try:
-            compile_now(trainer, program, report)
+            compile_now(trainer, program, context)
         except CompileError as error:
             return Choice(False, error.message)
     return choice
 
 
-def compile_now(trainer: Trainer, program: str, report: Report) -> float:
+def compile_now(trainer: Trainer, program: str, context: TrialContext) -> float:
     """Give `trainer` its compiled program, ready to run; return the seconds that took.
 
     A failure with programs of an earlier process in the cache may be theirs: they are dropped, and it is tried again.
     Raises CompileError.
     """
     began = time.perf_counter()
-    cache = CompileCache.take(report.cache)
+    cache = CompileCache.take(context.cache)
     kept = not cache.empty
     try:
         _compile(trainer, program, cache)
@@ -86,36 +86,36 @@ def _compile(trainer: Trainer, program: str, cache: CompileCache) -> None:
         ) from error
 
 
-def _choice(program: str, report: Report, make: Make) -> Choice:
+def _choice(program: str, context: TrialContext, make: Make) -> Choice:
     """Return what this study does with a program: decided by its first training, and kept."""
-    about = {"compilation": program, "study": report.compilation.study, **_place(report)}
-    folder = StageFolder(report.cache, digest_of(about))
-    with folder.locked(lambda: report.stop_requested):
+    about = {"compilation": program, "study": context.compilation.study, **_place(context)}
+    folder = StageFolder(context.cache, digest_of(about))
+    with folder.locked(lambda: context.stop_requested):
         found = folder.load("choice", 0)
         if found is None:
-            choice = _decide(program, report, make)
+            choice = _decide(program, context, make)
             found = vars(choice)
             folder.save("choice", 0, found)
             folder.describe({**about, "stage": "calibration", **found})
     return Choice(bool(found["compiled"]), str(found["why"]))
 
 
-def _decide(program: str, report: Report, make: Make) -> Choice:
-    updates = report.compilation.updates.get(program, 0)
-    if (lacking := missing(report.device)) is not None:
+def _decide(program: str, context: TrialContext, make: Make) -> Choice:
+    updates = context.compilation.updates.get(program, 0)
+    if (lacking := missing(context.device)) is not None:
         return Choice(False, f"no {lacking} here")
-    about = {"calibration": "compilation", "program": program, **_place(report)}
-    folder = StageFolder(report.cache, digest_of(about))
-    with folder.locked(lambda: report.stop_requested):
+    about = {"calibration": "compilation", "program": program, **_place(context)}
+    folder = StageFolder(context.cache, digest_of(about))
+    with folder.locked(lambda: context.stop_requested):
         measured = folder.load("calibration", 0)
         if measured is None:
             plain = make()
             first = _seconds(plain, _WARM_UP + 1)
-            choice = before_measuring(report.device, tensors=len(plain.ema.weights), eager_s=first, updates=updates)
+            choice = before_measuring(context.device, tensors=len(plain.ema.weights), eager_s=first, updates=updates)
             if choice is not None:
                 return choice
             try:
-                measured = _measure(program, report, make)
+                measured = _measure(program, context, make)
             except CompileError as error:
                 return Choice(False, error.message)
             folder.save("calibration", 0, measured)
@@ -123,15 +123,15 @@ def _decide(program: str, report: Report, make: Make) -> Choice:
     return by_measurement(measured, updates)
 
 
-def _place(report: Report) -> dict[str, Any]:
-    device = torch.device(report.device)
-    return {"device": device_name(device), "threads": report.threads, "torch": torch.__version__}
+def _place(context: TrialContext) -> dict[str, Any]:
+    device = torch.device(context.device)
+    return {"device": device_name(device), "threads": context.threads, "torch": torch.__version__}
 
 
-def _measure(program: str, report: Report, make: Make) -> dict[str, float]:
+def _measure(program: str, context: TrialContext, make: Make) -> dict[str, float]:
     """Return ``eager_s`` and ``compiled_s`` per update, ``compile_s``, and how far ``apart`` losses are, relative."""
     plain, compiled = make(), make()
-    compile_s = compile_now(compiled, program, report)
+    compile_s = compile_now(compiled, program, context)
     apart = 0.0
     for _ in range(_WARM_UP):
         plain.update()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ablate.core.diffusion.training import CHECK_EVERY_GPU, Trainer
 from ablate.core.diffusion.training_lanes import Feeder, UNetLanes
-from ablate.core.diffusion.training_target import ORDINARY, Lesson
+from ablate.core.diffusion.training_target import ORDINARY, TrainingTarget
 from ablate.core.programs.compiled_forward import Program
 from ablate.core.settings import DdpmDipSettings
 
@@ -61,7 +61,7 @@ class GraphedTrainer(Trainer):
         return self._lanes
 
 
-def trainer_for(settings: DdpmDipSettings, images: Tensor, seed: int, lesson: Lesson = ORDINARY) -> Trainer:
+def trainer_for(settings: DdpmDipSettings, images: Tensor, seed: int, lesson: TrainingTarget = ORDINARY) -> Trainer:
     """Return a training alone: on a GPU as a graph.
 
     Not with dropout, whose noise has an address of its own per step, and not where smoothed images stand beside x_t.

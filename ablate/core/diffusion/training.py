@@ -22,15 +22,15 @@ from ablate.core.diffusion.forward_process import (
     stratified_steps,
     target_of,
 )
-from ablate.core.diffusion.training_course import Course
-from ablate.core.diffusion.training_target import ORDINARY, Lesson
+from ablate.core.diffusion.training_course import TrainingCourse
+from ablate.core.diffusion.training_target import ORDINARY, TrainingTarget
 from ablate.core.programs.compiled_forward import Forward, Program
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.shared.numerics import autocast
 from ablate.core.shared.seeding import address, generator
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DivergedError, StoppedError
-from ablate.interface import Report
+from ablate.interface import TrialContext
 from ablate.recipe import Recipe
 
 STAGE = "denoiser"
@@ -71,7 +71,7 @@ class Trainer:
     images: Tensor
     """uint8 [N,3,H,W] on the device."""
     seed: int
-    lesson: Lesson = ORDINARY
+    lesson: TrainingTarget = ORDINARY
     step: int = 0
     seconds: float = 0.0
     lanes: int = 1
@@ -86,7 +86,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.device = self.images.device
         batch = min(self.settings.batch_size, len(self.images))
-        self.course = Course(len(self.images), batch, self.settings.epochs, self.lesson.updates_spent)
+        self.course = TrainingCourse(len(self.images), batch, self.settings.epochs, self.lesson.updates_spent)
         self.denoiser = Denoiser.build(self.settings, self.seed, self.device)
         if self.lesson.weights is not None:
             self.denoiser.network.load_state_dict(dict(self.lesson.weights))
@@ -246,7 +246,7 @@ def train(
     folder: StageFolder,
     *,
     recipe: Recipe,
-    report: Report,
+    context: TrialContext,
     on_point: OnPoint,
     before: Callable[[], object] = lambda: None,
 ) -> float:
@@ -265,19 +265,19 @@ def train(
     if not trainer.done:
         before()
     while not trainer.done:
-        _advance(trainer, min(step for step in points if step > trainer.step), folder, recipe, report)
+        _advance(trainer, min(step for step in points if step > trainer.step), folder, recipe, context)
         if trainer.step in points:
             _point(trainer, folder, on_point)
     if found is None or found[0] < trainer.course.total:
         folder.save("end", trainer.step, trainer.state())
         folder.prune("step", keep=0)
-        report.checkpointed()
+        context.checkpointed()
     trainer.sync()
     trainer.ema.use()
     return reused
 
 
-def _advance(trainer: Trainer, until: int, folder: StageFolder, recipe: Recipe, report: Report) -> None:
+def _advance(trainer: Trainer, until: int, folder: StageFolder, recipe: Recipe, context: TrialContext) -> None:
     """Do updates up to step `until`, with progress, checkpoints and the wish to stop looked at after each."""
     total = trainer.course.total
     began = time.perf_counter()
@@ -295,14 +295,14 @@ def _advance(trainer: Trainer, until: int, folder: StageFolder, recipe: Recipe, 
         if trainer.step % 10 == 0 or trainer.step == total:
             loss = pause()
             rate = trainer.step / trainer.seconds if trainer.seconds else 0.0
-            report.progress(recipe, STAGE, trainer.step, total, loss=loss, steps_per_s=rate)
-        if report.stop_requested or report.checkpoint_due:
+            context.progress(recipe, STAGE, trainer.step, total, loss=loss, steps_per_s=rate)
+        if context.stop_requested or context.checkpoint_due:
             pause()
             folder.save("step", trainer.step, trainer.state())
             folder.prune("step", keep=2)
-            report.checkpointed()
+            context.checkpointed()
             began = time.perf_counter()
-            if report.stop_requested:
+            if context.stop_requested:
                 raise StoppedError(f"stopped after {trainer.step} of {total} updates")
     pause()
 

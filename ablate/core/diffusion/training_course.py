@@ -10,7 +10,7 @@ CURVE_START, CURVE_RATIO = 25, math.sqrt(2.0)
 
 
 @dataclass(frozen=True)
-class Course:
+class TrainingCourse:
     """How updates follow from images: sizes of batches, epochs and the whole training."""
 
     images: int

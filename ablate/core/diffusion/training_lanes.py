@@ -14,14 +14,14 @@ from torch.func import functional_call, vmap
 from ablate.core.diffusion.ema import ema_decay_at
 from ablate.core.diffusion.forward_process import add_noise, loss_weights, network_input, target_of
 from ablate.core.diffusion.training import STAGE, Trainer, learning_rate
-from ablate.core.diffusion.training_course import Course
+from ablate.core.diffusion.training_course import TrainingCourse
 from ablate.core.programs.compiled_forward import Program
 from ablate.core.programs.lane_run import LaneTraining
 from ablate.core.programs.lanes import Lanes
 from ablate.core.shared.numerics import autocast
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DivergedError
-from ablate.interface import Report
+from ablate.interface import TrialContext
 from ablate.recipe import Recipe
 
 _NORM_EPS = 1e-6
@@ -159,15 +159,15 @@ class UNetLane(LaneTraining[UNetLanes]):
     """A `Trainer` whose updates are done in a lane."""
 
     def __init__(
-        self, trainer: Trainer, ends: Sequence[int], folder: StageFolder, recipe: Recipe, report: Report
+        self, trainer: Trainer, ends: Sequence[int], folder: StageFolder, recipe: Recipe, context: TrialContext
     ) -> None:
         """`ends` are the durations (updates) that recipes of this stage ask for; the trainer's is the longest."""
         self.trainer, self.ends, self.folder = trainer, frozenset(ends), folder
-        self.recipe, self.report = recipe, report
+        self.recipe, self.context = recipe, context
         self.network, self.adam = trainer.denoiser.network, trainer.optimizer
         self.step, self.total = 0, trainer.course.total
         course = trainer.course
-        courses = [Course(course.images, course.batch, end // course.per_epoch) for end in self.ends]
+        courses = [TrainingCourse(course.images, course.batch, end // course.per_epoch) for end in self.ends]
         self._points = frozenset(step for one in courses for step in one.curve_steps())
         self._held = ExitStack()
         self._feeder = Feeder(trainer, self.total)
@@ -176,7 +176,7 @@ class UNetLane(LaneTraining[UNetLanes]):
 
     def begin(self) -> float:
         """Hold the stage and go on from the newest state in it."""
-        self._held.enter_context(self.folder.locked(lambda: self.report.stop_requested))
+        self._held.enter_context(self.folder.locked(lambda: self.context.stop_requested))
         found = self.folder.newest("step", "end", at_most=self.total)
         if found is not None:
             self.trainer.load(found[1])
@@ -208,7 +208,7 @@ class UNetLane(LaneTraining[UNetLanes]):
             raise DivergedError(f"loss became {loss} after {images} images", images_seen=images)
         if (step + 1) % 10 == 0 or step + 1 == self.total:
             rate = (step + 1) / self.trainer.seconds if self.trainer.seconds else 0.0
-            self.report.progress(self.recipe, STAGE, step + 1, self.total, loss=loss, steps_per_s=rate)
+            self.context.progress(self.recipe, STAGE, step + 1, self.total, loss=loss, steps_per_s=rate)
 
     def wants_state(self) -> bool:
         """True at a point of a curve, and where a recipe of this stage ends."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingTarget:
     """An ordinary training is the empty lesson."""
 
     smooth: Tensor | None = None
@@ -24,4 +24,4 @@ class Lesson:
     """Work done before, in updates, that is taken out of the training."""
 
 
-ORDINARY = Lesson()
+ORDINARY = TrainingTarget()

@@ -10,7 +10,7 @@ import torch
 
 from ablate.core.shared.numerics import device_name
 from ablate.core.shared.stage_cache import StageFolder
-from ablate.interface import Report
+from ablate.interface import TrialContext
 from ablate.recipe import digest_of
 
 GATE = {"cuda": 1.5, "cpu": 1.15}
@@ -24,31 +24,31 @@ Measure = Callable[[int], float]
 """Width -> seconds per update and training."""
 
 
-def choose_width(report: Report, key: str, measure: Measure, *, alone: int = ALONE) -> int:
+def choose_width(context: TrialContext, key: str, measure: Measure, *, alone: int = ALONE) -> int:
     """Return how many lanes recipes of batch key `key` get; `alone` is what a training that is not fused gets.
 
     Unless the user asked for a width, both are measured and the gain must reach `GATE`. The record is kept in the
     stage cache, so that every worker, and a run that goes on later, trains the recipes of a study in the same way.
     """
-    device = torch.device(report.device)
-    if report.fusion.width == 1:
+    device = torch.device(context.device)
+    if context.fusion.width == 1:
         return alone
-    if report.fusion.forced:
-        return report.fusion.width
-    wide = report.fusion.width
+    if context.fusion.forced:
+        return context.fusion.width
+    wide = context.fusion.width
     about = {"calibration": key, "widths": sorted((alone, wide))}
-    record = kept_record(report, about, lambda: {str(width): measure(width) for width in (alone, wide)})
+    record = kept_record(context, about, lambda: {str(width): measure(width) for width in (alone, wide)})
     return wide if record[str(alone)] / record[str(wide)] >= GATE[device.type] else alone
 
 
 def kept_record(
-    report: Report, about: Mapping[str, Any], measure: Callable[[], Mapping[str, float]]
+    context: TrialContext, about: Mapping[str, Any], measure: Callable[[], Mapping[str, float]]
 ) -> dict[str, float]:
     """Return what `measure` gave when it was first asked `about` this on this device, by this torch."""
-    device = torch.device(report.device)
+    device = torch.device(context.device)
     about = {**about, "device": device_name(device), "torch": torch.__version__}
-    folder = StageFolder(report.cache, digest_of(about))
-    with folder.locked(lambda: report.stop_requested):
+    folder = StageFolder(context.cache, digest_of(about))
+    with folder.locked(lambda: context.stop_requested):
         found = folder.load("calibration", 0)
         if found is None:
             found = dict(measure())

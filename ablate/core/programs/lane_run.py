@@ -19,7 +19,7 @@ from ablate.core.programs.lane_losses import LossReader
 from ablate.core.programs.lanes import Lanes
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DivergedError, StoppedError
-from ablate.interface import Report
+from ablate.interface import TrialContext
 
 Program = TypeVar("Program", bound=Lanes)
 
@@ -92,8 +92,8 @@ Ended = tuple["LaneTraining[Program]", float, "tuple[int, DivergedError] | None"
 class LaneRun(Generic[Program]):
     """Trainings on their way through the lanes of one program."""
 
-    def __init__(self, lanes: Program, trainings: Sequence[LaneTraining[Program]], report: Report) -> None:
-        self.lanes, self.report = lanes, report
+    def __init__(self, lanes: Program, trainings: Sequence[LaneTraining[Program]], context: TrialContext) -> None:
+        self.lanes, self.context = lanes, context
         self.waiting = deque(trainings)
         self.seats: dict[int, LaneTraining[Program]] = {}
         self.before: dict[LaneTraining[Program], float] = {}
@@ -166,14 +166,14 @@ class LaneRun(Generic[Program]):
 
     def _pause(self) -> None:
         """Save a checkpoint of every lane when one is due, and leave when asked to."""
-        stop = self.report.stop_requested
-        if not stop and not self.report.checkpoint_due:
+        stop = self.context.stop_requested
+        if not stop and not self.context.checkpoint_due:
             return
         self._account(self.losses.drain())
         for lane, training in self.seats.items():
             if training not in self.diverged:
                 self.lanes.take(lane, training.network, training.adam)
                 training.checkpoint()
-        self.report.checkpointed()
+        self.context.checkpointed()
         if stop:
             raise StoppedError(f"stopped with {len(self.seats)} trainings in one program")

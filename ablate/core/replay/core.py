@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from ablate.core.replay.noise_tables import noise_table
 from ablate.core.replay.settings import ReplaySettings
 from ablate.core.shared.requirements import require_data
-from ablate.interface import Core, CoreSettings, MetricInfo, Report, Stage
+from ablate.interface import Core, CoreSettings, MetricInfo, Stage, TrialContext
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, digest_of
 
@@ -96,18 +96,18 @@ class Replay(Core):
             return recipe.digest
         return digest_of({name: recipe.settings[name] for name in _PROGRAM})
 
-    def run(self, recipes: Sequence[Recipe], report: Report) -> Iterator[tuple[Recipe, Outcome]]:
+    def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterator[tuple[Recipe, Outcome]]:
         """Compute the recipes in one program where that was asked for or pays, else one after another."""
         from ablate.core.replay.fused import run_fused
         from ablate.core.replay.trial import run_recipe
         from ablate.core.replay.width import width_for
 
-        width = width_for(recipes, report, self.batch_key(recipes[0]), self.stages(recipes[0]))
+        width = width_for(recipes, context, self.batch_key(recipes[0]), self.stages(recipes[0]))
         if width:
-            yield from run_fused(recipes, report, self.stages, width)
+            yield from run_fused(recipes, context, self.stages, width)
             return
         for recipe in recipes:
-            yield recipe, run_recipe(recipe, report, self.stages(recipe))
+            yield recipe, run_recipe(recipe, context, self.stages(recipe))
 
 
 def _stage(name: str, values: dict[str, Any], seed: int, cost: float, steps: int) -> Stage:

@@ -12,7 +12,7 @@ from ablate.core.replay.training import Training
 from ablate.core.replay.trial import Trial, denoiser_training, dip_training, diverged, frozen_dip, prepare, run_recipe
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DivergedError
-from ablate.interface import Report, Stage
+from ablate.interface import Stage, TrialContext
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe
 
@@ -21,7 +21,7 @@ from ablate.recipe import Recipe
 class _Batch:
     """What is known of a batch on its way."""
 
-    report: Report
+    context: TrialContext
     width: int
     trials: dict[str, Trial]
     """Recipe digest -> trial, of those without an outcome yet."""
@@ -32,7 +32,7 @@ class _Batch:
 
 
 def run_fused(
-    recipes: Sequence[Recipe], report: Report, stages_of: Callable[[Recipe], Sequence[Stage]], width: int
+    recipes: Sequence[Recipe], context: TrialContext, stages_of: Callable[[Recipe], Sequence[Stage]], width: int
 ) -> Iterator[tuple[Recipe, Outcome]]:
     """Compute recipes of one batch key in a program of `width` lanes; yield each outcome when it is known.
 
@@ -42,8 +42,8 @@ def run_fused(
     trials: dict[str, Trial] = {}
     for recipe in recipes:
         first = next(iter(trials.values()), None)
-        trials[recipe.digest] = prepare(recipe, report, stages_of(recipe), like=first)
-    batch = _Batch(report, width, trials)
+        trials[recipe.digest] = prepare(recipe, context, stages_of(recipe), like=first)
+    batch = _Batch(context, width, trials)
     some = next(iter(trials.values())).settings
     if some.trains_dip:
         yield from _stage(batch, "dip", last=not some.trains_denoiser)
@@ -65,7 +65,7 @@ def _stage(batch: _Batch, name: str, *, last: bool) -> Iterator[tuple[Recipe, Ou
         dips=some.dip is not None,
     )
     digest_of = {lane: digest for digest, lane in lanes_of.items()}
-    for ended, before, divergence in LaneRun(lanes, list(lanes_of.values()), batch.report).run():
+    for ended, before, divergence in LaneRun(lanes, list(lanes_of.values()), batch.context).run():
         assert isinstance(ended, ReplayLane)
         digest = digest_of[ended]
         batch.spent[digest] = ended.training.seconds - before
@@ -82,8 +82,8 @@ def _lane_trainings(batch: _Batch, name: str) -> dict[str, ReplayLane]:
         training, dip = _training(trial, name)
         if digest not in found or training.total > found[digest].total:
             training.lanes = batch.width
-            folder = StageFolder(batch.report.cache, digest)
-            found[digest] = ReplayLane(training, dip, folder, trial.recipe, batch.report)
+            folder = StageFolder(batch.context.cache, digest)
+            found[digest] = ReplayLane(training, dip, folder, trial.recipe, batch.context)
     return {digest: found[digest] for digest in sorted(found)}
 
 
@@ -104,7 +104,7 @@ def _outcomes(batch: _Batch, name: str, digest: str, *, last: bool) -> Iterator[
         elif last:
             del batch.trials[trial.recipe.digest]
             stages = tuple(trial.stages.values())
-            yield trial.recipe, run_recipe(trial.recipe, batch.report, stages, batch.spent)
+            yield trial.recipe, run_recipe(trial.recipe, batch.context, stages, batch.spent)
 
 
 def _total(trial: Trial, name: str) -> int:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from ablate.core.data import as_unit
 from ablate.core.programs.lane_run import LaneTraining
 from ablate.core.programs.lanes import Lanes
-from ablate.core.replay.network import CHANNELS, Autoencoder, Denoiser
+from ablate.core.replay.network import CHANNELS, Autoencoder, ReplayDenoiser
 from ablate.core.replay.training import Training, save_epoch, tell_curve, tell_progress
 from ablate.core.shared.seeding import generator
 from ablate.core.shared.stage_cache import StageFolder
-from ablate.interface import Report
+from ablate.interface import TrialContext
 from ablate.recipe import Recipe
 
 
@@ -25,7 +25,7 @@ class ReplayLanes(Lanes):
     def __init__(self, like: nn.Module, images: Tensor, width: int, batch: int, *, dips: bool) -> None:
         """`like` is a network of the shape to train; `images` uint8 [N,3,H,W]; `dips`: denoise a DIP's output."""
         super().__init__(like, width, batch, images.device)
-        self.blocks = like.blocks if isinstance(like, Denoiser) else 0
+        self.blocks = like.blocks if isinstance(like, ReplayDenoiser) else 0
         self.images = images.permute(0, 2, 3, 1).contiguous()
         height, width_px = images.shape[-2:]
         self.chosen = torch.zeros(width, batch, dtype=torch.int64, device=self.device)
@@ -80,10 +80,10 @@ class ReplayLane(LaneTraining[ReplayLanes]):
     """A `Training` whose updates are done in a lane."""
 
     def __init__(
-        self, training: Training, dip: Autoencoder | None, folder: StageFolder, recipe: Recipe, report: Report
+        self, training: Training, dip: Autoencoder | None, folder: StageFolder, recipe: Recipe, context: TrialContext
     ) -> None:
         self.training, self.dip, self.folder = training, dip, folder
-        self.recipe, self.report = recipe, report
+        self.recipe, self.context = recipe, context
         self.network, self.adam = training.network, training.adam
         self.step, self.total = training.step, training.total
         self._held = ExitStack()
@@ -91,12 +91,12 @@ class ReplayLane(LaneTraining[ReplayLanes]):
 
     def begin(self) -> float:
         """Hold the stage and go on from the newest state in it."""
-        self._held.enter_context(self.folder.locked(lambda: self.report.stop_requested))
+        self._held.enter_context(self.folder.locked(lambda: self.context.stop_requested))
         found = self.folder.newest("epoch", "checkpoint", at_most=self.total)
         if found is not None:
             self.training.restore(*found)
         self.step = self.training.step
-        tell_curve(self.training, self.report, self.recipe, first=0)
+        tell_curve(self.training, self.context, self.recipe, first=0)
         return self.training.seconds
 
     def end(self) -> None:
@@ -121,7 +121,7 @@ class ReplayLane(LaneTraining[ReplayLanes]):
             lanes.share(lane, count)
             self._shared = (lane, count)
         network = self.network
-        if isinstance(network, Denoiser):
+        if isinstance(network, ReplayDenoiser):
             channels = slice(CHANNELS * lane, CHANNELS * (lane + 1))
             stream = generator(self.training.seed, f"{self.training.name}-noise", self.step, device=lanes.device.type)
             level = torch.randint(len(network.table), (1,), generator=stream, device=lanes.device)
@@ -137,7 +137,7 @@ class ReplayLane(LaneTraining[ReplayLanes]):
     def account(self, step: int, loss: float) -> None:
         """Take note of the loss of update `step`."""
         self.training.note(step, loss)
-        tell_progress(self.training, self.report, self.recipe, step + 1, loss)
+        tell_progress(self.training, self.context, self.recipe, step + 1, loss)
 
     def wants_state(self) -> bool:
         """True at the end of an epoch."""
@@ -147,7 +147,7 @@ class ReplayLane(LaneTraining[ReplayLanes]):
         """Close the epoch: score it, save it, tell it."""
         self.training.step = self.step
         self.training.end_epoch()
-        save_epoch(self.training, self.folder, self.report, self.recipe)
+        save_epoch(self.training, self.folder, self.context, self.recipe)
 
     def checkpoint(self) -> None:
         """Save where the training stands."""

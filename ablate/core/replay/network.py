@@ -45,7 +45,7 @@ class Autoencoder(nn.Module):
         return out
 
 
-class Denoiser(nn.Module):
+class ReplayDenoiser(nn.Module):
     """What the report calls DDPM: blocks x + sigma_t n_b - net_b(x), each with fresh noise, in training and after."""
 
     def __init__(self, blocks: int, table: Sequence[float], *, identity: bool = False) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ablate.core.replay.network import Denoiser
+from ablate.core.replay.network import ReplayDenoiser
 from ablate.core.scores.psnr_ssim import psnr_seed, ssim_seed
 from ablate.core.shared.seeding import generator
 from ablate.errors import DivergedError
@@ -27,7 +27,7 @@ class Scores:
 
 
 @torch.no_grad()
-def denoise(denoiser: Denoiser, images: Tensor, noise: torch.Generator, steps: int) -> Tensor:
+def denoise(denoiser: ReplayDenoiser, images: Tensor, noise: torch.Generator, steps: int) -> Tensor:
     """Apply the denoiser `steps` times, each time at a level drawn afresh for every image: the report's evaluation.
 
     It starts from the clean image. What is scored is therefore what the denoiser destroys, its own noise above all.

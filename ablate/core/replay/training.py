@@ -16,7 +16,7 @@ from ablate.core.data import as_unit
 from ablate.core.shared.seeding import generator
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DivergedError, StoppedError
-from ablate.interface import Report
+from ablate.interface import TrialContext
 from ablate.recipe import Recipe
 
 Predict = Callable[[Tensor, torch.Generator], Tensor]
@@ -133,54 +133,54 @@ class Training:
             self.lanes = state.get("lanes", 1)
 
 
-def train(training: Training, folder: StageFolder, report: Report, recipe: Recipe) -> float:
+def train(training: Training, folder: StageFolder, context: TrialContext, recipe: Recipe) -> float:
     """Train to the end, from the newest state in `folder`, and return the seconds that state had cost before.
 
     States are kept at the end of every epoch, because a shorter training is the beginning of a longer one. Raises
     StoppedError after a checkpoint when the engine asks to stop.
     """
-    with folder.locked(lambda: report.stop_requested):
+    with folder.locked(lambda: context.stop_requested):
         found = folder.newest("epoch", "checkpoint", at_most=training.total)
         if found is not None:
             training.restore(*found)
         reused = training.seconds
-        tell_curve(training, report, recipe, first=0)
+        tell_curve(training, context, recipe, first=0)
         while training.step < training.total:
-            _pause(training, folder, report)
+            _pause(training, folder, context)
             loss = training.update()
             if training.step % training.per_epoch == 0:
-                save_epoch(training, folder, report, recipe)
-            tell_progress(training, report, recipe, training.step, loss)
+                save_epoch(training, folder, context, recipe)
+            tell_progress(training, context, recipe, training.step, loss)
     return reused
 
 
-def save_epoch(training: Training, folder: StageFolder, report: Report, recipe: Recipe) -> None:
+def save_epoch(training: Training, folder: StageFolder, context: TrialContext, recipe: Recipe) -> None:
     """Save the state at the end of an epoch, and report the epoch."""
     folder.save("epoch", training.step, training.state())
-    tell_curve(training, report, recipe, first=len(training.curve) - 1)
+    tell_curve(training, context, recipe, first=len(training.curve) - 1)
 
 
-def tell_progress(training: Training, report: Report, recipe: Recipe, updates: int, loss: float) -> None:
+def tell_progress(training: Training, context: TrialContext, recipe: Recipe, updates: int, loss: float) -> None:
     """Report where a training is, now and then."""
     if updates % _SPEAK_EVERY_STEPS == 0 or updates == training.total:
-        report.progress(recipe, training.name, updates, training.total, loss=loss)
+        context.progress(recipe, training.name, updates, training.total, loss=loss)
 
 
-def _pause(training: Training, folder: StageFolder, report: Report) -> None:
+def _pause(training: Training, folder: StageFolder, context: TrialContext) -> None:
     """Save a checkpoint when one is due, and leave when asked to."""
-    stop = report.stop_requested
-    if stop or report.checkpoint_due:
+    stop = context.stop_requested
+    if stop or context.checkpoint_due:
         folder.save("checkpoint", training.step, training.state())
         folder.prune("checkpoint", 2)
-        report.checkpointed()
+        context.checkpointed()
     if stop:
         raise StoppedError(f"stopped after {training.step} of {training.total} updates of {training.name}")
 
 
-def tell_curve(training: Training, report: Report, recipe: Recipe, first: int) -> None:
+def tell_curve(training: Training, context: TrialContext, recipe: Recipe, first: int) -> None:
     """Report the epochs from `first` on, if this training has a learning curve."""
     if training.score is None:
         return
     for images, loss, quality, seconds in training.curve[first:]:
         values = {"loss": loss, "train_seconds": seconds} | ({"psnr": quality} if math.isfinite(quality) else {})
-        report.curve(recipe, int(images), **values)
+        context.curve(recipe, int(images), **values)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ablate.core.data import as_unit, load
 from ablate.core.data.image_grids import save_grid
 from ablate.core.programs.fusion_choice import charge
-from ablate.core.replay.network import Autoencoder, Denoiser, draw
+from ablate.core.replay.network import Autoencoder, ReplayDenoiser, draw
 from ablate.core.replay.noise_tables import noise_table
 from ablate.core.replay.score import Restore, denoise, score
 from ablate.core.replay.settings import ReplaySettings
@@ -23,7 +23,7 @@ from ablate.core.shared.numerics import Plain, apply_numerics, device_name, envi
 from ablate.core.shared.seeding import generator
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DataError, DivergedError
-from ablate.interface import Report, Stage
+from ablate.interface import Stage, TrialContext
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths
 from ablate.recipe import Recipe
@@ -40,7 +40,7 @@ class Trial:
 
     settings: ReplaySettings
     recipe: Recipe
-    report: Report
+    context: TrialContext
     train_images: Tensor
     """uint8 [N,3,H,W] on the device."""
     test: Tensor
@@ -68,7 +68,7 @@ class Trial:
 
 
 def run_recipe(
-    recipe: Recipe, report: Report, stages: Sequence[Stage], spent: dict[str, float] | None = None
+    recipe: Recipe, context: TrialContext, stages: Sequence[Stage], spent: dict[str, float] | None = None
 ) -> Outcome:
     """Compute one recipe with its `stages`; a divergence is an outcome too. Raises StoppedError when asked to stop.
 
@@ -76,7 +76,7 @@ def run_recipe(
     charged to it is taken out.
     """
     start = time.perf_counter()
-    trial = prepare(recipe, report, stages, spent=spent)
+    trial = prepare(recipe, context, stages, spent=spent)
     try:
         restore, dip = _trained(trial)
         before = time.perf_counter()
@@ -99,7 +99,7 @@ def run_recipe(
 
 def diverged(trial: Trial, error: DivergedError, seconds: float) -> Outcome:
     """Return the outcome of a trial whose loss or score was not finite."""
-    trial.report.log(trial.recipe, f"diverged: {error}")
+    trial.context.log(trial.recipe, f"diverged: {error}")
     outcome = _outcome(trial, OutcomeKind.DIVERGED, seconds, error.images_seen)
     return replace(outcome, error=str(error), metrics={})
 
@@ -111,11 +111,11 @@ def _outcome(trial: Trial, kind: OutcomeKind, seconds: float, images_seen: int) 
         metrics=trial.metrics,
         seconds=seconds + trial.charged + sum(trial.reused.values()),
         images_seen=images_seen,
-        device=trial.report.device,
+        device=trial.context.device,
         device_name=device_name(trial.test.device),
         reused=trial.reused,
         environment={
-            **environment(Plain(), trial.report.threads),
+            **environment(Plain(), trial.context.threads),
             "lanes": str(trial.lanes),
             "numba": metadata.version("numba"),
             "psnr": CONVENTION_PSNR_SEED,
@@ -126,7 +126,7 @@ def _outcome(trial: Trial, kind: OutcomeKind, seconds: float, images_seen: int) 
 
 def prepare(
     recipe: Recipe,
-    report: Report,
+    context: TrialContext,
     stages: Sequence[Stage],
     *,
     spent: dict[str, float] | None = None,
@@ -141,12 +141,12 @@ def prepare(
     by_name = {stage.name: stage for stage in stages}
     spent = {} if spent is None else spent
     if like is not None:
-        return Trial(settings, recipe, report, like.train_images, like.test, by_name, spent, data_note=like.data_note)
+        return Trial(settings, recipe, context, like.train_images, like.test, by_name, spent, data_note=like.data_note)
     images = load(settings.data)
     count = settings.train_images or len(images.train)
-    train_images = _choose(images.train, count, "train_images", settings.data).to(report.device)
-    test = _choose(images.test, settings.test_images, "test_images", settings.data).to(report.device)
-    return Trial(settings, recipe, report, train_images, as_unit(test), by_name, spent, data_note=images.note)
+    train_images = _choose(images.train, count, "train_images", settings.data).to(context.device)
+    test = _choose(images.test, settings.test_images, "test_images", settings.data).to(context.device)
+    return Trial(settings, recipe, context, train_images, as_unit(test), by_name, spent, data_note=images.note)
 
 
 def _choose(images: Tensor, count: int, setting: str, data: str) -> Tensor:
@@ -165,7 +165,7 @@ def _trained(trial: Trial) -> tuple[Restore, Autoencoder | None]:
         return _restore_by_denoiser(untrained_denoiser(trial), trial), dip
     training = denoiser_training(trial, dip)
     _finish(trial, training, trial.settings.epochs)
-    assert isinstance(training.network, Denoiser)
+    assert isinstance(training.network, ReplayDenoiser)
     return _restore_by_denoiser(training.network, trial), dip
 
 
@@ -186,11 +186,11 @@ def dip_training(trial: Trial) -> Training:
     return _training(trial, "dip", network, predict, curve, lr=trial.settings.dip_lr, epochs=trial.settings.dip_epochs)
 
 
-def untrained_denoiser(trial: Trial) -> Denoiser:
+def untrained_denoiser(trial: Trial) -> ReplayDenoiser:
     """The denoiser with the trial's noise table; its weights are not drawn yet."""
     settings = trial.settings
     table = noise_table(settings.noise_schedule)
-    return Denoiser(settings.num_blocks, table, identity=settings.network == "identity").to(trial.test.device)
+    return ReplayDenoiser(settings.num_blocks, table, identity=settings.network == "identity").to(trial.test.device)
 
 
 def denoiser_training(trial: Trial, dip: Autoencoder | None) -> Training:
@@ -209,7 +209,7 @@ def denoiser_training(trial: Trial, dip: Autoencoder | None) -> Training:
     return _training(trial, "denoiser", network, predict, curve, lr=settings.lr, epochs=settings.epochs)
 
 
-def _restore_by_denoiser(network: Denoiser, trial: Trial) -> Restore:
+def _restore_by_denoiser(network: ReplayDenoiser, trial: Trial) -> Restore:
     """The report's evaluation of a denoiser."""
     return lambda images, noise: denoise(network, images, noise, trial.settings.eval_steps)
 
@@ -251,7 +251,7 @@ def _training(
 def _finish(trial: Trial, training: Training, epochs: int) -> None:
     """Train one network to its end in its stage folder and record what it cost, whoever paid."""
     name, digest = training.name, trial.stages[training.name].digest
-    before = train(training, StageFolder(trial.report.cache, digest), trial.report, trial.recipe)
+    before = train(training, StageFolder(trial.context.cache, digest), trial.context, trial.recipe)
     charged = charge(trial.spent, digest, before)
     trial.charged += charged
     if before > charged:
@@ -268,7 +268,7 @@ def _curve_score(restore: Restore, trial: Trial) -> Callable[[], float]:
     """The learning curve's PSNR: few draws of every test image, with the same noise at every point."""
 
     def once() -> float:
-        noise = trial.generator("replay-curve", trial.report.device)
+        noise = trial.generator("replay-curve", trial.context.device)
         return (
             torch.stack([psnr_seed(restore(trial.test, noise), trial.test).mean() for _ in range(CURVE_DRAWS)])
             .mean()
@@ -281,12 +281,12 @@ def _curve_score(restore: Restore, trial: Trial) -> Callable[[], float]:
 def _save_samples(trial: Trial, dip: Autoencoder | None, restore: Restore) -> str:
     """Write the trial's sample grid and return its file name."""
     clean = trial.test[:SAMPLES]
-    noise = trial.generator("replay-samples", trial.report.device)
+    noise = trial.generator("replay-samples", trial.context.device)
     rows = [("original", clean)]
     if dip is not None:
         rows.append(("DIP as the report had it", _restore_by_dip(dip)(clean, noise)))
     if trial.settings.method != "dip":
         rows.append(("scored by the report", restore(clean, noise)))
-    paths = TrialPaths(trial.report.folder(trial.recipe))
+    paths = TrialPaths(trial.context.folder(trial.recipe))
     save_grid(paths.samples, rows)
     return paths.samples.name

@@ -10,17 +10,17 @@ from ablate.core.replay.lanes import ReplayLane, ReplayLanes
 from ablate.core.replay.network import Autoencoder
 from ablate.core.replay.trial import Trial, denoiser_training, dip_training, prepare
 from ablate.core.shared.stage_cache import StageFolder
-from ablate.interface import Report, Stage
+from ablate.interface import Stage, TrialContext
 from ablate.recipe import Recipe
 
 
-def width_for(recipes: Sequence[Recipe], report: Report, key: str, stages: Sequence[Stage]) -> int:
+def width_for(recipes: Sequence[Recipe], context: TrialContext, key: str, stages: Sequence[Stage]) -> int:
     """Return the width of the program for `recipes` (equal batch `key`; `stages` of the first); 0 for no program."""
     if recipes[0].settings["network"] == "identity":
         return ALONE
     # On a GPU one lane is a CUDA graph: the plain loop would wait for its many small kernels.
-    alone = ALONE if report.device == "cpu" else 1
-    return choose_width(report, key, lambda width: _measure(prepare(recipes[0], report, stages), width), alone=alone)
+    alone = ALONE if context.device == "cpu" else 1
+    return choose_width(context, key, lambda width: _measure(prepare(recipes[0], context, stages), width), alone=alone)
 
 
 def _measure(trial: Trial, width: int) -> float:
@@ -30,6 +30,6 @@ def _measure(trial: Trial, width: int) -> float:
     if width == ALONE:
         return seconds_per_update(training.update)
     lanes = ReplayLanes(training.network, training.images, width, training.batch, dips=dip is not None)
-    folder = StageFolder(trial.report.cache, trial.stages[training.name].digest)
-    one = ReplayLane(training, dip, folder, trial.recipe, trial.report)
+    folder = StageFolder(trial.context.cache, trial.stages[training.name].digest)
+    one = ReplayLane(training, dip, folder, trial.recipe, trial.context)
     return seconds_in_lanes(lanes, one)

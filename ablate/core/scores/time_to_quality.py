@@ -16,7 +16,7 @@ Direction = Literal["max", "min"]
 
 
 @dataclass(frozen=True)
-class Reaching:
+class QualityReached:
     """Where along a grid a quality is reached for good."""
 
     at: float | None
@@ -27,7 +27,7 @@ class Reaching:
     """True when the first point of the grid has the quality already: reached there or before."""
 
 
-def reached(places: Sequence[float], values: Sequence[float], quality: float, direction: Direction) -> Reaching:
+def reached(places: Sequence[float], values: Sequence[float], quality: float, direction: Direction) -> QualityReached:
     """Return where `values` over ascending, positive `places` are at least as good as `quality` from then on.
 
     One good value followed by a bad one is luck, so all later values must be good too. Between the last bad point and
@@ -40,10 +40,10 @@ def reached(places: Sequence[float], values: Sequence[float], quality: float, di
     gains = [sign * (value - quality) if math.isfinite(value) else -math.inf for value in values]
     bad = [index for index, gain in enumerate(gains) if gain < 0]
     if not bad:
-        return Reaching(float(places[0]), float(places[-1]), first=True)
+        return QualityReached(float(places[0]), float(places[-1]), first=True)
     if bad[-1] == len(places) - 1:
-        return Reaching(None, float(places[-1]))
-    return Reaching(_between(places, gains, bad[-1]), float(places[-1]))
+        return QualityReached(None, float(places[-1]))
+    return QualityReached(_between(places, gains, bad[-1]), float(places[-1]))
 
 
 def _between(places: Sequence[float], gains: Sequence[float], last_bad: int) -> float:

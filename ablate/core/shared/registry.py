@@ -13,7 +13,6 @@ BUILT_IN = {
     "ddpm-dip": "ablate.core.ddpm_dip.core:DdpmDip",
     "replay": "ablate.core.replay.core:Replay",
 }
-DEFAULT_CORE = "ddpm-dip"
 
 
 def core_class(name: str, search: Path | None = None) -> type[Core]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ablate.engine.clusters.listener import Dock
-from ablate.engine.clusters.remote_worker import Job, RemoteWorker, Standing
+from ablate.engine.clusters.listener import Listener
+from ablate.engine.clusters.remote_worker import Job, JobStanding, RemoteWorker
 from ablate.engine.workers.handshake import NO_ENGINE, NO_TICKET, WRONG_ENGINE
 from ablate.engine.workers.local_process import End, how_it_ended, variables
 from ablate.engine.workers.slots import Slot
@@ -33,7 +33,7 @@ _SLOWER = 1.5
 _PUZZLED_S = 15.0
 """A job whose worker is gone is looked up for so long; then it is cancelled, whatever it does."""
 
-_MISSING = Standing(end=End("is not in the queue any more"))
+_MISSING = JobStanding(end=End("is not in the queue any more"))
 
 
 class JobQueue(Protocol):
@@ -54,7 +54,7 @@ class JobQueue(Protocol):
     def submit(self, job: Job) -> str:
         """Hand in a job; return what it is called; raises OSError."""
 
-    def look(self, jobs: Sequence[str]) -> Mapping[str, Standing]:
+    def look(self, jobs: Sequence[str]) -> Mapping[str, JobStanding]:
         """Return where each of `jobs` is; raises OSError when the queue does not answer."""
 
     def cancel(self, jobs: Sequence[str]) -> None:
@@ -97,7 +97,7 @@ class ClusterLauncher:
         with contextlib.ExitStack() as closing:
             self._queue.open(job_name(paths))
             closing.callback(self._queue.close)
-            self._dock = Dock(self._listen.host or self._queue.reach(), self._listen.port, paths.workers)
+            self._dock = Listener(self._listen.host or self._queue.reach(), self._listen.port, paths.workers)
             closing.callback(self._dock.close)
             self._closing = False
             thread = threading.Thread(target=self._work, name="jobs", daemon=True)
@@ -180,11 +180,11 @@ class ClusterLauncher:
         try:
             found = self._queue.look(list(puzzling))
         except OSError as error:
-            found = dict.fromkeys(puzzling, Standing(waiting=str(error)))
+            found = dict.fromkeys(puzzling, JobStanding(waiting=str(error)))
         for identity, worker in puzzling.items():
             self._take(worker, found.get(identity, _MISSING))
 
-    def _take(self, worker: RemoteWorker, standing: Standing) -> None:
+    def _take(self, worker: RemoteWorker, standing: JobStanding) -> None:
         """Pass on where a job is; nobody waits for ever for the end of one whose worker is gone."""
         if standing.end is not None:
             end = standing.end

@@ -23,7 +23,7 @@ Arrival = Callable[[socket.socket, Caller, bool], None]
 """Takes a worker's connection until it ends; the flag says whether its probe was found in the results folder."""
 
 
-class Dock:
+class Listener:
     """Listens at one address; lets in only those who know the token of a ticket that was written here."""
 
     def __init__(self, host: str, port: int, folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ablate.engine.clusters.job_launcher import exit_words
 from ablate.engine.clusters.job_options import JobOptions
-from ablate.engine.clusters.remote_worker import Job, Standing
+from ablate.engine.clusters.remote_worker import Job, JobStanding
 from ablate.engine.workers.handshake import NO_TICKET
 from ablate.engine.workers.local_process import End
 from ablate.errors import AblateError
@@ -62,7 +62,7 @@ class RayTasks:
             self._tasks[str(self._count)] = task.remote(str(job.ticket), str(job.log), dict(job.variables))
         return str(self._count)
 
-    def look(self, jobs: Sequence[str]) -> Mapping[str, Standing]:
+    def look(self, jobs: Sequence[str]) -> Mapping[str, JobStanding]:
         """Look which tasks are over. One that runs is known by its worker, which connects at once."""
         tasks = {self._tasks[job]: job for job in jobs}
         with self._answering():
@@ -70,8 +70,8 @@ class RayTasks:
             there = self._ray.cluster_resources() if waiting else {}
         reason = f"for {self._asked()}; the cluster has {there.get('CPU', 0):g} CPU, {there.get('GPU', 0):g} GPU"
         return {
-            **{tasks[task]: Standing(waiting=reason) for task in waiting},
-            **{tasks[task]: Standing(end=self._end_of(task)) for task in over},
+            **{tasks[task]: JobStanding(waiting=reason) for task in waiting},
+            **{tasks[task]: JobStanding(end=self._end_of(task)) for task in over},
         }
 
     def cancel(self, jobs: Sequence[str]) -> None:

@@ -202,7 +202,7 @@ def _not_shared(folder: Path, node: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobStanding:
     """Where a job is, as its queue says."""
 
     waiting: str | None = None

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from ablate.engine.clusters.job_launcher import exit_words
 from ablate.engine.clusters.job_options import JobOptions
-from ablate.engine.clusters.remote_worker import Job, Standing
+from ablate.engine.clusters.remote_worker import Job, JobStanding
 from ablate.engine.workers.local_process import End
 from ablate.errors import AblateError
 
@@ -90,7 +90,7 @@ class Slurm:
             lines.append(f". {shlex.quote(str(self._options.setup))}")
         return "\n".join([*lines, f"exec {shlex.join(worker_words(job))}", ""])
 
-    def look(self, jobs: Sequence[str]) -> Mapping[str, Standing]:
+    def look(self, jobs: Sequence[str]) -> Mapping[str, JobStanding]:
         """Ask where the jobs of this run are."""
         words = ("--noheader", f"--user={os.getuid()}", f"--name={self._name}", "--states=all")
         return parse_queue(_say("squeue", *words, f"--Format={_FIELDS}"))
@@ -117,7 +117,7 @@ def worker_words(job: Job) -> list[str]:
     return [sys.executable, "-P", "-m", "ablate.engine.workers.worker", "--connect", str(job.ticket)]
 
 
-def parse_queue(text: str) -> dict[str, Standing]:
+def parse_queue(text: str) -> dict[str, JobStanding]:
     """Read what squeue prints for `_FIELDS`."""
     found = {}
     for line in text.splitlines():
@@ -127,16 +127,16 @@ def parse_queue(text: str) -> dict[str, Standing]:
     return found
 
 
-def standing_of(state: str, status: str, node: str, reason: str) -> Standing:
+def standing_of(state: str, status: str, node: str, reason: str) -> JobStanding:
     """Return what a job's state means for its worker; `status` is the raw status that wait() gave for it."""
     if state in _WAITING:
-        return Standing(waiting=reason if reason != "None" else "")
+        return JobStanding(waiting=reason if reason != "None" else "")
     if state not in _ENDED:
-        return Standing(node=node)
+        return JobStanding(node=node)
     evicted = state in _TAKEN_AWAY
     code = os.waitstatus_to_exitcode(int(status)) if status.isdecimal() and not evicted else 0
     words = f"ended: {state}, {exit_words(code)}" if code else f"ended: {state}"
-    return Standing(end=End(words, out_of_memory=state == "OUT_OF_MEMORY", evicted=evicted))
+    return JobStanding(end=End(words, out_of_memory=state == "OUT_OF_MEMORY", evicted=evicted))
 
 
 def _columns() -> list[tuple[int, int]]:

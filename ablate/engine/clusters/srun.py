@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from ablate.engine.clusters.job_launcher import exit_words
-from ablate.engine.clusters.remote_worker import Job, Standing
+from ablate.engine.clusters.remote_worker import Job, JobStanding
 from ablate.engine.clusters.slurm import Slurm, require_programs, worker_words
 from ablate.engine.workers.local_process import End
 from ablate.errors import AblateError
@@ -59,13 +59,13 @@ class Steps(Slurm):
         words = [f"--{option}={value}" if value else f"--{option}" for option, value in named.items()]
         return ["--exact", "--unbuffered", *words]
 
-    def look(self, jobs: Sequence[str]) -> Mapping[str, Standing]:
+    def look(self, jobs: Sequence[str]) -> Mapping[str, JobStanding]:
         """Look which steps are over. One that runs is known by its worker, which connects at once."""
         codes = {job: self._steps[job].poll() for job in jobs}
         return {
-            job: Standing(waiting="for room in the allocation")
+            job: JobStanding(waiting="for room in the allocation")
             if code is None
-            else Standing(end=End(f"ended: {exit_words(code)}"))
+            else JobStanding(end=End(f"ended: {exit_words(code)}"))
             for job, code in codes.items()
         }
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ablate.engine.display import display_events
-from ablate.engine.display.display_events import Estimate, Event
+from ablate.engine.display.display_events import DisplayEvent, Estimate
 from ablate.engine.rules.events_actions import AnnounceStop, Key
 from ablate.outcome import Outcome, OutcomeKind
 
@@ -35,13 +35,13 @@ class RunLog:
             # The disk is full: the log's last line is lost, which the error on its way up has told already.
             return
 
-    def write(self, event: Event) -> None:
+    def write(self, event: DisplayEvent) -> None:
         """Write one line; raises OSError when the disk is full."""
         if not isinstance(event, display_events.TrialProgress):
             self._handle.write(log_line(event) + "\n")
 
 
-def log_line(event: Event) -> str:
+def log_line(event: DisplayEvent) -> str:
     """Return an event on one line; empty fields are left out, text with spaces is quoted."""
     fields = {name: value for name, value in event.to_dict().items() if name not in ("event", "time", "at")}
     pairs = [f"{name}={_shown(value)}" for name, value in fields.items() if value not in (None, "", {}, ())]
@@ -71,7 +71,13 @@ class Announcer:
     """Makes display events out of what the loop does, and keeps the counts that go with them."""
 
     def __init__(
-        self, listen: Callable[[Event], None], log: RunLog, *, total: int, done: int, log_of: Callable[[Key], str]
+        self,
+        listen: Callable[[DisplayEvent], None],
+        log: RunLog,
+        *,
+        total: int,
+        done: int,
+        log_of: Callable[[Key], str],
     ) -> None:
         self._listen = listen
         self._log = log
@@ -83,7 +89,7 @@ class Announcer:
         self.errors: list[TrialError] = []
         """Every replicate that ended without a result."""
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: DisplayEvent) -> None:
         """Pass an event on to the log and the listener."""
         self._log.write(event)
         self._listen(event)

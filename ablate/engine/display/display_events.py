@@ -11,7 +11,7 @@ from ablate.outcome import OutcomeKind
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
+class DisplayEvent:
     """Base of all events; `name` is the word in logs and JSON."""
 
     name: ClassVar[str]
@@ -37,7 +37,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunStarted(Event):
+class RunStarted(DisplayEvent):
     """The study is locked, stored results are read, workers are about to start."""
 
     name = "start-run"
@@ -56,7 +56,7 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialEvent(Event):
+class TrialEvent(DisplayEvent):
     """Base of events about one trial."""
 
     trial: int
@@ -132,7 +132,7 @@ class Retrying(TrialEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alive(Event):
+class Alive(DisplayEvent):
     """Sent regularly while the run goes on."""
 
     name = "alive"
@@ -145,7 +145,7 @@ class Alive(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlotQueued(Event):
+class SlotQueued(DisplayEvent):
     """The worker of a slot waits in a cluster's queue, or waits there for another reason than before."""
 
     name = "queued"
@@ -162,7 +162,7 @@ class SlotQueued(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlotBegun(Event):
+class SlotBegun(DisplayEvent):
     """The worker of a slot has left the queue."""
 
     name = "begun"
@@ -173,7 +173,7 @@ class SlotBegun(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stopping(Event):
+class Stopping(DisplayEvent):
     """No new trials start. With `saving`, running trials were asked to write a checkpoint and stop."""
 
     name = "stopping"
@@ -187,7 +187,7 @@ class Stopping(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note(Event):
+class Note(DisplayEvent):
     """Something worth a line: an orphan was ended, a damaged file was set aside, a worker was replaced."""
 
     name = "note"
@@ -195,7 +195,7 @@ class Note(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunFinished(Event):
+class RunFinished(DisplayEvent):
     """The run is over; workers are gone, the storage is closed."""
 
     name = "finish-run"

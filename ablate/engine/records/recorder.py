@@ -26,7 +26,7 @@ class Found:
     """What a run finds when it starts."""
 
     done: dict[Key, OutcomeKind] = field(default_factory=dict)
-    """Replicates that have a result, in the storage when `Ledger.take_stock` returns."""
+    """Replicates that have a result, in the storage when `Recorder.take_stock` returns."""
     todo: list[Replicate] = field(default_factory=list)
     recorded: list[tuple[Key, int, Outcome, str | None]] = field(default_factory=list)
     """Outcomes that were on disk and are in the storage now: key, trial number, outcome, arm it was copied from."""
@@ -34,7 +34,7 @@ class Found:
     """Trials of a killed run that were lost."""
 
 
-class Ledger:
+class Recorder:
     """Writes trials into the storage, and keeps the trial folders in step with it."""
 
     def __init__(

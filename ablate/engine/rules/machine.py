@@ -15,7 +15,7 @@ from ablate.engine.rules.events_actions import Action, Event, Key, Planned
 from ablate.engine.rules.limits import Policy, SameFailures
 from ablate.engine.rules.memory import Device
 from ablate.engine.rules.placement import Placer, same_recipes
-from ablate.engine.rules.tracked import ReplicateRecord, Roster, SlotRecord
+from ablate.engine.rules.tracked import ReplicateRecord, SlotRecord, TrackedRecords
 from ablate.engine.rules.transitions import InvalidTransition, ReplicateState, SlotState
 from ablate.outcome import Outcome, OutcomeKind
 
@@ -43,7 +43,7 @@ class EngineState:
         """True when running trials were asked to save and stop."""
         self.ended = False
         self._replicates = {one.key: ReplicateRecord(one, copies.get(one.key, ())) for one in planned}
-        self._roster = Roster(slots, policy.stall_s)
+        self._roster = TrackedRecords(slots, policy.stall_s)
         self._placer = Placer(slots, devices, batch=policy.batch)
         self._waiting = self._placer.waiting
         for one in planned:

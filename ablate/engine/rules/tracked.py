@@ -53,11 +53,11 @@ class ReplicateRecord(Tracked[ReplicateState]):
 class SlotRecord(Tracked[SlotState]):
     """A slot and the worker on it."""
 
-    def __init__(self, index: int, group: str, roster: Roster) -> None:
+    def __init__(self, index: int, group: str, records: TrackedRecords) -> None:
         super().__init__(f"slot {index}", SlotState.DOWN, SLOT_TRANSITIONS)
         self.index = index
         self.group = group
-        self._roster = roster
+        self._roster = records
         self.batch: tuple[Key, ...] = ()
         self.together = 0
         """Most batches on its device at any time of this batch, itself included."""
@@ -88,7 +88,7 @@ class SlotRecord(Tracked[SlotState]):
         self._roster.moved(self, before)
 
 
-class Roster:
+class TrackedRecords:
     """All slots. Questions about one state, and the next silence, are answered without looking at every slot."""
 
     def __init__(self, groups: Sequence[str], stall_s: float) -> None:

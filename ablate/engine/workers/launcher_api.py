@@ -19,7 +19,7 @@ from ablate.engine.workers.slots import Slot
 from ablate.paths import StudyPaths
 
 
-class Employed(Protocol):
+class WorkerHandle(Protocol):
     """A worker that was started: somebody to talk to."""
 
     @property
@@ -60,7 +60,7 @@ class Launcher(Protocol):
     def opened(self, paths: StudyPaths) -> AbstractContextManager[Launcher]:
         """Be ready for one run of a study. At the end nothing that was started is left. Raises AblateError."""
 
-    def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> Employed:
+    def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> WorkerHandle:
         """Start the worker of `slot` without waiting for it, and send it `hello`; raises OSError when that fails.
 
         What the worker prints goes to the file `log`. The worker must not outlive this process. While it waits to be

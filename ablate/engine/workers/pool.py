@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ablate.engine.records.lock import StudyLock
-from ablate.engine.workers.launcher_api import Employed, Launcher
+from ablate.engine.workers.launcher_api import Launcher, WorkerHandle
 from ablate.engine.workers.local_process import End
 from ablate.engine.workers.slots import Slot
 from ablate.paths import StudyPaths
 
 
-class Crew:
+class WorkerPool:
     """Starts, reaches and ends worker processes. `close` leaves none behind."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Crew:
         self._launcher = launcher
         self._said = said
         self._gone = gone
-        self._workers: dict[int, Employed] = {}
+        self._workers: dict[int, WorkerHandle] = {}
         self._waiting: dict[int, str] = {}
         self.selector = selectors.DefaultSelector()
         """Its keys' data are functions to call when the descriptor is ready."""
@@ -89,7 +89,7 @@ class Crew:
         self._workers.clear()
         self.selector.close()
 
-    def _read(self, index: int, worker: Employed) -> None:
+    def _read(self, index: int, worker: WorkerHandle) -> None:
         if self._workers.get(index) is not worker:
             return  # ended by an earlier event of the same round
         messages = worker.receive()
@@ -99,7 +99,7 @@ class Crew:
         for message in messages:
             self._said(index, message)
 
-    def _end(self, index: int, worker: Employed) -> None:
+    def _end(self, index: int, worker: WorkerHandle) -> None:
         if self._workers.get(index) is not worker:
             return
         for message in worker.drain():

@@ -1,4 +1,4 @@
-"""What a running core sees of the engine: the worker's side of the `Report` interface."""
+"""What a running core sees of the engine: the worker's side of the `TrialContext` interface."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class _Trial:
     sent_at: float = field(default=float("-inf"))
 
 
-class WorkerReport:
+class WorkerTrialContext:
     """Implements `ablate.interface.Report` for one worker process; safe to call from several threads."""
 
     def __init__(
@@ -201,7 +201,7 @@ class WorkerReport:
 class _Warnings(logging.Handler):
     """Passes on what ablate's modules warn of through `logging` while a batch is computed."""
 
-    def __init__(self, report: WorkerReport) -> None:
+    def __init__(self, report: WorkerTrialContext) -> None:
         super().__init__(logging.WARNING)
         self._report = report
 

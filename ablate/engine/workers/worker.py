@@ -28,7 +28,7 @@ from ablate.engine.workers.failures import Failure, breaks_device, classify, is_
 from ablate.engine.workers.handshake import NO_ENGINE, NO_TICKET, WRONG_ENGINE, Refused, Unreachable, report_to_engine
 from ablate.engine.workers.messages import Lines, read_chunk, write_message
 from ablate.engine.workers.slots import list_gpus, processor_name, visible_gpus
-from ablate.engine.workers.trial_context import Send, WorkerReport, append_log
+from ablate.engine.workers.trial_context import Send, WorkerTrialContext, append_log
 from ablate.errors import AblateError, CompileError
 from ablate.interface import Compilation, Core, Fusion
 from ablate.outcome import Outcome, OutcomeKind
@@ -89,7 +89,7 @@ class Worker:
         sys.path.extend(entry for entry in hello["path"] if entry not in sys.path)
         search = hello["search"]
         self._core: Core = core_class(hello["core"], Path(search) if search else None)()
-        self._report = WorkerReport(
+        self._report = WorkerTrialContext(
             device=hello["device"],
             threads=hello["threads"],
             cache=Path(hello["cache"]),

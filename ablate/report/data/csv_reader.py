@@ -39,7 +39,7 @@ class TableFile:
 
 
 @dataclass(frozen=True)
-class Line:
+class CsvLine:
     """One row that has been checked: one trial."""
 
     line: int
@@ -140,7 +140,7 @@ def _check_shape(table: TableFile) -> None:
     problems.check()
 
 
-def read_lines(table: TableFile, metrics: Sequence[MetricSpec]) -> list[Line]:
+def read_lines(table: TableFile, metrics: Sequence[MetricSpec]) -> list[CsvLine]:
     """Check every row (arm, seed, outcome, and the values of `metrics`) and return the trials in file order.
 
     Raises TableError with every problem found.
@@ -149,7 +149,7 @@ def read_lines(table: TableFile, metrics: Sequence[MetricSpec]) -> list[Line]:
     outcome_at = table.header.index("outcome") if "outcome" in table.header else None
     at = {metric.name: table.column(metric.name) for metric in metrics}
     problems = _Problems(table)
-    found: list[Line] = []
+    found: list[CsvLine] = []
     seen: dict[tuple[str, int], int] = {}
     for line, cells in table.rows:
         arm, seed = cells[arm_at], _seed(cells[seed_at])
@@ -171,7 +171,7 @@ def read_lines(table: TableFile, metrics: Sequence[MetricSpec]) -> list[Line]:
                 problems.at(line, None, f"a second result of arm {arm!r}, seed {seed}", note=note)
             seen.setdefault((arm, seed), line)
         if seed is not None:
-            found.append(Line(line, arm, seed, outcome, cells))
+            found.append(CsvLine(line, arm, seed, outcome, cells))
     problems.check()
     return found
 

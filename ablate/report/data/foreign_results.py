@@ -11,7 +11,7 @@ from ablate.errors import AblateError
 from ablate.outcome import OutcomeKind
 from ablate.paths import is_study_name
 from ablate.recipe import Scalar
-from ablate.report.data.csv_reader import Line, TableFile, number_of, read_lines, read_table
+from ablate.report.data.csv_reader import CsvLine, TableFile, number_of, read_lines, read_table
 from ablate.report.statistics.metric_spec import KEYS, declared_metrics, direction_of
 from ablate.report.statistics.trial_matrix import settle_metrics
 from ablate.storage.rows import TrialRow
@@ -95,7 +95,7 @@ def _number_columns(table: TableFile) -> list[str]:
 
 
 def _arms(
-    table: TableFile, lines: Sequence[Line], baseline: str | None, metrics: Sequence[MetricSpec]
+    table: TableFile, lines: Sequence[CsvLine], baseline: str | None, metrics: Sequence[MetricSpec]
 ) -> tuple[Arm, ...]:
     names = list(dict.fromkeys(line.arm for line in lines))
     first = BASELINE if baseline is None else baseline
@@ -115,7 +115,7 @@ def _arm(name: str, settings: dict[str, Scalar], base: dict[str, Scalar]) -> Arm
     return Arm(name, levels, settings, factor=next(iter(levels)) if len(levels) == 1 else None)
 
 
-def _settings(table: TableFile, lines: Sequence[Line], metrics: set[str]) -> dict[str, dict[str, Scalar]]:
+def _settings(table: TableFile, lines: Sequence[CsvLine], metrics: set[str]) -> dict[str, dict[str, Scalar]]:
     """Arm -> factor -> level, from the columns that have one value per arm and more than one in all."""
     found: dict[str, dict[str, Scalar]] = {}
     for at, name in enumerate(table.header):
@@ -138,7 +138,7 @@ def _level(cell: str) -> Scalar:
     return int(number) if number == int(number) and "." not in cell and "e" not in cell.casefold() else number
 
 
-def _row(at: int, line: Line, table: TableFile, metrics: Sequence[MetricSpec]) -> TrialRow:
+def _row(at: int, line: CsvLine, table: TableFile, metrics: Sequence[MetricSpec]) -> TrialRow:
     kind = OutcomeKind(line.outcome)
     measured = kind is OutcomeKind.MEASURED
     cells = dict(zip(table.header, line.cells, strict=True))

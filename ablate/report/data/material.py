@@ -11,7 +11,7 @@ from statistics import fmean
 from ablate.outcome import OutcomeKind
 from ablate.report.data.frames import latest_results, trials_frame
 from ablate.report.data.provenance import Provenance
-from ablate.report.data.search_results import Searched
+from ablate.report.data.search_results import SearchResult
 from ablate.report.statistics.equal_budget import Equal
 from ablate.report.statistics.families import Family
 from ablate.report.statistics.model import Comparison, Verdict
@@ -29,7 +29,7 @@ Results = Mapping[tuple[str, int], TrialRow]
 
 
 @dataclass(frozen=True)
-class Cost:
+class ArmCost:
     """What an arm took, over its measured seeds, in wall seconds per trial (work that was reused is included)."""
 
     seconds: float | None
@@ -69,7 +69,7 @@ class Material:
     rows: tuple[TrialRow, ...]
     results: Results
     comparison: Comparison
-    costs: Mapping[str, Cost]
+    costs: Mapping[str, ArmCost]
     trends: tuple[Trend, ...]
     """Dose response of every factor with numeric levels."""
     families: tuple[Family, ...]
@@ -92,7 +92,7 @@ class Material:
     """Of the table in report.md and table.tex; see `ablate.report.text.component_columns`."""
     columns: tuple[str, ...] = ()
     """Of the comparison table, as asked for; empty for each format's own choice. See `ablate.report.text.columns`."""
-    searched: tuple[Searched, ...] = ()
+    searched: tuple[SearchResult, ...] = ()
     """What the searches found, before arms were compared."""
 
     @property
@@ -146,7 +146,7 @@ _MOST_LEVELS = 12
 """Levels up to which a trend is tested: the exact distribution behind it grows fast."""
 
 
-def costs_of(study: Study, rows: Sequence[TrialRow], results: Results) -> dict[str, Cost]:
+def costs_of(study: Study, rows: Sequence[TrialRow], results: Results) -> dict[str, ArmCost]:
     """Return what each arm took."""
     totals: dict[str, float] = defaultdict(float)
     for row in rows:
@@ -154,7 +154,8 @@ def costs_of(study: Study, rows: Sequence[TrialRow], results: Results) -> dict[s
     taken = {arm.name: _measured_seconds(arm.name, results) for arm in study.arms}
     base = taken[study.baseline.name]
     return {
-        name: Cost(fmean(own.values()) if own else None, _ratio(own, base), totals[name]) for name, own in taken.items()
+        name: ArmCost(fmean(own.values()) if own else None, _ratio(own, base), totals[name])
+        for name, own in taken.items()
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.recipe import Scalar
 from ablate.report.data.frames import trials_frame
-from ablate.report.statistics.families import Family, Plan, family
+from ablate.report.statistics.families import Family, FamilyPlan, family
 from ablate.report.statistics.trend import ordered_factors
 from ablate.storage.rows import TrialRow
 from ablate.study.factors import level_text
@@ -52,7 +52,7 @@ def families_of(study: Study, rows: Sequence[TrialRow], metric: MetricSpec | Non
     )
 
 
-def _plans(design: Design, baseline: str) -> Iterator[Plan]:
+def _plans(design: Design, baseline: str) -> Iterator[FamilyPlan]:
     if design.kind in ("factorial", "grid"):
         yield from factorial_plans(design.cells, baseline)
     elif design.kind == "leave-one-out":
@@ -61,7 +61,7 @@ def _plans(design: Design, baseline: str) -> Iterator[Plan]:
         yield from _steps(design)
 
 
-def factorial_plans(cells: Cells, baseline: str) -> Iterator[Plan]:
+def factorial_plans(cells: Cells, baseline: str) -> Iterator[FamilyPlan]:
     """Main effects and interactions of a complete grid; nothing where a combination is missing.
 
     For a set S of factors and one level of each (other than the reference, which is the baseline's level, or the first
@@ -92,7 +92,7 @@ def _contrast(
     factors: tuple[str, ...],
     levels: Mapping[str, Sequence[Scalar]],
     place: Mapping[tuple[Scalar, ...], str],
-) -> Plan:
+) -> FamilyPlan:
     own = dict(zip(chosen, at, strict=True))
     choices = [(levels[name][0], own[name]) if name in own else levels[name] for name in factors]
     others = 1
@@ -103,10 +103,10 @@ def _contrast(
         high = sum(value == own[name] for name, value in zip(factors, combination, strict=True) if name in own)
         weights[place[combination]] = (-1.0) ** (len(chosen) - high) / others
     name = " x ".join(f"{factor}={level_text(level)}" for factor, level in own.items())
-    return Plan("main" if len(chosen) == 1 else "interaction", name, weights, chosen)
+    return FamilyPlan("main" if len(chosen) == 1 else "interaction", name, weights, chosen)
 
 
-def _together(cells: Cells) -> Iterator[Plan]:
+def _together(cells: Cells) -> Iterator[FamilyPlan]:
     """Is the loss without all components the sum of the losses without each?"""
     parts = tuple(dict.fromkeys(name for cell in cells.values() for name in cell))
     by_off = {frozenset(name for name in parts if not cell.get(name)): arm for arm, cell in cells.items()}
@@ -115,16 +115,16 @@ def _together(cells: Cells) -> Iterator[Plan]:
         return
     weights = {by_off[frozenset(parts)]: 1.0} | {by_off[off]: -1.0 for off in wanted}
     weights[by_off[frozenset()]] = len(parts) - 1.0
-    yield Plan("together", f"all of {', '.join(parts)}", weights, parts)
+    yield FamilyPlan("together", f"all of {', '.join(parts)}", weights, parts)
 
 
-def _steps(design: Design) -> Iterator[Plan]:
+def _steps(design: Design) -> Iterator[FamilyPlan]:
     """Each arm of a path against the one before it."""
     for (before, old), (after, new) in itertools.pairwise(design.cells.items()):
         made = tuple(name for name in new if new.get(name) and not old.get(name))
-        yield Plan("step", f"{before} -> {after}", {after: 1.0, before: -1.0}, made)
+        yield FamilyPlan("step", f"{before} -> {after}", {after: 1.0, before: -1.0}, made)
 
 
-def _neighbours(factor: str, places: Sequence[tuple[float, str]]) -> Iterator[Plan]:
+def _neighbours(factor: str, places: Sequence[tuple[float, str]]) -> Iterator[FamilyPlan]:
     for (low, below), (high, above) in itertools.pairwise(places):
-        yield Plan("neighbours", f"{factor}: {low:g} -> {high:g}", {above: 1.0, below: -1.0}, (factor,))
+        yield FamilyPlan("neighbours", f"{factor}: {low:g} -> {high:g}", {above: 1.0, below: -1.0}, (factor,))

@@ -26,7 +26,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchResult:
     """One search as the report shows it."""
 
     search: Search
@@ -56,7 +56,7 @@ class Searched:
         )
 
 
-def searched_of(study: Study, rows: Iterable[TrialRow]) -> tuple[Searched, ...]:
+def search_results_of(study: Study, rows: Iterable[TrialRow]) -> tuple[SearchResult, ...]:
     """Return what was searched, in the order of the study; searches without a candidate are left out."""
     tried = tried_of(rows)
     found = [(search, candidates(search, tried)) for search in study.searches]
@@ -64,7 +64,7 @@ def searched_of(study: Study, rows: Iterable[TrialRow]) -> tuple[Searched, ...]:
     return tuple(_searched(search, some, metrics) for search, some in found if some)
 
 
-def _searched(search: Search, found: Sequence[Candidate], metrics: Mapping[str, MetricSpec]) -> Searched:
+def _searched(search: Search, found: Sequence[Candidate], metrics: Mapping[str, MetricSpec]) -> SearchResult:
     # Only here: Optuna takes longer to import than most reports to write.
     from ablate.storage.importance import importances
 
@@ -81,7 +81,7 @@ def _searched(search: Search, found: Sequence[Candidate], metrics: Mapping[str, 
     units = [f"{metric.name} ({metric.unit})" if metric.unit else metric.name for metric in shown]
     states = Counter(one.state.value.replace("_", " ") for one in found)
     counts = ", ".join(f"{count} {word}" for word, count in sorted(states.items()))
-    return Searched(
+    return SearchResult(
         search,
         f"{len(found)} of {search.trials} candidates: {counts}",
         ("candidate", *units, *names),

@@ -32,7 +32,7 @@ _COLUMN_NAMES = ("first", "first_level", "second", "second_level", "seeds", "mea
 
 
 @dataclass(frozen=True)
-class Cell:
+class InteractionCell:
     """One combination of two levels: mean over seeds of the mean over arms, with its 95 % t-interval."""
 
     seeds: int
@@ -72,7 +72,7 @@ def _figure(family: Family, at: int, comparison: Comparison) -> Drawing | None:
         )
 
 
-Table = Mapping[tuple[str, str], Cell]
+Table = Mapping[tuple[str, str], InteractionCell]
 """(level of the first factor, level of the second) -> cell, in study-file order."""
 
 
@@ -85,24 +85,24 @@ def cell_means(family: Family, first: str, second: str, comparison: Comparison) 
     return {levels: _cell(own, comparison) for levels, own in arms.items()}
 
 
-def _cell(arms: Sequence[str], comparison: Comparison) -> Cell:
+def _cell(arms: Sequence[str], comparison: Comparison) -> InteractionCell:
     rows = [comparison.rows.get((arm, comparison.primary.name)) for arm in arms]
     # An arm whose runs diverged has no mean, and a cell without it would be the mean of something else.
     known = [row for row in rows if row is not None and row.mean is not None]
     if len(known) < len(arms):
-        return Cell(0, None, None, None)
+        return InteractionCell(0, None, None, None)
     seeds = sorted(set.intersection(*(set(row.values) for row in known)))
     if not seeds:
-        return Cell(0, None, None, None)
+        return InteractionCell(0, None, None, None)
     values = [fmean(row.values[seed] for row in known) for seed in seeds]
     low, high = t_interval(values)
     interval = (low, high) if len(seeds) > 1 else (None, None)
-    return Cell(len(seeds), fmean(values), *interval)
+    return InteractionCell(len(seeds), fmean(values), *interval)
 
 
 def _panel(axis: Axes, pair: tuple[str, str], table: Table, metric: MetricSpec, span: tuple[float, float]) -> None:
     down, across = (list(dict.fromkeys(levels[at] for levels in table)) for at in (0, 1))
-    cells = [[table.get((one, other), Cell(0, None, None, None)) for other in across] for one in down]
+    cells = [[table.get((one, other), InteractionCell(0, None, None, None)) for other in across] for one in down]
     heights = np.array([[np.nan if cell.mean is None else cell.mean for cell in row] for row in cells], dtype=float)
     words = np.array([[_text(cell, metric) for cell in row] for row in cells])
     sns.heatmap(
@@ -125,7 +125,7 @@ def _ink(height: float, span: tuple[float, float]) -> str:
     return "black" if float(linear @ (0.2126, 0.7152, 0.0722)) > 0.179 else "white"
 
 
-def _text(cell: Cell, metric: MetricSpec) -> str:
+def _text(cell: InteractionCell, metric: MetricSpec) -> str:
     if cell.mean is None:
         return ""
     half = None if cell.low is None else cell.mean - cell.low

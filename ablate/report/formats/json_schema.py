@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ablate.report.data.material import Cost
+from ablate.report.data.material import ArmCost
 from ablate.report.data.provenance import Provenance
 from ablate.report.data.two_studies import Pair
 from ablate.report.formats.json_shape import SCHEMA_VERSION
@@ -75,7 +75,7 @@ class ReportShape(_Shape):
     races: list[Race] = Field(description="Times to a declared quality, with the seeds that never got there.")
     equal: list[Equal] = Field(description="The primary metric at equal updates, images, seconds and epochs.")
     front: Front | None = Field(description="Who dominates whom in quality and time, and who is left.")
-    costs: dict[str, Cost] = Field(description="Arm -> what it took.")
+    costs: dict[str, ArmCost] = Field(description="Arm -> what it took.")
     provenance: Provenance
     generated_at: str = Field(description="ISO 8601, UTC.")
 

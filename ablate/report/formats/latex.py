@@ -9,7 +9,7 @@ from itertools import groupby
 from ablate.report.data.material import Material
 from ablate.report.statistics.model import Comparison
 from ablate.report.text import numerals
-from ablate.report.text.cells import Line, headline_metrics, lines_of
+from ablate.report.text.cells import TableLine, headline_metrics, lines_of
 from ablate.report.text.columns import Column, Columns
 from ablate.report.text.component_columns import are_told_apart, arms_in_order, components_of
 from ablate.report.text.escape import latex
@@ -137,7 +137,7 @@ class _Components:
 
 def _body(
     arms: Sequence[Arm],
-    lines: Mapping[str, Line],
+    lines: Mapping[str, TableLine],
     lead: _Factors | _Components,
     columns: Sequence[Column],
     made: Columns,
@@ -160,7 +160,7 @@ def _numbers(text: str) -> str:
     return re.sub(r"-(?=\d)", "$-$", latex(text))
 
 
-def _row(line: Line, lead: Sequence[str], columns: Sequence[Column], made: Columns) -> str:
+def _row(line: TableLine, lead: Sequence[str], columns: Sequence[Column], made: Columns) -> str:
     found = [made.cell(column, line) for column in columns]
     shown = [
         _pair(cell.text, cell.interval, bold=cell.bold) if _is_pair(column) else _single(column.key, cell.text)

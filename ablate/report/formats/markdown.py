@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from ablate.report.data.material import Material
 from ablate.report.text import numerals
 from ablate.report.text.answer import answer_of
-from ablate.report.text.budget_cells import Cell, budget_caption, budget_cells, budget_head
+from ablate.report.text.budget_cells import BudgetCell, budget_caption, budget_cells, budget_head
 from ablate.report.text.cells import (
-    Line,
+    TableLine,
     headline_metrics,
     lines_of,
     secondary_metrics,
@@ -115,7 +115,7 @@ def _budgets(material: Material) -> list[str]:
     return ["## At equal compute", grid(budget_head(material.equal), rows), markdown(f"{budget_caption(comparison)}.")]
 
 
-def _budget_cell(cell: Cell) -> str:
+def _budget_cell(cell: BudgetCell) -> str:
     details = ", ".join(part for part in (cell.interval, cell.spent) if part)
     return " ".join(part for part in (cell.verdict, cell.text, details) if part)
 
@@ -137,7 +137,7 @@ def grid(head: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) 
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _cells(line: Line, columns: Sequence[Column], made: Columns) -> list[str]:
+def _cells(line: TableLine, columns: Sequence[Column], made: Columns) -> list[str]:
     name = markdown(line.arm)
     found = [made.cell(column, line) for column in columns]
     texts = [f"**{cell.text}**" if cell.bold else markdown(cell.text) for cell in found]

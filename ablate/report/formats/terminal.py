@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ablate.report.statistics.model import Comparison
 from ablate.report.text import numerals
-from ablate.report.text.cells import Line, difference_header, lines_of, primary_header, secondary_metrics
+from ablate.report.text.cells import TableLine, difference_header, lines_of, primary_header, secondary_metrics
 from ablate.report.text.columns import Columns
 from ablate.report.text.escape import visible
 
@@ -64,7 +64,7 @@ class ComparisonTable:
             Text(text, style="dim") for text in _legend(self.comparison, left_out, chosen=bool(self.chosen))
         ]
 
-    def _chosen(self, found: Sequence[Line], width: int) -> tuple[list[_Column], list[str]]:
+    def _chosen(self, found: Sequence[TableLine], width: int) -> tuple[list[_Column], list[str]]:
         """The columns asked for, as far as they fit; the first of them in any case."""
         columns = [_verdicts(found)]
         left_out: list[str] = []
@@ -81,7 +81,7 @@ class ComparisonTable:
                 left_out.append(chosen.plain_header)
         return columns, left_out
 
-    def _columns(self, found: Sequence[Line], width: int) -> tuple[list[_Column], list[str]]:
+    def _columns(self, found: Sequence[TableLine], width: int) -> tuple[list[_Column], list[str]]:
         columns = [
             _verdicts(found),
             _Column("n", tuple(line.n for line in found), right=True),
@@ -103,7 +103,7 @@ class ComparisonTable:
         return columns, left_out
 
 
-def _verdicts(found: Sequence[Line]) -> _Column:
+def _verdicts(found: Sequence[TableLine]) -> _Column:
     return _Column("verdict", tuple(f"{line.symbol} {line.verdict}".strip() for line in found))
 
 
@@ -179,7 +179,7 @@ def _shorten(name: str, width: int) -> str:
     return f"{head}…{tail}"
 
 
-def _styled(text: str, line: Line) -> Text:
+def _styled(text: str, line: TableLine) -> Text:
     shown = Text(text, style="bold" if line.bold else "")
     if line.verdict in _STYLES:
         marked = f"{line.symbol} {line.verdict}"

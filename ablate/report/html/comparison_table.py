@@ -10,7 +10,7 @@ from ablate.report.data.material import Material
 from ablate.report.statistics.model import Comparison, Row
 from ablate.report.text import numerals
 from ablate.report.text.cells import (
-    Line,
+    TableLine,
     headline_metrics,
     lines_of,
     secondary_metrics,
@@ -65,7 +65,7 @@ def _usual(material: Material) -> list[str]:
     return ["n", "diff", "p", *metrics, "time", *cost, *shared]
 
 
-def _other_metrics(lines: Sequence[Line], metrics: Sequence[MetricSpec], comparison: Comparison) -> Html:
+def _other_metrics(lines: Sequence[TableLine], metrics: Sequence[MetricSpec], comparison: Comparison) -> Html:
     """The exploratory metrics beyond the first few, as a table of their own."""
     made = Columns(comparison, {})
     columns = made.named([metric.name for metric in metrics])
@@ -86,7 +86,7 @@ def _other_metrics(lines: Sequence[Line], metrics: Sequence[MetricSpec], compari
     return tag("details", tag("summary", f"{numerals.plural(len(metrics), 'more metric')}, exploratory"), more)
 
 
-def _sortable(headers: Sequence[str], rows: Sequence[tuple[Line, Html]], caption: str, label: str) -> Html:
+def _sortable(headers: Sequence[str], rows: Sequence[tuple[TableLine, Html]], caption: str, label: str) -> Html:
     sortable = tag(
         "table",
         tag("caption", caption),
@@ -116,7 +116,7 @@ def _name(arm: str) -> Html:
     return tag("span", parts[0], [join(tag("wbr"), part) for part in parts[1:]], class_="name")
 
 
-def _line(line: Line, arm: Arm, columns: Sequence[Column], made: Columns, material: Material) -> Html:
+def _line(line: TableLine, arm: Arm, columns: Sequence[Column], made: Columns, material: Material) -> Html:
     cells = [
         tag("th", _name(line.arm), _details(arm, material), scope="row", data_v=line.arm),
         tag("td", chip(line.verdict), data_v=line.verdict),

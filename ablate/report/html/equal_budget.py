@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ablate.report.data.material import Material
 from ablate.report.html.comparison_table import chip
-from ablate.report.text.budget_cells import Cell, budget_caption, budget_cells, budget_head
+from ablate.report.text.budget_cells import BudgetCell, budget_caption, budget_cells, budget_head
 from ablate.report.text.html_elements import Html, join, scroller, table, tag
 
 
@@ -26,7 +26,7 @@ def _table(material: Material) -> Html:
     return scroller("At equal budgets", table(caption, budget_head(material.equal), rows, class_="budgets"))
 
 
-def _cell(cell: Cell) -> Html:
+def _cell(cell: BudgetCell) -> Html:
     words = (chip(cell.verdict), " ") if cell.verdict else None
     details = [tag("span", part, class_="interval") for part in (cell.interval, cell.spent) if part]
     return tag("td", words, cell.text, [join(" ", detail) for detail in details], class_="num")

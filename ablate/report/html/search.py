@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.report.data.search_results import Searched
+from ablate.report.data.search_results import SearchResult
 from ablate.report.text.html_elements import Html, join, table, tag
 from ablate.report.text.search_sentences import closing, title
 
 
-def search_section(found: Sequence[Searched]) -> Html | None:
+def search_section(found: Sequence[SearchResult]) -> Html | None:
     """Return the section of the searches as HTML, None without any."""
     parts = []
     for one in found:

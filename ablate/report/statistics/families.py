@@ -31,7 +31,7 @@ Kind = Literal["main", "interaction", "together", "step", "neighbours"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class FamilyPlan:
     """A contrast to be tested: the sum of weight times arm, per seed. Weights add up to 0."""
 
     kind: Kind
@@ -101,7 +101,7 @@ class _Tested:
 def family(
     frame: pd.DataFrame,
     metric: MetricSpec,
-    plans: Sequence[Plan],
+    plans: Sequence[FamilyPlan],
     *,
     kind: str,
     baseline: str,
@@ -198,7 +198,7 @@ def _margin(metric: MetricSpec, values: Floats, count: int) -> Floats:
 
 
 def _effect(
-    plan: Plan,
+    plan: FamilyPlan,
     place: int,
     trials: Trials,
     metric: MetricSpec,
@@ -233,7 +233,7 @@ def _effect(
 
 
 def _word(
-    plan: Plan,
+    plan: FamilyPlan,
     place: int,
     trials: Trials,
     metric: MetricSpec,
@@ -266,7 +266,7 @@ def _word(
     )
 
 
-def _why_not(plan: Plan, trials: Trials) -> str:
+def _why_not(plan: FamilyPlan, trials: Trials) -> str:
     for arm in plan.weights:
         place = trials.arms.index(arm)
         diverged, measured = int(trials.diverged[place].sum()), int(trials.measured[place].sum())

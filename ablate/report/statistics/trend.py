@@ -15,7 +15,7 @@ from ablate.report.statistics.significance import Floats
 from ablate.report.statistics.trial_matrix import read_trials
 from ablate.study.spec import MetricSpec, Study
 
-Course = Literal["rising", "falling"]
+TrendDirection = Literal["rising", "falling"]
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Trend:
     """Seeds measured at every level."""
     p: float | None
     """Small when the metric follows the order of the levels; None below 2 seeds."""
-    course: Course | None
+    course: TrendDirection | None
     """The direction that was declared, or the one the data lean to (then `p` is doubled for the choice)."""
     declared: bool
     hump: bool
     """True when the mean is best or worst strictly inside: compare neighbours instead of trusting a trend."""
 
 
-def page_p(doses: Floats, course: Course) -> float:
+def page_p(doses: Floats, course: TrendDirection) -> float:
     """Return p of Page's test (1963) on a matrix [seeds, levels] with columns in rising order of the levels.
 
     The alternative is that values rise (or fall) with the level. Exact for small tables. Needs 2 seeds and 3 levels.
@@ -63,7 +63,9 @@ def ordered_factors(study: Study) -> dict[str, tuple[tuple[float, str], ...]]:
     return found
 
 
-def trends(study: Study, frame: pd.DataFrame, metric: MetricSpec, course: Course | None = None) -> tuple[Trend, ...]:
+def trends(
+    study: Study, frame: pd.DataFrame, metric: MetricSpec, course: TrendDirection | None = None
+) -> tuple[Trend, ...]:
     """Test every ordered factor of `study` on `metric`; `frame` is that of `trials_frame`.
 
     Without a declared `course` both directions are tested and the smaller p is doubled.
@@ -71,7 +73,7 @@ def trends(study: Study, frame: pd.DataFrame, metric: MetricSpec, course: Course
     return tuple(_trends(study, frame, metric, course))
 
 
-def _trends(study: Study, frame: pd.DataFrame, metric: MetricSpec, course: Course | None) -> Iterator[Trend]:
+def _trends(study: Study, frame: pd.DataFrame, metric: MetricSpec, course: TrendDirection | None) -> Iterator[Trend]:
     for factor, places in ordered_factors(study).items():
         levels, arms = zip(*places, strict=True)
         yield trend(frame, metric, factor=factor, levels=levels, arms=arms, course=course)
@@ -84,7 +86,7 @@ def trend(
     factor: str,
     levels: tuple[float, ...],
     arms: tuple[str, ...],
-    course: Course | None = None,
+    course: TrendDirection | None = None,
 ) -> Trend:
     """Test one factor. `arms` are in rising order of `levels`; only seeds measured in all of them take part."""
     if len(arms) < 3 or len(arms) != len(levels):
@@ -96,7 +98,7 @@ def trend(
     return Trend(factor, metric.name, levels, arms, len(complete), p, leaning, course is not None, _is_hump(complete))
 
 
-def _tested(doses: Floats, course: Course | None) -> tuple[float | None, Course | None]:
+def _tested(doses: Floats, course: TrendDirection | None) -> tuple[float | None, TrendDirection | None]:
     if len(doses) < 2:
         return None, course
     if course is not None:

@@ -15,7 +15,7 @@ _SAME = "spent the same"
 
 
 @dataclass(frozen=True)
-class Cell:
+class BudgetCell:
     """A verdict with its difference and interval, or words in its place."""
 
     verdict: str
@@ -55,7 +55,7 @@ def budget_head(equal: Sequence[Equal]) -> tuple[str, ...]:
     return ("arm", "as trained", *(f"equal {words}" for words in columns_of(equal)))
 
 
-def budget_cells(equal: Sequence[Equal], comparison: Comparison) -> list[tuple[str, tuple[Cell, ...]]]:
+def budget_cells(equal: Sequence[Equal], comparison: Comparison) -> list[tuple[str, tuple[BudgetCell, ...]]]:
     """Return a row for every arm that spent more or less of some budget than the baseline."""
     columns = columns_of(equal).values()
     arms = {one.arm for one in equal}
@@ -66,20 +66,20 @@ def budget_cells(equal: Sequence[Equal], comparison: Comparison) -> list[tuple[s
     ]
 
 
-def _trained(comparison: Comparison, arm: str) -> Cell:
+def _trained(comparison: Comparison, arm: str) -> BudgetCell:
     row = comparison.row(arm)
     return _shown(row, comparison, "")
 
 
-def _cell(one: Equal | None, comparison: Comparison) -> Cell:
+def _cell(one: Equal | None, comparison: Comparison) -> BudgetCell:
     if one is None:
-        return Cell("", _SAME)
+        return BudgetCell("", _SAME)
     return _shown(one.row, comparison, f"spent {numerals.times_text(one.ratio)}")
 
 
-def _shown(row: Row, comparison: Comparison, spent: str) -> Cell:
+def _shown(row: Row, comparison: Comparison, spent: str) -> BudgetCell:
     diff, interval = numerals.difference_parts(row, comparison.primary)
-    return Cell(verdict_word(row), diff or "-", interval, spent)
+    return BudgetCell(verdict_word(row), diff or "-", interval, spent)
 
 
 def budget_caption(comparison: Comparison) -> str:

@@ -18,7 +18,7 @@ _NO_NOISE = 1e-12
 
 
 @dataclass(frozen=True)
-class Line:
+class TableLine:
     """One arm of the table."""
 
     arm: str
@@ -41,7 +41,7 @@ class Line:
 
 def lines_of(
     comparison: Comparison, order: Sequence[str] | None = None, times: Mapping[str, float | None] | None = None
-) -> list[Line]:
+) -> list[TableLine]:
     """Return the table's lines, the baseline first; `order` (default: the comparison's) names the arms."""
     arms = order if order is not None else comparison.arms
     best = best_arms(comparison)
@@ -55,10 +55,10 @@ def _known(arm: str, comparison: Comparison) -> bool:
     return (arm, comparison.primary.name) in comparison.rows
 
 
-def _line(arm: str, comparison: Comparison, best: frozenset[str], times: Mapping[str, float | None]) -> Line:
+def _line(arm: str, comparison: Comparison, best: frozenset[str], times: Mapping[str, float | None]) -> TableLine:
     row = comparison.row(arm)
     baseline = arm == comparison.baseline
-    return Line(
+    return TableLine(
         arm=arm,
         baseline=baseline,
         verdict="-" if baseline else verdict_word(row),

@@ -64,7 +64,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ClaimEvidence:
     """One measured pair."""
 
     study: str
@@ -87,7 +87,7 @@ class Card:
 
     claim: Claim
     reading: Reading
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[ClaimEvidence, ...]
     missing: tuple[str, ...]
     """Tests that no study in the storage makes."""
 
@@ -110,7 +110,7 @@ def cards_of(claims: Sequence[Claim], studies: Studies) -> tuple[Card, ...]:
 
 
 def _card(claim: Claim, compared: Sequence[tuple[Study, Sequence[TrialRow], Comparison]]) -> Card:
-    evidence: list[Evidence] = []
+    evidence: list[ClaimEvidence] = []
     readings: list[Reading] = []
     missing = []
     for test in claim.tests:
@@ -140,7 +140,7 @@ def _all_of(readings: Sequence[Reading]) -> Reading:
     return "yes"
 
 
-def _found(test: Check, study: Study, rows: Sequence[TrialRow], comparison: Comparison) -> Iterator[Evidence]:
+def _found(test: Check, study: Study, rows: Sequence[TrialRow], comparison: Comparison) -> Iterator[ClaimEvidence]:
     if study.core != test.core or test.metric not in {metric.name for metric in study.metrics}:
         return
     if test.over:
@@ -187,10 +187,10 @@ def _is_times(treatment: Arm, control: Arm, name: str, factor: float) -> bool:
     return numbers and float(high or 0) == factor * float(low or 0)
 
 
-def _evidence(test: Check, study: Study, treatment: Arm, control: Arm, row: Row, verdict: Verdict) -> Evidence:
+def _evidence(test: Check, study: Study, treatment: Arm, control: Arm, row: Row, verdict: Verdict) -> ClaimEvidence:
     metric = next(metric for metric in study.metrics if metric.name == test.metric)
     shown = numerals.difference_text(row, metric, unit=True)
-    return Evidence(
+    return ClaimEvidence(
         study=study.name,
         test=str(test),
         treatment=treatment.name,
@@ -215,7 +215,7 @@ def _reading(verdict: Verdict, wanted: Wanted) -> Reading:
     return "yes" if verdict in yes else "no"
 
 
-def _within(test: Check, study: Study, arm: Arm, rows: Sequence[TrialRow]) -> Evidence | None:
+def _within(test: Check, study: Study, arm: Arm, rows: Sequence[TrialRow]) -> ClaimEvidence | None:
     """The metric against another one of the same trials: a paired test over seeds, both in the metric's unit."""
     if not _fits(test.where, arm):
         return None
@@ -241,7 +241,7 @@ def _within(test: Check, study: Study, arm: Arm, rows: Sequence[TrialRow]) -> Ev
     row = compare(frame, baseline=test.over, metrics=[metric], alpha=study.alpha).row(test.metric)
     verdict = row.verdict or Verdict.UNDECIDED
     shown = numerals.difference_text(row, metric, unit=True)
-    return Evidence(
+    return ClaimEvidence(
         study=study.name,
         test=str(test),
         treatment=arm.name,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ablate.errors import AblateError
 from ablate.report.statistics.model import Comparison, Row
 from ablate.report.text import numerals
-from ablate.report.text.cells import Line, difference_header, p_header, primary_header, secondary_metrics
+from ablate.report.text.cells import TableLine, difference_header, p_header, primary_header, secondary_metrics
 from ablate.study.problems import did_you_mean
 from ablate.study.spec import MetricSpec, Study
 
@@ -74,7 +74,7 @@ class Columns:
         metrics = {metric.name: metric for metric in secondary_metrics(self.comparison)}
         return tuple(Column(key, self._header(key, metrics.get(key)), metrics.get(key)) for key in keys)
 
-    def cell(self, column: Column, line: Line) -> Cell:
+    def cell(self, column: Column, line: TableLine) -> Cell:
         """Return what stands in `column` for one arm."""
         if column.metric is not None:
             row = self.comparison.rows.get((line.arm, column.metric.name))
@@ -100,7 +100,7 @@ class Columns:
         longest = max((total for total in self.totals.values() if total is not None), default=0.0)
         return next(((unit, seconds) for unit, seconds in _UNITS if longest >= seconds), _UNITS[-1])
 
-    def _number(self, key: str, line: Line) -> Cell:
+    def _number(self, key: str, line: TableLine) -> Cell:
         row = self.comparison.row(line.arm)
         match key:
             case "n":

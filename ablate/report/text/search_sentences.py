@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.report.data.search_results import Searched
+from ablate.report.data.search_results import SearchResult
 from ablate.report.text.escape import markdown, visible
 
 _CAVEAT = (
@@ -14,17 +14,17 @@ _CAVEAT = (
 _UNTESTED = "These values chose the candidates, so they flatter them: nothing here was tested on fresh seeds."
 
 
-def title(one: Searched) -> str:
+def title(one: SearchResult) -> str:
     """Return what a search is called."""
     return f"Tuning of {visible(one.search.name)}" if one.search.tunes else "Search"
 
 
-def closing(one: Searched) -> str:
+def closing(one: SearchResult) -> str:
     """Return what the values of a search are worth."""
     return _CAVEAT if one.search.arm is not None else _UNTESTED
 
 
-def search_lines(found: Sequence[Searched]) -> list[str]:
+def search_lines(found: Sequence[SearchResult]) -> list[str]:
     """Return the searches for a terminal: one table each."""
     lines: list[str] = []
     for one in found:
@@ -38,7 +38,7 @@ def search_lines(found: Sequence[Searched]) -> list[str]:
     return lines
 
 
-def search_markdown(found: Sequence[Searched]) -> str:
+def search_markdown(found: Sequence[SearchResult]) -> str:
     """Return the section of the searches in Markdown, empty without any."""
     parts = []
     for one in found:

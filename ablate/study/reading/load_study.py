@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablate.errors import AblateError, Problem, StudyFileError
-from ablate.interface import Core
+from ablate.interface import DEFAULT_CORE, Core
 from ablate.paths import is_study_name
 from ablate.search import Search
 from ablate.study.factors import FactorInfo, factors_of
@@ -33,7 +33,6 @@ from ablate.study.reading.sections import read_alpha, read_budget, read_looks, r
 from ablate.study.reading.yaml_tree import Leaf, Node, Table, read_tree, source_of
 from ablate.study.spec import BASELINE, Arm, Design, MetricSpec, Study
 
-DEFAULT_CORE = "ddpm-dip"
 LARGEST_BYTES = 8_000_000
 BYTE_ORDER_MARK = "\ufeff"
 """Windows editors put it in front of a text."""

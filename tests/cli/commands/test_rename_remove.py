@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ablate.api.stored_studies import Place
+from ablate.api.stored_studies import ResultsLocation
 from ablate.cli.commands.cache import bytes_of
 from ablate.engine.records import administration
 from ablate.engine.records.cache_admin import Entry, choose
@@ -73,7 +73,7 @@ def test_a_rename_that_was_interrupted_is_completed(
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    place = Place.of(Path("results"), None)
+    place = ResultsLocation.of(Path("results"), None)
     study = place.study("steps").study
     with monkeypatch.context() as patch:
         patch.setattr(administration, "rename_study", killed)

@@ -164,7 +164,7 @@ def slowly(report, steps):
 
     for step in range(steps):
         time.sleep(0.05)
-        if report.stop_requested:
+        if context.stop_requested:
             raise StoppedError
         yield step
 """

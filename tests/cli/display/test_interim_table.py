@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ablate.api.interim_results import Result, arms_so_far, difference_text
+from ablate.api.interim_results import Result, difference_text, interim_arms
 from ablate.cli.display.interim_table import table
 from ablate.outcome import OutcomeKind
 from ablate.study.spec import Arm, MetricSpec, Study
@@ -26,7 +26,7 @@ def test_differences_use_only_seeds_that_both_have() -> None:
         ("lr=0.01", 1): Result(OutcomeKind.MEASURED, 31.0),
         ("lr=0.01", 2): Result(None),
     }
-    found = {arm.arm: arm for arm in arms_so_far(study(), {"baseline": 3, "lr=0.01": 3}, results)}
+    found = {arm.arm: arm for arm in interim_arms(study(), {"baseline": 3, "lr=0.01": 3}, results)}
     assert found["lr=0.01"].diff == pytest.approx(1.0)
     assert (found["lr=0.01"].done, found["lr=0.01"].planned) == (1, 3)
     assert "noise_schedule=exponential" not in found
@@ -39,7 +39,7 @@ def test_times_are_compared_by_ratio() -> None:
         ("lr=0.01", 0): Result(OutcomeKind.MEASURED, 20.0),
         ("lr=0.01", 1): Result(OutcomeKind.MEASURED, 80.0),
     }
-    found = arms_so_far(study(SECONDS), {}, results)[1]
+    found = interim_arms(study(SECONDS), {}, results)[1]
     assert found.diff == pytest.approx(1.0)
     assert difference_text(found.diff, SECONDS) == "+100.0 %"
 
@@ -53,7 +53,7 @@ def test_table_at_eighty_columns() -> None:
         ("noise_schedule=exponential", 1): Result(OutcomeKind.FAILED),
     }
     planned = {"baseline": 3, "lr=0.01": 3, "noise_schedule=exponential": 3}
-    lines = [line.plain for line in table(arms_so_far(study(), planned, results), PSNR, 80)]
+    lines = [line.plain for line in table(interim_arms(study(), planned, results), PSNR, 80)]
     assert lines == [
         "  arm                         seeds  psnr (dB)   diff",
         "  baseline                      1/3      29.50         1 running",

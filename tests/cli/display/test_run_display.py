@@ -101,7 +101,7 @@ def retrying(retry: int, reason: str) -> display_events.Retrying:
     ],
     ids=["retry", "free retry", "start", "finish", "alive", "note", "progress"],
 )
-def test_lines(event: display_events.Event, line: str) -> None:
+def test_lines(event: display_events.DisplayEvent, line: str) -> None:
     assert event_line(event, "psnr") == line
 
 

@@ -32,7 +32,7 @@ from ablate.core.diffusion.denoiser import Denoiser, schedule_of
 from ablate.core.diffusion.forward_process import add_noise, x0_from
 from ablate.core.diffusion.restoration import addressed_noise, observe, restore, start_step
 from ablate.core.diffusion.training import Trainer, choose_images
-from ablate.core.diffusion.training_target import Lesson
+from ablate.core.diffusion.training_target import TrainingTarget
 from ablate.core.diffusion.validation import Wiener
 from ablate.core.scores.psnr_ssim import psnr
 from ablate.core.settings import DdpmDipSettings
@@ -67,7 +67,7 @@ def images(count: int = 24) -> Tensor:
 
 def test_smoothed_images_stay_beside_their_originals() -> None:
     """Chosen and flipped alike, in every epoch."""
-    trainer = Trainer(settings_of(epochs=3), images(), 0, Lesson(smooth=as_unit(images())))
+    trainer = Trainer(settings_of(epochs=3), images(), 0, TrainingTarget(smooth=as_unit(images())))
     for step in range(trainer.course.total):
         trainer.step = step
         batch, smooth = trainer._batch(step), trainer._smooth(step)
@@ -79,7 +79,7 @@ def test_smoothed_images_stay_beside_their_originals() -> None:
 def test_literal_with_nothing_smoothed_is_the_ordinary_loss(prediction: str) -> None:
     settings = settings_of(prediction=prediction)
     plain = Trainer(settings, images(), 0)
-    literal = Trainer(settings, images(), 0, Lesson(smooth=as_unit(images()), literal=True))
+    literal = Trainer(settings, images(), 0, TrainingTarget(smooth=as_unit(images()), literal=True))
     x0 = plain._batch(0)
     noise, t = torch.randn(x0.shape), torch.tensor([10, 300, 700, 1000])
     with torch.no_grad():
@@ -101,7 +101,7 @@ class Knows(torch.nn.Module):
 def test_literal_builds_xt_from_the_smoothed_image_and_asks_for_the_original() -> None:
     """Only the network that answers x_0, not the smoothed image, has no loss."""
     smooth = gaussian_blur(as_unit(images()), 2.0)
-    trainer = Trainer(settings_of(prediction="x0"), images(), 0, Lesson(smooth=smooth, literal=True))
+    trainer = Trainer(settings_of(prediction="x0"), images(), 0, TrainingTarget(smooth=smooth, literal=True))
     x0, blurred = trainer._batch(0), trainer._smooth(0)
     assert blurred is not None
     noise, t = torch.randn(x0.shape), torch.full((len(x0),), 500)
@@ -182,7 +182,7 @@ def test_a_start_at_the_first_step_returns_the_dip_output() -> None:
 def test_truncated_never_trains_above_its_start(law: str) -> None:
     settings = settings_of(method="truncated", start_sigma=50, step_law=law, batch_size=64)
     last = start_step(settings, schedule_of(settings))
-    trainer = Trainer(settings, images(64), 0, Lesson(last_step=last))
+    trainer = Trainer(settings, images(64), 0, TrainingTarget(last_step=last))
     drawn = []
     for step in range(200):
         trainer.step = step
@@ -230,7 +230,7 @@ def test_what_an_image_starts_from_depends_on_its_noise_alone(source: str, share
 
 def test_a_warm_start_copies_every_weight() -> None:
     other = Denoiser.build(settings_of(), 9, CPU).network.state_dict()
-    trainer = Trainer(settings_of(), images(), 0, Lesson(weights=other))
+    trainer = Trainer(settings_of(), images(), 0, TrainingTarget(weights=other))
     for mine, given in zip(trainer.denoiser.network.state_dict().values(), other.values(), strict=True):
         assert torch.equal(mine, given)
     pairs = zip(trainer.ema.weights, trainer.denoiser.network.parameters(), strict=True)
@@ -314,7 +314,7 @@ def test_compute_budget_takes_the_dip_out_of_the_training(shared: Path) -> None:
     run = run_of(shared, method="dip+ddpm", budget="compute", **whole)
     assert updates_spent(run) == spent
     assert updates_spent(run_of(shared, method="dip+ddpm", **whole)) == 0
-    assert Trainer(settings, images(), 0, Lesson(updates_spent=spent)).course.total == 24 - spent
+    assert Trainer(settings, images(), 0, TrainingTarget(updates_spent=spent)).course.total == 24 - spent
 
 
 def test_nothing_left_to_train_is_said(shared: Path) -> None:

@@ -32,7 +32,7 @@ from ablate.core.programs.compile_rules import (
 from ablate.core.programs.compiled_forward import Program
 from ablate.core.settings import DdpmDipSettings
 from ablate.errors import CompileError
-from ablate.interface import EAGER, SERIAL, Compilation, Report
+from ablate.interface import EAGER, SERIAL, Compilation, TrialContext
 from ablate.outcome import Outcome
 from tests.core.desk import Desk, compute
 from tests.core.replay.test_lanes import Listener
@@ -69,9 +69,9 @@ def weights(one: Trainer) -> Tensor:
     return torch.cat([weight.detach().reshape(-1) for weight in one.denoiser.network.parameters()])
 
 
-def report(root: Path, mode: str = "auto", updates: int = 10**9, study: str = "s") -> Report:
+def context(root: Path, mode: str = "auto", updates: int = 10**9, study: str = "s") -> TrialContext:
     waiting = {KEY: updates}
-    return cast(Report, Listener(root, SERIAL, compilation=Compilation(cast(Any, mode), study, waiting)))
+    return cast(TrialContext, Listener(root, SERIAL, compilation=Compilation(cast(Any, mode), study, waiting)))
 
 
 # ---------------------------------------------------------------------- when
@@ -127,23 +127,23 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_study_decides_once_and_a_measurement_serves_every_study(tmp_path: Path, fake: list[str]) -> None:
     yes, no = Choice(True, "measured 2.00x"), Choice(False, "measured 2.00x saves 5 s, compiling takes 10 s")
-    assert prepare(trainer(), KEY, report(tmp_path), trainer) == yes
-    assert prepare(trainer(), KEY, report(tmp_path, updates=10), trainer) == yes
+    assert prepare(trainer(), KEY, context(tmp_path), trainer) == yes
+    assert prepare(trainer(), KEY, context(tmp_path, updates=10), trainer) == yes
     assert fake == ["measured", "compiled", "compiled"]
-    assert prepare(trainer(), KEY, report(tmp_path, updates=10, study="other"), trainer) == no
+    assert prepare(trainer(), KEY, context(tmp_path, updates=10, study="other"), trainer) == no
     assert fake == ["measured", "compiled", "compiled"]
 
 
 def test_off_and_dropout_measure_nothing(tmp_path: Path, fake: list[str]) -> None:
-    assert prepare(trainer(), KEY, report(tmp_path, "off"), trainer) == Choice(False, "off")
+    assert prepare(trainer(), KEY, context(tmp_path, "off"), trainer) == Choice(False, "off")
     assert denoiser_program(DdpmDipSettings.model_validate({**TINY, "dropout": 0.1})) == ""
-    assert not prepare(trainer(), "", report(tmp_path, "on"), trainer).compiled
+    assert not prepare(trainer(), "", context(tmp_path, "on"), trainer).compiled
     assert fake == []
 
 
 def test_without_a_compiler_auto_says_so_and_stays_eager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    choice = prepare(trainer(), KEY, report(tmp_path), trainer)
+    choice = prepare(trainer(), KEY, context(tmp_path), trainer)
     assert choice == Choice(False, "no C++ compiler (g++, or what CXX names) here")
 
 
@@ -177,11 +177,11 @@ def test_a_failure_is_an_error_under_on_and_a_reason_under_auto(
 ) -> None:
     failing(monkeypatch, 99)
     with pytest.raises(CompileError, match=r"compiling the network failed: cannot open shared object file$") as caught:
-        prepare(trainer(), KEY, report(tmp_path / "on", "on"), trainer)
+        prepare(trainer(), KEY, context(tmp_path / "on", "on"), trainer)
     assert "--compile off" in (caught.value.hint or "")
     monkeypatch.setattr(compiled_training, "missing", lambda device: None)
     monkeypatch.setattr(compiled_training, "before_measuring", lambda *args, **kwargs: None)
-    choice = prepare(trainer(), KEY, report(tmp_path / "auto"), trainer)
+    choice = prepare(trainer(), KEY, context(tmp_path / "auto"), trainer)
     assert choice == Choice(False, "compiling the network failed: cannot open shared object file")
 
 
@@ -189,10 +189,10 @@ def test_programs_on_disk_that_do_not_load_are_dropped_and_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = failing(monkeypatch, 1)
-    cache = CompileCache.take(report(tmp_path).cache)
+    cache = CompileCache.take(context(tmp_path).cache)
     cache.programs.mkdir(parents=True)
     (cache.programs / "half.so").touch()
-    compile_now(trainer(), KEY, report(tmp_path))
+    compile_now(trainer(), KEY, context(tmp_path))
     assert len(tried) == 2
     assert cache.empty
 
@@ -205,7 +205,7 @@ def test_out_of_memory_is_not_taken_for_a_failure_of_the_compiler(
 
     monkeypatch.setattr(Trainer, "run_by", run_by)
     with pytest.raises(MemoryError):
-        prepare(trainer(), KEY, report(tmp_path, "on"), trainer)
+        prepare(trainer(), KEY, context(tmp_path, "on"), trainer)
 
 
 # ---------------------------------------------------------------------- on disk
@@ -260,7 +260,7 @@ def test_a_compiled_training_is_the_eager_one_within_rounding(compiled_cache: Pa
     """Ten updates, two of them on smaller batches; other trials' networks are no other program."""
     eager, compiled = trainer(), trainer()
     before = weights(compiled).clone()
-    compile_now(compiled, KEY, report(compiled_cache))
+    compile_now(compiled, KEY, context(compiled_cache))
     assert torch.equal(weights(compiled), before)
     assert losses(compiled, 10) == pytest.approx(losses(eager, 10), rel=LOSSES_APART)
     assert (weights(compiled) - weights(eager)).norm() < WEIGHTS_APART * weights(eager).norm()
@@ -268,7 +268,7 @@ def test_a_compiled_training_is_the_eager_one_within_rounding(compiled_cache: Pa
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     again, other = trainer(), trainer(seed=1)
     for one in (again, other):
-        compile_now(one, KEY, report(compiled_cache))
+        compile_now(one, KEY, context(compiled_cache))
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs
     losses(again, 10)
     assert torch.equal(weights(again), weights(compiled))
@@ -283,14 +283,14 @@ def test_checkpoints_go_from_eager_to_compiled_and_back(compiled_cache: Path) ->
     for first, second in ((False, True), (True, False)):
         one, two = trainer(), trainer()
         if first:
-            compile_now(one, KEY, report(compiled_cache))
+            compile_now(one, KEY, context(compiled_cache))
         losses(one, 5)
         state = one.state()
         assert set(state["network"]) == set(two.denoiser.network.state_dict())
         assert not any("_orig_mod" in name for name in state["network"])
         two.load(state)
         if second:
-            compile_now(two, KEY, report(compiled_cache))
+            compile_now(two, KEY, context(compiled_cache))
         assert losses(two, 5) == pytest.approx(whole[5:], rel=LOSSES_APART)
         assert two.compiled_updates == 5
 
@@ -300,7 +300,7 @@ def test_checkpoints_go_from_eager_to_compiled_and_back(compiled_cache: Path) ->
 def test_a_single_lane_runs_by_a_compiled_network_too(compiled_cache: Path) -> None:
     """What a GPU records as a graph, without the graph."""
     eager, lane = trainer(), trainer(GraphedTrainer)
-    compile_now(lane, KEY, report(compiled_cache))
+    compile_now(lane, KEY, context(compiled_cache))
     for _ in range(10):
         lane.update()
     lane.sync()

@@ -15,7 +15,7 @@ from ablate.core.diffusion.cuda_graph_training import GraphedTrainer, trainer_fo
 from ablate.core.diffusion.denoiser import Denoiser
 from ablate.core.diffusion.forward_process import add_noise
 from ablate.core.diffusion.training import Trainer, choose_images, learning_rate, train
-from ablate.core.diffusion.training_course import Course
+from ablate.core.diffusion.training_course import TrainingCourse
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DivergedError, StoppedError
@@ -86,7 +86,7 @@ def run(
         trainer,
         StageFolder(root, "stage"),
         recipe=Recipe("ddpm-dip", settings.resolved(), 3),
-        report=Listener(root, stop_after),
+        context=Listener(root, stop_after),
         on_point=lambda seen, seconds, denoiser: points.append(seen),
     )
     return trainer, reused, points
@@ -144,7 +144,7 @@ def test_a_torn_checkpoint_costs_time_not_truth(images: Tensor, tmp_path: Path) 
 def test_curve_points_are_replayed_when_the_work_is_reused(images: Tensor, tmp_path: Path) -> None:
     settings = TINY.model_copy(update={"epochs": 8})
     points = run(settings, images, tmp_path)[2]
-    assert points == [Course(18, 4, 8).images_seen(step) for step in Course(18, 4, 8).curve_steps()]
+    assert points == [TrainingCourse(18, 4, 8).images_seen(step) for step in TrainingCourse(18, 4, 8).curve_steps()]
     assert run(settings, images, tmp_path)[2] == points
 
 
@@ -202,11 +202,11 @@ def test_course_of_the_step_size(step: int, decay: str, factor: float) -> None:
 
 
 def test_images_seen_and_curve_steps() -> None:
-    course = Course(images=18, batch=4, epochs=30)
+    course = TrainingCourse(images=18, batch=4, epochs=30)
     assert (course.per_epoch, course.total) == (5, 150)
     assert [course.images_seen(step) for step in (0, 1, 5, 6, 150)] == [0, 4, 18, 22, 540]
     assert course.curve_steps() == [25, 35, 50, 71, 100, 141, 150]
-    assert Course(images=8, batch=4, epochs=1).curve_steps() == [2]
+    assert TrainingCourse(images=8, batch=4, epochs=1).curve_steps() == [2]
 
 
 def test_a_subset_is_seeded(images: Tensor) -> None:

@@ -64,28 +64,28 @@ def lanes_of(trainer: Trainer, width: int) -> UNetLanes:
 
 def in_lanes(jobs: Sequence[Job], images: Tensor, root: Path, *, width: int = 3, stop_after: int = 10**9) -> None:
     """Train all jobs in lanes; what they keep is in ``root/<their number>``."""
-    report = Listener(root, SERIAL, stop_after)
+    context = Listener(root, SERIAL, stop_after)
     members = []
     for number, (settings, seed) in enumerate(jobs):
         trainer = Trainer(settings, images, seed)
         recipe = Recipe("ddpm-dip", settings.resolved(), seed)
         ends = [trainer.course.total]
-        members.append(UNetLane(trainer, ends, StageFolder(root, str(number)), recipe, report))
-    for _, _, divergence in LaneRun(lanes_of(members[0].trainer, width), members, report).run():
+        members.append(UNetLane(trainer, ends, StageFolder(root, str(number)), recipe, context))
+    for _, _, divergence in LaneRun(lanes_of(members[0].trainer, width), members, context).run():
         assert divergence is None
 
 
 def ended(root: Path, number: int, job: Job, images: Tensor) -> Trainer:
     """What training alone makes of what lanes left: nothing is left to do."""
     settings, seed = job
-    report = Listener(root, SERIAL)
+    context = Listener(root, SERIAL)
     points: list[int] = []
     trainer = Trainer(settings, images, seed)
     reused = train(
         trainer,
         StageFolder(root, str(number)),
         recipe=Recipe("ddpm-dip", settings.resolved(), seed),
-        report=report,
+        context=context,
         on_point=lambda seen, seconds, denoiser: points.append(seen),
     )
     assert reused in (0.0, trainer.seconds)
@@ -135,16 +135,16 @@ def test_companions_change_no_bit(images: Tensor, tmp_path: Path) -> None:
 def test_a_non_finite_neighbour_changes_no_bit(images: Tensor, tmp_path: Path) -> None:
     """It ends as diverged, with the images it had seen."""
     in_lanes(ARMS[:1], images, tmp_path / "healthy", width=2)
-    report = Listener(tmp_path / "ill", SERIAL)
+    context = Listener(tmp_path / "ill", SERIAL)
     members = []
     for number, (settings, seed) in enumerate((ARMS[0], ARMS[1])):
         trainer = Trainer(settings, images, seed)
         recipe = Recipe("ddpm-dip", settings.resolved(), seed)
         folder = StageFolder(tmp_path / "ill", str(number))
-        members.append(UNetLane(trainer, [trainer.course.total], folder, recipe, report))
+        members.append(UNetLane(trainer, [trainer.course.total], folder, recipe, context))
     with torch.no_grad():
         members[1].trainer.denoiser.network.get_parameter("exit.bias").fill_(math.inf)
-    found = list(LaneRun(lanes_of(members[0].trainer, 2), members, report).run())
+    found = list(LaneRun(lanes_of(members[0].trainer, 2), members, context).run())
     assert [divergence is None for _, _, divergence in found] == [False, True]
     divergence = found[0][2]
     assert divergence is not None
@@ -171,9 +171,9 @@ def test_a_shorter_recipe_of_the_same_stage_ends_on_the_way(images: Tensor, tmp_
     settings, seed = job(epochs=3)
     trainer = Trainer(settings, images, seed)
     recipe = Recipe("ddpm-dip", settings.resolved(), seed)
-    report = Listener(tmp_path, SERIAL)
-    member = UNetLane(trainer, [5, 15], StageFolder(tmp_path, "0"), recipe, report)
-    list(LaneRun(lanes_of(trainer, 2), [member], report).run())
+    context = Listener(tmp_path, SERIAL)
+    member = UNetLane(trainer, [5, 15], StageFolder(tmp_path, "0"), recipe, context)
+    list(LaneRun(lanes_of(trainer, 2), [member], context).run())
     in_lanes([job(epochs=1)], images, tmp_path / "short", width=2)
     short = ended(tmp_path, 0, job(epochs=1), images)
     assert torch.equal(flat(short), flat(ended(tmp_path / "short", 0, job(epochs=1), images)))

@@ -10,7 +10,7 @@ import torch
 
 from ablate.core.programs.fusion_choice import ALONE, GATE, choose_width
 from ablate.core.programs.lane_losses import LossReader
-from ablate.interface import Fusion, Report
+from ablate.interface import Fusion, TrialContext
 from tests.core.replay.test_lanes import Listener
 
 if TYPE_CHECKING:
@@ -27,19 +27,19 @@ def _measured(gain: float, asked: list[int]) -> Callable[[int], float]:
     return measure
 
 
-def _report(root: Path, fusion: Fusion) -> Report:
-    return cast(Report, Listener(root, fusion))
+def _context(root: Path, fusion: Fusion) -> TrialContext:
+    return cast(TrialContext, Listener(root, fusion))
 
 
 def test_width_one_is_alone_and_measures_nothing(tmp_path: Path) -> None:
     asked: list[int] = []
-    assert choose_width(_report(tmp_path, Fusion()), "key", _measured(9, asked)) == ALONE
+    assert choose_width(_context(tmp_path, Fusion()), "key", _measured(9, asked)) == ALONE
     assert asked == []
 
 
 def test_a_width_that_was_asked_for_is_taken(tmp_path: Path) -> None:
     asked: list[int] = []
-    assert choose_width(_report(tmp_path, Fusion(8, forced=True)), "key", _measured(0.1, asked)) == 8
+    assert choose_width(_context(tmp_path, Fusion(8, forced=True)), "key", _measured(0.1, asked)) == 8
     assert asked == []
 
 
@@ -47,11 +47,11 @@ def test_a_width_that_was_asked_for_is_taken(tmp_path: Path) -> None:
 def test_otherwise_it_must_pay(gain: float, width: int, tmp_path: Path) -> None:
     """Measured once; the record holds for every later batch, whatever would be measured then."""
     asked: list[int] = []
-    report = _report(tmp_path, Fusion(8))
-    assert choose_width(report, "key", _measured(gain, asked)) == width
-    assert choose_width(report, "key", _measured(1 / gain, asked)) == width
+    context = _context(tmp_path, Fusion(8))
+    assert choose_width(context, "key", _measured(gain, asked)) == width
+    assert choose_width(context, "key", _measured(1 / gain, asked)) == width
     assert sorted(asked) == [ALONE, 8]
-    choose_width(report, "other key", _measured(gain, asked))
+    choose_width(context, "other key", _measured(gain, asked))
     assert len(asked) == 4
 
 

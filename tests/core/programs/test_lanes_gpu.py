@@ -13,7 +13,7 @@ from ablate.core.diffusion.cuda_graph_training import GraphedTrainer, trainer_fo
 from ablate.core.diffusion.training import Trainer
 from ablate.core.programs.lane_run import LaneRun
 from ablate.core.replay.lanes import ReplayLane, ReplayLanes
-from ablate.core.replay.network import Denoiser, draw
+from ablate.core.replay.network import ReplayDenoiser, draw
 from ablate.core.replay.noise_tables import noise_table
 from ablate.core.replay.training import Training
 from ablate.core.settings import DdpmDipSettings
@@ -36,7 +36,7 @@ def images() -> Tensor:
 def denoiser(images: Tensor, seed: int) -> Training:
     """A small denoiser's training."""
     table = noise_table("linear")
-    network = Denoiser(2, table)
+    network = ReplayDenoiser(2, table)
     draw(network, torch.Generator().manual_seed(seed))
 
     def predict(x: Tensor, noise: torch.Generator) -> Tensor:
@@ -50,14 +50,14 @@ def denoiser(images: Tensor, seed: int) -> Training:
 @pytest.mark.parametrize("width", [1, 3])
 def test_replay_as_a_graph(width: int, images: Tensor, tmp_path: Path) -> None:
     """Every lane has the losses of its training alone."""
-    report = Listener(tmp_path, SERIAL, device="cuda:0")
+    context = Listener(tmp_path, SERIAL, device="cuda:0")
     trainings = [denoiser(images, seed) for seed in range(width)]
     lanes = ReplayLanes(trainings[0].network, images, width, 4, dips=False)
     members = [
-        ReplayLane(one, None, StageFolder(tmp_path, str(one.seed)), Recipe("replay", {}, one.seed), report)
+        ReplayLane(one, None, StageFolder(tmp_path, str(one.seed)), Recipe("replay", {}, one.seed), context)
         for one in trainings
     ]
-    assert all(divergence is None for _, _, divergence in LaneRun(lanes, members, report).run())
+    assert all(divergence is None for _, _, divergence in LaneRun(lanes, members, context).run())
     for seed, fused in enumerate(trainings):
         alone = denoiser(images, seed)
         while alone.step < alone.total:

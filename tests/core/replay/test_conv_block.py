@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ablate.core.replay import conv_block
 from ablate.core.replay import conv_block_numba as kernels
-from ablate.core.replay.network import Autoencoder, Denoiser, draw
+from ablate.core.replay.network import Autoencoder, ReplayDenoiser, draw
 from ablate.core.replay.noise_tables import noise_table
 
 
@@ -130,7 +130,7 @@ def test_other_images_go_the_plain_way(x: Tensor) -> None:
 
 def test_the_denoiser_is_its_blocks_one_after_the_other() -> None:
     """With the noise that is drawn channels last, and a level for the batch or for every image."""
-    denoiser, x = Denoiser(3, noise_table("linear")), drawn(4, 3, 32, 32)
+    denoiser, x = ReplayDenoiser(3, noise_table("linear")), drawn(4, 3, 32, 32)
     draw(denoiser, torch.Generator().manual_seed(1))
     for t in (torch.tensor([700]), torch.tensor([1, 200, 500, 999])):
         noise = torch.randn((3, 4, 32, 32, 3), generator=torch.Generator().manual_seed(2))

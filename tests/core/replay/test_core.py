@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ablate.core.data import ImageSet
 from ablate.core.replay.core import Replay
-from ablate.core.replay.network import Autoencoder, Denoiser, draw
+from ablate.core.replay.network import Autoencoder, ReplayDenoiser, draw
 from ablate.core.replay.noise_tables import identity_psnr, mean_variance, noise_table
 from ablate.core.replay.score import denoise, score
 from ablate.core.replay.settings import ReplaySettings
@@ -85,8 +85,8 @@ def _recipe(seed: int = 0, **settings: Any) -> Recipe:
     return Recipe("replay", ReplaySettings(**{**SMALL, **settings}).resolved(), seed)
 
 
-def _run(recipe: Recipe, report: Listener) -> Outcome:
-    (pair,) = Replay().run([recipe], report)
+def _run(recipe: Recipe, context: Listener) -> Outcome:
+    (pair,) = Replay().run([recipe], context)
     assert pair[0] == recipe
     assert pair[1].recipe_digest == recipe.digest
     return pair[1]
@@ -134,13 +134,13 @@ def test_parameter_counts() -> None:
         return sum(parameter.numel() for parameter in network.parameters())
 
     assert count(Autoencoder()) == 168
-    assert count(Denoiser(10, noise_table("linear"))) == 1680
-    assert count(Denoiser(10, noise_table("linear"), identity=True)) == 0
+    assert count(ReplayDenoiser(10, noise_table("linear"))) == 1680
+    assert count(ReplayDenoiser(10, noise_table("linear"), identity=True)) == 0
 
 
 def test_a_block_is_the_reports_block() -> None:
     """x + sigma_t n - net(x), the noise outside the network."""
-    denoiser = Denoiser(1, [0.0, 0.5])
+    denoiser = ReplayDenoiser(1, [0.0, 0.5])
     draw(denoiser, torch.Generator().manual_seed(0))
     x = torch.rand(2, 3, 8, 8)
     silent = denoiser(x, torch.tensor([0]), torch.Generator().manual_seed(1))
@@ -154,13 +154,13 @@ def test_a_block_is_the_reports_block() -> None:
 
 
 @pytest.fixture
-def identity() -> Denoiser:
+def identity() -> ReplayDenoiser:
     """The network that does nothing but add the report's noise."""
-    return Denoiser(10, noise_table("linear"), identity=True)
+    return ReplayDenoiser(10, noise_table("linear"), identity=True)
 
 
 @pytest.mark.acceptance("R1")
-def test_identity_scores_what_its_noise_amounts_to(identity: Denoiser) -> None:
+def test_identity_scores_what_its_noise_amounts_to(identity: ReplayDenoiser) -> None:
     """30.99 ± 1.33 dB: ten applications of ten noises, each application at a random level."""
     images = torch.zeros(8, 3, 32, 32)
 
@@ -214,20 +214,20 @@ def test_non_finite_images_are_divergence() -> None:
 @pytest.mark.parametrize("method", ["ddpm", "dip", "dip+ddpm"])
 def test_a_trial_measures_what_it_declares(method: str, tmp_path: Path) -> None:
     """Every metric is declared, times are positive, the curve has a point per epoch, the samples are there."""
-    report = Listener(tmp_path)
+    context = Listener(tmp_path)
     recipe = _recipe(method=method)
-    outcome = _run(recipe, report)
+    outcome = _run(recipe, context)
     declared = {info.name for info in Replay.metrics}
     wanted = {"psnr", "ssim", "psnr_eval_sd", "psnr_first_image", "score_seconds"}
     wanted |= {"train_seconds", "train_loss", "seconds_per_epoch"} if "ddpm" in method else set()
     wanted |= {"dip_seconds", "dip_loss", "dip_seconds_per_epoch"} if "dip" in method.split("+") else set()
     assert outcome.kind is OutcomeKind.MEASURED
     assert wanted <= set(outcome.metrics) <= declared
-    assert [images for images, _ in report.points] == [32, 64]
-    assert all(set(values) == {"loss", "psnr"} for _, values in report.points)
+    assert [images for images, _ in context.points] == [32, 64]
+    assert all(set(values) == {"loss", "psnr"} for _, values in context.points)
     assert outcome.images_seen == (128 if method == "dip+ddpm" else 64)
     assert outcome.samples is not None
-    assert (report.folder(recipe) / outcome.samples).is_file()
+    assert (context.folder(recipe) / outcome.samples).is_file()
 
 
 @pytest.mark.acceptance("M8")
@@ -267,34 +267,34 @@ def test_stopped_and_continued_is_undisturbed(stop_after: int, tmp_path: Path) -
     recipe = _recipe()
     undisturbed = Listener(tmp_path / "undisturbed")
     expected = _run(recipe, undisturbed)
-    report = Listener(tmp_path / "stopped", stop_after=stop_after)
+    context = Listener(tmp_path / "stopped", stop_after=stop_after)
     with pytest.raises(StoppedError):
-        _run(recipe, report)
-    assert report.saved == 1
-    report.stop_after = None
-    assert _numbers(_run(recipe, report)) == _numbers(expected)
-    assert dict(report.points) == dict(undisturbed.points)
+        _run(recipe, context)
+    assert context.saved == 1
+    context.stop_after = None
+    assert _numbers(_run(recipe, context)) == _numbers(expected)
+    assert dict(context.points) == dict(undisturbed.points)
 
 
 def test_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
     """A file that is not what was written is not trusted: the training starts from the state before it."""
     recipe = _recipe()
     expected = _run(recipe, Listener(tmp_path / "whole"))
-    report = Listener(tmp_path / "torn", stop_after=13)
+    context = Listener(tmp_path / "torn", stop_after=13)
     with pytest.raises(StoppedError):
-        _run(recipe, report)
-    torn = list(report.cache.rglob("checkpoint-*.pt"))
+        _run(recipe, context)
+    torn = list(context.cache.rglob("checkpoint-*.pt"))
     assert torn
     for path in torn:
         path.write_bytes(path.read_bytes()[:-20])
-    assert _numbers(_run(recipe, replace(report, stop_after=None))) == _numbers(expected)
+    assert _numbers(_run(recipe, replace(context, stop_after=None))) == _numbers(expected)
 
 
 def test_due_checkpoints_are_written(tmp_path: Path) -> None:
     """Every update is a step boundary."""
-    report = Listener(tmp_path, checkpoint_due=True)
-    _run(_recipe(method="ddpm"), report)
-    assert report.saved == 2 * 4
+    context = Listener(tmp_path, checkpoint_due=True)
+    _run(_recipe(method="ddpm"), context)
+    assert context.saved == 2 * 4
 
 
 def test_longer_training_goes_on_from_a_shorter_one(tmp_path: Path) -> None:
@@ -310,8 +310,8 @@ def test_longer_training_goes_on_from_a_shorter_one(tmp_path: Path) -> None:
 
 def test_arms_share_the_autoencoder(tmp_path: Path) -> None:
     """Arms that differ in the denoiser only train one autoencoder."""
-    report = Listener(tmp_path)
-    first, second = _run(_recipe(), report), _run(_recipe(lr=0.01), report)
+    context = Listener(tmp_path)
+    first, second = _run(_recipe(), context), _run(_recipe(lr=0.01), context)
     assert first.reused == {}
     assert second.reused == {"dip": first.metrics["dip_seconds"]}
     assert second.seconds >= first.metrics["dip_seconds"]
@@ -321,13 +321,13 @@ def test_divergence_is_an_outcome_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     """The first non-finite loss ends the trial, with the images seen up to it."""
     seen = []
 
-    def explode(self: Denoiser, x: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+    def explode(self: ReplayDenoiser, x: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
         seen.append(len(x))
         factor = math.inf if len(seen) == 3 else 1.0
         unchanged: Tensor = x + 0 * self.nets[0](x)
         return unchanged * factor
 
-    monkeypatch.setattr(Denoiser, "forward", explode)
+    monkeypatch.setattr(ReplayDenoiser, "forward", explode)
     outcome = _run(_recipe(method="ddpm"), Listener(tmp_path))
     assert outcome.kind is OutcomeKind.DIVERGED
     assert outcome.error == "denoiser loss became inf"

@@ -93,8 +93,8 @@ ARMS = (
 )
 
 
-def _run(recipes: Sequence[Recipe], report: Listener) -> dict[str, Outcome]:
-    return {recipe.digest: outcome for recipe, outcome in Replay().run(recipes, report)}
+def _run(recipes: Sequence[Recipe], context: Listener) -> dict[str, Outcome]:
+    return {recipe.digest: outcome for recipe, outcome in Replay().run(recipes, context)}
 
 
 def _numbers(outcome: Outcome) -> dict[str, float]:
@@ -170,11 +170,11 @@ def test_a_diverging_companion_changes_no_bit(tmp_path: Path, monkeypatch: pytes
 def test_stopped_and_continued_is_undisturbed(stop_after: int, tmp_path: Path) -> None:
     """Every lane has its checkpoint, and goes on from it bit for bit."""
     expected = _run(ARMS[:3], Listener(tmp_path / "undisturbed"))
-    report = Listener(tmp_path / "stopped", stop_after=stop_after)
+    context = Listener(tmp_path / "stopped", stop_after=stop_after)
     with pytest.raises(StoppedError):
-        _run(ARMS[:3], report)
-    report.stop_after = 10**9
-    found = _run(ARMS[:3], report)
+        _run(ARMS[:3], context)
+    context.stop_after = 10**9
+    found = _run(ARMS[:3], context)
     assert {digest: _numbers(one) for digest, one in found.items()} == {
         digest: _numbers(one) for digest, one in expected.items()
     }
@@ -182,8 +182,8 @@ def test_stopped_and_continued_is_undisturbed(stop_after: int, tmp_path: Path) -
 
 def test_shared_stages_are_charged_once(tmp_path: Path) -> None:
     """Of trials that share a stage one pays for it; the others name it as reused. All together is what was spent."""
-    report = Listener(tmp_path)
-    found = _run(ARMS, report)
+    context = Listener(tmp_path)
+    found = _run(ARMS, context)
     shared = [_recipe(), ARMS[2], ARMS[3], ARMS[4], ARMS[5]]
     payers = [recipe for recipe in shared if "dip" not in found[recipe.digest].reused]
     assert len(payers) == 1
@@ -192,11 +192,11 @@ def test_shared_stages_are_charged_once(tmp_path: Path) -> None:
 
 def test_alone_after_lanes_reuses_them(tmp_path: Path) -> None:
     """What lanes leave in the stage cache is what a training alone continues from."""
-    report = Listener(tmp_path)
-    _run(ARMS[:2], report)
-    report.fusion = SERIAL
+    context = Listener(tmp_path)
+    _run(ARMS[:2], context)
+    context.fusion = SERIAL
     longer = _recipe(epochs=4)
-    outcome = _run([longer], report)[longer.digest]
+    outcome = _run([longer], context)[longer.digest]
     assert set(outcome.reused) == {"dip", "denoiser"}
     alone = _run([longer], Listener(tmp_path / "alone", SERIAL))[longer.digest]
     assert _numbers(outcome) == pytest.approx(_numbers(alone), rel=TOLERANCE, abs=1e-6)

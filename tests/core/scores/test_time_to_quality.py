@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.core.scores.time_to_quality import Reaching, mean_over_log, reached
+from ablate.core.scores.time_to_quality import QualityReached, mean_over_log, reached
 
 
 def test_between_two_points_the_place_is_log_linear() -> None:
@@ -26,11 +26,11 @@ def test_the_quality_counts_from_where_it_is_kept() -> None:
 
 
 def test_what_is_never_reached_is_censored_at_the_last_place() -> None:
-    assert reached([5, 10, 20], [1.0, 3.0, 1.9], 2.0, "max") == Reaching(None, 20.0)
+    assert reached([5, 10, 20], [1.0, 3.0, 1.9], 2.0, "max") == QualityReached(None, 20.0)
 
 
 def test_what_is_reached_at_once_says_so() -> None:
-    assert reached([5, 10], [2.0, 3.0], 2.0, "max") == Reaching(5.0, 10.0, first=True)
+    assert reached([5, 10], [2.0, 3.0], 2.0, "max") == QualityReached(5.0, 10.0, first=True)
 
 
 def test_a_value_that_is_not_finite_is_bad() -> None:

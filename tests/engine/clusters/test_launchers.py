@@ -20,11 +20,11 @@ import pytest
 from ablate.engine.clusters.job_launcher import ClusterLauncher, Listen
 from ablate.engine.clusters.job_options import JobOptions
 from ablate.engine.clusters.ray_tasks import RayTasks
-from ablate.engine.clusters.remote_worker import Job, RemoteWorker, Standing
+from ablate.engine.clusters.remote_worker import Job, JobStanding, RemoteWorker
 from ablate.engine.clusters.slurm import Slurm
 from ablate.engine.clusters.srun import Steps
 from ablate.engine.display import display_events
-from ablate.engine.workers.launcher_api import Employed, Launcher, LocalLauncher
+from ablate.engine.workers.launcher_api import Launcher, LocalLauncher, WorkerHandle
 from ablate.engine.workers.local_process import End
 from ablate.engine.workers.slots import Slot
 from ablate.errors import AblateError, ExitCode
@@ -68,10 +68,10 @@ class Processes:
         self.jobs[str(process.pid)] = process
         return str(process.pid)
 
-    def look(self, jobs: Sequence[str]) -> Mapping[str, Standing]:
+    def look(self, jobs: Sequence[str]) -> Mapping[str, JobStanding]:
         codes = {job: self.jobs[job].poll() for job in jobs}
         return {
-            job: Standing(node="here") if code is None else Standing(end=End(f"ended with {code}"))
+            job: JobStanding(node="here") if code is None else JobStanding(end=End(f"ended with {code}"))
             for job, code in codes.items()
         }
 
@@ -154,7 +154,7 @@ class Contract:
         self.bench.paths.workers.mkdir(parents=True, exist_ok=True)
         return self.bench.paths
 
-    def start(self, place: Launcher) -> Employed:
+    def start(self, place: Launcher) -> WorkerHandle:
         hello = {
             "type": "hello",
             "core": "toycore:Toy",
@@ -173,7 +173,7 @@ class Contract:
         }
         return place.launch(Slot(0, "cpu", 1, None, "any", place="job-0"), self.paths.workers / "slot-0.log", hello)
 
-    def order(self, worker: Employed, mode: str = "ok") -> TrialPaths:
+    def order(self, worker: WorkerHandle, mode: str = "ok") -> TrialPaths:
         """Give the worker a trial to compute."""
         trial = self.paths.trial("a", 0)
         trial.folder.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ class Contract:
         return trial
 
 
-def hear(worker: Employed, kind: str) -> dict[str, Any]:
+def hear(worker: WorkerHandle, kind: str) -> dict[str, Any]:
     """Return the worker's next message of a kind."""
     while True:
         assert select.select([worker.news], [], [], DEADLINE_S)[0], f"no {kind}"
@@ -193,7 +193,7 @@ def hear(worker: Employed, kind: str) -> dict[str, Any]:
                 return message
 
 
-def end_of(worker: Employed) -> End:
+def end_of(worker: WorkerHandle) -> End:
     """Wait until nothing more comes, and let it say how it ended."""
     while True:
         assert select.select([worker.news], [], [], DEADLINE_S)[0], "no end"
@@ -316,7 +316,7 @@ def test_a_study_on_slurm_gives_the_same_numbers(bench: Bench) -> None:
 def test_a_slot_waits_in_the_queue_until_its_job_begins(bench: Bench, slurm: FakeSlurm) -> None:
     slurm.hold()
 
-    def listen(event: display_events.Event) -> None:
+    def listen(event: display_events.DisplayEvent) -> None:
         bench.events.append(event)
         if isinstance(event, display_events.SlotQueued) and event.reason == "Resources":
             assert "job 1" in bench.paths.lock.read_text()
@@ -331,7 +331,7 @@ def test_a_slot_waits_in_the_queue_until_its_job_begins(bench: Bench, slurm: Fak
 
 def test_a_trial_whose_job_is_taken_away_goes_on_in_another(bench: Bench, slurm: FakeSlurm) -> None:
 
-    def listen(event: display_events.Event) -> None:
+    def listen(event: display_events.DisplayEvent) -> None:
         bench.events.append(event)
         if isinstance(event, display_events.TrialProgress) and event.stage == "gate":
             os.kill(slurm.pids()[-1], signal.SIGUSR1)
@@ -365,7 +365,7 @@ def test_jobs_that_a_killed_run_left_in_the_queue_are_cancelled(bench: Bench, sl
     run.end()
     assert slurm.states() == ["PENDING"]
 
-    def listen(event: display_events.Event) -> None:
+    def listen(event: display_events.DisplayEvent) -> None:
         if isinstance(event, display_events.SlotQueued) and event.job == "2":
             slurm.release()
 
@@ -419,7 +419,7 @@ def test_a_job_that_does_not_see_the_results_folder_is_named(bench: Bench, slurm
     """Its ticket is not there, as on a node that does not share the folder; the next job sees it."""
     slurm.hold()
 
-    def listen(event: display_events.Event) -> None:
+    def listen(event: display_events.DisplayEvent) -> None:
         bench.events.append(event)
         if isinstance(event, display_events.SlotQueued) and event.job == "1" and event.reason:
             for ticket in bench.paths.workers.glob("*.ticket"):

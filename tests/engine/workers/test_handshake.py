@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.engine.clusters.listener import Dock
+from ablate.engine.clusters.listener import Listener
 from ablate.engine.workers.handshake import (
     Caller,
     Refused,
@@ -45,9 +45,9 @@ class Desk:
 
 
 @pytest.fixture
-def dock(tmp_path: Path) -> Iterator[Dock]:
+def listener(tmp_path: Path) -> Iterator[Listener]:
     """Return a dock that listens on this machine only."""
-    found = Dock("127.0.0.1", 0, tmp_path)
+    found = Listener("127.0.0.1", 0, tmp_path)
     yield found
     found.close()
 
@@ -62,9 +62,9 @@ def read_to_end(connection: socket.socket) -> bytes:
     return found
 
 
-def test_a_worker_with_its_ticket_is_let_in_once(dock: Dock, tmp_path: Path) -> None:
+def test_a_worker_with_its_ticket_is_let_in_once(listener: Listener, tmp_path: Path) -> None:
     desk = Desk()
-    name, path = dock.expect(desk.take)
+    name, path = listener.expect(desk.take)
     copy = path.read_bytes()
     with report_to_engine(path) as connection:
         assert connection.recv(6) == b"hello\n"
@@ -78,8 +78,8 @@ def test_a_worker_with_its_ticket_is_let_in_once(dock: Dock, tmp_path: Path) -> 
         report_to_engine(path)
 
 
-def test_a_ticket_is_for_its_owner_only(dock: Dock) -> None:
-    _, path = dock.expect(Desk().take)
+def test_a_ticket_is_for_its_owner_only(listener: Listener) -> None:
+    _, path = listener.expect(Desk().take)
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -115,10 +115,10 @@ def test_the_token_never_travels(tmp_path: Path) -> None:
         encode({"name": ["a"], "nonce": {}, "probe": 1, "proof": "é"}),
     ],
 )
-def test_strangers_are_turned_away(dock: Dock, said: bytes) -> None:
+def test_strangers_are_turned_away(listener: Listener, said: bytes) -> None:
     desk = Desk()
-    dock.expect(desk.take)
-    with socket.create_connection((dock.host, dock.port)) as connection:
+    listener.expect(desk.take)
+    with socket.create_connection((listener.host, listener.port)) as connection:
         with contextlib.suppress(OSError):  # it may have been turned away by then
             connection.sendall(said)
             connection.shutdown(socket.SHUT_WR)
@@ -128,12 +128,12 @@ def test_strangers_are_turned_away(dock: Dock, said: bytes) -> None:
     assert not desk.arrived.is_set()
 
 
-def test_a_proof_that_was_heard_does_not_let_in_anybody_else(dock: Dock) -> None:
+def test_a_proof_that_was_heard_does_not_let_in_anybody_else(listener: Listener) -> None:
     """The engine's number is another one each time."""
-    _, path = dock.expect(Desk().take)
+    _, path = listener.expect(Desk().take)
     ticket = Ticket.read(path)
     proof = ticket.proof("worker", "the number of an earlier greeting", "n", "p")
-    with socket.create_connection((dock.host, dock.port)) as connection:
+    with socket.create_connection((listener.host, listener.port)) as connection:
         connection.sendall(encode({"name": ticket.name, "nonce": "n", "probe": "p", "proof": proof}))
         assert read_to_end(connection).count(b"\n") == 1
 
@@ -166,11 +166,13 @@ def test_an_engine_that_is_gone_is_said_to_be_unreachable(tmp_path: Path) -> Non
         report_to_engine(path)
 
 
-def test_a_folder_that_is_not_shared_is_noticed(dock: Dock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_not_shared_is_noticed(
+    listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The worker reads its ticket, and writes where the engine does not look."""
     monkeypatch.setattr("ablate.engine.clusters.listener._PROBE_S", 0.0)
     desk = Desk()
-    _, path = dock.expect(desk.take)
+    _, path = listener.expect(desk.take)
     elsewhere = tmp_path / "another"
     elsewhere.mkdir()
     copy = elsewhere / path.name
@@ -183,20 +185,20 @@ def test_a_folder_that_is_not_shared_is_noticed(dock: Dock, tmp_path: Path, monk
 
 def test_an_address_that_is_not_here_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AblateError, match=r"cannot listen on 192\.0\.2\.1"):
-        Dock("192.0.2.1", 0, tmp_path)
+        Listener("192.0.2.1", 0, tmp_path)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_an_address_that_nobody_can_connect_to_is_refused(tmp_path: Path, host: str) -> None:
     with pytest.raises(AblateError, match="is every address of this machine"):
-        Dock(host, 0, tmp_path)
+        Listener(host, 0, tmp_path)
 
 
 def test_a_closed_dock_lets_nobody_in(tmp_path: Path) -> None:
-    dock = Dock("127.0.0.1", 0, tmp_path)
-    dock.close()
+    listener = Listener("127.0.0.1", 0, tmp_path)
+    listener.close()
     with pytest.raises(OSError, match=os.strerror(111)):
-        socket.create_connection((dock.host, dock.port))
+        socket.create_connection((listener.host, listener.port))
 
 
 def test_a_message_without_end_is_refused() -> None:
@@ -217,9 +219,9 @@ def test_messages_arrive_whole_however_they_are_cut(messages: list[dict[str, int
     assert found == messages
 
 
-def test_waiting_for_a_stranger_holds_nobody_up(dock: Dock) -> None:
+def test_waiting_for_a_stranger_holds_nobody_up(listener: Listener) -> None:
     desk = Desk()
-    _, path = dock.expect(desk.take)
-    with socket.create_connection((dock.host, dock.port)) as silent, report_to_engine(path) as connection:
+    _, path = listener.expect(desk.take)
+    with socket.create_connection((listener.host, listener.port)) as silent, report_to_engine(path) as connection:
         assert connection.recv(6) == b"hello\n"
         assert select.select([silent], [], [], DEADLINE_S)[0]

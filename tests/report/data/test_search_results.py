@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from ablate.outcome import OutcomeKind
-from ablate.report.data.search_results import searched_of
+from ablate.report.data.search_results import search_results_of
 from ablate.report.html.search import search_section
 from ablate.report.text.search_sentences import search_lines, search_markdown
 from ablate.search import FEWEST_RANKED, Candidate, CandidateState, Range, Search
@@ -35,7 +35,7 @@ def row(number: int, outcome: OutcomeKind, **metrics: float) -> TrialRow:
 def test_the_best_candidates_are_shown_with_what_they_tried() -> None:
     rows = [row(n, OutcomeKind.MEASURED, psnr=20.0 + n) for n in range(7)]
     rows += [row(7, OutcomeKind.PRUNED), row(8, OutcomeKind.DIVERGED)]
-    found = searched_of(study(trials=9, pruner="asha"), rows)
+    found = search_results_of(study(trials=9, pruner="asha"), rows)
     lines = search_lines(found)
     assert lines[0] == "Search: 9 of 9 candidates: 1 diverged, 7 measured, 1 pruned; sampler tpe, pruner asha."
     assert [line.split() for line in lines[1:-1]] == [
@@ -56,7 +56,7 @@ def test_the_best_candidates_are_shown_with_what_they_tried() -> None:
 def test_two_metrics_show_the_whole_front_and_no_importance() -> None:
     two = study(objectives=(("psnr", "max"), ("seconds", "min")), confirm=False, trials=3)
     rows = [row(n, OutcomeKind.MEASURED, psnr=20.0 + n, seconds=1.0 + n) for n in range(3)]
-    (found,) = searched_of(two, rows)
+    (found,) = search_results_of(two, rows)
     assert [shown[0] for shown in found.rows] == ["#0", "#1", "#2"]
     assert found.importance == ()
     assert "nothing here was tested on fresh seeds" in search_markdown([found])
@@ -65,14 +65,14 @@ def test_two_metrics_show_the_whole_front_and_no_importance() -> None:
 def test_names_are_escaped_in_html() -> None:
     one = row(0, OutcomeKind.MEASURED, psnr=1.0)
     named = replace(one, attributes={**one.attributes, "search": "<b>"})
-    page = search_section(searched_of(study(name="<b>", tunes=True), [named]))
+    page = search_section(search_results_of(study(name="<b>", tunes=True), [named]))
     assert page is not None
     assert "<b>" not in page
     assert "&lt;b&gt;" in page
 
 
 def test_a_study_without_candidates_has_no_section() -> None:
-    assert searched_of(study(), []) == ()
+    assert search_results_of(study(), []) == ()
     assert search_section([]) is None
 
 

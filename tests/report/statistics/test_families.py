@@ -15,7 +15,7 @@ from scipy import stats
 from ablate.outcome import OutcomeKind
 from ablate.recipe import Scalar
 from ablate.report.data.planned_contrasts import factorial_plans, families_of
-from ablate.report.statistics.families import Family, Plan, family
+from ablate.report.statistics.families import Family, FamilyPlan, family
 from ablate.report.statistics.model import Verdict
 from ablate.report.text.family_sentences import effect_sentences
 from ablate.storage.rows import TrialRow
@@ -152,7 +152,7 @@ def test_what_all_arms_share_and_the_order_of_seeds_change_nothing(
         [(name, seed, row[at]) for seed, row in enumerate(values) for at, name in enumerate(names)],
         columns=["arm", "seed", "psnr"],
     )
-    plan = Plan("interaction", "ab", {"baseline": 1.0, "a": -1.0, "b": -1.0, "ab": 1.0}, ("a", "b"))
+    plan = FamilyPlan("interaction", "ab", {"baseline": 1.0, "a": -1.0, "b": -1.0, "ab": 1.0}, ("a", "b"))
 
     def effect(shown: pd.DataFrame) -> float:
         found = family(shown, PSNR, [plan], kind="factorial", baseline="baseline", cells=CELLS)

@@ -19,7 +19,7 @@ from ablate.core.diffusion.generation import from_step
 from ablate.core.diffusion.restoration import Observation, restore, start_step
 from ablate.core.diffusion.samplers import Noise, Reverse
 from ablate.core.diffusion.training import choose_images
-from ablate.core.diffusion.training_target import Lesson
+from ablate.core.diffusion.training_target import TrainingTarget
 
 
 class DipTarget(Ddpm):
@@ -40,7 +40,7 @@ class DipTarget(Ddpm):
         def models(denoiser: Denoiser) -> Models:
             return Models(denoiser if guides is None else denoiser.guided_by(guides), prior)
 
-        lesson = Lesson(smooth=smooth, literal=literal, updates_spent=spent)
+        lesson = TrainingTarget(smooth=smooth, literal=literal, updates_spent=spent)
         return models(trained_denoiser(run, lambda images, seconds, now: curve(images, seconds, models(now)), lesson))
 
     def restore(self, run: Run, models: Models, observed: Observation, steps: int) -> Tensor:
@@ -71,7 +71,7 @@ class Truncated(Ddpm):
     def prepare(self, run: Run, curve: Curve) -> Models:
         """Train on t = 1..t0, every image as often as a full training would."""
         last = start_step(run.settings, run.schedule)
-        lesson = Lesson(last_step=last, updates_spent=updates_spent(run))
+        lesson = TrainingTarget(last_step=last, updates_spent=updates_spent(run))
         return Models(trained_denoiser(run, lambda images, seconds, now: curve(images, seconds, Models(now)), lesson))
 
     def generates(self, run: Run) -> bool:
@@ -92,5 +92,5 @@ class DipWarm(Ddpm):
 
     def prepare(self, run: Run, curve: Curve) -> Models:
         """Warm up, then train."""
-        lesson = Lesson(updates_spent=updates_spent(run), weights=warm_weights(run))
+        lesson = TrainingTarget(updates_spent=updates_spent(run), weights=warm_weights(run))
         return Models(trained_denoiser(run, lambda images, seconds, now: curve(images, seconds, Models(now)), lesson))

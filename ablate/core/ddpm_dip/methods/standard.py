@@ -13,7 +13,7 @@ from ablate.core.ddpm_dip.stages.trial import Run
 from ablate.core.diffusion.generation import from_noise, from_step
 from ablate.core.diffusion.restoration import Observation, restore, start_step
 from ablate.core.diffusion.samplers import Noise, Reverse
-from ablate.core.diffusion.training_target import Lesson
+from ablate.core.diffusion.training_target import TrainingTarget
 
 
 class Ddpm:
@@ -21,7 +21,7 @@ class Ddpm:
 
     def prepare(self, run: Run, curve: Curve) -> Models:
         """Train the denoiser, after the DIP has been fitted where the method has one."""
-        lesson = Lesson(updates_spent=updates_spent(run))
+        lesson = TrainingTarget(updates_spent=updates_spent(run))
         prior = dip_outputs(run) if run.settings.uses_dip else None
         denoiser = trained_denoiser(
             run, lambda images, seconds, now: curve(images, seconds, Models(now, prior)), lesson

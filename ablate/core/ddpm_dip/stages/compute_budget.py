@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.core.ddpm_dip.stages.dip import fit_settings
 from ablate.core.ddpm_dip.stages.trial import Run
-from ablate.core.diffusion.training_course import Course
+from ablate.core.diffusion.training_course import TrainingCourse
 from ablate.core.diffusion.unet import build_unet
 from ablate.core.dip.fit import DipSettings
 from ablate.core.dip.skipnet import Bank
@@ -47,7 +47,7 @@ def updates_spent(run: Run) -> int:
     if settings.method == "dip_warm":
         spent += settings.warm_steps * settings.warm_images / settings.batch_size
     images = settings.train_images or len(run.images.train)
-    planned = Course(images, min(settings.batch_size, images), settings.epochs).total
+    planned = TrainingCourse(images, min(settings.batch_size, images), settings.epochs).total
     if math.ceil(spent) >= planned:
         raise AblateError(
             f"the work of DIP and warm-up equals {math.ceil(spent)} updates, and {planned} are planned: with budget "

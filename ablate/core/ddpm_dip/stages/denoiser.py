@@ -11,7 +11,7 @@ from ablate.core.diffusion.compiled_training import prepare
 from ablate.core.diffusion.cuda_graph_training import trainer_for
 from ablate.core.diffusion.denoiser import Denoiser
 from ablate.core.diffusion.training import OnPoint, Trainer, choose_images, train
-from ablate.core.diffusion.training_target import ORDINARY, Lesson
+from ablate.core.diffusion.training_target import ORDINARY, TrainingTarget
 from ablate.core.diffusion.validation import IMAGES, Wiener, fixed_choice, validate
 from ablate.core.programs.compile_rules import Choice
 from ablate.core.programs.fusion_choice import charge
@@ -20,7 +20,7 @@ from ablate.core.shared.stage_cache import StageFolder
 _CALM_LR = 1e-6
 
 
-def trained_denoiser(run: Run, on_point: OnPoint, lesson: Lesson = ORDINARY) -> Denoiser:
+def trained_denoiser(run: Run, on_point: OnPoint, lesson: TrainingTarget = ORDINARY) -> Denoiser:
     """Return the trained denoiser (averaged weights); its times and validation losses are recorded.
 
     `on_point` is called at every point of the learning curve, also at those that earlier computation left.
@@ -33,8 +33,8 @@ def trained_denoiser(run: Run, on_point: OnPoint, lesson: Lesson = ORDINARY) -> 
         # What an update takes does not depend on its step size; a small one cannot diverge while it is measured.
         calm = run.settings.model_copy(update={"lr": _CALM_LR})
         make = lambda: trainer_for(calm, training, run.seed, lesson)  # noqa: E731
-        before = lambda: chosen.append(prepare(trainer, stage.program, run.report, make))  # noqa: E731
-        reused = train(trainer, folder, recipe=run.recipe, report=run.report, on_point=on_point, before=before)
+        before = lambda: chosen.append(prepare(trainer, stage.program, run.context, make))  # noqa: E731
+        reused = train(trainer, folder, recipe=run.recipe, context=run.context, on_point=on_point, before=before)
         charged = charge(run.spent, stage.digest, reused)
         run.charged += charged
         if reused > charged:
@@ -83,7 +83,7 @@ def wiener_of(run: Run) -> tuple[Wiener, float]:
     with run.stage(wiener_stage(run.settings, run.core_version)) as folder:
         state = folder.load("wiener", 0)
         if state is None:
-            run.report.progress(run.recipe, "wiener", 0, 1)
+            run.context.progress(run.recipe, "wiener", 0, 1)
             began = time.perf_counter()
             state = Wiener.fit(as_unit(run.images.train)).state()
             state["seconds"] = time.perf_counter() - began

@@ -157,7 +157,7 @@ class Group:
         # Digits depend on the program: what another kind of program left is another trajectory.
         kind = f"rows-{fits.least}" if fits.least else "images"
         name = f"{kind}-{chosen.start:06d}-{len(self)}"
-        self.folder = StageFolder(fits.run.report.cache / fits.stage.digest, name)
+        self.folder = StageFolder(fits.run.context.cache / fits.stage.digest, name)
 
     def __len__(self) -> int:
         """How many images it has."""
@@ -185,15 +185,15 @@ class Group:
             return kept
         self.begin()
         program = DipProgram(self.fits.least)
-        report = self.fits.run.report
+        context = self.fits.run.context
         while not self.fitting.ended:
             began = time.perf_counter()
             ((output, losses),) = program.descend([self.fitting])
             loss = self.fitting.follow(output, losses)
             self.passed(time.perf_counter() - began, loss)
-            if report.stop_requested or report.checkpoint_due:
+            if context.stop_requested or context.checkpoint_due:
                 self.checkpoint()
-            if report.stop_requested:
+            if context.stop_requested:
                 raise StoppedError(f"stopped after {self.fitting.step} iterations of the DIP")
         return self.finish()
 
@@ -216,7 +216,7 @@ class Group:
         self.seconds += seconds
         run, step = self.fits.run, self.fitting.step
         done, total = self.number * self.steps + step, self.number_of_groups * self.steps
-        run.report.progress(run.recipe, self.fits.stage.name, done, total, loss=loss)
+        run.context.progress(run.recipe, self.fits.stage.name, done, total, loss=loss)
         if is_kept(step) or step in self.ends or self.fitting.ended:
             self._keep()
 
@@ -224,7 +224,7 @@ class Group:
         """Save where the fit stands."""
         self.folder.save("state", self.fitting.step, {"fit": self.fitting.state(), "seconds": self.seconds})
         self.folder.prune("state", keep=2)
-        self.fits.run.report.checkpointed()
+        self.fits.run.context.checkpointed()
 
     def finish(self) -> dict[str, Any]:
         """Save the state at the end for longer durations, where it is small; return the outputs."""

@@ -42,7 +42,7 @@ def _fid_reference(run: Run, extract: Extractor) -> tuple[Tensor, dict[str, floa
     with run.stage(fid_stage(run.settings, FID_SHA256, run.core_version)) as folder:
         state = folder.load("fid", 0)
         if state is None:
-            run.report.progress(run.recipe, "fid", 0, 1)
+            run.context.progress(run.recipe, "fid", 0, 1)
             began = time.perf_counter()
             sets = known_sets(run.images, count)
             features = {name: fid_features(images, extract) for name, images in sets.items()}
@@ -67,7 +67,7 @@ def _reference(run: Run) -> Reference:
         if state is not None:
             run.reused["reference"] = float(state["seconds"])
             return Reference.from_state(state, run.device)
-        run.report.progress(run.recipe, "reference", 0, 1)
+        run.context.progress(run.recipe, "reference", 0, 1)
         began = time.perf_counter()
         found = Reference.build(run.images, gallery(run), run.settings.samples)
         seconds = time.perf_counter() - began

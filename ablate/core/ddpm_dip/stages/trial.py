@@ -20,7 +20,7 @@ from ablate.core.schedules import Schedule
 from ablate.core.scores.fid import Extractor, extractor
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.shared.stage_cache import StageFolder
-from ablate.interface import Report, Stage
+from ablate.interface import Stage, TrialContext
 from ablate.recipe import Recipe
 
 Made = TypeVar("Made")
@@ -44,7 +44,7 @@ class Run:
     """One trial of ``ddpm-dip`` while it is computed."""
 
     recipe: Recipe
-    report: Report
+    context: TrialContext
     core_version: str
     sigmas: tuple[int, ...]
     """Noise levels of the validation losses, on the 0..255 scale."""
@@ -80,7 +80,7 @@ class Run:
     @cached_property
     def device(self) -> torch.device:
         """Where to compute."""
-        return torch.device(self.report.device)
+        return torch.device(self.context.device)
 
     @cached_property
     def images(self) -> ImageSet:
@@ -96,7 +96,7 @@ class Run:
     @cached_property
     def fid_extractor(self) -> Extractor | None:
         """The Inception network, when the study asks for FID; None otherwise."""
-        return extractor(self.device) if any(name.startswith("fid") for name in self.report.wanted) else None
+        return extractor(self.device) if any(name.startswith("fid") for name in self.context.wanted) else None
 
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """Return what `make` gave when it was first asked for under `name`: within a trial nothing is made twice."""
@@ -113,8 +113,8 @@ class Run:
     @contextlib.contextmanager
     def stage(self, stage: Stage) -> Iterator[StageFolder]:
         """Hold the cache folder of `stage` alone."""
-        folder = StageFolder(self.report.cache, stage.digest)
-        with folder.locked(lambda: self.report.stop_requested) as waited:
+        folder = StageFolder(self.context.cache, stage.digest)
+        with folder.locked(lambda: self.context.stop_requested) as waited:
             self.waited += waited
             yield folder
 
@@ -123,7 +123,7 @@ class Run:
 
         Weights on the way are not kept for large networks: their points could not be scored again after a resume.
         """
-        folder = StageFolder(self.report.cache, curve_digest(self.recipe, self.core_version))
+        folder = StageFolder(self.context.cache, curve_digest(self.recipe, self.core_version))
         for images in folder.steps("point"):
             state = folder.load("point", images)
             if state is not None and "pictures" in state:

@@ -35,7 +35,7 @@ def warm_weights(run: Run) -> dict[str, Tensor]:
             state["seconds"] = time.perf_counter() - began
             folder.save("warm", settings.warm_steps, state)
             folder.describe({"stage": "warm", "seconds": state["seconds"], "recipe": run.recipe.to_dict()})
-            run.report.checkpointed()
+            run.context.checkpointed()
         else:
             run.reused["warm"] = state["seconds"]
     run.found["warm_seconds"] = state["seconds"]
@@ -58,8 +58,8 @@ def _fit(run: Run) -> Denoiser:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(denoiser.network.parameters(), settings.grad_clip or torch.inf)
         optimizer.step()
-        run.report.progress(run.recipe, "warm", step + 1, settings.warm_steps, loss=float(loss.detach()))
-        if run.report.stop_requested:
+        run.context.progress(run.recipe, "warm", step + 1, settings.warm_steps, loss=float(loss.detach()))
+        if run.context.stop_requested:
             raise StoppedError("stopped during the warm-up, which is short and starts again")
     return denoiser
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ablate.core.ddpm_dip.stages.trial import Run
 from ablate.core.diffusion.denoiser import Denoiser
-from ablate.core.scores.time_to_quality import Direction, Reaching, mean_over_log, reached
+from ablate.core.scores.time_to_quality import Direction, QualityReached, mean_over_log, reached
 
 
 def record_curve(run: Run, metric: str, direction: Direction, *, complete: bool) -> None:
@@ -36,23 +36,23 @@ def record_steps(
     Steps count as the network evaluations that were really done: a start near the end of the process allows fewer.
     Done only when the study asks for it, because every number of steps samples all images anew.
     """
-    if run.settings.quality is None or not any(name.startswith("steps_to_quality") for name in run.report.wanted):
+    if run.settings.quality is None or not any(name.startswith("steps_to_quality") for name in run.context.wanted):
         return
     tried: dict[int, float] = {}
     for done, steps in enumerate(grid := run.settings.steps_grid):
-        run.report.progress(run.recipe, "steps", done, len(grid))
+        run.context.progress(run.recipe, "steps", done, len(grid))
         before = denoiser.evaluated
         value = score(steps)
         tried.setdefault((denoiser.evaluated - before) // images, value)
     _record(run, "steps_to_quality", _reached_at(tried, run.settings.quality, direction))
 
 
-def _reached_at(tried: dict[int, float], quality: float, direction: Direction) -> Reaching:
+def _reached_at(tried: dict[int, float], quality: float, direction: Direction) -> QualityReached:
     places: Sequence[int] = sorted(tried)
     return reached(places, [tried[place] for place in places], quality, direction)
 
 
-def _record(run: Run, name: str, found: Reaching) -> None:
+def _record(run: Run, name: str, found: QualityReached) -> None:
     run.found[f"{name}_reached"] = float(found.at is not None)
     run.found[f"{name}_limit"] = found.limit
     if found.at is None:

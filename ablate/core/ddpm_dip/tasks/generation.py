@@ -83,9 +83,9 @@ def _watched(run: Run, parts: Iterator[Tensor], count: int) -> Iterator[Tensor]:
     done = 0
     for part in parts:
         done += len(part)
-        run.report.progress(run.recipe, "samples", done, count)
+        run.context.progress(run.recipe, "samples", done, count)
         yield part
-        if run.report.stop_requested:
+        if run.context.stop_requested:
             raise StoppedError("stopped while sampling, which starts again from the trained denoiser")
 
 
@@ -123,7 +123,7 @@ def _converge(run: Run, method: Method, models: Models, against: Reference) -> N
 
 def _pictures(run: Run, samples: Tensor) -> str:
     """Write ``samples.png`` and ``restored.npz``; return the first one's name. The first samples, never picked."""
-    folder = run.report.folder(run.recipe)
+    folder = run.context.folder(run.recipe)
     rows = [
         ("training", reference_images(run.images.train, SHOWN)),
         ("Gaussian", reference(run).gaussian),

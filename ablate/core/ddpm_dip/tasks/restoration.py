@@ -115,7 +115,7 @@ def _mean_psnr(images: Tensor, clean: Tensor) -> float:
 
 def _pictures(run: Run, method: Method, restored: Tensor, models: Models) -> str:
     """Write ``samples.png``, ``restored.npz`` and, with a denoiser, ``generated.png``; return the first one's name."""
-    folder = run.report.folder(run.recipe)
+    folder = run.context.folder(run.recipe)
     rows = [("original", run.observed.clean), ("noisy" if run.observed.only_noisy else "input", run.observed.noisy)]
     if models.prior is not None:
         rows.append(("DIP", models.prior))
