@@ -44,6 +44,9 @@ class AblateError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
+
 
 class CompileError(AblateError):
     """A program that was to be compiled and could not be: the run ends, and no trial counts as failed."""
@@ -68,6 +71,10 @@ class Problem:
     """Printed below, for example ``known: lr, batch_size``."""
     severity: Literal["error", "warning"] = "error"
 
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}:{self.column}: " if self.line else f"{self.file}: " if self.file else ""
+        return f"{place}{self.message}{f' ({self.suggestion})' if self.suggestion else ''}"
+
 
 class StudyFileError(AblateError):
     """A study file (or an override of it) that cannot be run: every problem found, in one pass."""
@@ -75,6 +82,9 @@ class StudyFileError(AblateError):
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__(f"{len(problems)} error{'s' * (len(problems) != 1)}, nothing was started")
         self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join((self.message, *map(str, self.problems)))
 
 
 class TableError(AblateError):
@@ -86,6 +96,9 @@ class TableError(AblateError):
         self.problems = problems
         """The first of them."""
         self.more = more
+
+    def __str__(self) -> str:
+        return "\n".join((self.message, *map(str, self.problems)))
 
 
 class StudyLockedError(AblateError):

@@ -172,6 +172,12 @@ class StudyPaths:
     def curves_csv(self) -> Path:
         return self.folder / "curves.csv"
 
+    @property
+    def report_files(self) -> tuple[Path, ...]:
+        """Everything a report may write, figures left out."""
+        pages = (self.report_html, self.report_md, self.report_json, self.table_tex)
+        return (*pages, self.arms_csv, self.trials_csv, self.curves_csv)
+
     def trial(self, arm: str, seed: int) -> TrialPaths:
         """Paths of the replicate (arm, seed)."""
         return TrialPaths(self.trials / folder_name(arm, seed))

@@ -58,11 +58,11 @@ MAY_IMPORT = {
     "report.figures": f"{BELOW_REPORT} report.statistics report.data report.text report.formats",
     "report.html": f"{BELOW_REPORT} report.statistics report.data report.text report.formats report.figures",
     "report": f"{BELOW_REPORT} {REPORT}",
-    # WHAT the user types, from Python and at a terminal
-    "api": f"{ENGINE} {REPORT}",
-    "cli": f"{ENGINE} {REPORT} api cli.display cli.commands",
-    "cli.display": f"{ENGINE} {REPORT} api",
-    "cli.commands": f"{ENGINE} {REPORT} api cli cli.display",
+    # WHAT the user sees and types, from Python and at a terminal
+    "display": ENGINE,
+    "api": f"{ENGINE} {REPORT} display",
+    "cli.commands": f"{ENGINE} {REPORT} display api cli",
+    "cli": f"{ENGINE} {REPORT} display api cli.commands",
 }
 """Wing -> the wings that its modules may import; its own modules always."""
 

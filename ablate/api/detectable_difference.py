@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ablate.api.interim_results import difference_text
 from ablate.api.request import PreparedRun
 from ablate.api.stored_studies import latest
+from ablate.display.interim_results import difference_text
 from ablate.study.spec import MetricSpec
 
 
@@ -19,7 +19,7 @@ def can_see(prepared: PreparedRun) -> str:
         return ""
     spreads = _spreads(prepared)
     if not spreads:
-        return f"can see   unknown until 2 seeds of an arm and the baseline are done ({metric.name})"
+        return f"detectable difference   unknown until an arm and the baseline have 2 seeds ({metric.name})"
     from ablate.report.statistics.corrections import split_alpha
     from ablate.report.statistics.power import smallest_detectable
 
@@ -27,10 +27,10 @@ def can_see(prepared: PreparedRun) -> str:
     tests = len(plan.arms) - 1
     found = sorted(smallest_detectable(sd, plan.seeds, tests, alpha) for sd in spreads.values())
     if not math.isfinite(found[-1]):
-        return "can see   nothing: a verdict takes 2 seeds or more"
+        return "detectable difference   none: a verdict takes 2 seeds or more"
     low, high = (_size(value, metric) for value in (found[0], found[-1]))
     text = low if low == high else f"{low} to {high}"
-    return f"can see   with {plan.seeds} seeds, at 80 % power: {metric.name} differences above {text}"
+    return f"detectable difference   {metric.name} {text} or more, with {plan.seeds} seeds at 80 % power"
 
 
 def _size(value: float, metric: MetricSpec) -> str:

@@ -1,4 +1,4 @@
-"""What a command line asks for: the study as it is meant, what is stored of it, and the plan that follows."""
+"""What is asked for: the study as it is meant, what is stored of it, and the plan that follows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from ablate.api import looks
 from ablate.api.choices import RESULTS, Until
 from ablate.api.launch_options import HERE, LaunchOptions
 from ablate.api.stored_studies import ResultsLocation, StoredStudy, outcome_kinds, without
+from ablate.api.study_source import StudyDefinition
 from ablate.errors import AblateError
+from ablate.paths import ResultsPaths
 from ablate.search import Search
 from ablate.storage.candidates import tried_of
 from ablate.storage.rows import TrialRow
@@ -27,15 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """The words of a command line that `ablate plan` and `ablate run` share."""
+    """What `ablate.plan` and `ablate.run` are asked for, in Python and at a terminal."""
 
-    file: Path
+    source: Path | StudyDefinition
     overrides: tuple[str, ...] = ()
     seeds: int | None = None
     arms: tuple[str, ...] = ()
     results: Path = RESULTS
     storage: str | None = None
     name: str | None = None
+    """What the study is called instead of its file's stem; always there for a study written in Python."""
     where: LaunchOptions = HERE
     add_seeds: int | None = None
     until: Until | None = None
@@ -61,10 +64,20 @@ class Request:
             "--fuse": () if self.fuse == "auto" else (self.fuse,),
             "--compile": () if self.compile == "auto" else (self.compile,),
         }
-        words = ["ablate", "run", str(self.file)]
+        words = ["ablate", "run", str(self._file)]
         words += [word for option, values in options.items() for value in values for word in (option, value)]
         words += ["--confirm"] if self.confirm else []
         return shlex.join(words)
+
+    @property
+    def _file(self) -> Path:
+        """The study file; of a study written in Python the copy that the first run leaves among the results."""
+        if isinstance(self.source, StudyDefinition):
+            return ResultsPaths(self.results).study(self.source.name).study_file
+        return self.source
+
+    def __str__(self) -> str:
+        return f"study {self.source.name!r}" if isinstance(self.source, StudyDefinition) else str(self.source)
 
 
 @dataclass(frozen=True)
@@ -106,9 +119,14 @@ def prepare(request: Request) -> PreparedRun:
         """The core `name`; its folder as an absolute path, because Python remembers what it found where."""
         return core_class(name, folder.absolute())
 
-    study = load_study(request.file, resolve_core=beside, overrides=request.overrides, name=request.name)
+    written = request.source
+    if isinstance(written, StudyDefinition):
+        path, text = written.path, written.to_yaml()
+    else:
+        path, text = written, None
+    study = load_study(path, resolve_core=beside, overrides=request.overrides, name=request.name, text=text)
     _check_options(request, study)
-    core = beside(study.core, request.file.parent)
+    core = beside(study.core, path.parent)
     place = ResultsLocation.of(request.results, request.storage)
     stored = place.known(study.name, "plain")
     if request.confirm:
@@ -205,7 +223,7 @@ def _check_options(request: Request, study: Study) -> None:
         )
     if len(study.looks) < 2:
         raise AblateError(
-            f"--until decided needs looks, and {request.file} declares none",
+            f"--until decided needs looks, and {request} declares none",
             hint="declare before the first run how many seeds per arm are looked at, for example "
             "`seeds: {looks: [3, 5, 10]}`",
         )

@@ -28,8 +28,8 @@ from ablate.cli.commands import (
     sql,
     status,
 )
-from ablate.cli.display.console import console
-from ablate.cli.display.error_display import report_bug, show_error
+from ablate.display.console import console
+from ablate.display.error_display import report_bug, show_error
 from ablate.errors import AblateError
 
 app = typer.Typer(

@@ -12,7 +12,7 @@ from ablate.api.choices import Launchers, Until
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file.", show_default=False, exists=False)]
 StudyName = Annotated[
     str | None,
-    typer.Argument(metavar="STUDY", help="A study's name, or its file; all when left out.", show_default=False),
+    typer.Argument(metavar="STUDY", help="Name of a study, or its file. Default: all.", show_default=False),
 ]
 Set = Annotated[
     list[str] | None,
@@ -22,7 +22,7 @@ Set = Annotated[
 ]
 Seeds = Annotated[
     int | None,
-    typer.Option("--seeds", metavar="N", min=1, help="Seeds per arm (a count) instead of what the file says."),
+    typer.Option("--seeds", metavar="N", min=1, help="Seeds per arm, instead of what the file says."),
 ]
 AddSeeds = Annotated[
     int | None,
@@ -30,12 +30,12 @@ AddSeeds = Annotated[
         "--add-seeds",
         metavar="N",
         min=1,
-        help="N more seeds per arm (a count) than --seeds, or than are declared or stored.",
+        help="Add N seeds per arm to the declared number, or to what is stored if that is more.",
     ),
 ]
 UntilDecided = Annotated[
     Until | None,
-    typer.Option("--until", help="Go from look to look; only arms that are still undecided get more seeds."),
+    typer.Option("--until", help="Run each declared interim analysis in turn; only undecided arms get more seeds."),
 ]
 Confirm = Annotated[
     bool, typer.Option("--confirm", help="Run the best arm and the baseline on fresh seeds, and test once.")
@@ -44,7 +44,7 @@ Arms = Annotated[
     list[str] | None,
     typer.Option("--arms", metavar="GLOB", help="Only arms that match, and the baseline; repeatable."),
 ]
-Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder that holds everything that is kept.")]
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Folder for everything that is kept.")]
 Storage = Annotated[
     str | None,
     typer.Option(
@@ -56,7 +56,11 @@ Name = Annotated[
 ]
 Gpus = Annotated[
     str | None,
-    typer.Option("--gpus", metavar="0,1", help="GPUs to use, as nvidia-smi counts them, or none; all when left out."),
+    typer.Option(
+        "--gpus",
+        metavar="0,1",
+        help="GPU indices or UUIDs (as in nvidia-smi), or 'none' for CPU. Default: all.",
+    ),
 ]
 Slots = Annotated[
     int | None,
@@ -64,7 +68,7 @@ Slots = Annotated[
         "--slots",
         metavar="N",
         min=1,
-        help="Trials at the same time (a count): CPU slots, at most so many per GPU, or jobs of a cluster.",
+        help="How many trials run at a time: CPU slots, the most per GPU, or jobs on a cluster.",
     ),
 ]
 Launch = Annotated[
@@ -72,7 +76,7 @@ Launch = Annotated[
     typer.Option(
         "--launcher",
         metavar="PLACE",
-        help="Where workers run: local, jobs of slurm, steps (srun) of the allocation this is in, or tasks of ray.",
+        help="Where workers run: local, slurm (jobs), srun (steps of this allocation) or ray (tasks).",
     ),
 ]
 Job = Annotated[
@@ -80,19 +84,19 @@ Job = Annotated[
     typer.Option(
         "--job",
         metavar="KEY=VALUE",
-        help="What the job of a worker gets: cpus, gpus, mem, time, setup, or an option of sbatch; repeatable.",
+        help="What each job requests: cpus, gpus, mem, time, setup, or an sbatch option; repeatable.",
     ),
 ]
 Listening = Annotated[
     str | None,
-    typer.Option("--listen", metavar="HOST:PORT", help="Address of this machine to which such workers connect."),
+    typer.Option("--listen", metavar="HOST:PORT", help="Address on this machine that such workers connect to."),
 ]
 Fuse = Annotated[
     str,
     typer.Option(
         "--fuse",
         metavar="auto|off|K",
-        help="Trainings of one shape in one program of K lanes; auto: where it is measured to pay.",
+        help="Train K trials of one shape as one program; auto: where measured to be faster. Experimental on GPUs.",
     ),
 ]
 Compile = Annotated[
@@ -100,7 +104,7 @@ Compile = Annotated[
     typer.Option(
         "--compile",
         metavar="auto|off|on",
-        help="Compile the networks of trainings (torch.compile); auto: where it is measured to pay.",
+        help="Compile networks (torch.compile); auto: where measured to be faster. Experimental on GPUs.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, one object per line.")]

@@ -31,8 +31,6 @@ from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 from ablate.study.verdict_method import Method
 
-"""Every format a report can be written in."""
-
 
 def build_report(
     study: Study,

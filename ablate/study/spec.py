@@ -13,9 +13,9 @@ from ablate.search import Search
 from ablate.study.verdict_method import Method
 
 BASELINE = "baseline"
+"""Name of the baseline's arm in every study."""
 BUDGET_UNITS = {"seconds": 1.0, "minutes": 60.0, "hours": 3600.0}
 """Unit of a budget -> seconds."""
-"""Name of the baseline's arm in every study."""
 
 Direction = Literal["max", "min"]
 Scale = Literal["identity", "log"]

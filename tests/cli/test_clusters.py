@@ -14,8 +14,8 @@ import pytest
 from ablate.api.choices import Launchers
 from ablate.api.launch_options import LaunchOptions
 from ablate.cli.commands import doctor as doctor_module
-from ablate.cli.display.live_view import picture, queue_lines
-from ablate.cli.display.run_state import RunView
+from ablate.display.live_view import picture, queue_lines
+from ablate.display.run_state import RunView
 from ablate.engine.display import display_events
 from ablate.engine.records.lock import StudyLock
 from ablate.errors import ExitCode

@@ -133,7 +133,7 @@ def test_a_trial_without_a_result_ends_the_rounds(ablate: Ablate, looking: Path)
     (looking / "toycore.py").write_text(core.replace("            if lr > 5:", raising), encoding="utf-8")
     said = ablate("run", "steps.yaml", *QUICK, "--until", "decided")
     assert said.code == ExitCode.INCOMPLETE
-    assert said.err.splitlines()[-1] == "go on:  ablate run steps.yaml --until decided --gpus none --slots 1"
+    assert said.err.splitlines()[-1] == "resume:  ablate run steps.yaml --until decided --gpus none --slots 1"
     assert "look at 3 seeds: baseline" not in said.err
 
 

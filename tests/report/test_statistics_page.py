@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ablate.report.statistics.design_warnings
-from ablate.report.data.frames import MORE_COLUMNS
+from ablate.report.statistics import design_warnings
+from ablate.report.statistics.model import MORE_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "statistics.md").read_text(encoding="utf-8")
@@ -27,7 +27,7 @@ def test_every_further_column_of_the_arms_table_is_explained() -> None:
 
 
 def test_every_lint_is_named() -> None:
-    source = Path(ablate.report.statistics.design_warnings.__file__).read_text(encoding="utf-8")
+    source = Path(design_warnings.__file__).read_text(encoding="utf-8")
     codes = set(re.findall(r"Lint\(\"([a-z-]+)\"", source))
     assert len(codes) > 8
     assert {code for code in codes if f"`{code}`" not in PAGE} == set()

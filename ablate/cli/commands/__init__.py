@@ -1,4 +1,4 @@
 """One file per command: its options, and what it prints.
 
-Imports: api, cli.display and cli.options. No other command.
+Imports: api, display, cli.options, and the rooms below. No other command.
 """

@@ -13,8 +13,8 @@ from ablate.api.choices import RESULTS
 from ablate.api.param_kinds import param_kinds
 from ablate.api.stored_studies import ResultsLocation, base_command, name_of
 from ablate.cli.commands.rename_remove import Known
-from ablate.cli.display.console import Screen
 from ablate.cli.options import Name, Quiet, Results, Storage
+from ablate.display.console import Screen
 from ablate.errors import AblateError
 from ablate.human_units import plural, shortest, size, visible
 

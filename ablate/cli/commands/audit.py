@@ -9,8 +9,8 @@ import typer
 
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation
-from ablate.cli.display.console import Screen
 from ablate.cli.options import Json, NoColor, Results, Storage, StudyName
+from ablate.display.console import Screen
 from ablate.errors import ExitCode
 from ablate.human_units import plural, shortest, visible
 

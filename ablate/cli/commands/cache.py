@@ -12,9 +12,9 @@ import typer
 
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation
-from ablate.cli.display.console import Screen
-from ablate.cli.display.text_columns import lay_out
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
+from ablate.display.console import Screen
+from ablate.display.text_columns import lay_out
 from ablate.errors import AblateError
 from ablate.human_units import brief, plural, size, visible
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation
-from ablate.cli.display.console import Screen
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
+from ablate.display.console import Screen
 from ablate.human_units import visible
 
 if TYPE_CHECKING:

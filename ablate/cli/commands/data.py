@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.display.console import Screen
-from ablate.cli.display.text_columns import lay_out
 from ablate.cli.options import Json, NoColor, Quiet
+from ablate.display.console import Screen
+from ablate.display.text_columns import lay_out
 from ablate.errors import DataError
 
 app = typer.Typer(

@@ -23,8 +23,8 @@ from rich.text import Text
 from ablate import __version__
 from ablate.api.choices import RESULTS
 from ablate.cli.commands.data import data_sets
-from ablate.cli.display.console import Screen
 from ablate.cli.options import Json, NoColor, Results
+from ablate.display.console import Screen
 from ablate.errors import ExitCode, StorageError
 from ablate.human_units import size
 from ablate.storage import sqlitefile

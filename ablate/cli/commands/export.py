@@ -10,8 +10,8 @@ import typer
 
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation, StoredStudy
-from ablate.cli.display.console import Screen
 from ablate.cli.options import Results, Storage, StudyName
+from ablate.display.console import Screen
 
 
 class Format(StrEnum):

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ablate.cli.display.console import Screen
 from ablate.cli.options import Quiet
+from ablate.display.console import Screen
 from ablate.errors import AblateError
 from ablate.paths import is_study_name
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from ablate.api.choices import RESULTS, Launchers
 from ablate.api.detectable_difference import can_see
+from ablate.api.execution import prepare_to_run
 from ablate.api.launch_options import LaunchOptions
-from ablate.api.plan_fusion import fusion_lines, fusion_plan
-from ablate.api.request import PreparedRun, Request, prepare
-from ablate.cli.display.console import Screen
-from ablate.cli.display.error_display import place as place_of
-from ablate.cli.display.text_columns import lay_out
+from ablate.api.plan_fusion import fusion_lines
+from ablate.api.plan_view import plan_of, timed_slots
+from ablate.api.request import PreparedRun, Request
 from ablate.cli.options import (
     Arms,
     Compile,
@@ -37,6 +34,9 @@ from ablate.cli.options import (
     Storage,
     StudyFile,
 )
+from ablate.display.console import Screen
+from ablate.display.error_display import place as place_of
+from ablate.display.text_columns import lay_out
 from ablate.errors import AblateError, Problem
 from ablate.human_units import plural, size, spoken, visible
 from ablate.recipe import Scalar
@@ -88,8 +88,7 @@ def plan(
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
     where = LaunchOptions(launcher, tuple(job or ()), listen, gpus, slots)
-    prepared = prepare(Request(study, *words, where=where, fuse=fuse, compile=compiling))
-    places = where.places()
+    prepared, places = prepare_to_run(Request(study, *words, where=where, fuse=fuse, compile=compiling))
     if probe and launcher is not Launchers.LOCAL:
         raise AblateError("--probe measures this machine, not a job", hint="leave out --probe or --launcher")
     show_plan(prepared, places, screen, probe=probe)
@@ -97,16 +96,12 @@ def plan(
 
 def show_plan(prepared: PreparedRun, slots: tuple[Slot, ...], screen: Screen, *, probe: bool = False) -> None:
     """Print the plan: the result on stdout, warnings on stderr."""
-    from ablate.api.plan_cost import cost_of
-    from ablate.engine.workers.slots import certain, one_per_device
-
-    if prepared.core.is_time(prepared.study.primary.name):
-        slots = one_per_device(slots)
+    slots = timed_slots(prepared, slots)
     probed = _probe(prepared, slots[0], screen) if probe and prepared.plan.to_run else None
-    cost = cost_of(prepared, certain(slots), probed)
-    free = free_bytes(prepared.place.results.folder)
+    view = plan_of(prepared, slots, probed)
+    cost, free = view.cost, view.free_bytes
     if screen.json:
-        screen.emit("plan", as_data(prepared, slots, cost, free))
+        screen.emit("plan", view.to_dict())
         return
     lines = [
         _title(prepared),
@@ -120,34 +115,12 @@ def show_plan(prepared: PreparedRun, slots: tuple[Slot, ...], screen: Screen, *,
     lines += [Text(text) for text in texts if text]
     for line in lines:
         screen.out.print(line, soft_wrap=True)
-    for warning in prepared.plan.warnings:
-        if not screen.quiet:
-            screen.err.print(warning_text(warning, screen.err.width), soft_wrap=True)
-    if (refusal := _refusal(prepared)) is not None and not screen.quiet:
-        screen.err.print(warning_text(refusal, screen.err.width), soft_wrap=True)
+    for warning in view.warnings if not screen.quiet else ():
+        screen.err.print(warning_text(warning, screen.err.width), soft_wrap=True)
     if prepared.plan.to_run:
         screen.out.print(f"run it:  {prepared.request.command()}", soft_wrap=True)
     else:
         screen.out.print(f"nothing to run:  ablate report {shlex.quote(prepared.study.name)}", soft_wrap=True)
-
-
-def _refusal(prepared: PreparedRun) -> Problem | None:
-    """Why a run would refuse to start here, as a warning: data or weights can be fetched before it."""
-    from ablate.study.plan import require
-
-    try:
-        require(prepared.core, prepared.study, prepared.replicates)
-    except AblateError as error:
-        return Problem(f"a run would be refused: {error.message}", suggestion=error.hint, severity="warning")
-    return None
-
-
-def as_data(prepared: PreparedRun, slots: tuple[Slot, ...], cost: PlanCost | None, free: int) -> dict[str, Any]:
-    """Return the plan as JSON-ready data."""
-    plan = prepared.plan.to_dict()
-    plan.pop("schema_version", None)
-    machine = {"slots": [vars(slot) for slot in slots], "disk_free_bytes": free, "fusion": fusion_plan(prepared, slots)}
-    return {**plan, **machine, "estimate": None if cost is None else vars(cost)}
 
 
 def _probe(prepared: PreparedRun, slot: Slot, screen: Screen) -> float | None:
@@ -156,7 +129,7 @@ def _probe(prepared: PreparedRun, slot: Slot, screen: Screen) -> float | None:
     screen.say("probing: the beginning of the baseline's first trial, in a temporary folder ...")
     seconds = probe(prepared, slot)
     if seconds is None:
-        screen.say("the probe told nothing: the trial made no progress within a minute")
+        screen.say("the probe failed: no progress within 60 s")
     return seconds
 
 
@@ -329,9 +302,3 @@ def warning_text(problem: Problem, width: int) -> Text:
     if problem.suggestion:
         text.append(f"\n  = {visible(problem.suggestion)}")
     return text
-
-
-def free_bytes(folder: Path) -> int:
-    """Return the free space where `folder` is or would be made."""
-    folder = folder.absolute()
-    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free

@@ -11,8 +11,8 @@ import typer
 
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation, base_command, name_of, without
-from ablate.cli.display.console import Screen
 from ablate.cli.options import Quiet, Results, Storage
+from ablate.display.console import Screen
 from ablate.errors import AblateError
 from ablate.human_units import plural, shortest, size
 
@@ -42,7 +42,7 @@ def rename(
     words = [*without(shlex.split(base_command(stored)), "--name"), "--name", new_name]
     paths = rename_study(place.results, place.url, stored.study, new_name, shlex.join(words))
     screen.say(f"{stored.study.name} is {new_name} now, in {shortest(str(paths.folder))}")
-    screen.say(f"go on:   {shlex.join(words)}")
+    screen.say(f"resume:  {shlex.join(words)}")
     if paths.report_html.exists():
         screen.say(f"its report still has the old name:  ablate report {shlex.quote(new_name)}")
 

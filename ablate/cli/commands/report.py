@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,20 +11,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import ResultsLocation, StoredStudy, base_command
+from ablate.api.reports import (
+    Choose,
+    as_declared,
+    check_formats,
+    choose_method,
+    read_foreign_results,
+    write_study_report,
+)
+from ablate.api.stored_studies import ResultsLocation, StoredStudy
 from ablate.cli.commands.report_two import write_versus
-from ablate.cli.display.console import Screen
-from ablate.cli.display.error_display import show_error
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
+from ablate.display.console import Screen
+from ablate.display.error_display import show_error
 from ablate.errors import AblateError, ExitCode, NothingComparableError
 from ablate.paths import REPORT_FORMATS
-from ablate.study.verdict_method import Method
 
 if TYPE_CHECKING:
     from ablate.report.statistics.model import Comparison
 
-Choose = Callable[[Method], Method]
-"""From what a study declares to what a report uses."""
 Studies = Annotated[
     list[str] | None,
     typer.Argument(metavar="STUDY", help="A study's name or file (all when left out), or two to compare."),
@@ -147,28 +151,30 @@ def report(
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     gates = set(fail_on or ())
-    formats = formats_of(form)
+    formats = check_formats([word.strip() for word in form.split(",") if word.strip()])
     place = ResultsLocation.of(results, storage)
     prepared = tuple(studies or ())
     shown = tuple(word.strip() for word in columns.split(",") if word.strip()) if columns is not None else ()
     _check_words(prepared, csv, shown, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
-    choose = _chosen(test=test, noise=noise, correct=correct)
+    choose = choose_method(test=test, noise=noise, correct=correct)
     failure: NothingComparableError | None = None
     found: list[Comparison] = []
     if len(prepared) == 2:
         found.append(write_versus((prepared[0], prepared[1]), place, screen, choose=choose, formats=formats))
         sources: list[StoredStudy] = []
     elif csv is not None:
-        sources = [imported(csv, place, baseline=baseline, metrics=tuple(metric or ()), name=name, choose=choose)]
+        metrics = tuple(metric or ())
+        sources = [read_foreign_results(csv, place, baseline=baseline, metrics=metrics, name=name, choose=choose)]
     else:
         sources = place.find(prepared[0] if prepared else None)
     for number, stored in enumerate(sources):
         if number and not json:
             screen.tell("")
         try:
-            how = choose(stored.study.method)
             found.append(
-                write(stored, screen, formats=formats, figures=not no_figures, layout=layout, columns=shown, method=how)
+                write(
+                    stored, screen, formats=formats, figures=not no_figures, layout=layout, columns=shown, choose=choose
+                )
             )
         except NothingComparableError as error:
             if len(sources) == 1:
@@ -195,12 +201,6 @@ def _check_words(
         raise AblateError(f"{given[0]} goes with --csv", hint="a study's file says what its baseline and metrics are")
 
 
-def _chosen(**options: StrEnum | None) -> Choose:
-    """Return what puts the options that were given over a study's own method."""
-    given: dict[str, Any] = {word: option.value for word, option in options.items() if option is not None}
-    return lambda declared: dataclasses.replace(declared, **given)
-
-
 def _leave(
     found: Sequence[Comparison], gates: set[Gate], failure: NothingComparableError | None, screen: Screen
 ) -> None:
@@ -212,41 +212,6 @@ def _leave(
         raise typer.Exit(int(failure.exit_code))
 
 
-def imported(
-    csv: Path,
-    place: ResultsLocation,
-    *,
-    baseline: str | None,
-    metrics: tuple[str, ...],
-    name: str | None,
-    choose: Choose,
-) -> StoredStudy:
-    """Return the results of a CSV file as if they were stored; refuses the folder of a study that ablate ran.
-
-    Nobody declared anything: the method that is chosen here is the study's own.
-    """
-    from ablate.report.data.foreign_results import read_results
-
-    study, rows = read_results(csv, baseline=baseline, metrics=metrics, name=name)
-    paths = place.results.study(study.name)
-    if paths.plan.exists() or paths.study_file.exists():
-        raise AblateError(f"{paths.folder} holds a study that ablate ran", hint="give these results another --name")
-    words = ["ablate", "report", "--csv", str(csv), "--baseline", study.baseline.name]
-    words += [word for metric in metrics for word in ("--metric", metric)]
-    study = dataclasses.replace(study, method=choose(study.method))
-    return StoredStudy(study, rows, paths, url="", command=shlex.join(words))
-
-
-def formats_of(text: str) -> tuple[str, ...]:
-    """Return the formats of a comma-separated list; AblateError for a word that is none."""
-    found = tuple(word.strip() for word in text.split(",") if word.strip())
-    if not found or (unknown := [word for word in found if word not in REPORT_FORMATS]):
-        raise AblateError(
-            f"unknown format {unknown[0]!r}" if found else "no format", hint=f"known: {', '.join(REPORT_FORMATS)}"
-        )
-    return found
-
-
 def write(
     stored: StoredStudy,
     screen: Screen,
@@ -255,27 +220,17 @@ def write(
     figures: bool = True,
     layout: str = Layout.ARMS,
     columns: Sequence[str] = (),
-    method: Method | None = None,
+    choose: Choose = as_declared,
 ) -> Comparison:
     """Write the report of one study, print its table and sentences, and say where the files are."""
-    from ablate.report.build import gather, write_report
     from ablate.report.formats.terminal import comparison_table
     from ablate.report.text.answer import lines_of_answer
     from ablate.report.text.search_sentences import search_lines
 
     study = stored.study
-    command = base_command(stored)
-    material = gather(
-        study,
-        stored.rows,
-        stored.paths,
-        layout=layout,
-        columns=columns,
-        storage=stored.url or None,
-        command=command,
-        method=method,
+    material = write_study_report(
+        stored, formats=formats, figures=figures, layout=layout, columns=columns, choose=choose
     )
-    write_report(material, stored.paths, formats=formats, figures=figures)
     comparison = material.comparison
     if screen.json:
         for row in comparison.rows.values():
@@ -287,7 +242,7 @@ def write(
         times = {arm: cost.ratio for arm, cost in material.costs.items()}
         screen.tell(comparison_table(comparison, times, totals=material.totals, columns=columns))
         screen.tell("")
-        for sentence in lines_of_answer(material, command=command):
+        for sentence in lines_of_answer(material, command=material.command):
             screen.out.print(sentence, soft_wrap=sentence.startswith(" "))
     written = stored.paths.report_html if "html" in formats else stored.paths.folder
     screen.say(f"report:  {written}")

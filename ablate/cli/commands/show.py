@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from ablate.api import interim_results
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation, StoredStudy, latest, name_of, unknown_arm
 from ablate.beta_tables import is_table, table_label
-from ablate.cli.display.console import Screen
-from ablate.cli.display.text_columns import lay_out
 from ablate.cli.options import Json, NoColor, Results, Storage
+from ablate.display import interim_results
+from ablate.display.console import Screen
+from ablate.display.text_columns import lay_out
 from ablate.errors import AblateError
 from ablate.human_units import number, spoken, visible
 from ablate.storage.candidates import is_candidate

@@ -18,13 +18,12 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from ablate.api import interim_results
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation, StoredStudy, base_command, latest, seeds_asked
-from ablate.cli.display import interim_table
-from ablate.cli.display.console import Screen
-from ablate.cli.display.text_columns import lay_out
 from ablate.cli.options import Json, NoColor, Results, Storage, StudyName
+from ablate.display import interim_results, interim_table
+from ablate.display.console import Screen
+from ablate.display.text_columns import lay_out
 from ablate.engine.records.lock import read_holder
 from ablate.human_units import visible
 from ablate.outcome import OutcomeKind

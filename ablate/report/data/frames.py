@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,50 +11,11 @@ import pandas as pd
 from ablate.errors import AblateError
 from ablate.report.statistics.compare import compare
 from ablate.report.statistics.design_warnings import design_lints, method_lints
-from ablate.report.statistics.model import Comparison, Row
+from ablate.report.statistics.model import Comparison
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 from ablate.study.verdict_method import Method
-
-ARM_COLUMNS = (
-    "arm",
-    "metric",
-    "n",
-    "diverged",
-    "mean",
-    "sd",
-    "diff",
-    "ci_low",
-    "ci_high",
-    "p",
-    "p_holm",
-    "verdict",
-    "note",
-)
-"""The first columns of arms.csv, in this order."""
-MORE_COLUMNS = (
-    "runs",
-    "pairs",
-    "half_width",
-    "percent",
-    "holm_low",
-    "holm_high",
-    "improvement",
-    "sd_diff",
-    "effect",
-    "seed_sds",
-    "df",
-    "p_plain",
-    "p_equivalence",
-    "margin",
-    "alpha",
-    "more_seeds",
-    "wins",
-    "rho",
-    "exploratory",
-)
-"""Columns of arms.csv that follow."""
 
 
 def latest_results(rows: Iterable[TrialRow]) -> list[TrialRow]:
@@ -133,21 +94,6 @@ def curves_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
     points = [(row.arm, row.seed, images, value) for row in trials for images, value in row.curve]
     frame = pd.DataFrame.from_records(points, columns=["arm", "seed", "images", "value"])
     return frame.astype({"seed": "int64", "images": "int64", "value": "float64"})
-
-
-def arms_frame(comparison: Comparison) -> pd.DataFrame:
-    """One row per arm and metric with every number, in the columns of arms.csv; empty where not computed."""
-    records = [
-        _arm_record(comparison.row(arm, metric.name)) for arm in comparison.arms for metric in comparison.metrics
-    ]
-    frame = pd.DataFrame.from_records(records, columns=[*ARM_COLUMNS, *MORE_COLUMNS])
-    return frame.astype({"more_seeds": "Int64", "wins": "Int64"})
-
-
-def _arm_record(row: Row) -> dict[str, Any]:
-    record = {name: value for name, value in asdict(row).items() if name in {*ARM_COLUMNS, *MORE_COLUMNS}}
-    record["verdict"] = row.verdict.value if row.verdict is not None else ""
-    return record
 
 
 def compare_study(

@@ -9,11 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ablate.paths import StudyPaths
-from ablate.report.data.frames import ARM_COLUMNS, MORE_COLUMNS
 from ablate.report.data.material import Material, Point, Results
 from ablate.report.formats.csv_cells import CURVE_COLUMNS, csv_text
 from ablate.report.formats.json_shape import SCHEMA_VERSION, comparison_data, json_text
-from ablate.report.statistics.model import Comparison, Row
+from ablate.report.statistics.model import ARM_COLUMNS, MORE_COLUMNS, Comparison, Row
 from ablate.report.text.answer import lines_of_answer
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study

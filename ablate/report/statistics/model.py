@@ -2,13 +2,59 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from html import escape
+from typing import TYPE_CHECKING
 
 from ablate.errors import NothingComparableError
 from ablate.study.spec import MetricSpec
 from ablate.study.verdict_method import Correction, Method, Noise, Test
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+ARM_COLUMNS = (
+    "arm",
+    "metric",
+    "n",
+    "diverged",
+    "mean",
+    "sd",
+    "diff",
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_holm",
+    "verdict",
+    "note",
+)
+"""The first columns of arms.csv, in this order."""
+MORE_COLUMNS = (
+    "runs",
+    "pairs",
+    "half_width",
+    "percent",
+    "holm_low",
+    "holm_high",
+    "improvement",
+    "sd_diff",
+    "effect",
+    "seed_sds",
+    "df",
+    "p_plain",
+    "p_equivalence",
+    "margin",
+    "alpha",
+    "more_seeds",
+    "wins",
+    "rho",
+    "exploratory",
+)
+"""Columns of arms.csv that follow."""
 
 
 class Verdict(StrEnum):
@@ -113,7 +159,7 @@ class Stability:
     """Boschloo's exact test of this arm's share against the baseline's; None for the baseline or without runs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Every arm on every metric. `rows` is keyed by (arm, metric name); arms are in study-file order."""
 
@@ -166,3 +212,39 @@ class Comparison:
     def row(self, arm: str, metric: str | None = None) -> Row:
         """The row of `arm` on `metric` (default: the primary one); raises KeyError when there is none."""
         return self.rows[(arm, metric if metric is not None else self.primary.name)]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row per arm and metric with every number, in the columns of arms.csv; empty where not computed."""
+        import pandas as pd
+
+        columns = [*ARM_COLUMNS, *MORE_COLUMNS]
+        rows = [self.row(arm, metric.name) for arm in self.arms for metric in self.metrics]
+        records = [{name: getattr(row, name) for name in columns} | {"verdict": str(row.verdict or "")} for row in rows]
+        frame = pd.DataFrame.from_records(records, columns=columns)
+        return frame.astype({"more_seeds": "Int64", "wins": "Int64"})
+
+    def __repr__(self) -> str:
+        others = [arm for arm in self.arms if arm != self.baseline]
+        head = f"<Comparison of {len(others)} arm{'s' * (len(others) != 1)} with {self.baseline!r}"
+        if self.problem is not None:
+            return f"{head}: {self.problem}>"
+        counts = Counter(self.row(arm).verdict for arm in others)
+        words = ", ".join(f"{word.value} {counts[word]}" for word in Verdict if counts[word])
+        return f"{head} on {self.primary.name}, {self.look} seeds: {words or 'no verdict'}>"
+
+    def _repr_html_(self) -> str:
+        """A table of the primary metric for a notebook: verdict, mean, difference with its interval, corrected p."""
+        head = ("arm", "verdict", "n", f"{self.primary.name} mean", "difference", "95 % interval", "p (corrected)", "")
+        cells = [_html_cells(self.row(arm), self.primary.digits) for arm in self.arms]
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
+        columns = "".join(f"<th>{escape(name)}</th>" for name in head)
+        return f"<p>{escape(repr(self)[1:-1])}</p><table><tr>{columns}</tr>{rows}</table>"
+
+
+def _html_cells(row: Row, digits: int) -> tuple[str, ...]:
+    def number(value: float | None, sign: str = "") -> str:
+        return "" if value is None else f"{value:{sign}.{digits}f}"
+
+    interval = "" if row.ci_low is None else f"{number(row.ci_low, '+')} to {number(row.ci_high, '+')}"
+    p = "" if row.p_holm is None else f"{row.p_holm:.3g}"
+    return row.arm, str(row.verdict or ""), str(row.n), number(row.mean), number(row.diff, "+"), interval, p, row.note

@@ -46,8 +46,11 @@ def load_study(
     overrides: Sequence[str] = (),
     seeds: int | None = None,
     name: str | None = None,
+    text: str | None = None,
 ) -> Study:
     """Read the study file at `path`; the study is called `name`, or as the file without its suffix.
+
+    With `text`, that is what the file would hold: there need not be one, and `path` only says where it would lie.
 
     `resolve_core` gets a core's name and the file's folder, and raises AblateError when there is no such core.
     `overrides` are ``key=value`` texts: a key of the study file, dotted where it nests, or a factor of the baseline.
@@ -55,7 +58,7 @@ def load_study(
 
     Raises StudyFileError with every problem found, each with its position.
     """
-    text = _read_text(path)
+    text = _read_text(path) if text is None else text
     problems = Problems()
     root = _root(text, source_of(str(path), text), problems)
     if root is None:

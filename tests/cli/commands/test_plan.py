@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def roomy(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that always has the same free space."""
-    monkeypatch.setattr("ablate.cli.commands.plan.free_bytes", lambda _: 212e9)
+    monkeypatch.setattr("ablate.api.plan_view.free_bytes", lambda _: 212e9)
 
 
 @pytest.mark.usefixtures("roomy", "project")
@@ -33,7 +33,7 @@ steps: 4 arms x 3 seeds = 12 trials
 cost   unknown until a trial has finished   (2 CPU slots)
        --probe measures the beginning of one
 disk   212 GB free
-can see   unknown until 2 seeds of an arm and the baseline are done (score)
+detectable difference   unknown until an arm and the baseline have 2 seeds (score)
 run it:  ablate run steps.yaml --gpus none --slots 2
 """
     )
@@ -53,7 +53,7 @@ steps: 4 arms x 3 seeds = 12 trials
 cost   14 s of work, about 8 s on 2 CPU slots
        from 5 finished trials of this study
 disk   212 GB free
-can see   with 3 seeds, at 80 % power: score differences above 0.00 dB
+detectable difference   score 0.00 dB or more, with 3 seeds at 80 % power
 run it:  ablate run steps.yaml --gpus none --slots 2
 """
     )
@@ -121,7 +121,7 @@ def test_the_cost_has_a_range_once_trials_have_varied(ablate: Ablate) -> None:
     assert found["estimate"]["work_s"] >= found["estimate"]["wall_s"] > 0
     said = ablate("plan", "steps.yaml", "--seeds", "6", "--gpus", "none")
     assert "of 212 GB free (as 12 finished trials)" in said.out
-    assert "can see   with 6 seeds, at 80 % power: score differences above " in said.out
+    assert "or more, with 6 seeds at 80 % power" in said.out
 
 
 @pytest.mark.usefixtures("roomy")

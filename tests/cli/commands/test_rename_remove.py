@@ -39,7 +39,7 @@ def test_a_renamed_study_goes_on_under_its_new_name(ablate: Ablate, finished: Pa
     said = ablate("rename", "steps", "later")
     assert said.err.splitlines()[:2] == [
         "steps is later now, in results/later",
-        "go on:   ablate run steps.yaml --gpus none --slots 1 --name later",
+        "resume:  ablate run steps.yaml --gpus none --slots 1 --name later",
     ]
     assert not (finished / "results" / "steps").exists()
     assert scores("later") == before

@@ -125,7 +125,7 @@ def test_failed_trials_leave_with_code_three_and_name_their_log(ablate: Ablate, 
     assert said.code == ExitCode.INCOMPLETE
     assert "lr=0.5 s0: failed: ValueError: no luck  (results/steps/trials/lr=0.5-s0/log.txt)" in said.err
     loud = ablate("run", "steps.yaml", *QUICK)
-    assert loud.err.splitlines()[-1] == "go on:  ablate run steps.yaml --gpus none --slots 1"
+    assert loud.err.splitlines()[-1] == "resume:  ablate run steps.yaml --gpus none --slots 1"
 
 
 def test_results_that_cannot_be_written(ablate: Ablate, project: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_stopped_run_ends_with_the_command_that_goes_on(project: Path, signum:
     run.send_signal(signum)
     _, rest = run.communicate(timeout=60)
     assert run.returncode == code
-    assert rest.splitlines()[-1] == "go on:  ablate run steps.yaml --gpus none --slots 1"
+    assert rest.splitlines()[-1] == "resume:  ablate run steps.yaml --gpus none --slots 1"
     _, rows = read_study(ResultsPaths(project / "results").default_storage, "steps")
     assert [row.state for row in rows if row.state == "RUNNING"] == []
 

@@ -10,7 +10,7 @@ import pytest
 
 from ablate.errors import AblateError
 from ablate.outcome import OutcomeKind
-from ablate.report.data.frames import arms_frame, compare_study, curves_frame, latest_results, trials_frame
+from ablate.report.data.frames import compare_study, curves_frame, latest_results, trials_frame
 from ablate.report.statistics.model import Verdict
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, MetricSpec, Study
@@ -125,7 +125,7 @@ def test_a_stored_study_is_compared_at_its_own_alpha_and_looks() -> None:
 def test_arms_table_has_the_promised_columns_first() -> None:
     rows = [row(seed, "baseline", seed, metrics={"psnr": 20.0 + seed}) for seed in range(3)]
     rows += [row(3 + seed, "a", seed, metrics={"psnr": 20.0 + 2 * seed}) for seed in range(3)]
-    frame = arms_frame(compare_study(make_study(), rows))
+    frame = compare_study(make_study(), rows).to_frame()
     first = "arm,metric,n,diverged,mean,sd,diff,ci_low,ci_high,p,p_holm,verdict,note"
     assert ",".join(frame.columns).startswith(first)
     keys = list(zip(frame.arm, frame.metric, strict=True))

@@ -49,15 +49,15 @@ def test_a_word_that_is_no_metric_is_refused_with_the_grammar(text: str, message
 
 def test_text_and_spec_give_the_same_comparison() -> None:
     table = frame(psnr=[*BASE, *(value + gain for value, gain in zip(BASE, (0.5, 0.6, 0.4, 0.55), strict=True))])
-    by_text = ablate.report.compare(table, baseline="baseline", metrics=["psnr:max:0.1"])
-    by_spec = ablate.report.compare(table, metrics=[MetricSpec("psnr", "max", margin=0.1, primary=True)])
+    by_text = ablate.compare(table, baseline="baseline", metrics=["psnr:max:0.1"])
+    by_spec = ablate.compare(table, metrics=[MetricSpec("psnr", "max", margin=0.1, primary=True)])
     assert by_text.rows == by_spec.rows
     assert by_text.row("wide").verdict == "better"
 
 
 def test_metrics_are_found_by_names_that_say_which_way_is_better() -> None:
     table = frame(val_accuracy=[*BASE, *BASE], seconds=[1.0] * 8, lr=[0.1] * 8, images_seen=[64.0] * 8)
-    found = ablate.report.compare(table)
+    found = ablate.compare(table)
     assert [(metric.name, metric.direction, metric.primary) for metric in found.metrics] == [
         ("val_accuracy", "max", True),
         ("seconds", "min", False),
@@ -67,10 +67,10 @@ def test_metrics_are_found_by_names_that_say_which_way_is_better() -> None:
 
 def test_a_table_without_a_known_metric_asks_for_directions() -> None:
     with pytest.raises(AblateError, match="no column of numbers says by its name") as caught:
-        ablate.report.compare(frame(quality=[*BASE, *BASE]))
+        ablate.compare(frame(quality=[*BASE, *BASE]))
     assert caught.value.hint == "for example metrics=['quality:max']"
 
 
 def test_a_list_of_metrics_is_not_one_text() -> None:
     with pytest.raises(AblateError, match="metrics is a list"):
-        ablate.report.compare(frame(psnr=[*BASE, *BASE]), metrics="psnr:max")
+        ablate.compare(frame(psnr=[*BASE, *BASE]), metrics="psnr:max")

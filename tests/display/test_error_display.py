@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from ablate.cli.display.error_display import problem_text, show_error
+from ablate.display.error_display import problem_text, show_error
 from ablate.errors import AblateError, Problem, StudyFileError
 
 

@@ -11,9 +11,9 @@ from typing import Protocol, Self
 from rich.live import Live
 from rich.text import Text
 
-from ablate.cli.display.console import Screen
-from ablate.cli.display.live_view import picture
-from ablate.cli.display.run_state import RunView, stopping_text
+from ablate.display.console import Screen
+from ablate.display.live_view import picture
+from ablate.display.run_state import RunView, stopping_text
 from ablate.engine.display import display_events
 from ablate.human_units import quoted, shortest, visible
 from ablate.outcome import OutcomeKind
@@ -60,6 +60,17 @@ class Silence(_Still):
         """Show failures only."""
         if isinstance(event, display_events.TrialFinished) and event.final and not event.outcome.is_result:
             self.screen.err.print(failure_text(event), soft_wrap=True)
+
+
+class Listening(_Still):
+    """Passes every event on to a function of the user's."""
+
+    def __init__(self, listen: Callable[[display_events.DisplayEvent], None]) -> None:
+        self._listen = listen
+
+    def take(self, event: display_events.DisplayEvent) -> None:
+        """Pass the event on."""
+        self._listen(event)
 
 
 class Lines(_Still):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from ablate.api.interim_results import Result
-from ablate.cli.display.live_view import picture
-from ablate.cli.display.run_state import RunView
+from ablate.display.interim_results import Result
+from ablate.display.live_view import picture
+from ablate.display.run_state import RunView
 from ablate.engine.display import display_events
 from ablate.engine.display.display_events import Estimate
 from ablate.outcome import OutcomeKind

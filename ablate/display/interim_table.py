@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from ablate.api.interim_results import InterimArm, difference_text
-from ablate.cli.display.text_columns import lay_out
+from ablate.display.interim_results import InterimArm, difference_text
+from ablate.display.text_columns import lay_out
 from ablate.human_units import number
 from ablate.study.spec import MetricSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ablate.api.interim_results import Result
+from ablate.display.interim_results import Result
 from ablate.engine.display import display_events
 from ablate.human_units import spoken
 from ablate.study.spec import Study

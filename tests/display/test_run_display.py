@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ablate.cli.display.console import Screen
-from ablate.cli.display.run_display import JsonLines, Lines, Picture, Silence, event_line
-from ablate.cli.display.run_state import RunView
+from ablate.display.console import Screen
+from ablate.display.run_display import JsonLines, Lines, Picture, Silence, event_line
+from ablate.display.run_state import RunView
 from ablate.engine.display import display_events
 from ablate.engine.display.display_events import Estimate
 from ablate.outcome import OutcomeKind

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ablate.api.interim_results import Result, difference_text, interim_arms
-from ablate.cli.display.interim_table import table
+from ablate.display.interim_results import Result, difference_text, interim_arms
+from ablate.display.interim_table import table
 from ablate.outcome import OutcomeKind
 from ablate.study.spec import Arm, MetricSpec, Study
 

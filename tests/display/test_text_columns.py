@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ablate.cli.display.text_columns import lay_out
+from ablate.display.text_columns import lay_out
 
 
 def test_names_shrink_and_numbers_stay() -> None:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
-from ablate.api import interim_results
-from ablate.cli.display import interim_table
-from ablate.cli.display.run_state import Lane, RunView
+from ablate.display import interim_results, interim_table
+from ablate.display.run_state import Lane, RunView
 from ablate.human_units import brief, pad, shorten
 
 _BAR_MAX = 26

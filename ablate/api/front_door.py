@@ -1,0 +1,300 @@
+"""The Python API: run, plan, load, compare and report. Everything the command line does begins here too.
+
+Each function raises what the command line prints: an `AblateError` with a message and often a hint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Unpack
+
+from ablate.api.choices import RESULTS, Launchers, Until
+from ablate.api.execution import Audience, execute, prepare_to_run, record_changes, view_of
+from ablate.api.launch_options import LaunchOptions
+from ablate.api.plan_view import StudyPlan, plan_of
+from ablate.api.reports import (
+    check_formats,
+    choose_method,
+    compare_two,
+    read_foreign_results,
+    write_study_report,
+)
+from ablate.api.request import PreparedRun, Request
+from ablate.api.stored_studies import ResultsLocation, name_of
+from ablate.api.study_results import StudyResults, WrittenReport
+from ablate.api.study_source import StudyDefinition, StudyLike, StudySections, source_of
+from ablate.errors import AblateError, ExitCode
+from ablate.paths import REPORT_FORMATS
+
+if TYPE_CHECKING:
+    import os
+
+    import pandas as pd
+
+    from ablate.display.run_display import Display
+    from ablate.engine.display.display_events import DisplayEvent
+    from ablate.report.statistics.model import Comparison
+    from ablate.study.spec import MetricSpec
+    from ablate.study.verdict_method import Correction, Noise, Test
+
+Progress = Literal["auto", "live", "lines", "none"]
+"""How a run is shown: a picture that redraws itself, one line per event, or not at all."""
+_ALIVE_S = {"live": 10.0, "notebook": 2.0}
+"""Time between signs of life; a picture needs them more often than a log."""
+
+
+def run(
+    study: StudyLike,
+    *,
+    name: str | None = None,
+    seeds: int | None = None,
+    add_seeds: int | None = None,
+    until: Literal["decided"] | None = None,
+    confirm: bool = False,
+    only: str | Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    results: str | os.PathLike[str] = RESULTS,
+    storage: str | None = None,
+    slots: int | None = None,
+    gpus: str | None = None,
+    launcher: str = "local",
+    job: Sequence[str] = (),
+    listen: str | None = None,
+    fuse: str = "auto",
+    compile: str = "auto",
+    retry_failed: bool = False,
+    progress: Progress | Callable[[DisplayEvent], None] = "auto",
+    **sections: Unpack[StudySections],
+) -> StudyResults:
+    """Run a study, or resume it where it stopped, and return what it gave.
+
+    `study` is the path of a study file, or the mapping that such a file would hold; `sections` (``vary=...``,
+    ``metrics=...``) add keys to a mapping or replace them. The same call resumes: what is done stays done.
+
+    `seeds` is the number of seeds per arm instead of the declared one, `add_seeds` how many more than now. ``until=
+    "decided"`` goes from look to look and gives seeds only to arms without a decision. `only` names the arms to run
+    (patterns such as ``"lr=*"``), beside the baseline. `overrides` are ``"key=value"`` texts, as for ``--set``.
+
+    `slots` is how many trials run at a time; `gpus` are indices or UUIDs, ``"none"`` for CPUs. `progress` says how the
+    run is shown (``"auto"``: a picture in a terminal or a notebook, else lines), or takes every event.
+
+    Trials that fail do not raise: see ``results.summary.errors`` and `StudyResults.complete`. Raises KeyboardInterrupt
+    after Ctrl-C or the notebook's stop button, once checkpoints are saved; SystemExit with code 143 after SIGTERM; and
+    AblateError for what would have been refused at the command line.
+    """
+    where = LaunchOptions(_launcher(launcher), tuple(job), listen, gpus, slots)
+    source = source_of(study, name, sections)
+    request = Request(
+        source,
+        overrides=tuple(overrides),
+        seeds=_count(seeds, "seeds"),
+        arms=(only,) if isinstance(only, str) else tuple(only),
+        results=Path(results),
+        storage=storage,
+        name=source.name if isinstance(source, StudyDefinition) else name,
+        where=where,
+        add_seeds=_count(add_seeds, "add_seeds"),
+        until=_until(until),
+        confirm=confirm,
+        fuse=fuse,
+        compile=compile,
+    )
+    prepared, places = prepare_to_run(request)
+    if not prepared.plan.to_run:
+        record_changes(prepared)
+        return StudyResults(prepared.place.study(prepared.study.name))
+    prepared, summary = execute(prepared, places, _audience(progress), retry_failed=retry_failed)
+    if summary.exit_code is ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt("checkpoints are saved; the same call resumes")
+    if summary.exit_code is ExitCode.TERMINATED:
+        raise SystemExit(int(ExitCode.TERMINATED))
+    return StudyResults(prepared.place.study(prepared.study.name), summary)
+
+
+def plan(
+    study: StudyLike,
+    *,
+    name: str | None = None,
+    seeds: int | None = None,
+    only: str | Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    results: str | os.PathLike[str] = RESULTS,
+    storage: str | None = None,
+    slots: int | None = None,
+    gpus: str | None = None,
+    **sections: Unpack[StudySections],
+) -> StudyPlan:
+    """Return what `run` with the same arguments would do and cost. Changes nothing on disk.
+
+    Raises AblateError, for a study with mistakes a StudyFileError that has all of them in `problems`.
+    """
+    source = source_of(study, name, sections)
+    request = Request(
+        source,
+        overrides=tuple(overrides),
+        seeds=_count(seeds, "seeds"),
+        arms=(only,) if isinstance(only, str) else tuple(only),
+        results=Path(results),
+        storage=storage,
+        name=source.name if isinstance(source, StudyDefinition) else name,
+        where=LaunchOptions(gpus=gpus, slots=slots),
+    )
+    prepared, places = prepare_to_run(request)
+    return plan_of(prepared, places)
+
+
+def load(
+    name: str | os.PathLike[str], *, results: str | os.PathLike[str] = RESULTS, storage: str | None = None
+) -> StudyResults:
+    """Return the results of the study called `name` (or of its file): trials, curves, comparison, verdicts.
+
+    Runs nobody's code and writes nothing. Raises StorageError, with the nearest names, when there is no such study.
+    """
+    return StudyResults(ResultsLocation.of(Path(results), storage).study(name_of(str(name))))
+
+
+def compare(
+    frame: pd.DataFrame,
+    *,
+    baseline: str = "baseline",
+    metrics: Sequence[MetricSpec | str] | None = None,
+    alpha: float = 0.05,
+    looks: Sequence[int] | None = None,
+    arms: Sequence[str] | None = None,
+    test: Test = "paired",
+    noise: Noise = "own",
+    correct: Correction = "holm",
+) -> Comparison:
+    """Compare the arms of anybody's results: one row per trial with `arm`, `seed` and a column per metric.
+
+    `metrics` are texts such as ``"accuracy:max:0.5%"`` (name, better direction, smallest difference that matters); the
+    first is the primary one. See `ablate.report.statistics.compare.compare` for everything else.
+
+    Raises AblateError for a table that can be read in more than one way, or in none.
+    """
+    from ablate.report.statistics.compare import compare as compare_frame
+
+    return compare_frame(
+        frame,
+        baseline=baseline,
+        metrics=metrics,
+        alpha=alpha,
+        looks=looks,
+        arms=arms,
+        test=test,
+        noise=noise,
+        correct=correct,
+    )
+
+
+def report(
+    study: str | os.PathLike[str] | StudyResults | None = None,
+    *,
+    against: str | None = None,
+    csv: str | os.PathLike[str] | None = None,
+    baseline: str | None = None,
+    metrics: Sequence[str] = (),
+    name: str | None = None,
+    formats: Sequence[str] = REPORT_FORMATS,
+    figures: bool = True,
+    layout: Literal["arms", "components"] = "arms",
+    columns: Sequence[str] = (),
+    test: Test | None = None,
+    noise: Noise | None = None,
+    correct: Correction | None = None,
+    results: str | os.PathLike[str] = RESULTS,
+    storage: str | None = None,
+) -> WrittenReport:
+    """Write the report of a study: tables, figures, one page with everything. Returns the comparison and the files.
+
+    `study` is a name, a study file, or what `run` or `load` returned. With `against`, every arm is compared with the
+    same arm of that other study. With `csv` instead, results that ablate did not make are reported: `baseline`,
+    `metrics` (``"accuracy:max:0.5%"``) and `name` belong to it. `test`, `noise` and `correct` replace what the study
+    declares, and the report says so.
+
+    Raises NothingComparableError after everything that can be written has been, and AblateError for the rest.
+    """
+    formats = check_formats(formats)
+    place = ResultsLocation.of(Path(results), storage)
+    choose = choose_method(test=test, noise=noise, correct=correct)
+    if (study is None) == (csv is None):
+        raise AblateError("report needs a study or a csv file, and not both", hint='for example report("schedules")')
+    if csv is not None:
+        stored = read_foreign_results(
+            Path(csv), place, baseline=baseline, metrics=tuple(metrics), name=name, choose=choose
+        )
+    elif isinstance(study, StudyResults):
+        stored = study.stored
+    elif against is not None:
+        return _report_two(against, str(study), place, formats, choose)
+    else:
+        stored = place.study(name_of(str(study)))
+    from ablate.report.text.answer import lines_of_answer
+
+    material = write_study_report(
+        stored, formats=formats, figures=figures, layout=layout, columns=columns, choose=choose
+    )
+    files = tuple(path for path in stored.paths.report_files if path.exists())
+    sentences = tuple(lines_of_answer(material, command=material.command))
+    return WrittenReport(material.comparison, stored.paths.folder, files, sentences, material)
+
+
+def _report_two(
+    before: str, after: str, place: ResultsLocation, formats: tuple[str, ...], choose: Callable[..., Any]
+) -> WrittenReport:
+    from ablate.report.text.two_studies_page import across_sentences
+
+    across, folder = compare_two((before, after), place, formats=formats, choose=choose)
+    across.comparison.check_comparable()
+    files = tuple(sorted(path for path in folder.iterdir() if path.is_file()))
+    return WrittenReport(across.comparison, folder, files, tuple(across_sentences(across)))
+
+
+def _launcher(word: str) -> Launchers:
+    try:
+        return Launchers(word)
+    except ValueError:
+        raise AblateError(f"no launcher {word!r}", hint=f"known: {', '.join(Launchers)}") from None
+
+
+def _until(word: str | None) -> Until | None:
+    if word is None:
+        return None
+    try:
+        return Until(word)
+    except ValueError:
+        raise AblateError(f"until={word!r} is not known", hint='until="decided" is') from None
+
+
+def _count(value: object, what: str) -> int | None:
+    """Return a whole number of at least 1; what a command line refuses is refused here too."""
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise AblateError(f"{what} is a whole number of at least 1, not {value!r}")
+    return value
+
+
+def _audience(progress: Progress | Callable[[DisplayEvent], None]) -> Audience:
+    """Who watches: a notebook, a terminal, a log, a function, or nobody."""
+    from ablate.display.console import Screen
+    from ablate.display.notebook import NotebookPicture, in_notebook
+    from ablate.display.run_display import Lines, Listening, Picture, Silence
+
+    if callable(progress):
+        return Audience(lambda prepared: Listening(progress))
+    if progress not in ("auto", "live", "lines", "none"):
+        raise AblateError(f"progress={progress!r} is not known", hint="known: auto, live, lines, none, or a function")
+    screen = Screen.make()
+    if progress == "none":
+        return Audience(lambda prepared: Silence(Screen.make(quiet=True)))
+    if progress in ("auto", "live") and in_notebook():
+        return Audience(lambda prepared: NotebookPicture(view_of(prepared)), alive_s=_ALIVE_S["notebook"])
+    if progress == "live" or (progress == "auto" and screen.live):
+        return Audience(lambda prepared: Picture(screen, view_of(prepared)), alive_s=_ALIVE_S["live"])
+
+    def lines(prepared: PreparedRun) -> Display:
+        return Lines(screen, prepared.study.primary.name)
+
+    return Audience(lines)

@@ -1,0 +1,156 @@
+"""Reports of stored studies, of two studies, and of results that ablate did not make."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, base_command, name_of
+from ablate.errors import AblateError, ResultsError
+from ablate.paths import REPORT_FORMATS
+from ablate.study.verdict_method import Method
+
+if TYPE_CHECKING:
+    from ablate.report.data.material import Material
+    from ablate.report.data.two_studies import Across
+
+Choose = Callable[[Method], Method]
+"""From what a study declares to what a report uses."""
+
+
+def as_declared(method: Method) -> Method:
+    """Take verdicts as the study declares."""
+    return method
+
+
+def choose_method(**given: str | None) -> Choose:
+    """Return what puts `given` (test, noise, correct; None for as declared) over a study's own method.
+
+    Raises AblateError, when it is used, for a word that is none.
+    """
+    changes: dict[str, Any] = {word: choice for word, choice in given.items() if choice is not None}
+    return lambda declared: dataclasses.replace(declared, **changes)
+
+
+def check_formats(formats: Collection[str]) -> tuple[str, ...]:
+    """Return `formats`; AblateError for none, and for one that is not known."""
+    unknown = [word for word in formats if word not in REPORT_FORMATS]
+    if unknown or not formats:
+        raise AblateError(
+            f"unknown format {unknown[0]!r}" if unknown else "no format", hint=f"known: {', '.join(REPORT_FORMATS)}"
+        )
+    return tuple(formats)
+
+
+def write_study_report(
+    stored: StoredStudy,
+    *,
+    formats: Collection[str] = REPORT_FORMATS,
+    figures: bool = True,
+    layout: str = "arms",
+    columns: Sequence[str] = (),
+    choose: Choose = as_declared,
+) -> Material:
+    """Write the report of one study and return what is in it.
+
+    Raises as `ablate.report.build.build_report` does.
+    """
+    from ablate.report.build import gather, write_report
+
+    material = gather(
+        stored.study,
+        stored.rows,
+        stored.paths,
+        layout=layout,
+        columns=columns,
+        storage=stored.url or None,
+        command=base_command(stored),
+        method=choose(stored.study.method),
+    )
+    write_report(material, stored.paths, formats=formats, figures=figures)
+    return material
+
+
+def read_foreign_results(
+    csv: Path,
+    place: ResultsLocation,
+    *,
+    baseline: str | None = None,
+    metrics: tuple[str, ...] = (),
+    name: str | None = None,
+    choose: Choose = as_declared,
+) -> StoredStudy:
+    """Return the results of a CSV file as if they were stored; refuses the folder of a study that ablate ran.
+
+    Nobody declared anything: the method that is chosen here is the study's own.
+    """
+    from ablate.report.data.foreign_results import read_results
+
+    study, rows = read_results(csv, baseline=baseline, metrics=metrics, name=name)
+    paths = place.results.study(study.name)
+    if paths.plan.exists() or paths.study_file.exists():
+        raise AblateError(f"{paths.folder} holds a study that ablate ran", hint="give these results another --name")
+    words = ["ablate", "report", "--csv", str(csv), "--baseline", study.baseline.name]
+    words += [word for metric in metrics for word in ("--metric", metric)]
+    study = dataclasses.replace(study, method=choose(study.method))
+    return StoredStudy(study, rows, paths, url="", command=shlex.join(words))
+
+
+def locate(word: str, place: ResultsLocation) -> StoredStudy:
+    """Return the study that `word` names: NAME, its file, or DIR/NAME for one in another folder of results."""
+    if word.endswith((".yaml", ".yml")) or "/" not in word:
+        return place.study(name_of(word))
+    folder = Path(word)
+    return ResultsLocation.of(folder.parent, None).study(folder.name)
+
+
+def compare_two(
+    words: tuple[str, str], place: ResultsLocation, *, formats: Collection[str], choose: Choose = as_declared
+) -> tuple[Across, Path]:
+    """Compare every arm of the second study with the same arm of the first, and write the files.
+
+    `choose` gets the method that the second study declares. Returns the comparison and the folder of its files.
+    """
+    from ablate.report.data.two_studies import compare_studies
+
+    first, second = (locate(word, place) for word in words)
+    if (first.url, first.study.name) == (second.url, second.study.name):
+        raise AblateError(f"{words[0]} and {words[1]} are the same study", hint="name two studies, or DIR/NAME")
+    labels = words if first.study.name == second.study.name else (first.study.name, second.study.name)
+    across = compare_studies(
+        (first.study, first.rows),
+        (second.study, second.rows),
+        labels=(labels[0], labels[1]),
+        method=choose(second.study.method),
+    )
+    folder = second.paths.folder / f"against-{re.sub('[^A-Za-z0-9._+-]', '_', across.before)}"
+    _write_two(across, folder, formats)
+    return across, folder
+
+
+def _write_two(across: Across, folder: Path, formats: Collection[str]) -> None:
+    """Write arms.csv, report.md and report.json of the comparison, as far as `formats` asks for them."""
+    from ablate.paths import write_atomic
+    from ablate.report.formats.csv_json import arms_csv
+    from ablate.report.formats.json_shape import across_json
+    from ablate.report.text.two_studies_page import across_markdown
+
+    texts = {
+        "csv": ("arms.csv", arms_csv(across.comparison)),
+        "md": ("report.md", across_markdown(across)),
+        "json": ("report.json", across_json(across)),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for form in formats:
+            if form in texts:
+                name, text = texts[form]
+                write_atomic(folder / name, text)
+    except OSError as error:
+        raise ResultsError(
+            f"cannot write the report into {folder}: {error.strerror or error}", hint="choose another --results"
+        ) from error

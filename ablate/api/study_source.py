@@ -1,0 +1,117 @@
+"""A study that is written in Python: the mapping that a study file would hold, and where its modules lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from ablate.errors import AblateError
+from ablate.paths import is_study_name
+
+DEFAULT_NAME = "study"
+
+
+class StudySections(TypedDict, total=False):
+    """The keys of a study file, for a study written in Python. See the reference of study files for each."""
+
+    question: str
+    core: str
+    data: str
+    baseline: Mapping[str, Any]
+    vary: Mapping[str, Sequence[Any]]
+    arms: Mapping[str, Mapping[str, Any]]
+    grid: Mapping[str, Sequence[Any]]
+    zip: Mapping[str, Sequence[Any]]
+    factorial: Mapping[str, Sequence[Any]]
+    components: Mapping[str, Any]
+    path: Any
+    search: Mapping[str, Any]
+    tune: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    schedules: Mapping[str, Any]
+    report: Mapping[str, Any]
+    alpha: float
+    budget: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StudyDefinition:
+    """What a study file would hold, as a mapping. `folder` is where the modules of its own core lie."""
+
+    name: str
+    content: Mapping[str, Any]
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """Where the file would lie: errors name it, and modules are looked for beside it."""
+        return self.folder / f"{self.name} (in Python)"
+
+    def to_yaml(self) -> str:
+        """Return the text of the study file. Raises AblateError for a value that YAML cannot hold."""
+        import yaml
+
+        try:
+            return yaml.safe_dump(_plain(self.content), sort_keys=False, allow_unicode=True, width=120)
+        except yaml.YAMLError as error:
+            reason = str(error).splitlines()[0]
+            raise AblateError(
+                f"study {self.name!r}: a study file cannot hold this value: {reason}",
+                hint="use numbers, texts, booleans, None, lists and mappings",
+            ) from error
+
+
+StudyLike = str | os.PathLike[str] | Mapping[str, Any] | StudyDefinition
+"""A study: the path of its file, the mapping that the file would hold, or a definition with a name of its own."""
+
+
+def source_of(study: StudyLike, name: str | None, sections: Mapping[str, Any]) -> Path | StudyDefinition:
+    """Return where a study comes from; `sections` replace keys of a mapping.
+
+    Raises AblateError for a name that a study cannot have, and for sections beside a file, which `overrides` change.
+    """
+    if isinstance(study, StudyDefinition):
+        content: Mapping[str, Any] = study.content
+        called, folder = name or study.name, study.folder
+    elif isinstance(study, Mapping):
+        content, called, folder = study, name or DEFAULT_NAME, Path.cwd()
+    else:
+        if sections:
+            given = ", ".join(sections)
+            raise AblateError(
+                f"{os.fspath(study)} is a study file: {given} would replace what it says",
+                hint='change the file, or single keys with overrides=["key=value"]',
+            )
+        return Path(study)
+    if not is_study_name(called):
+        hint = "begin with a letter or digit; letters, digits, spaces and _ . + - may follow"
+        raise AblateError(f"{called!r} cannot be a study's name", hint=hint)
+    return StudyDefinition(called, {**content, **sections}, folder)
+
+
+def _plain(value: Any) -> Any:
+    """Turn mappings, sequences, NumPy's scalars and the class of a core into what YAML writes plainly."""
+    if isinstance(value, type):
+        return _reference(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [_plain(one) for one in value]
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return value.item()
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    return value
+
+
+def _reference(core: type) -> str:
+    """Return the ``module:Class`` by which workers import a core."""
+    if core.__module__ == "__main__" or "." in core.__qualname__:
+        raise AblateError(
+            f"workers cannot import {core.__qualname__}: it is defined in a script, a notebook or a function",
+            hint="put it into a module of its own beside the script",
+        )
+    return f"{core.__module__}:{core.__qualname__}"

@@ -1,4 +1,0 @@
-"""What a command shows: console, live view, tables, errors.
-
-Imports: api and the rooms below it. No command.
-"""
