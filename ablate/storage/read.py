@@ -110,7 +110,7 @@ def _trials(select: Callable[..., sqlite3.Cursor], depth: Depth) -> list[TrialRo
         for trial_id, key, value, distribution in select(
             "param_name, param_value, distribution_json", "trial_params", "ORDER BY param_id"
         ):
-            params[trial_id][key] = _decoded(value, distribution)
+            params[trial_id][key] = decoded_level(value, distribution)
     if depth == "whole":
         for trial_id, step, value in select("step, intermediate_value", "trial_intermediate_values", _FINITE_IN_ORDER):
             curves[trial_id].append((step, value))
@@ -144,7 +144,8 @@ def _attributes(select: Callable[..., sqlite3.Cursor], keys: Collection[str]) ->
     return found
 
 
-def _decoded(value: float, distribution: str) -> Scalar:
+def decoded_level(value: float, distribution: str) -> Scalar:
+    """Return the level behind the number that Optuna stores, given its distribution as JSON text."""
     kind, choices = _decoder(distribution)
     if kind == "CategoricalDistribution":
         return choices[int(value)]

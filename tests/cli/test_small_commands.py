@@ -64,7 +64,9 @@ cifar10          missing                            ablate data fetch cifar10
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A doctor that does not wait for torch."""
-    monkeypatch.setattr(doctor_module, "_torch", lambda: iter([Finding("torch", "2.0, CPU build, no CUDA device")]))
+    monkeypatch.setattr(
+        doctor_module, "torch_findings", lambda: iter([Finding("torch", "2.0, CPU build, no CUDA device")])
+    )
     monkeypatch.setattr(doctor_module, "data_sets", lambda: iter([CIFAR]))
 
 

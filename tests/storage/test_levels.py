@@ -17,7 +17,7 @@ from optuna.distributions import (
 from ablate.errors import StorageError
 from ablate.recipe import Scalar
 from ablate.storage.levels import LARGEST_INT, ParamKind, covering, encoded, is_omitted
-from ablate.storage.read import _decoded
+from ablate.storage.read import decoded_level
 
 INTS = st.integers(-LARGEST_INT, LARGEST_INT)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
@@ -43,7 +43,7 @@ def test_every_level_comes_back_as_written_however_many_follow(kind: ParamKind, 
     assert distribution is not None
     text = distribution_to_json(distribution)
     assert [(type(level), level) for level in levels] == [
-        (type(level), level) for level in (_decoded(number, text) for number in stored)
+        (type(level), level) for level in (decoded_level(number, text) for number in stored)
     ]
     assert json_to_distribution(text) == distribution
 

@@ -109,7 +109,7 @@ def findings(results: Path) -> Iterator[Finding]:
         lambda: _storage(results),
         _gpus,
         _clusters,
-        _torch,
+        torch_findings,
         _allocators,
         _compilers,
     )
@@ -249,7 +249,7 @@ def _slurm_version() -> Finding:
     return Finding("slurm", answer.stdout.strip())
 
 
-def _torch() -> Iterator[Finding]:
+def torch_findings() -> Iterator[Finding]:
     """Ask torch in a process of its own: importing it here would cost this process seconds and memory for good."""
     command = [sys.executable, "-c", _TORCH]
     try:

@@ -52,7 +52,7 @@ def choose_rows(run: Run) -> Rows:
         return _a_fit(run, number)
 
     if not fusion.forced:
-        gain = kept_record(run.context, {**about, "calibration": "dip-seconds"}, lambda: _seconds(make, count, most))
+        gain = kept_record(run.context, {**about, "calibration": "dip-seconds"}, lambda: time_rows(make, count, most))
         if gain["alone"] / gain["together"] < GATE[run.device.type]:
             return ALONE
     if run.device.type != "cpu":  # an algorithm may be chosen by the width there, and empty rows cost little
@@ -71,7 +71,7 @@ def _a_fit(run: Run, number: int) -> Fitting:
     return fits.groups()[0].new_fitting()
 
 
-def _seconds(make: Callable[[int], Fitting], count: int, most: int) -> dict[str, float]:
+def time_rows(make: Callable[[int], Fitting], count: int, most: int) -> dict[str, float]:
     """Seconds per image and step, alone and in a full program."""
     alone, together = [make(0)], [make(number) for number in range(most // count)]
     return {

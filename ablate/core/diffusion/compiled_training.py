@@ -115,7 +115,7 @@ def _decide(program: str, context: TrialContext, make: Make) -> Choice:
             if choice is not None:
                 return choice
             try:
-                measured = _measure(program, context, make)
+                measured = time_both(program, context, make)
             except CompileError as error:
                 return Choice(False, error.message)
             folder.save("calibration", 0, measured)
@@ -128,7 +128,7 @@ def _place(context: TrialContext) -> dict[str, Any]:
     return {"device": device_name(device), "threads": context.threads, "torch": torch.__version__}
 
 
-def _measure(program: str, context: TrialContext, make: Make) -> dict[str, float]:
+def time_both(program: str, context: TrialContext, make: Make) -> dict[str, float]:
     """Return ``eager_s`` and ``compiled_s`` per update, ``compile_s``, and how far ``apart`` losses are, relative."""
     plain, compiled = make(), make()
     compile_s = compile_now(compiled, program, context)

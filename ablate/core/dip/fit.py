@@ -119,11 +119,12 @@ def _mean_squared(noisy: Tensor) -> Callable[[Tensor], Tensor]:
 
 def groups_of(count: int, device: str) -> list[slice]:
     """Return which of `count` images are fitted in one program each, in order."""
-    width = _images_at_once(device)
+    width = images_at_once(device)
     return [slice(first, min(first + width, count)) for first in range(0, count, width)]
 
 
-def _images_at_once(device: str) -> int:
+def images_at_once(device: str) -> int:
+    """Return how many networks one program fits on `device` (``cpu`` or ``cuda``)."""
     return IMAGES_AT_ONCE[device]
 
 
@@ -158,7 +159,7 @@ class Fitting:
         self.code = self.code.to(device, noisy.dtype)
         self.noise = [generator(seed, "dip-noise", member, device=device.type) for member in members]
         self.adam = torch.optim.Adam(self.weights.values(), lr=settings.lr, fused=True)
-        self.stop = _Stop(settings, noisy)
+        self.stop = StopWatch(settings, noisy)
         self.saved = [parameter.detach().clone() for parameter in self.weights.values()]
         self.saved_loss = torch.full((count,), torch.inf, device=device)
         self.step = 0
@@ -279,7 +280,7 @@ class Fitting:
         return both[:, 1]
 
 
-class _Stop:
+class StopWatch:
     """Running average, stop rule, and the best average so far, for N images at once."""
 
     def __init__(self, settings: DipSettings, noisy: Tensor):

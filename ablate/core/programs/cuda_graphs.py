@@ -32,7 +32,7 @@ def graph_of(compute: Callable[[], object], pool: Any = None) -> torch.cuda.CUDA
 
     It has run `WARM_UPS` times by then, and does not run while it is recorded.
     """
-    side = _stream()
+    side = recording_stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(WARM_UPS):
@@ -59,7 +59,7 @@ def _own_workspaces() -> Iterator[None]:
 
 
 @cache
-def _stream() -> torch.cuda.Stream:
+def recording_stream() -> torch.cuda.Stream:
     """Where this process warms up and records: memory of a pool is used again by its own stream only."""
     return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 

@@ -35,7 +35,7 @@ def extractor(device: torch.device) -> Extractor:
 
 @lru_cache(maxsize=1)
 def _load(path: Path, device: torch.device) -> Extractor:
-    network = _network(_verified(path)).to(device)
+    network = inception_network(_verified(path)).to(device)
 
     def features(images: Tensor) -> Tensor:
         with torch.no_grad():
@@ -53,7 +53,7 @@ def _verified(path: Path) -> bytes:
     return raw
 
 
-def _network(raw: bytes) -> Any:
+def inception_network(raw: bytes) -> Any:
     """Return torch-fidelity's network with the weights in `raw`."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from ablate.core.data import as_unit, load
 from ablate.core.ddpm_dip.core import DdpmDip
 from ablate.core.ddpm_dip.methods.base import Models
-from ablate.core.ddpm_dip.methods.combined import _smoothed
+from ablate.core.ddpm_dip.methods.combined import smoothed_images
 from ablate.core.ddpm_dip.methods.unlearned import Gaussian, NlMeans, TotalVariation
 from ablate.core.ddpm_dip.stages.compute_budget import (
     DIP_SECONDS_PER_OPERATION,
@@ -135,7 +135,7 @@ def test_the_blur_control_has_the_error_of_the_dip(shared: Path) -> None:
     """A and A- share their DIP fits; A-'s blur is as far from the training images as they are."""
     run = run_of(shared, method="dip_target", **FITTED)
     control = run_of(shared, method="dip_target", dip_target_source="blur", **FITTED)
-    (dip, none), (blur, sigma) = _smoothed(run), _smoothed(control)
+    (dip, none), (blur, sigma) = smoothed_images(run), smoothed_images(control)
     assert none is None
     assert sigma == control.found["blur_sigma_matched"] > 0
     assert control.reused["dip-train"] == run.found["dip_train_seconds"]

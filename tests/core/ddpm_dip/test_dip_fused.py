@@ -297,7 +297,7 @@ def test_rows_are_measured_once_and_then_for_good(tmp_path: Path, monkeypatch: p
         asked.append("digits")
         return 0
 
-    monkeypatch.setattr("ablate.core.ddpm_dip.dip_rows._seconds", seconds)
+    monkeypatch.setattr("ablate.core.ddpm_dip.dip_rows.time_rows", seconds)
     monkeypatch.setattr("ablate.core.ddpm_dip.dip_rows.least_rows", digits)
     auto = Desk(tmp_path, fusion=Fusion(4))
     assert choose_rows(_run(auto)) == choose_rows(_run(auto)) == Rows(8, 0)

@@ -120,7 +120,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         said.append("measured")
         return measured
 
-    monkeypatch.setattr(compiled_training, "_measure", measure)
+    monkeypatch.setattr(compiled_training, "time_both", measure)
     monkeypatch.setattr(compiled_training, "compile_now", lambda *args: said.append("compiled"))
     return said
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ablate.core.data import as_unit, load
-from ablate.core.dip.fit import DipSettings, Fitting, StopRule, _Stop, fit
+from ablate.core.dip.fit import DipSettings, Fitting, StopRule, StopWatch, fit
 from ablate.core.scores.psnr_ssim import psnr
 from ablate.errors import DivergedError
 
@@ -91,7 +91,7 @@ def test_chunks_do_not_change_the_order(monkeypatch: pytest.MonkeyPatch) -> None
     """More images than fit into one program come back in order, each with its own address."""
     noisy = _noisy(3, dtype=torch.float64)
     whole = fit(noisy, SMALL, seed=5)
-    monkeypatch.setattr("ablate.core.dip.fit._images_at_once", lambda device: 2)
+    monkeypatch.setattr("ablate.core.dip.fit.images_at_once", lambda device: 2)
     chunked = fit(noisy, SMALL, seed=5)
     assert torch.allclose(chunked.restored, whole.restored, atol=1e-9)
     assert chunked.curve.shape == whole.curve.shape
@@ -120,7 +120,7 @@ def test_wmv_stops_at_the_least_windowed_variance() -> None:
     """The rule keeps the average at the minimum of the variance of the last outputs, and stops after its patience."""
     spread = [8.0, 4.0, 2.0, 1.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
     settings = replace(SMALL, stop="wmv", window=2, patience=3, ema=0.0, steps=100)
-    stop = _Stop(settings, torch.zeros(1, 3, 4, 4))
+    stop = StopWatch(settings, torch.zeros(1, 3, 4, 4))
     sign = 1.0
     for step, amount in enumerate(spread, start=1):
         sign = -sign

@@ -151,7 +151,7 @@ def test_a_recording_has_workspaces_of_its_own(monkeypatch: pytest.MonkeyPatch) 
         yield
 
     fake = SimpleNamespace(wait_stream=lambda other: None)
-    monkeypatch.setattr(cuda_graphs, "_stream", lambda: fake)
+    monkeypatch.setattr(cuda_graphs, "recording_stream", lambda: fake)
     monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: said.append("clear"), raising=False)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: fake)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())

@@ -38,7 +38,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(fid, "FID_SHA256", digest)
     monkeypatch.setattr(requirements, "find_spec", lambda name: object())
     monkeypatch.setattr(fid, "version", lambda name: "0.0")
-    monkeypatch.setattr(fid, "_network", lambda raw: Tiny())
+    monkeypatch.setattr(fid, "inception_network", lambda raw: Tiny())
     fid._load.cache_clear()
     yield path
     fid._load.cache_clear()

@@ -33,7 +33,7 @@ class DipTarget(Ddpm):
     def prepare(self, run: Run, curve: Curve) -> Models:
         """Smooth the training images, train, and smooth what is to be restored."""
         literal, spent = run.settings.dip_target_form == "literal", updates_spent(run)
-        smooth, sigma = _smoothed(run)
+        smooth, sigma = smoothed_images(run)
         prior = dip_outputs(run) if run.settings.uses_dip else None
         guides = None if literal else prior if sigma is None else gaussian_blur(run.observed.noisy, sigma)
 
@@ -54,7 +54,7 @@ class DipTarget(Ddpm):
         return not run.settings.is_guided
 
 
-def _smoothed(run: Run) -> tuple[Tensor, float | None]:
+def smoothed_images(run: Run) -> tuple[Tensor, float | None]:
     """Every training image smoothed, float32 [N,3,H,W] in [-1,1]; and the blur's sigma where it is one."""
     outputs = dip_of_training(run)
     if run.settings.dip_target_source == "dip":

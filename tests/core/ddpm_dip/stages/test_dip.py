@@ -88,7 +88,7 @@ def test_a_stop_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_more_images_reuse_the_groups_of_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablate.core.dip.fit._images_at_once", lambda device: 2)
+    monkeypatch.setattr("ablate.core.dip.fit.images_at_once", lambda device: 2)
     desk = Desk(tmp_path)
     few = dip_outputs(a_run(desk, eval_images=2))
     more = a_run(desk, eval_images=3)
