@@ -152,5 +152,5 @@ def test_the_real_network_is_built_from_the_bytes(monkeypatch: pytest.MonkeyPatc
         network("shapes", ["2048"], feature_extractor_weights_path="")
     file = io.BytesIO()
     torch.save(blank, file)
-    (features,) = fid._network(file.getvalue())(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
+    (features,) = fid.inception_network(file.getvalue())(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
     assert features.shape == (2, 2048)
