@@ -17,7 +17,8 @@ CORE = "core core.shared core.schedules core.settings core.data core.programs co
 BELOW_ENGINE = f"{SHARED} study study.reading storage {CORE}"
 ENGINE = f"{BELOW_ENGINE} engine engine.rules engine.display engine.records engine.workers engine.clusters"
 BELOW_REPORT = f"{SHARED} study storage core.schedules core.settings core.replay.noise_tables"
-REPORT = "report report.statistics report.data report.text report.formats report.figures report.html "  # in their order
+# In their order.
+REPORT = "report report.statistics report.data report.sources report.text report.formats report.figures report.html "
 
 MAY_IMPORT = {
     # Words that everybody shares; they import one another.
@@ -53,6 +54,7 @@ MAY_IMPORT = {
     # WHAT it means
     "report.statistics": BELOW_REPORT,
     "report.data": f"{BELOW_REPORT} report.statistics",
+    "report.sources": f"{BELOW_REPORT} report.statistics report.data",
     "report.text": f"{BELOW_REPORT} report.statistics report.data",
     "report.formats": f"{BELOW_REPORT} report.statistics report.data report.text",
     "report.figures": f"{BELOW_REPORT} report.statistics report.data report.text report.formats",

@@ -14,6 +14,7 @@ from ablate.api.execution import Audience, execute, prepare_to_run, record_chang
 from ablate.api.launch_options import LaunchOptions
 from ablate.api.plan_view import StudyPlan, plan_of
 from ablate.api.reports import (
+    ForeignSource,
     check_formats,
     choose_method,
     compare_two,
@@ -192,10 +193,12 @@ def report(
     study: str | os.PathLike[str] | StudyResults | None = None,
     *,
     against: str | None = None,
-    csv: str | os.PathLike[str] | None = None,
+    source: str | None = None,
     baseline: str | None = None,
     metrics: Sequence[str] = (),
     name: str | None = None,
+    pattern: str | None = None,
+    seed_key: str | None = None,
     formats: Sequence[str] = REPORT_FORMATS,
     figures: bool = True,
     layout: Literal["arms", "components"] = "arms",
@@ -209,21 +212,25 @@ def report(
     """Write the report of a study: tables, figures, one page with everything. Returns the comparison and the files.
 
     `study` is a name, a study file, or what `run` or `load` returned. With `against`, every arm is compared with the
-    same arm of that other study. With `csv` instead, results that ablate did not make are reported: `baseline`,
-    `metrics` (``"accuracy:max:0.5%"``) and `name` belong to it. `test`, `noise` and `correct` replace what the study
+    same arm of that other study. `test`, `noise` and `correct` replace what the study
     declares, and the report says so.
+
+    With `source` instead, results that ablate did not make are reported: ``"csv:runs.csv"``,
+    ``"mlflow:URI#experiment"``, ``"tensorboard:runs"``, ``"wandb:export.csv"``, ``"optuna:URL#study"`` or
+    ``"hydra:multirun"``. To it belong `baseline`, `metrics` (``"accuracy:max:0.5%"``), `name`, `pattern` (arm and seed
+    in a run's name) and `seed_key` (the parameter that holds the seed).
 
     Raises NothingComparableError after everything that can be written has been, and AblateError for the rest.
     """
     formats = check_formats(formats)
     place = ResultsLocation.of(Path(results), storage)
     choose = choose_method(test=test, noise=noise, correct=correct)
-    if (study is None) == (csv is None):
-        raise AblateError("report needs a study or a csv file, and not both", hint='for example report("schedules")')
-    if csv is not None:
-        stored = read_foreign_results(
-            Path(csv), place, baseline=baseline, metrics=tuple(metrics), name=name, choose=choose
-        )
+    remarks: tuple[str, ...] = ()
+    if (study is None) == (source is None):
+        raise AblateError("report needs a study or a source, and not both", hint='for example report("schedules")')
+    if source is not None:
+        asked = ForeignSource(source, baseline, tuple(metrics), name, pattern, seed_key)
+        stored, remarks = read_foreign_results(asked, place, choose=choose)
     elif isinstance(study, StudyResults):
         stored = study.stored
     elif against is not None:
@@ -236,7 +243,7 @@ def report(
         stored, formats=formats, figures=figures, layout=layout, columns=columns, choose=choose
     )
     files = tuple(path for path in stored.paths.report_files if path.exists())
-    sentences = tuple(lines_of_answer(material, command=material.command))
+    sentences = (*lines_of_answer(material, command=material.command), *remarks)
     return WrittenReport(material.comparison, stored.paths.folder, files, sentences, material)
 
 

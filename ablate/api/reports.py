@@ -6,6 +6,7 @@ import dataclasses
 import re
 import shlex
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,29 +76,48 @@ def write_study_report(
     return material
 
 
+@dataclass(frozen=True)
+class ForeignSource:
+    """Results that ablate did not make, and how they are to be read."""
+
+    source: str
+    """``KIND:PLACE#NAME``, see `ablate.report.sources.choose.read_source`."""
+    baseline: str | None = None
+    metrics: tuple[str, ...] = ()
+    name: str | None = None
+    pattern: str | None = None
+    seed_key: str | None = None
+
+    def command(self, baseline: str) -> str:
+        """Return the command line that reads this."""
+        options = {"--baseline": baseline, "--pattern": self.pattern, "--seed-key": self.seed_key, "--name": self.name}
+        words = ["ablate", "report", "--from", self.source]
+        words += [word for option, text in options.items() if text is not None for word in (option, text)]
+        return shlex.join([*words, *(word for metric in self.metrics for word in ("--metric", metric))])
+
+
 def read_foreign_results(
-    csv: Path,
-    place: ResultsLocation,
-    *,
-    baseline: str | None = None,
-    metrics: tuple[str, ...] = (),
-    name: str | None = None,
-    choose: Choose = as_declared,
-) -> StoredStudy:
-    """Return the results of a CSV file as if they were stored; refuses the folder of a study that ablate ran.
+    asked: ForeignSource, place: ResultsLocation, *, choose: Choose = as_declared
+) -> tuple[StoredStudy, tuple[str, ...]]:
+    """Return results as if they were stored, and what had to be assumed to read them.
 
-    Nobody declared anything: the method that is chosen here is the study's own.
+    Nobody declared anything: the method that is chosen here is the study's own. Refuses the folder of a study that
+    ablate ran.
     """
-    from ablate.report.data.foreign_results import read_results
+    from ablate.report.data.foreign_results import results_of
+    from ablate.report.sources.choose import read_source
+    from ablate.report.sources.runs import Naming
 
-    study, rows = read_results(csv, baseline=baseline, metrics=metrics, name=name)
+    names = tuple(metric.partition(":")[0] for metric in asked.metrics)
+    found = read_source(asked.source, Naming(asked.pattern, asked.seed_key), names)
+    study, rows = results_of(
+        found.table, baseline=asked.baseline, metrics=asked.metrics, name=asked.name, curves=found.curves
+    )
     paths = place.results.study(study.name)
     if paths.plan.exists() or paths.study_file.exists():
         raise AblateError(f"{paths.folder} holds a study that ablate ran", hint="give these results another --name")
-    words = ["ablate", "report", "--csv", str(csv), "--baseline", study.baseline.name]
-    words += [word for metric in metrics for word in ("--metric", metric)]
     study = dataclasses.replace(study, method=choose(study.method))
-    return StoredStudy(study, rows, paths, url="", command=shlex.join(words))
+    return StoredStudy(study, rows, paths, url="", command=asked.command(study.baseline.name)), found.remarks
 
 
 def locate(word: str, place: ResultsLocation) -> StoredStudy:

@@ -80,7 +80,7 @@ def test_a_name_reports_too_and_a_word_that_is_no_format_is_refused(done: ablate
     assert by_name.comparison.rows == done.comparison.rows
     with pytest.raises(ablate.AblateError, match="unknown format 'pdf'"):
         ablate.report("mapped", results=done.folder.parent, formats=["pdf"])
-    with pytest.raises(ablate.AblateError, match="a study or a csv file"):
+    with pytest.raises(ablate.AblateError, match="a study or a source"):
         ablate.report()
 
 

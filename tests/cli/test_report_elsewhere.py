@@ -61,7 +61,7 @@ def test_a_change_for_the_worse_fails_the_gate(twice: Path, ablate: Ablate) -> N
         (("report", "nowhere/steps", "steps"), "nowhere"),
         (("report", "a", "b", "c"), "3 studies were named"),
         (("report", "a", "b", "--columns", "n"), "--columns goes with one study"),
-        (("report", "steps", "--csv", "runs.csv"), "--csv and the study 'steps' do not go together"),
+        (("report", "steps", "--csv", "runs.csv"), "csv:runs.csv and the study 'steps' do not go together"),
         (("report", "steps", "--baseline", "plain"), "--baseline goes with --csv"),
         (("report", "steps", "--test", "welch", "--noise", "pooled"), "pooled noise goes with the paired test"),
     ],

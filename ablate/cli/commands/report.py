@@ -13,6 +13,7 @@ import typer
 from ablate.api.choices import RESULTS
 from ablate.api.reports import (
     Choose,
+    ForeignSource,
     as_declared,
     check_formats,
     choose_method,
@@ -106,17 +107,39 @@ def report(
             "--csv", metavar="FILE", help="Report on this table (arm, seed, metrics) instead: not made by ablate."
         ),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="KIND:PLACE",
+            help="Report on results of another tool: mlflow:URI#EXPERIMENT, tensorboard:DIR, wandb:FILE.csv, "
+            "optuna:URL#STUDY, hydra:DIR#FILE, csv:FILE.",
+        ),
+    ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="With --from: arm and seed in a run's name, as groups (?P<arm>...) and (?P<seed>...)."
+        ),
+    ] = None,
+    seed_key: Annotated[
+        str | None, typer.Option("--seed-key", metavar="NAME", help="With --from: the parameter that holds the seed.")
+    ] = None,
     baseline: Annotated[
-        str | None, typer.Option(metavar="ARM", help="With --csv: the arm to compare with (default: baseline).")
+        str | None,
+        typer.Option(metavar="ARM", help="With --csv or --from: the arm to compare with (default: baseline)."),
     ] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME:max:MARGIN",
-            help="With --csv: a metric, which way is better, and a margin (0.1 or 2%); repeatable, the first decides.",
+            help="With --csv or --from: a metric, which way is better, and a margin (0.1 or 2%); repeatable, "
+            "the first decides.",
         ),
     ] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="With --csv: folder of the report.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="With --csv or --from: folder of the report.")
+    ] = None,
     test: Annotated[
         TestName | None,
         typer.Option(
@@ -148,6 +171,7 @@ def report(
       ablate report schedules --columns n,diff,p,ssim,compute,rho
       ablate report before/schedules schedules --fail-on worse
       ablate report --csv runs.csv --baseline plain --metric accuracy:max:0.5%
+      ablate report --from mlflow:sqlite:///mlflow.db#sweep --baseline "lr=0.1" --metric val_acc:max:0.5%
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     gates = set(fail_on or ())
@@ -155,16 +179,23 @@ def report(
     place = ResultsLocation.of(results, storage)
     prepared = tuple(studies or ())
     shown = tuple(word.strip() for word in columns.split(",") if word.strip()) if columns is not None else ()
-    _check_words(prepared, csv, shown, only_csv={"--baseline": baseline, "--metric": metric, "--name": name})
+    if csv is not None and source is not None:
+        raise AblateError("--csv and --from do not go together", hint="--csv FILE is --from csv:FILE")
+    source = source if csv is None else f"csv:{csv}"
+    only = {"--baseline": baseline, "--metric": metric, "--name": name, "--pattern": pattern, "--seed-key": seed_key}
+    _check_words(prepared, source, shown, only_foreign=only)
     choose = choose_method(test=test, noise=noise, correct=correct)
     failure: NothingComparableError | None = None
     found: list[Comparison] = []
     if len(prepared) == 2:
         found.append(write_versus((prepared[0], prepared[1]), place, screen, choose=choose, formats=formats))
         sources: list[StoredStudy] = []
-    elif csv is not None:
-        metrics = tuple(metric or ())
-        sources = [read_foreign_results(csv, place, baseline=baseline, metrics=metrics, name=name, choose=choose)]
+    elif source is not None:
+        asked = ForeignSource(source, baseline, tuple(metric or ()), name, pattern, seed_key)
+        stored, remarks = read_foreign_results(asked, place, choose=choose)
+        sources = [stored]
+        for remark in remarks:
+            screen.say(f"note: {remark}")
     else:
         sources = place.find(prepared[0] if prepared else None)
     for number, stored in enumerate(sources):
@@ -185,20 +216,22 @@ def report(
 
 
 def _check_words(
-    studies: tuple[str, ...], csv: Path | None, columns: tuple[str, ...], only_csv: Mapping[str, object]
+    studies: tuple[str, ...], source: str | None, columns: tuple[str, ...], only_foreign: Mapping[str, object]
 ) -> None:
     """Refuse words that do not go together."""
     if len(studies) > 2:
         raise AblateError(
             f"{len(studies)} studies were named: one is reported, two are compared", hint="leave out the others"
         )
-    if csv is not None and studies:
-        raise AblateError(f"--csv and the study {studies[0]!r} do not go together", hint="leave out one of them")
+    if source is not None and studies:
+        raise AblateError(f"{source} and the study {studies[0]!r} do not go together", hint="leave out one of them")
     if len(studies) == 2 and columns:
         raise AblateError("--columns goes with one study", hint="leave it out: two studies have a table of their own")
-    given = [option for option, value in only_csv.items() if value]
-    if csv is None and given:
-        raise AblateError(f"{given[0]} goes with --csv", hint="a study's file says what its baseline and metrics are")
+    given = [option for option, value in only_foreign.items() if value]
+    if source is None and given:
+        raise AblateError(
+            f"{given[0]} goes with --csv or --from", hint="a study's file says what its baseline and metrics are"
+        )
 
 
 def _leave(

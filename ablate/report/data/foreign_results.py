@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ablate.errors import AblateError
@@ -29,15 +29,29 @@ def read_results(
     name: str | None = None,
     alpha: float = 0.05,
 ) -> tuple[Study, tuple[TrialRow, ...]]:
-    """Read a CSV file (columns arm, seed, one per metric, outcome where not all was measured) as a study.
+    """Read a CSV file as a study; see `results_of`."""
+    return results_of(read_table(path), baseline=baseline, metrics=metrics, name=name, alpha=alpha)
+
+
+def results_of(
+    table: TableFile,
+    *,
+    baseline: str | None = None,
+    metrics: Sequence[str] = (),
+    name: str | None = None,
+    alpha: float = 0.05,
+    curves: Mapping[tuple[str, int], Mapping[str, Sequence[tuple[int, float]]]] | None = None,
+) -> tuple[Study, tuple[TrialRow, ...]]:
+    """Return a table (columns arm, seed, one per metric, outcome where not all was measured) as a study.
 
     `metrics` are words such as ``psnr:max:0.1``; without them every column whose name says which way is better is one.
     `baseline` is the arm to compare with, by default the one called ``baseline``. Any other column with one value per
     arm is taken for a factor of the arms. The study has no core and no declared number of seeds: nothing can be run.
+    `curves` are learning curves, (arm, seed) -> metric -> points; those of the primary metric are kept.
 
     Raises AblateError or TableError (with every problem's line) for what cannot be read one way only.
     """
-    table = read_table(path)
+    path = table.path
     table.column("arm"), table.column("seed")
     found = _metrics(table, metrics)
     lines = read_lines(table, found)
@@ -54,7 +68,11 @@ def read_results(
         text=_described(table, arms[0].name, found),
         file=str(path),
     )
-    return study, tuple(_row(at, line, table, found) for at, line in enumerate(lines))
+    primary = study.primary.name
+    points = {key: tuple(some.get(primary, ())) for key, some in (curves or {}).items()}
+    return study, tuple(
+        _row(at, line, table, found, points.get((line.arm, line.seed), ())) for at, line in enumerate(lines)
+    )
 
 
 def _name(path: Path, name: str | None) -> str:
@@ -138,7 +156,13 @@ def _level(cell: str) -> Scalar:
     return int(number) if number == int(number) and "." not in cell and "e" not in cell.casefold() else number
 
 
-def _row(at: int, line: CsvLine, table: TableFile, metrics: Sequence[MetricSpec]) -> TrialRow:
+def _row(
+    at: int,
+    line: CsvLine,
+    table: TableFile,
+    metrics: Sequence[MetricSpec],
+    curve: tuple[tuple[int, float], ...],
+) -> TrialRow:
     kind = OutcomeKind(line.outcome)
     measured = kind is OutcomeKind.MEASURED
     cells = dict(zip(table.header, line.cells, strict=True))
@@ -159,6 +183,7 @@ def _row(at: int, line: CsvLine, table: TableFile, metrics: Sequence[MetricSpec]
         seconds=number_of(cells.get("seconds", "")),
         device=cells.get("device", ""),
         recipe_digest=cells.get("recipe_digest", ""),
+        curve=curve,
         attributes=attributes,
     )
 
