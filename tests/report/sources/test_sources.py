@@ -82,7 +82,7 @@ def test_folders_of_tensorboard(tmp_path: Path) -> None:
     for (lr, seed), value in ACCURACY.items():
         with SummaryWriter(str(tmp_path / f"lr={lr}" / f"seed{seed}")) as writer:  # type: ignore[no-untyped-call]
             for step in range(4):
-                writer.add_scalar("acc", value * step / 3, step)  # type: ignore[no-untyped-call]
+                writer.add_scalar("acc", value * step / 3, step)
     naming = Naming(pattern=r"(?P<arm>lr=[\d.]+)/seed(?P<seed>\d+)")
     found = read_source(f"tensorboard:{tmp_path}", naming)
     rows = rows_of(found)
