@@ -80,7 +80,7 @@ def test_folders_of_tensorboard(tmp_path: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     for (lr, seed), value in ACCURACY.items():
-        with SummaryWriter(str(tmp_path / f"lr={lr}" / f"seed{seed}")) as writer:  # type: ignore[no-untyped-call]
+        with SummaryWriter(str(tmp_path / f"lr={lr}" / f"seed{seed}")) as writer:
             for step in range(4):
                 writer.add_scalar("acc", value * step / 3, step)
     naming = Naming(pattern=r"(?P<arm>lr=[\d.]+)/seed(?P<seed>\d+)")
