@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -19,11 +20,12 @@ TableKind = Literal["betas", "alpha_bars"]
 KINDS: tuple[TableKind, ...] = get_args(TableKind)
 SHORTEST, LONGEST = 2, 10_000
 """Steps that a table may have."""
+_TABLE = re.compile(r"\[[0-9+-]*[.e][0-9.e+-]*(,[0-9.e+-]+)+\]")
 
 
 def is_table(value: object) -> bool:
-    """True for the text of a table."""
-    return isinstance(value, str) and value.startswith("[")
+    """True for the text of a table: a list of floats without white space, which no other setting looks like."""
+    return isinstance(value, str) and value.startswith("[") and _TABLE.fullmatch(value) is not None
 
 
 def table_text(betas: Sequence[float]) -> str:

@@ -9,13 +9,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
 
+from ablate.json_values import JsonValue, frozen_settings, plain_settings
 from ablate.outcome import Outcome
-from ablate.recipe import Recipe, Scalar, digest_of
+from ablate.recipe import Recipe, digest_of
 
 DEFAULT_CORE = "ddpm-dip"
 """The core of a study that names none."""
@@ -24,18 +27,83 @@ DEFAULT_CORE = "ddpm-dip"
 class CoreSettings(BaseModel):
     """Base of every settings model. One field = one factor.
 
-    Each field is a scalar (bool, int, float, str, a Literal of names, or one of these ``| None``), has a default and
-    a ``Field(description=...)``, bounds by ``ge/gt/le/lt``, and its unit by ``json_schema_extra={"unit": "..."}``.
+    A field is of any type that JSON can hold: bool, int, float, str, a Literal, a list, a tuple, a dict, a union of
+    these. It has a default and a ``Field(description=...)``, bounds by ``ge/gt/le/lt``, and its unit by
+    ``json_schema_extra={"unit": "..."}``. The fields of a nested model are factors with dotted names: ``optim.lr``.
     With ``{"tables": True}`` a level may also name a table of the study's ``schedules``; the field is then given its
     text (see `ablate.beta_tables`).
     Rules that concern several fields go into a ``model_validator(mode="after")`` that raises ValueError.
+
+    A recipe's settings make the model again: ``Settings(**recipe.settings)``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
-    def resolved(self) -> dict[str, Scalar]:
-        """Return every setting as a plain scalar, ready to be a recipe's `settings`."""
-        return self.model_dump(mode="json")
+    @model_validator(mode="before")
+    @classmethod
+    def _from_dotted_names(cls, data: Any) -> Any:
+        """Put ``optim.lr`` into the nested model; what is not stated of it keeps the parent's default."""
+        return nested(cls, data) if isinstance(data, Mapping) else data
+
+    def resolved(self) -> dict[str, JsonValue]:
+        """Return every setting as frozen JSON data, those of nested models by dotted name: a recipe's `settings`.
+
+        Raises ValueError for a value that JSON has no form for.
+        """
+        return frozen_settings(_flat(type(self), self.model_dump(mode="json"), ""))
+
+
+def nested_model(field: FieldInfo) -> type[BaseModel] | None:
+    """Return the model whose fields are factors of their own, None for a field that is one factor.
+
+    Where there is a choice (``Adam | SGD``, ``Adam | None``) the field is one factor, whose levels are mappings.
+    """
+    kind = field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def default_of(field: FieldInfo, model: type[BaseModel] | None = None) -> Any:
+    """Return a field's default; of a nested model without one, the model's own defaults."""
+    if field.is_required() and model is not None:
+        return model()
+    return field.get_default(call_default_factory=True, validated_data={})
+
+
+@cache
+def _groups(model: type[BaseModel]) -> tuple[tuple[str, FieldInfo, type[BaseModel]], ...]:
+    """The fields of a model that are nested models."""
+    found = ((name, info, nested_model(info)) for name, info in model.model_fields.items())
+    return tuple((name, info, inner) for name, info, inner in found if inner is not None)
+
+
+def nested(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` with dotted names moved into the mappings of nested models, and frozen values as plain JSON."""
+    given = plain_settings(data)
+    for name, info, inner in _groups(model):
+        names = [key for key in given if key.startswith(f"{name}.") and key not in model.model_fields]
+        dotted = {key.removeprefix(f"{name}."): given.pop(key) for key in names}
+        stated = given.get(name)
+        if not dotted and (stated is not None or not info.is_required()):
+            continue
+        if stated is None:
+            stated = default_of(info, inner)
+        if isinstance(stated, BaseModel):
+            stated = {key: getattr(stated, key) for key in type(stated).model_fields}
+        given[name] = nested(inner, {**(stated or {}), **dotted})
+    return given
+
+
+def _flat(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    inner = {name: model for name, _, model in _groups(model)}
+    for name, value in values.items():
+        if name in model.model_computed_fields:
+            continue
+        if name in inner and isinstance(value, Mapping):
+            found |= _flat(inner[name], value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
 
 
 @dataclass(frozen=True)

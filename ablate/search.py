@@ -12,8 +12,8 @@ from enum import StrEnum
 from statistics import fmean
 from typing import Any, Literal
 
+from ablate.json_values import JsonValue, freeze, frozen_settings, is_same, plain_settings, thaw
 from ablate.outcome import OutcomeKind
-from ablate.recipe import Scalar
 
 SAMPLERS = ("tpe", "random", "qmc", "gp", "cma-es", "nsga-ii")
 PRUNERS = ("none", "asha", "hyperband", "median", "wilcoxon")
@@ -42,27 +42,31 @@ class Range:
     whole: bool = False
     log: bool = False
     step: float | None = None
-    choices: tuple[Scalar, ...] = ()
-    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    choices: tuple[JsonValue, ...] = ()
+    when: Mapping[str, tuple[JsonValue, ...]] = field(default_factory=dict)
     """Other factor -> levels with which this one is searched; elsewhere it keeps the level the search starts from."""
 
-    def is_active(self, levels: Mapping[str, Scalar]) -> bool:
+    def is_active(self, levels: Mapping[str, JsonValue]) -> bool:
         """True when a candidate with `levels` has a level of this factor."""
-        return all(levels.get(name) in wanted for name, wanted in self.when.items())
+        return all(any(is_same(levels.get(name), level) for level in wanted) for name, wanted in self.when.items())
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
         return {
             **vars(self),
-            "choices": list(self.choices),
-            "when": {name: list(levels) for name, levels in self.when.items()},
+            "choices": thaw(self.choices),
+            "when": {name: thaw(levels) for name, levels in self.when.items()},
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Range:
         """Rebuild a range from `to_dict`."""
-        when = {name: tuple(levels) for name, levels in data["when"].items()}
-        return cls(**{**data, "choices": tuple(data["choices"]), "when": when})
+        when = {name: _frozen(levels) for name, levels in data["when"].items()}
+        return cls(**{**data, "choices": _frozen(data["choices"]), "when": when})
+
+
+def _frozen(levels: Iterable[Any]) -> tuple[JsonValue, ...]:
+    return tuple(freeze(level) for level in levels)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Search:
     ranges: tuple[Range, ...]
     objectives: tuple[tuple[str, Direction], ...]
     """Metric and direction; the first is the primary metric. Two have no single best candidate."""
-    start: Mapping[str, Scalar]
+    start: Mapping[str, JsonValue]
     """What candidates change: the stated levels of the baseline, or of the arm that is tuned."""
     sampler: str = "tpe"
     pruner: str = "none"
@@ -108,7 +112,7 @@ class Search:
             **vars(self),
             "ranges": [one.to_dict() for one in self.ranges],
             "objectives": [list(pair) for pair in self.objectives],
-            "start": [[name, level] for name, level in self.start.items()],
+            "start": [[name, level] for name, level in plain_settings(self.start).items()],
         }
 
     @classmethod
@@ -116,7 +120,9 @@ class Search:
         """Rebuild a search from `to_dict`."""
         ranges = tuple(Range.from_dict(one) for one in data["ranges"])
         objectives = tuple((metric, direction) for metric, direction in data["objectives"])
-        return cls(**{**data, "ranges": ranges, "objectives": objectives, "start": dict(data["start"])})
+        return cls(
+            **{**data, "ranges": ranges, "objectives": objectives, "start": frozen_settings(dict(data["start"]))}
+        )
 
 
 class CandidateState(StrEnum):
@@ -138,7 +144,7 @@ class Tried:
     search: str
     number: int
     seed: int
-    levels: Mapping[str, Scalar]
+    levels: Mapping[str, JsonValue]
     """Of the factors that are searched, as far as they are active."""
     outcome: OutcomeKind | None
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -151,7 +157,7 @@ class Candidate:
     """One candidate and what came of it."""
 
     number: int
-    levels: Mapping[str, Scalar]
+    levels: Mapping[str, JsonValue]
     state: CandidateState
     values: tuple[float, ...] | None
     """Mean over its seeds of each objective; None when it was not measured."""

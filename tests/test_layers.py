@@ -12,7 +12,7 @@ import ablate
 
 PACKAGE = Path(ablate.__file__).parent
 
-SHARED = "errors recipe outcome paths interface search beta_tables loading human_units"
+SHARED = "errors json_values recipe outcome paths interface search beta_tables loading human_units"
 CORE = "core core.shared core.schedules core.settings core.data core.programs core.diffusion core.dip core.scores"
 BELOW_ENGINE = f"{SHARED} study study.reading storage {CORE}"
 ENGINE = f"{BELOW_ENGINE} engine engine.rules engine.display engine.records engine.workers engine.clusters"

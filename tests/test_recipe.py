@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ablate.core.shared.registry import core_class
 from ablate.recipe import Recipe, canonical_json, digest_of
 
 scalars = st.one_of(
@@ -50,6 +51,35 @@ def test_digest_is_the_known_one() -> None:
     assert canonical_json(recipe.to_dict()) == '{"core":"toy","seed":7,"settings":{"flag":true,"lr":0.001,"name":"é"}}'
     assert recipe.digest == digest_of(recipe.to_dict())
     assert recipe.digest.startswith("1abe87a167ff4093")
+
+
+def test_digests_of_scalar_recipes_never_change() -> None:
+    """Digests of recipes whose results are stored already: lists and nested models must not have moved them."""
+    known = {
+        ("ddpm-dip", 3): "fcaa84fbba1016dbc4ce3f8d47b5af7ed434bedca79e72350f3858c12206db0b",
+        ("replay", 3): "fc9e78aeb984162d51cdca0f3892253bf72822097d7abfc4b0595e36d43ac47d",
+    }
+    for (core, seed), digest in known.items():
+        assert Recipe(core, core_class(core).Settings().resolved(), seed).digest == digest
+    mixed = Recipe("toy", {"a": None, "b": False, "c": 1, "d": 1.0, "e": "ä[1]", "f": 1e-9}, 2**40)
+    assert mixed.digest == "fcf9ef158ef57e60f72f77972a171f82edc63f56bf3e77defecdde455cd0b9e4"
+
+
+def test_lists_and_mappings_are_frozen_and_survive_json() -> None:
+    recipe = Recipe("toy", {"layers": [64, [1]], "options": {"b": 1, "a": {"c": [2]}}, "optim.lr": 0.1}, 0)
+    assert recipe.settings["layers"] == (64, (1,))
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    assert recipe.to_dict()["settings"]["layers"] == [64, [1]]
+    assert recipe == Recipe("toy", {"optim.lr": 0.1, "options": {"a": {"c": (2,)}, "b": 1}, "layers": (64, (1,))}, 0)
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
+    with pytest.raises(TypeError):
+        recipe.settings["options"]["a"] = 1
+
+
+@pytest.mark.parametrize("value", [[float("nan")], {"a": float("inf")}, {1: 2}, object()], ids=str)
+def test_settings_that_are_no_json_are_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="setting 'x' is"):
+        Recipe("toy", {"x": value}, 0)
 
 
 @given(settings, st.integers(0, 10**6))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from ablate.engine.workers.slots import Slot
 from ablate.errors import AblateError
 from ablate.interface import SERIAL, Core, Fusion
+from ablate.json_values import JsonValue
 from ablate.recipe import Recipe
-from ablate.storage.attributes import JsonValue
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Replicate
 

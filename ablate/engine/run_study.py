@@ -31,10 +31,10 @@ from ablate.engine.workers.pool import WorkerPool
 from ablate.engine.workers.slots import Slot, devices_of, one_per_device
 from ablate.errors import ExitCode
 from ablate.interface import EAGER, SERIAL, Compilation, Core, Fusion
+from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.search import Search
-from ablate.storage.attributes import JsonValue
 from ablate.storage.store import ParamKind, Store
 from ablate.study.changes import check_against_stored
 from ablate.study.plan import require

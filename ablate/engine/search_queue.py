@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from ablate.engine.rules.events_actions import Key, Planned
 from ablate.errors import AblateError
 from ablate.interface import Core, Stage
+from ablate.json_values import JsonValue
 from ablate.outcome import Outcome, OutcomeKind
-from ablate.recipe import Recipe, Scalar
+from ablate.recipe import Recipe
 from ablate.search import CURVE_PRUNERS, Candidate, CandidateState, Search, Tried, candidates
-from ablate.storage.attributes import JsonValue
 from ablate.storage.candidates import candidate_attributes, tried_of
 from ablate.storage.prune import CurvePruner, worse_by_seeds
 from ablate.storage.rows import TrialRow
@@ -123,7 +123,7 @@ class SearchQueue:
         self._keep(place, levels, None)
         return Replicate(*key, self._recipe(place, levels))
 
-    def params(self, key: Key) -> dict[str, Scalar]:
+    def params(self, key: Key) -> dict[str, JsonValue]:
         """Return the level of every factor, as Optuna shows it; what does not apply to the candidate is left out."""
         place = self._places[key]
         levels = self._levels(place) or {}
@@ -176,7 +176,7 @@ class SearchQueue:
     def _keep(
         self,
         place: CandidatePlace,
-        levels: Mapping[str, Scalar],
+        levels: Mapping[str, JsonValue],
         outcome: Outcome | None,
         curve: tuple[tuple[int, float], ...] = (),
     ) -> None:
@@ -188,7 +188,7 @@ class SearchQueue:
     def _found(self, search: Search) -> tuple[Candidate, ...]:
         return candidates(search, self._tried.values())
 
-    def _levels(self, place: CandidatePlace) -> Mapping[str, Scalar] | None:
+    def _levels(self, place: CandidatePlace) -> Mapping[str, JsonValue] | None:
         """What the candidate of a place tries; None when it has not been begun."""
         for seed in place.search.seed_indices:
             one = self._tried.get((place.search.name, place.number, seed))
@@ -196,7 +196,7 @@ class SearchQueue:
                 return one.levels
         return None
 
-    def _suggest(self, place: CandidatePlace) -> dict[str, Scalar]:
+    def _suggest(self, place: CandidatePlace) -> dict[str, JsonValue]:
         """A suggestion that the core's settings accept."""
         found = self._found(place.search)
         refusal = ""
@@ -213,7 +213,7 @@ class SearchQueue:
             hint="narrow the ranges to what goes together, or search a factor only where it applies (when:)",
         )
 
-    def _recipe(self, place: CandidatePlace, levels: Mapping[str, Scalar]) -> Recipe:
+    def _recipe(self, place: CandidatePlace, levels: Mapping[str, JsonValue]) -> Recipe:
         return Recipe(self._study.core, settings_of(self._core, place.search, levels), place.seed)
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from ablate.json_values import JsonValue
 from ablate.outcome import Outcome
-
-JsonValue = bool | int | float | str | list["JsonValue"] | dict[str, "JsonValue"] | None
 
 SCHEMA: Final = "ablate.schema"
 """Study attribute that marks a study as ours and tells how its attributes are to be read."""

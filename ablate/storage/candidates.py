@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue, frozen_settings, plain_settings
 from ablate.search import Tried, latest_of
-from ablate.storage.attributes import JsonValue
 from ablate.storage.rows import TrialRow
 
 SEARCH = "search"
@@ -17,9 +16,9 @@ PHASE = "phase"
 """Trial attributes: the search's name, the candidate's number, what it tries, and ``search`` or ``confirm``."""
 
 
-def candidate_attributes(search: str, number: int, levels: Mapping[str, Scalar]) -> dict[str, JsonValue]:
+def candidate_attributes(search: str, number: int, levels: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return the attributes that make a trial one of a search's."""
-    return {PHASE: "search", SEARCH: search, CANDIDATE: number, LEVELS: dict(levels)}
+    return {PHASE: "search", SEARCH: search, CANDIDATE: number, LEVELS: plain_settings(levels)}
 
 
 def is_candidate(row: TrialRow) -> bool:
@@ -38,7 +37,7 @@ def _tried(row: TrialRow) -> Tried:
         search=str(held[SEARCH]),
         number=int(held[CANDIDATE]),
         seed=row.seed,
-        levels=dict(held[LEVELS]),
+        levels=frozen_settings(held[LEVELS]),
         outcome=row.outcome,
         metrics=row.metrics,
         curve=row.curve,

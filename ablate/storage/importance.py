@@ -15,6 +15,7 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.storages import InMemoryStorage
 
 from ablate.search import FEWEST_RANKED, SHUFFLES, Candidate, CandidateState, Importance, Search
+from ablate.storage.levels import stored_level
 from ablate.storage.suggest import directions, distribution, quiet
 
 
@@ -47,6 +48,6 @@ def _raw(
     study = optuna.create_study(storage=InMemoryStorage(), direction=directions(search)[0])
     ranges = {one.factor: distribution(one) for one in search.ranges if one.factor in names}
     for one, value in zip(measured, values, strict=True):
-        params = {name: one.levels[name] for name in names}
+        params = {name: stored_level(one.levels[name]) for name in names}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=ranges, value=value))
     return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(), params=list(names), normalize=False)

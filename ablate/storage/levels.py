@@ -10,18 +10,32 @@ the same transaction. Ranges only widen and choices are only appended, so no sto
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from ablate.errors import StorageError
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue, Scalar, json_label
 
-ParamKind = Literal["int", "float", "bool", "text"] | tuple[str, ...]
+ParamKind = Literal["int", "float", "bool", "text", "json"] | tuple[str, ...]
 """What a factor's levels are; a tuple holds the names that the core knows."""
 
 LARGEST_INT: Final = 2**53
 """Optuna stores every param as a double: integers beyond this would come back changed."""
+
+
+def stored_level(value: JsonValue) -> Scalar:
+    """Return a level as Optuna keeps it: single values as they are, a list or mapping as its label ``[64, 64]``.
+
+    A label is for people. What a trial computed is in its recipe, and what a candidate tries in its attributes.
+    """
+    return json_label(value) if isinstance(value, tuple | list | Mapping) else _single(value)
+
+
+def _single(value: JsonValue) -> Scalar:
+    assert value is None or isinstance(value, bool | int | float | str)
+    return value
 
 
 def is_omitted(kind: ParamKind, value: Scalar) -> bool:

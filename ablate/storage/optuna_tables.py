@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from ablate.errors import StorageError
+from ablate.json_values import JsonValue
 from ablate.storage import attributes as names
 from ablate.storage.artifacts import PREFIX
-from ablate.storage.attributes import JsonValue
 from ablate.storage.row_reading import check_schema
 
 _STUDIES: Final[Table] = models.StudyModel.__table__

@@ -22,15 +22,14 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Connection
 
 from ablate.errors import StorageError
+from ablate.json_values import JsonValue
 from ablate.outcome import Outcome, OutcomeKind
-from ablate.recipe import Scalar
 from ablate.search import Range
 from ablate.storage import attributes as names
 from ablate.storage import optuna_tables
 from ablate.storage.address import shown
-from ablate.storage.attributes import JsonValue
 from ablate.storage.database import explained, open_database
-from ablate.storage.levels import ParamKind, covering, encoded, is_omitted, joined
+from ablate.storage.levels import ParamKind, covering, encoded, is_omitted, joined, stored_level
 from ablate.storage.read import read_study
 from ablate.storage.rows import TrialRow
 from ablate.storage.suggest import distribution as distribution_of
@@ -107,7 +106,7 @@ class Store:
         return store
 
     def start(
-        self, arm: str, seed: int, params: Mapping[str, Scalar], attributes: Mapping[str, JsonValue] | None = None
+        self, arm: str, seed: int, params: Mapping[str, JsonValue], attributes: Mapping[str, JsonValue] | None = None
     ) -> int:
         """Record a new RUNNING trial of the replicate (arm, seed) and return its number.
 
@@ -160,24 +159,25 @@ class Store:
         trial_id: int,
         arm: str,
         seed: int,
-        params: Mapping[str, Scalar],
+        params: Mapping[str, JsonValue],
         attributes: Mapping[str, JsonValue],
     ) -> dict[str, BaseDistribution]:
         """Write params and attributes of a new trial; return the distributions it widened or made."""
         unknown = sorted(params.keys() - self._kinds.keys())
         if unknown:
             raise ValueError(f"params that are no factors of this study: {unknown}")
-        unset: list[JsonValue] = [name for name in params if is_omitted(self._kinds[name], params[name])]
+        stored = {name: stored_level(value) for name, value in params.items()}
+        unset: list[JsonValue] = [name for name, value in stored.items() if is_omitted(self._kinds[name], value)]
         record: dict[str, JsonValue] = {**attributes, names.ARM: arm, names.SEED: seed}
         if unset:
             record[names.UNSET] = unset
         levels = {
             name: covering(name, self._kinds[name], self._seen(name), value)
-            for name, value in params.items()
+            for name, value in stored.items()
             if name not in unset
         }
         self._widen(connection, levels)
-        coded = [(name, encoded(level, params[name]), distribution_to_json(level)) for name, level in levels.items()]
+        coded = [(name, encoded(level, stored[name]), distribution_to_json(level)) for name, level in levels.items()]
         optuna_tables.insert_params(connection, trial_id, coded)
         optuna_tables.put_attributes(connection, trial_id, record)
         return levels

@@ -11,9 +11,9 @@ from optuna.storages._rdb import models
 from sqlalchemy import Connection, delete, select, update
 
 from ablate.errors import StorageError
+from ablate.json_values import JsonValue
 from ablate.storage import optuna_tables
 from ablate.storage.address import shown
-from ablate.storage.attributes import JsonValue
 from ablate.storage.database import explained, open_database
 from ablate.storage.row_reading import unknown_study
 

@@ -29,8 +29,9 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue
 from ablate.search import Candidate, CandidateState, Range, Search
+from ablate.storage.levels import stored_level
 
 _REPLAYED: Final = frozenset({"cma-es", "nsga-ii"})
 """Samplers that number generations: each trial is asked for again, so that it gets its generation."""
@@ -43,7 +44,7 @@ _STATES: Final = {
 }
 
 
-def suggest(search: Search, number: int, found: Sequence[Candidate], *, again: int = 0) -> dict[str, Scalar]:
+def suggest(search: Search, number: int, found: Sequence[Candidate], *, again: int = 0) -> dict[str, JsonValue]:
     """Return the levels that candidate `number` tries, given all others. Inactive factors are left out.
 
     `again` counts the suggestions for this number that the core's settings refused.
@@ -52,7 +53,7 @@ def suggest(search: Search, number: int, found: Sequence[Candidate], *, again: i
         study = _study_of(search, number, found)
         study.sampler = _sampler(search, number, again)
         trial = study.ask()
-        levels: dict[str, Scalar] = {}
+        levels: dict[str, JsonValue] = {}
         for one in search.ranges:
             if one.is_active({**search.start, **levels}):
                 levels[one.factor] = _suggested(trial, one)
@@ -62,7 +63,7 @@ def suggest(search: Search, number: int, found: Sequence[Candidate], *, again: i
 def distribution(one: Range) -> BaseDistribution:
     """Return the range as Optuna knows it."""
     if one.low is None or one.high is None:
-        return CategoricalDistribution(one.choices)
+        return CategoricalDistribution([stored_level(choice) for choice in one.choices])
     if one.whole:
         return IntDistribution(int(one.low), int(one.high), log=one.log, step=int(one.step or 1))
     return FloatDistribution(one.low, one.high, log=one.log, step=one.step)
@@ -87,12 +88,18 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
-def _suggested(trial: optuna.Trial, one: Range) -> Scalar:
+def _suggested(trial: optuna.Trial, one: Range) -> JsonValue:
     if one.low is None or one.high is None:
-        return trial.suggest_categorical(one.factor, one.choices)
+        by_label = {_exact(stored_level(choice)): choice for choice in one.choices}
+        return by_label[_exact(trial.suggest_categorical(one.factor, [stored_level(choice) for choice in one.choices]))]
     if one.whole:
         return trial.suggest_int(one.factor, int(one.low), int(one.high), log=one.log, step=int(one.step or 1))
     return trial.suggest_float(one.factor, one.low, one.high, log=one.log, step=one.step)
+
+
+def _exact(level: object) -> tuple[type, object]:
+    """A key that tells true from 1."""
+    return type(level), level
 
 
 def _study_of(search: Search, number: int, found: Sequence[Candidate]) -> optuna.Study:
@@ -128,7 +135,7 @@ def _frozen(search: Search, candidate: Candidate | None, worst: Sequence[float] 
         state = TrialState.FAIL  # there is no pruning with two objectives
     return optuna.trial.create_trial(
         state=state,
-        params=dict(candidate.levels),
+        params={name: stored_level(level) for name, level in candidate.levels.items()},
         distributions={one.factor: distribution(one) for one in search.ranges if one.factor in candidate.levels},
         values=list(values) if state is TrialState.COMPLETE and values is not None else None,
         intermediate_values=dict(points[-1:]),

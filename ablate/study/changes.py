@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ablate.errors import StudyChangedError
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue, is_same
 from ablate.search import without_budget
 from ablate.study.factors import level_text
 from ablate.study.spec import Study
@@ -67,17 +67,17 @@ def _search_changes(stored: Study, new: Study) -> list[str]:
     return changes
 
 
-def _setting_changes(before: Mapping[str, Scalar], after: Mapping[str, Scalar]) -> list[str]:
+def _setting_changes(before: Mapping[str, JsonValue], after: Mapping[str, JsonValue]) -> list[str]:
     # A setting that only one side knows comes from another version of the core.
     both = dict.fromkeys((*after, *before))
     return [
         f"{name} was {_known(before, name)}, is {_known(after, name)}"
         for name in both
-        if name not in before or name not in after or before[name] != after[name]
+        if name not in before or name not in after or not is_same(before[name], after[name])
     ]
 
 
-def _known(settings: Mapping[str, Scalar], name: str) -> str:
+def _known(settings: Mapping[str, JsonValue], name: str) -> str:
     return level_text(settings[name]) if name in settings else "unknown"
 
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from ablate.beta_tables import is_table, table_label
 from ablate.errors import AblateError
-from ablate.interface import CoreSettings
-from ablate.recipe import Scalar
+from ablate.interface import CoreSettings, default_of, nested_model
+from ablate.json_values import JsonValue, freeze, json_label
+from ablate.study.json_types import JsonType, json_type
 
-Kind = Literal["bool", "int", "float", "name", "text"]
+Kind = Literal["bool", "int", "float", "name", "text", "json"]
+"""What a factor's levels are: a truth value, a number, one of some names, a text, or any other JSON (see `json`)."""
+_DEEPEST = 8
+"""Models nested in one another."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class FactorInfo:
 
     name: str
     kind: Kind
-    default: Scalar
+    default: JsonValue
     choices: tuple[str, ...] = ()
     low: float | None = None
     high: float | None = None
@@ -37,6 +43,18 @@ class FactorInfo:
     """True when a level may also name a table of the study's ``schedules``."""
     unit: str = ""
     doc: str = ""
+    json: JsonType | None = field(default=None, compare=False)
+    """What JSON a level of kind ``json`` is: lists, mappings, unions."""
+
+    @property
+    def takes_list(self) -> bool:
+        """True when one level may be a list."""
+        return self.json is not None and self.json.takes_list
+
+    @property
+    def takes_mapping(self) -> bool:
+        """True when one level may be a mapping."""
+        return self.json is not None and self.json.takes_mapping
 
     @property
     def range_text(self) -> str:
@@ -56,54 +74,79 @@ class FactorInfo:
         return above and below
 
 
-def level_text(value: Scalar) -> str:
-    """Return a level as study files and arm names write it: ``true``, ``0.001``, ``1``, ``null``; a table in brief."""
-    if value is None:
-        return "null"
+def level_text(value: JsonValue) -> str:
+    """Return a level as study files and arm names write it: ``true``, ``0.001``, ``1``, ``null``, ``[64, 64]``.
+
+    Long lists and mappings are cut, with a digest that keeps them apart; a table is said in brief.
+    """
     if isinstance(value, str) and is_table(value):
         return table_label(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    return str(value)
+    return json_label(value)
 
 
 def factors_of(settings_model: type[CoreSettings]) -> dict[str, FactorInfo]:
-    """Return the factors of a core by name, in the order of its settings.
+    """Return the factors of a core by name, in the order of its settings; those of nested models by dotted name.
 
-    Raises AblateError for a settings model that cannot be varied: a field without default, or of a type that is not
-    a scalar.
+    Raises AblateError for a settings model that cannot be varied: a field without default, or whose default is no
+    JSON.
     """
-    return {name: _factor(name, field, settings_model) for name, field in settings_model.model_fields.items()}
+    return {factor.name: factor for factor in _factors(settings_model, None, "", settings_model.__name__)}
 
 
-def _factor(name: str, field: FieldInfo, model: type[CoreSettings]) -> FactorInfo:
-    where = f"setting {name!r} of {model.__name__}"
-    if field.is_required():
-        raise AblateError(f"{where} has no default", hint="every setting of a core needs a default value")
+def _factors(model: type[BaseModel], instance: BaseModel | None, prefix: str, owner: str) -> Iterator[FactorInfo]:
+    """The factors of `model`, whose defaults are those of `instance` where there is one."""
+    if prefix.count(".") > _DEEPEST:
+        raise AblateError(f"setting {prefix[:-1]!r} of {owner} is nested more than {_DEEPEST} levels deep")
+    for name, info in model.model_fields.items():
+        full, inner = f"{prefix}{name}", nested_model(info)
+        if instance is None and info.is_required() and inner is None:
+            raise AblateError(
+                f"setting {full!r} of {owner} has no default", hint="every setting of a core needs a default value"
+            )
+        try:
+            default = getattr(instance, name) if instance is not None else default_of(info, inner)
+        except ValueError as error:
+            hint = "every setting of a core needs a default value"
+            raise AblateError(f"setting {full!r} of {owner} has no default", hint=hint) from error
+        if inner is None:
+            yield _factor(full, info, default, f"setting {full!r} of {owner}")
+        elif isinstance(default, BaseModel):
+            yield from _factors(inner, default, f"{full}.", owner)
+        else:
+            raise AblateError(f"setting {full!r} of {owner} is a {inner.__name__}, and so must its default be")
+
+
+def _factor(name: str, field: FieldInfo, default: Any, where: str) -> FactorInfo:
     parts, metadata = _unwrap(field.annotation, list(field.metadata))
     members = [part for part in parts if part is not type(None)]
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     tables = bool(extra.get("tables"))
-    kind, choices = _kind([member for member in members if member is not str] if tables else members, where)
+    kind, choices = _kind([member for member in members if member is not str] if tables else members)
     low, low_open = _bound(metadata, annotated_types.Gt, annotated_types.Ge, "gt", "ge", max)
     high, high_open = _bound(metadata, annotated_types.Lt, annotated_types.Le, "lt", "le", min)
-    default = field.get_default(call_default_factory=True, validated_data={})
+    type_ = json_type(field.annotation) if kind == "json" else None
     return FactorInfo(
         name=name,
         kind=kind,
-        default=default.value if isinstance(default, Enum) else default,
+        default=_default(default, where),
         choices=choices,
-        low=low,
-        high=high,
-        low_open=low_open,
-        high_open=high_open,
-        optional=len(members) < len(parts),
+        low=None if type_ else low,
+        high=None if type_ else high,
+        low_open=low_open and type_ is None,
+        high_open=high_open and type_ is None,
+        optional=len(members) < len(parts) or (type_ is not None and type_.takes_null),
         tables=tables,
         unit=str(extra.get("unit", "")),
         doc=field.description or "",
+        json=type_,
     )
+
+
+def _default(value: Any, where: str) -> JsonValue:
+    try:
+        return freeze(to_jsonable_python(value.value if isinstance(value, Enum) else value))
+    except ValueError as error:
+        raise AblateError(f"{where} has a default that is no JSON: {error}", hint="settings are JSON values") from error
 
 
 def _unwrap(annotation: Any, metadata: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -121,20 +164,17 @@ def _unwrap(annotation: Any, metadata: list[Any]) -> tuple[list[Any], list[Any]]
     return [annotation], metadata
 
 
-def _kind(members: Iterable[Any], where: str) -> tuple[Kind, tuple[str, ...]]:
+def _kind(members: Iterable[Any]) -> tuple[Kind, tuple[str, ...]]:
     types_found = list(members)
     names = [name for member in types_found for name in _names(member)]
     if names and all(_names(member) for member in types_found):
         return "name", tuple(names)
     plain: dict[Any, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
-    if len(types_found) == 1 and types_found[0] in plain:
+    if len(types_found) == 1 and isinstance(types_found[0], type) and types_found[0] in plain:
         return plain[types_found[0]], ()
-    if set(types_found) == {int, float}:
+    if len(types_found) == 2 and all(one in (int, float) for one in types_found):
         return "float", ()
-    raise AblateError(
-        f"{where} has a type that cannot be varied: {' | '.join(str(member) for member in types_found)}",
-        hint="use bool, int, float, str or Literal['name', ...], each with ' | None' if it may be left out",
-    )
+    return "json", ()
 
 
 def _names(member: Any) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 from ablate.errors import AblateError, Problem
 from ablate.interface import Core, Stage
 from ablate.outcome import OutcomeKind
-from ablate.recipe import Recipe, Scalar
+from ablate.recipe import JsonValue, Recipe
 from ablate.search import CandidateState, Search, Tried, candidates
 from ablate.study.problems import did_you_mean, known_words
 from ablate.study.spec import BASELINE, BUDGET_UNITS, Replicate, Study, levels_of
@@ -73,7 +73,7 @@ class FactorLevels:
     """A factor and the levels that the planned arms give it, the baseline's first."""
 
     name: str
-    levels: tuple[Scalar, ...]
+    levels: tuple[JsonValue, ...]
     arms: int
     """Arms whose level differs from the baseline's."""
 

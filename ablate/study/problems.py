@@ -38,13 +38,19 @@ class Mark:
 
 
 class BadValueError(Exception):
-    """A value that cannot be read; whoever knows where it stands turns it into a `Problem`."""
+    """A value that cannot be read; whoever knows where it stands turns it into a `Problem`.
 
-    def __init__(self, message: str, *, suggestion: str | None = None, note: str | None = None) -> None:
+    `mark` is the place of a part of the value, where only that part is wrong.
+    """
+
+    def __init__(
+        self, message: str, *, suggestion: str | None = None, note: str | None = None, mark: Mark | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.suggestion = suggestion
         self.note = note
+        self.mark = mark
 
 
 @dataclass
@@ -63,9 +69,9 @@ class Problems:
         self.warnings.append(_problem(mark, message, suggestion, note, warning=True))
 
     def bad(self, mark: Mark, value: BadValueError, *, subject: str = "") -> None:
-        """Record `value` as an error at `mark`; `subject` says what the value is of."""
+        """Record `value` as an error at `mark`, or where it says itself; `subject` says what the value is of."""
         message = f"{subject}: {value.message}" if subject else value.message
-        self.error(mark, message, suggestion=value.suggestion, note=value.note)
+        self.error(value.mark or mark, message, suggestion=value.suggestion, note=value.note)
 
     def unknown(self, mark: Mark, what: str, word: str, known: Iterable[str]) -> None:
         """Record an unknown `word` with the nearest known one, or (also) the list of all where that is short."""

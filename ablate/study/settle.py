@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ablate.errors import Problem
 from ablate.interface import Core
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue
 from ablate.search import Candidate, Search, Tried, best, candidates, is_complete
 from ablate.study.spec import Arm, Study
 
@@ -49,7 +49,7 @@ def tuned_arm(arm: Arm, search: Search, winner: Candidate, core: type[Core]) -> 
     return replace(arm, levels=levels, settings=settings_of(core, search, winner.levels), tuned=dict(winner.levels))
 
 
-def settings_of(core: type[Core], search: Search, levels: Mapping[str, Scalar]) -> dict[str, Scalar]:
+def settings_of(core: type[Core], search: Search, levels: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return the complete settings of a candidate. Raises ValueError when the core refuses the combination."""
     return core.Settings.model_validate({**search.start, **levels}).resolved()
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from ablate.beta_tables import is_table, table_label
 from ablate.errors import Problem
-from ablate.recipe import Recipe, Scalar
+from ablate.json_values import JsonValue, frozen_settings, plain_settings
+from ablate.recipe import Recipe
 from ablate.search import Search
 from ablate.study.verdict_method import Method
 
@@ -41,15 +42,16 @@ class Arm:
     """One full set of levels.
 
     `levels` holds what the arm changes against the baseline, in study-file order (for the baseline: its own
-    statements). `settings` is complete: every setting of the core, defaults included.
+    statements). `settings` is complete: every setting of the core, defaults included, those of nested models by dotted
+    name. All values are frozen (see `ablate.json_values`).
     """
 
     name: str
-    levels: Mapping[str, Scalar]
-    settings: Mapping[str, Scalar]
+    levels: Mapping[str, JsonValue]
+    settings: Mapping[str, JsonValue]
     factor: str | None = None
     """The factor a `vary` arm belongs to; None for the baseline and for arms with any number of changes."""
-    tuned: Mapping[str, Scalar] = field(default_factory=dict)
+    tuned: Mapping[str, JsonValue] = field(default_factory=dict)
     """Levels that a search chose; `levels` and `settings` have them too."""
     line: int = 0
     column: int = 0
@@ -72,7 +74,7 @@ class Design:
     """
 
     kind: str
-    cells: Mapping[str, Mapping[str, Scalar]]
+    cells: Mapping[str, Mapping[str, JsonValue]]
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -82,14 +84,15 @@ class Design:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data; lists, because the order of cells and factors means something."""
         cells = [
-            {"arm": arm, "levels": [[name, level] for name, level in cell.items()]} for arm, cell in self.cells.items()
+            {"arm": arm, "levels": [[name, level] for name, level in plain_settings(cell).items()]}
+            for arm, cell in self.cells.items()
         ]
         return {"kind": self.kind, "cells": cells}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Design:
         """Rebuild a design from `to_dict`."""
-        return cls(data["kind"], {cell["arm"]: dict(cell["levels"]) for cell in data["cells"]})
+        return cls(data["kind"], {cell["arm"]: frozen_settings(dict(cell["levels"])) for cell in data["cells"]})
 
 
 @dataclass(frozen=True)
@@ -162,10 +165,10 @@ class Study:
             "arms": [
                 {
                     "name": arm.name,
-                    "levels": dict(arm.levels),
-                    "settings": dict(arm.settings),
+                    "levels": plain_settings(arm.levels),
+                    "settings": plain_settings(arm.settings),
                     "factor": arm.factor,
-                    "tuned": dict(arm.tuned),
+                    "tuned": plain_settings(arm.tuned),
                 }
                 for arm in self.arms
             ],
@@ -189,7 +192,7 @@ class Study:
             name=data["name"],
             question=data["question"],
             core=data["core"],
-            arms=tuple(Arm(**arm) for arm in data["arms"]),
+            arms=tuple(_stored_arm(arm) for arm in data["arms"]),
             factors=tuple(data["factors"]),
             metrics=tuple(MetricSpec(**metric) for metric in data["metrics"]),
             looks=tuple(data["looks"]),
@@ -204,7 +207,14 @@ class Study:
         )
 
 
-def levels_of(study: Study, arm: Arm) -> dict[str, Scalar]:
+def _stored_arm(data: Mapping[str, Any]) -> Arm:
+    known: dict[str, Any] = {
+        name: frozen_settings(part) if isinstance(part, Mapping) else part for name, part in data.items()
+    }
+    return Arm(**known)
+
+
+def levels_of(study: Study, arm: Arm) -> dict[str, JsonValue]:
     """Return the arm's level of every factor, as people and Optuna see it.
 
     A core may turn one factor into another (a duration in epochs into one in steps) and leave None behind: then what
@@ -213,7 +223,7 @@ def levels_of(study: Study, arm: Arm) -> dict[str, Scalar]:
     written = {**study.baseline.levels, **arm.levels}
     settings = arm.settings
 
-    def shown(name: str) -> Scalar:
+    def shown(name: str) -> JsonValue:
         setting = settings[name]
         if setting is None:
             return written.get(name)

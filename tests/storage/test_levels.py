@@ -15,8 +15,8 @@ from optuna.distributions import (
 )
 
 from ablate.errors import StorageError
-from ablate.recipe import Scalar
-from ablate.storage.levels import LARGEST_INT, ParamKind, covering, encoded, is_omitted
+from ablate.json_values import JsonValue, Scalar, freeze
+from ablate.storage.levels import LARGEST_INT, ParamKind, covering, encoded, is_omitted, stored_level
 from ablate.storage.read import decoded_level
 
 INTS = st.integers(-LARGEST_INT, LARGEST_INT)
@@ -46,6 +46,33 @@ def test_every_level_comes_back_as_written_however_many_follow(kind: ParamKind, 
         (type(level), level) for level in (decoded_level(number, text) for number in stored)
     ]
     assert json_to_distribution(text) == distribution
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+
+
+@given(st.lists(JSON, min_size=1))
+def test_lists_and_mappings_are_stored_by_a_label_that_stays(values: list[JsonValue]) -> None:
+    distribution: BaseDistribution | None = None
+    levels = [stored_level(freeze(value)) for value in values]
+    numbers = []
+    for level in levels:
+        distribution = covering("x", "json", distribution, level)
+        numbers.append(encoded(distribution, level))
+    assert distribution is not None
+    text = distribution_to_json(distribution)
+    assert [(type(level), level) for level in levels] == [
+        (type(level), level) for level in (decoded_level(number, text) for number in numbers)
+    ]
+
+
+def test_a_stored_list_reads_as_in_a_study_file() -> None:
+    assert stored_level((64, 64)) == "[64, 64]"
+    assert covering("layers", "json", None, stored_level((64, 64))) == CategoricalDistribution(("[64, 64]",))
+    assert stored_level(0.5) == 0.5
 
 
 def test_a_range_is_no_wider_than_the_levels() -> None:

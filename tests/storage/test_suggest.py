@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue
 from ablate.search import FIRST_SEED, SAMPLERS, Candidate, CandidateState, Range, Search
 from ablate.storage.prune import CurvePruner, worse_by_seeds
 from ablate.storage.suggest import suggest
@@ -26,7 +26,7 @@ def search(sampler: str = "tpe", **changed: object) -> Search:
     return Search("search", sampler=sampler, **{**fields, **changed})  # type: ignore[arg-type]  # checked there
 
 
-def score(levels: dict[str, Scalar]) -> float:
+def score(levels: dict[str, JsonValue]) -> float:
     lr, steps = levels["lr"], levels["steps"]
     assert isinstance(lr, float)
     assert isinstance(steps, int)

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal, Optional
 
 import annotated_types
 import pytest
-from pydantic import Field, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 
 from ablate.errors import AblateError
 from ablate.interface import CoreSettings
-from ablate.recipe import Scalar
+from ablate.json_values import FrozenDict, JsonValue
 from ablate.study.factors import FactorInfo, factors_of, level_text
 
 
@@ -68,20 +68,29 @@ class NoDefault(CoreSettings):
     lr: float
 
 
-class Listed(CoreSettings):
-    sizes: list[int] = [1]  # noqa: RUF012 - pydantic copies defaults
+class Inner(BaseModel):
+    lr: float
 
 
-class Numbered(CoreSettings):
-    size: Literal[8, 16] = 8
+class NestedWithoutDefault(CoreSettings):
+    optim: Inner
+
+
+class NoJson(CoreSettings):
+    thing: Any = object()
+
+
+class Endless(CoreSettings):
+    share: list[float] = [float("inf")]  # noqa: RUF012 - pydantic copies defaults
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
         (NoDefault, "setting 'lr' of NoDefault has no default"),
-        (Listed, "setting 'sizes' of Listed has a type that cannot be varied"),
-        (Numbered, "setting 'size' of Numbered has a type that cannot be varied"),
+        (NestedWithoutDefault, "setting 'optim' of NestedWithoutDefault has no default"),
+        (NoJson, "setting 'thing' of NoJson has a default that is no JSON"),
+        (Endless, "setting 'share' of Endless has a default that is no JSON"),
     ],
 )
 def test_a_model_that_cannot_be_varied_is_refused(model: type[CoreSettings], message: str) -> None:
@@ -107,5 +116,76 @@ def test_the_range_is_said_in_words(bounds: dict[str, Any], text: str) -> None:
     ("value", "text"),
     [(0.001, "0.001"), (1.0, "1"), (1e-05, "1e-05"), (10, "10"), (True, "true"), (None, "null"), ("dip", "dip")],
 )
-def test_a_level_is_written_shortly(value: Scalar, text: str) -> None:
+def test_a_level_is_written_shortly(value: JsonValue, text: str) -> None:
     assert level_text(value) == text
+
+
+class Schedule(BaseModel):
+    gamma: float = Field(default=0.9, gt=0, le=1)
+
+
+class Optim(BaseModel):
+    lr: float = Field(default=0.1, gt=0, description="step size")
+    schedule: Schedule = Schedule()
+
+
+class Adam(BaseModel):
+    kind: Literal["adam"] = "adam"
+
+
+class Rich(CoreSettings):
+    layers: list[int] = Field([64, 64], description="widths")
+    optim: Optim = Optim(lr=0.05)
+    plain: Optim
+    options: dict[str, Any] = {"a": [1]}  # noqa: RUF012 - pydantic copies defaults
+    choice: Adam | Optim = Adam()
+    size: Literal[8, 16] = 8
+    width: int | list[int] = 8
+    free: Any = None
+
+
+RICH = factors_of(Rich)
+
+
+def test_a_nested_model_gives_factors_with_dotted_names() -> None:
+    """Their defaults are those of the parent's default, not of the nested class."""
+    assert [name for name in RICH if "." in name] == [
+        "optim.lr",
+        "optim.schedule.gamma",
+        "plain.lr",
+        "plain.schedule.gamma",
+    ]
+    assert RICH["optim.lr"] == FactorInfo("optim.lr", "float", 0.05, low=0, low_open=True, doc="step size")
+    assert RICH["plain.lr"].default == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "takes"),
+    [
+        ("layers", (64, 64), (True, False, False)),
+        ("options", FrozenDict(a=(1,)), (False, True, False)),
+        ("choice", FrozenDict(kind="adam"), (False, True, False)),
+        ("size", 8, (False, False, True)),
+        ("width", 8, (True, False, True)),
+        ("free", None, (True, True, True)),
+    ],
+)
+def test_any_other_field_is_one_factor_with_json_levels(name: str, default: JsonValue, takes: tuple[bool, ...]) -> None:
+    factor = RICH[name]
+    assert (factor.kind, factor.default) == ("json", default)
+    assert factor.json is not None
+    assert (factor.takes_list, factor.takes_mapping, factor.json.takes_scalar) == takes
+
+
+def test_settings_come_back_from_their_dotted_names() -> None:
+    settings = Rich(**{"optim.lr": 0.2, "layers": (1, 2)})  # type: ignore[arg-type]
+    assert settings.optim == Optim(lr=0.2)
+    assert settings.layers == [1, 2]
+    assert Rich(**settings.resolved()) == settings  # type: ignore[arg-type]
+    assert Rich(**{"optim": {"schedule": {"gamma": 0.5}}, "optim.lr": 0.3}).optim == Optim(  # type: ignore[arg-type]
+        lr=0.3, schedule=Schedule(gamma=0.5)
+    )
+
+
+def test_what_is_not_stated_of_a_nested_model_keeps_the_parents_default() -> None:
+    assert Rich(**{"optim.schedule.gamma": 0.5}).optim == Optim(lr=0.05, schedule=Schedule(gamma=0.5))  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ from ablate.display.error_display import place as place_of
 from ablate.display.text_columns import lay_out
 from ablate.errors import AblateError, Problem
 from ablate.human_units import plural, size, spoken, visible
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue
 from ablate.study.verdict_method import Method
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _factors(prepared: PreparedRun, width: int) -> list[Text]:
     return lay_out(("factor", "arms", "levels (* baseline)"), rows, align="<>~", width=width) if rows else []
 
 
-def _shown_level(level: Scalar) -> str:
+def _shown_level(level: JsonValue) -> str:
     """A level as study files write it; one that a search found, in three digits."""
     from ablate.study.factors import level_text
 

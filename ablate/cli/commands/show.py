@@ -19,6 +19,7 @@ from ablate.display.console import Screen
 from ablate.display.text_columns import lay_out
 from ablate.errors import AblateError
 from ablate.human_units import number, spoken, visible
+from ablate.json_values import json_label
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm
@@ -223,4 +224,6 @@ def log_tail(path: Path, count: int) -> list[str]:
 def _value(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return "off" if value is False else "on" if value else "none"
+    if isinstance(value, tuple | dict):
+        return json_label(value)
     return table_label(value) if is_table(value) else str(value)

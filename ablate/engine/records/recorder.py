@@ -8,11 +8,10 @@ from pathlib import Path
 
 from ablate.engine.records.folders import check_recipe, copy_trial, make_trial, read_outcome
 from ablate.engine.rules.events_actions import Key
+from ablate.json_values import JsonValue
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths, TrialPaths, write_json
-from ablate.recipe import Scalar
 from ablate.storage.artifacts import keep
-from ablate.storage.attributes import JsonValue
 from ablate.storage.candidates import PHASE
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
@@ -112,7 +111,7 @@ class Recorder:
                 found.recorded.append((key, number, outcome, source[0]))
                 found.done[key] = outcome.kind
 
-    def add(self, replicate: Replicate, levels: Mapping[str, Scalar], attributes: Mapping[str, JsonValue]) -> None:
+    def add(self, replicate: Replicate, levels: Mapping[str, JsonValue], attributes: Mapping[str, JsonValue]) -> None:
         """Take a replicate of a search's candidate into the book: its params, and what its trials are marked with."""
         self._replicates[replicate.key] = replicate
         self._levels[replicate.arm] = dict(levels)

@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import ablate
-from ablate.storage.attributes import JsonValue
+from ablate.json_values import JsonValue
 from ablate.study.spec import Study
 
 _PACKAGES = ("torch", "torchvision", "optuna", "numba", "numpy", "pandas", "scipy", "scikit-image")

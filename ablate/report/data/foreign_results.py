@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ablate.errors import AblateError
+from ablate.json_values import JsonValue, Scalar
 from ablate.outcome import OutcomeKind
 from ablate.paths import is_study_name
-from ablate.recipe import Scalar
 from ablate.report.data.csv_reader import CsvLine, TableFile, number_of, read_lines, read_table
 from ablate.report.statistics.metric_spec import KEYS, declared_metrics, direction_of
 from ablate.report.statistics.trial_matrix import settle_metrics
@@ -128,14 +128,14 @@ def _arms(
     return (Arm(first, base, base), *(_arm(name, settings.get(name, {}), base) for name in names))
 
 
-def _arm(name: str, settings: dict[str, Scalar], base: dict[str, Scalar]) -> Arm:
+def _arm(name: str, settings: dict[str, JsonValue], base: dict[str, JsonValue]) -> Arm:
     levels = {factor: level for factor, level in settings.items() if base.get(factor) != level}
     return Arm(name, levels, settings, factor=next(iter(levels)) if len(levels) == 1 else None)
 
 
-def _settings(table: TableFile, lines: Sequence[CsvLine], metrics: set[str]) -> dict[str, dict[str, Scalar]]:
+def _settings(table: TableFile, lines: Sequence[CsvLine], metrics: set[str]) -> dict[str, dict[str, JsonValue]]:
     """Arm -> factor -> level, from the columns that have one value per arm and more than one in all."""
-    found: dict[str, dict[str, Scalar]] = {}
+    found: dict[str, dict[str, JsonValue]] = {}
     for at, name in enumerate(table.header):
         if name in KEYS or name in metrics:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue
 from ablate.report.data.frames import trials_frame
 from ablate.report.statistics.families import Family, FamilyPlan, family
 from ablate.report.statistics.trend import ordered_factors
@@ -13,7 +13,7 @@ from ablate.storage.rows import TrialRow
 from ablate.study.factors import level_text
 from ablate.study.spec import Design, MetricSpec, Study
 
-Cells = Mapping[str, Mapping[str, Scalar]]
+Cells = Mapping[str, Mapping[str, JsonValue]]
 MOST_CONTRASTS = 63
 """Contrasts of one design that are tested; with more, only main effects and pairs are."""
 
@@ -88,10 +88,10 @@ def factorial_plans(cells: Cells, baseline: str) -> Iterator[FamilyPlan]:
 
 def _contrast(
     chosen: tuple[str, ...],
-    at: tuple[Scalar, ...],
+    at: tuple[JsonValue, ...],
     factors: tuple[str, ...],
-    levels: Mapping[str, Sequence[Scalar]],
-    place: Mapping[tuple[Scalar, ...], str],
+    levels: Mapping[str, Sequence[JsonValue]],
+    place: Mapping[tuple[JsonValue, ...], str],
 ) -> FamilyPlan:
     own = dict(zip(chosen, at, strict=True))
     choices = [(levels[name][0], own[name]) if name in own else levels[name] for name in factors]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.errors import AblateError
+from ablate.json_values import json_label
 from ablate.recipe import digest_of
 from ablate.report.data.frames import trials_frame
 from ablate.report.statistics.compare import compared
@@ -131,7 +132,8 @@ def _changed(before: Study, old: Arm, after: Study, new: Arm) -> Iterator[str]:
     for name in dict.fromkeys([*old.settings, *new.settings]):
         values = [arm.settings.get(name, "not there") for arm in (old, new)]
         if values[0] != values[1]:
-            yield f"{name}: {values[0]} before, {values[1]} after"
+            shown = [json_label(value) if isinstance(value, tuple | Mapping) else value for value in values]
+            yield f"{name}: {shown[0]} before, {shown[1]} after"
 
 
 def _shared_metrics(old: Study, new: Study, names: tuple[str, str]) -> tuple[MetricSpec, ...]:

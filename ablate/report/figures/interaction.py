@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue
 from ablate.report.data.material import Material
 from ablate.report.figures.base import Words, brief, finish, new_figure, styled, t_interval
 from ablate.report.figures.figure import Drawing
@@ -80,7 +80,7 @@ def cell_means(family: Family, first: str, second: str, comparison: Comparison) 
     """Return the mean of every pair of levels over the arms that have them, seed by seed."""
     arms: dict[tuple[str, str], list[str]] = {}
     for arm, cell in family.cells.items():
-        one, other = (level_text(cast("Scalar", cell[name])) for name in (first, second))
+        one, other = (level_text(cast("JsonValue", cell[name])) for name in (first, second))
         arms.setdefault((one, other), []).append(arm)
     return {levels: _cell(own, comparison) for levels, own in arms.items()}
 

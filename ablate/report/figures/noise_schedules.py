@@ -11,7 +11,7 @@ from ablate.beta_tables import is_table
 from ablate.core.replay.noise_tables import noise_table
 from ablate.core.schedules import Schedule, make_schedule
 from ablate.core.settings.method import UNTRAINED
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue
 from ablate.report.data.material import Material
 from ablate.report.figures.base import LINES, Words, brief, finish, new_figure, styled
 from ablate.report.figures.figure import PALETTE, Drawing
@@ -44,7 +44,7 @@ def schedules_of(study: Study) -> dict[str, Schedule]:
     return found
 
 
-def _compiled(settings: Mapping[str, Scalar]) -> Schedule | None:
+def _compiled(settings: Mapping[str, JsonValue]) -> Schedule | None:
     name, steps, power = (settings.get(key) for key in ("noise_schedule", "diffusion_steps", "schedule_power"))
     if not isinstance(name, str) or not isinstance(steps, int):
         return None

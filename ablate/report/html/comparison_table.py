@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue
 from ablate.report.data.material import Material
 from ablate.report.statistics.model import Comparison, Row
 from ablate.report.text import numerals
@@ -154,7 +154,7 @@ def _changes(arm: Arm, baseline: Arm) -> list[tuple[str, str]]:
     ]
 
 
-def level(value: Scalar) -> str:
+def level(value: JsonValue) -> str:
     """Return a level as a study file has it."""
     return "none" if value is None else level_text(value)
 

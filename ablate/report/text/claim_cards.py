@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
-from ablate.recipe import Scalar
 from ablate.report.data.frames import compare_study, latest_results
 from ablate.report.statistics.compare import compare
 from ablate.report.statistics.model import Comparison, Row, Verdict
@@ -21,7 +21,7 @@ from ablate.study.spec import Arm, MetricSpec, Study
 
 Reading = Literal["yes", "no", "undecided", "mixed", "not measured"]
 Wanted = Literal["better", "worse", "not worse"]
-Pattern = Mapping[str, Sequence[Scalar]]
+Pattern = Mapping[str, Sequence[JsonValue]]
 Studies = Sequence[tuple[Study, Sequence[TrialRow]]]
 
 
@@ -183,8 +183,9 @@ def _fits(pattern: Pattern, arm: Arm) -> bool:
 
 def _is_times(treatment: Arm, control: Arm, name: str, factor: float) -> bool:
     high, low = treatment.settings.get(name), control.settings.get(name)
-    numbers = isinstance(high, int | float) and isinstance(low, int | float)
-    return numbers and float(high or 0) == factor * float(low or 0)
+    if not isinstance(high, int | float) or not isinstance(low, int | float):
+        return False
+    return float(high) == factor * float(low)
 
 
 def _evidence(test: Check, study: Study, treatment: Arm, control: Arm, row: Row, verdict: Verdict) -> ClaimEvidence:

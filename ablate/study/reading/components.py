@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablate.json_values import is_same
 from ablate.study.factors import level_text
 from ablate.study.reading.drafts import Context, Draft, Drafted, Level, named_settings
 from ablate.study.reading.yaml_tree import Leaf, Node
@@ -68,7 +69,7 @@ def _together(key: Leaf, parts: Parts, context: Context, *, name: str = ALL) -> 
     together: dict[str, Level] = {}
     for _, levels in parts.values():
         for factor, level in levels.items():
-            if factor in together and together[factor].value != level.value:
+            if factor in together and not is_same(together[factor].value, level.value):
                 context.problems.error(
                     level.mark,
                     f"{name!r} cannot set {factor} to two levels",

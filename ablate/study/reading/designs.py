@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue, is_same
 from ablate.study.factors import FactorInfo, level_text
 from ablate.study.problems import Mark
 from ablate.study.reading.components import leave_all_out, leave_one_out, only_one
@@ -17,9 +17,10 @@ from ablate.study.reading.drafts import (
     Drafted,
     Level,
     combination_name,
-    factor_of,
     named_settings,
+    one_level_taken_for_many,
     read_level,
+    stated_factors,
     table_of,
 )
 from ablate.study.reading.path_design import path
@@ -79,7 +80,7 @@ def factorial(key: Leaf, node: Node, context: Context) -> Drafted:
         if context.baseline is None:
             continue
         base = Level(context.baseline[factor.name], key.mark)
-        others = [level for level in levels if level.value != base.value]
+        others = [level for level in levels if not is_same(level.value, base.value)]
         if len(others) != 1 or len(levels) > 2:
             context.problems.error(
                 levels[0].mark,
@@ -106,23 +107,30 @@ READERS: Mapping[str, Reader] = {
 }
 
 
-def _values(levels: Mapping[str, Level]) -> dict[str, Scalar]:
+def _values(levels: Mapping[str, Level]) -> dict[str, JsonValue]:
     return {name: level.value for name, level in levels.items()}
 
 
 def _levels_by_factor(key: Leaf, node: Node, context: Context, wanted: str) -> Iterator[tuple[FactorInfo, list[Level]]]:
     """The readable levels of every known factor of a ``{factor: [levels]}`` section; the rest is recorded."""
     table = table_of(node, key, wanted, context.problems)
-    for name, listed in table.entries if table is not None else ():
-        factor = factor_of(name, context.factors, context.problems)
-        if factor is None:
+    if table is None:
+        return
+    seen: dict[str, Leaf] = {}
+    for name, listed, factor in stated_factors(table, context.factors, context.problems):
+        if (first := seen.setdefault(factor.name, name)) is not name:
+            context.problems.error(name.mark, f"{factor.name} is given twice", note=f"first in line {first.mark.line}")
             continue
         nodes = listed.items if isinstance(listed, Items) else (listed,)
         if not nodes or (isinstance(listed, Leaf) and listed.is_null and not factor.optional):
             context.problems.error(name.mark, f"{name.text!r} lists no levels", note=f"wanted: {wanted}")
-            continue
-        levels = [read_level(item, factor, context.problems) for item in nodes]
-        yield factor, [level for level in levels if level is not None]
+        elif (hint := one_level_taken_for_many(listed, factor)) is not None:
+            context.problems.error(
+                listed.mark, f"{factor.name}: each of its levels is a list of its own", suggestion=hint
+            )
+        else:
+            levels = [read_level(item, factor, context.problems) for item in nodes]
+            yield factor, [level for level in levels if level is not None]
 
 
 def _columns(key: Leaf, node: Node, context: Context, wanted: str) -> list[tuple[FactorInfo, list[Level]]]:
@@ -130,16 +138,14 @@ def _columns(key: Leaf, node: Node, context: Context, wanted: str) -> list[tuple
     before = len(context.problems.errors)
     columns = list(_levels_by_factor(key, node, context, wanted))
     for factor, levels in columns:
-        seen: dict[object, Level] = {}
+        seen: dict[JsonValue, Level] = {}
         for level in levels:
             if level.value in seen:
-                first = seen[level.value].mark
-                context.problems.error(
-                    level.mark,
-                    f"{factor.name}={level_text(level.value)} is listed twice",
-                    suggestion="remove one",
-                    note=f"first at {first}",
-                )
+                first = seen[level.value]
+                twice = f"{factor.name}={level_text(level.value)} is listed twice"
+                if not is_same(first.value, level.value):  # in Python, as in SQL, true is 1
+                    twice = f"{factor.name}: {level_text(first.value)} and {level_text(level.value)} count as one level"
+                context.problems.error(level.mark, twice, suggestion="remove one", note=f"first at {first.mark}")
             seen.setdefault(level.value, level)
     return columns if len(context.problems.errors) == before else []
 

@@ -168,7 +168,7 @@ class _Loader:
             question=question,
             core=core_name,
             arms=arms,
-            factors=factor_names(core, arms, searches),
+            factors=factor_names(arms, searches),
             metrics=metrics,
             looks=looks,
             alpha=alpha,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ablate.recipe import Scalar
+from ablate.json_values import identity, is_same
 from ablate.study.problems import Problems
 from ablate.study.reading.drafts import Draft, Drafted
 from ablate.study.spec import BASELINE, Arm, Design
@@ -38,9 +38,10 @@ def refuse_bad_names(drafts: Iterable[Draft], problems: Problems) -> None:
 
 def _same_levels(one: Draft, other: Draft) -> bool:
     """True for one arm written twice, which is reported as one recipe, not as a clash of names."""
-    return {name: level.value for name, level in one.levels.items()} == {
-        name: level.value for name, level in other.levels.items()
-    }
+    return is_same(
+        {name: level.value for name, level in one.levels.items()},
+        {name: level.value for name, level in other.levels.items()},
+    )
 
 
 def merge(
@@ -53,14 +54,15 @@ def merge(
     with a warning; their recipe is run once. An arm that changes nothing against the baseline is an error.
     """
     kept: dict[str, Arm] = {}
-    first: dict[tuple[Scalar, ...], tuple[str, Draft, Arm]] = {}
+    first: dict[object, tuple[str, Draft, Arm]] = {}
+    of_baseline = identity(tuple(baseline[1].settings.values()))
     designs = []
     for kind, drafted in sections.items():
         cells = {BASELINE: drafted.baseline} if drafted.baseline is not None else {}
         for draft in drafted.drafts:
             arm = arms[draft]
-            recipe = tuple(arm.settings.values())
-            if recipe == tuple(baseline[1].settings.values()):
+            recipe = identity(tuple(arm.settings.values()))
+            if recipe == of_baseline:
                 problems.error(
                     draft.mark,
                     f"arm {draft.name!r} resolves to the same recipe as the baseline",
@@ -89,7 +91,7 @@ def _name(kind: str, draft: Draft, arm: Arm, first: tuple[str, Draft, Arm], prob
             note=f"first at {other.mark}",
         )
         return draft.name
-    if arm.levels == other_arm.levels and (draft.name == other.name or "arms" not in (kind, other_kind)):
+    if is_same(arm.levels, other_arm.levels) and (draft.name == other.name or "arms" not in (kind, other_kind)):
         return other.name
     problems.warn(
         draft.mark,

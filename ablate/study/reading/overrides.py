@@ -10,6 +10,8 @@ from ablate.study.reading.yaml_tree import Leaf, Node, Table, read_tree, source_
 
 CREATED = frozenset({"baseline", "budget", "seeds"})
 """Sections an override may begin; elsewhere a dotted key changes what the file states."""
+_OF_FACTORS = frozenset({"baseline", "vary", "grid", "zip", "factorial"})
+"""Sections whose keys are factors, and may have dots in them: ``optim.lr``."""
 
 
 def apply_overrides(root: Table, overrides: Iterable[str], seeds: int | None, problems: Problems) -> Table:
@@ -29,11 +31,11 @@ def _apply(root: Table, text: str, problems: Problems) -> Table:
     if not equals or not key.strip() or key != key.strip() or "\n" in key:
         problems.error(whole, "an override is key=value", suggestion="for example --set lr=0.01")
         return root
-    path = _path(root, key.split("."))
-    mark = Mark(source, 1, 1, len(key))
-    if not all(path):
+    mark, parts = Mark(source, 1, 1, len(key)), key.split(".")
+    if not all(parts):
         problems.error(mark, f"an empty name in {key!r}")
         return root
+    path = _path(root, parts)
     node = read_tree(value, source, problems, shift=len(key) + 1)
     return root if node is None else _put(root, path, node, mark, problems)
 
@@ -41,12 +43,21 @@ def _apply(root: Table, text: str, problems: Problems) -> Table:
 def _path(root: Table, parts: list[str]) -> list[str]:
     """Where an override goes: a key of the study file, else a setting of the baseline."""
     first = parts[0].replace("_", "-")
-    if first == "data" and root.get("data") is None:
-        return ["baseline", *parts]
-    if first not in TOP_LEVEL:
-        return ["baseline", *parts]
+    if first not in TOP_LEVEL or (first == "data" and root.get("data") is None):
+        return ["baseline", *_spelt(root.get("baseline"), parts)]
     spelt = next((key.text for key, _ in root.entries if key.text.replace("_", "-") == first), first)
-    return [spelt, *parts[1:]]
+    rest = parts[1:]
+    return [spelt, *(_spelt(root.get(spelt), rest) if spelt in _OF_FACTORS and rest else rest)]
+
+
+def _spelt(table: Node | None, parts: list[str]) -> list[str]:
+    """The way to a factor: by the keys that the file has, ``optim: {lr: ...}``, else as one dotted name."""
+    for length in range(len(parts), 0, -1):
+        name, rest = ".".join(parts[:length]), parts[length:]
+        found = table.get(name) if isinstance(table, Table) else None
+        if found is not None and (not rest or isinstance(found, Table)):
+            return [name, *rest]
+    return [".".join(parts)]
 
 
 def _put(table: Table, path: list[str], value: Node, mark: Mark, problems: Problems, *, top: bool = True) -> Table:

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from ablate.study.factors import level_text
-from ablate.study.reading.drafts import Context, Draft, Drafted, Level, factor_of, read_level, read_settings, table_of
+from ablate.study.reading.drafts import (
+    Context,
+    Draft,
+    Drafted,
+    Level,
+    read_level,
+    read_settings,
+    stated_factors,
+    table_of,
+)
 from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
 
 WANTED = "{factor: level, name of several changes: {factor: level, ...}}"
@@ -58,19 +67,21 @@ def _changes(key: Leaf, node: Node, context: Context) -> dict[str, dict[str, Lev
 
 def _change(name: Leaf, stated: Node, context: Context) -> tuple[str, dict[str, Level]]:
     """The label and the levels of one change; no levels after recording what is wrong."""
-    if isinstance(stated, Table):
-        settings = table_of(stated, name, "{factor: level, ...}", context.problems)
-        found = read_settings(settings, context.factors, context.problems) if settings is not None else None
+    factors, problems = context.factors, context.problems
+    whole = name.text in factors and factors[name.text].takes_mapping
+    if isinstance(stated, Table) and not whole:
+        if any(factor.startswith(f"{name.text}.") for factor in factors):
+            return name.text, read_settings(Table(((name, stated),), stated.mark), factors, problems) or {}
+        settings = table_of(stated, name, "{factor: level, ...}", problems)
+        found = read_settings(settings, factors, problems) if settings is not None else None
         return name.text, found or {}
-    factor = factor_of(name, context.factors, context.problems)
-    if factor is None:
-        return name.text, {}
-    if isinstance(stated, Items):
-        context.problems.error(
-            stated.mark,
-            f"{factor.name}: one level is wanted, not a list",
-            note="a path has one target",
-        )
-        return name.text, {}
-    level = read_level(stated, factor, context.problems)
-    return f"{factor.name}={level_text(level.value)}" if level else name.text, {factor.name: level} if level else {}
+    for _, node, factor in stated_factors(Table(((name, stated),), name.mark), factors, problems):
+        if isinstance(node, Items) and not factor.takes_list:
+            problems.error(
+                node.mark,
+                f"{factor.name}: one level is wanted, not a list",
+                note="a path has one target",
+            )
+        elif (level := read_level(node, factor, problems)) is not None:
+            return f"{factor.name}={level_text(level.value)}", {factor.name: level}
+    return name.text, {}

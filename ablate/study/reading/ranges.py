@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue, identity, is_same
 from ablate.search import Range
 from ablate.study.factors import FactorInfo, level_text
 from ablate.study.problems import BadValueError, Problems
 from ablate.study.reading import values
-from ablate.study.reading.drafts import Context, Level, factor_of, read_level, table_of
+from ablate.study.reading.drafts import Context, Level, one_level_taken_for_many, read_level, stated_factors, table_of
 from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
 
 WANTED = "{factor: {from: level, to: level, log: true}} or {factor: [level, ...]}"
@@ -21,9 +21,10 @@ def read_ranges(key: Leaf, node: Node, context: Context) -> tuple[Range, ...]:
     """Return the ranges of a ``factors`` section, in its order; what is wrong is recorded."""
     ranges: dict[str, Range] = {}
     table = table_of(node, key, WANTED, context.problems)
-    for name, stated in table.entries if table is not None else ():
-        factor = factor_of(name, context.factors, context.problems)
-        if factor is not None and (found := _range(name, stated, factor, ranges, context)) is not None:
+    if table is None:
+        return ()
+    for name, stated, factor in stated_factors(table, context.factors, context.problems):
+        if (found := _range(name, stated, factor, ranges, context)) is not None:
             ranges[factor.name] = found
     return tuple(ranges.values())
 
@@ -51,29 +52,33 @@ def _range(name: Leaf, stated: Node, factor: FactorInfo, before: Mapping[str, Ra
 
 
 def _choices(
-    name: Leaf, listed: Node, factor: FactorInfo, when: Mapping[str, tuple[Scalar, ...]], problems: Problems
+    name: Leaf, listed: Node, factor: FactorInfo, when: Mapping[str, tuple[JsonValue, ...]], problems: Problems
 ) -> Range | None:
     """A range that is a list: two levels or more, each once."""
+    if (hint := one_level_taken_for_many(listed, factor)) is not None:
+        problems.error(listed.mark, f"{factor.name}: each of its levels is a list of its own", suggestion=hint)
+        return None
     nodes = listed.items if isinstance(listed, Items) else (listed,)
     levels = [read_level(node, factor, problems) for node in nodes]
     if any(level is None for level in levels):
         return None
     found = [level.value for level in levels if level is not None]
-    if len(set(found)) < len(found) or len(found) < 2:
+    labels = {level_text(value) for value in found}
+    if len({identity(value) for value in found}) < len(found) or len(labels) < len(found) or len(found) < 2:
         problems.error(name.mark, f"{factor.name}: a search wants two different levels or more")
         return None
     return Range(factor.name, choices=tuple(found), when=when)
 
 
 def _span(
-    name: Leaf, stated: Table, factor: FactorInfo, when: Mapping[str, tuple[Scalar, ...]], problems: Problems
+    name: Leaf, stated: Table, factor: FactorInfo, when: Mapping[str, tuple[JsonValue, ...]], problems: Problems
 ) -> Range | None:
     """A range between two numbers."""
     if factor.kind not in ("int", "float"):
         problems.error(
             name.mark,
             f"{factor.name} is no number: its levels are listed",
-            suggestion=f"write {factor.name}: [{', '.join(factor.choices or ('true', 'false'))}]",
+            suggestion=f"write {factor.name}: [{_examples(factor)}]",
         )
         return None
     ends = [_end(name, stated, word, factor, problems) for word in ("from", "to")]
@@ -86,6 +91,10 @@ def _span(
         problems.bad(name.mark, bad, subject=factor.name)
         return None
     return Range(factor.name, low, high, whole=factor.kind == "int", log=log, step=step, when=when)
+
+
+def _examples(factor: FactorInfo) -> str:
+    return "level, ..." if factor.json is not None else ", ".join(factor.choices or ("true", "false"))
 
 
 def _end(name: Leaf, stated: Table, word: str, factor: FactorInfo, problems: Problems) -> Level | None:
@@ -120,19 +129,16 @@ def _log_and_step(stated: Table, whole: bool, low: float, high: float) -> tuple[
 
 def _when(
     factor: FactorInfo, node: Node | None, before: Mapping[str, Range], context: Context
-) -> dict[str, tuple[Scalar, ...]]:
+) -> dict[str, tuple[JsonValue, ...]]:
     """The condition under which a factor is searched: levels of factors searched before it."""
-    conditions: dict[str, tuple[Scalar, ...]] = {}
+    conditions: dict[str, tuple[JsonValue, ...]] = {}
     if node is None:
         return conditions
     problems = context.problems
     if not isinstance(node, Table) or not node.entries:
         problems.error(node.mark, f"{factor.name} when: a mapping is wanted", note="wanted: {other factor: level}")
         return conditions
-    for name, stated in node.entries:
-        other = factor_of(name, context.factors, problems)
-        if other is None:
-            continue
+    for name, stated, other in stated_factors(node, context.factors, problems):
         if other.name not in before:
             problems.error(
                 name.mark,
@@ -144,7 +150,7 @@ def _when(
         levels = [level for item in nodes if (level := read_level(item, other, problems)) is not None]
         for level in levels:
             choices = before[other.name].choices
-            if choices and level.value not in choices:
+            if choices and not any(is_same(level.value, choice) for choice in choices):
                 problems.error(
                     level.mark,
                     f"{factor.name} when: {other.name} is never {level_text(level.value)}",

@@ -8,11 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from ablate.interface import Core, CoreSettings
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue, is_same
 from ablate.search import Search
 from ablate.study.problems import Mark, Problems
-from ablate.study.reading.drafts import Draft
+from ablate.study.reading.drafts import Draft, Level
 from ablate.study.reading.schedule_tables import NO_TABLES, Tables
+from ablate.study.reading.yaml_tree import Items, Node, Table
 from ablate.study.spec import BASELINE, Arm
 
 _NAMED_AT_MOST = 3
@@ -44,7 +45,7 @@ class Resolver:
         changed = {
             name: level.value
             for name, level in draft.levels.items()
-            if draft is self._draft or level.value != self.levels[name]
+            if draft is self._draft or not is_same(level.value, self.levels[name])
         }
         return Arm(
             name=draft.name,
@@ -62,7 +63,7 @@ class Resolver:
         for message, (mark, names) in self._warnings.items():
             self._problems.warn(mark, message, note=None if names == [BASELINE] else _arms(names))
 
-    def _resolve(self, draft: Draft) -> dict[str, Scalar] | None:
+    def _resolve(self, draft: Draft) -> dict[str, JsonValue] | None:
         stated = self._stated | {name: level.value for name, level in draft.levels.items()}
         try:
             given = {name: self._tables.setting(name, value) for name, value in stated.items()}
@@ -72,18 +73,29 @@ class Resolver:
                 mark, message = self._refusal(detail, draft)
                 self._errors.setdefault((mark, message), []).append(draft.name)
             return None
+        try:
+            resolved = model.resolved()
+        except ValueError as error:  # what a validator or a default made of a level is no JSON
+            self._errors.setdefault((draft.mark, str(error)), []).append(draft.name)
+            return None
         self._check(model, draft)
-        return model.resolved()
+        return resolved
 
     def _refusal(self, detail: Any, draft: Draft) -> tuple[Mark, str]:
         # A validator's own sentence, without pydantic's "Value error, " in front.
         reason = detail.get("ctx", {}).get("error")
         message = str(reason) if isinstance(reason, Exception) else detail["msg"]
-        name = str(detail["loc"][0]) if detail["loc"] else None
-        if name is None:
+        parts = list(detail["loc"])
+        if not parts:
             return draft.mark, message
+        # A setting of a nested model is stated by its dotted name; what follows is a place inside its level.
+        names = [".".join(str(part) for part in parts[:length]) for length in range(len(parts), 0, -1)]
+        name = next((name for name in names if name in draft.levels or name in self._stated), None)
+        if name is None:
+            return draft.mark, f"{names[-1]}: {message}"
+        inside = parts[name.count(".") + 1 :]
         level = draft.levels.get(name)
-        return (level.mark if level is not None else draft.mark), f"{name}: {message}"
+        return (_inside(level, inside) if level is not None else draft.mark), f"{name}: {message}"
 
     def _check(self, model: CoreSettings, draft: Draft) -> None:
         for text in self._core.check(model):
@@ -93,19 +105,32 @@ class Resolver:
                 names.append(draft.name)
 
 
+def _inside(level: Level, parts: Sequence[str | int]) -> Mark:
+    """The place of a part of a level; pydantic's own words for members of a union lead nowhere and are passed over."""
+    node: Node | None = level.node
+    for part in parts:
+        found: Node | None = None
+        if isinstance(node, Items) and isinstance(part, int) and part < len(node.items):
+            found = node.items[part]
+        elif isinstance(node, Table):
+            found = node.get(str(part))
+        node = found or node
+    return level.mark if node is None else node.mark
+
+
 def _arms(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_NAMED_AT_MOST])
     more = len(names) - _NAMED_AT_MOST
     return f"arm{'s' * (len(names) > 1)}: {shown}{f' and {more} more' if more > 0 else ''}"
 
 
-def factor_names(core: type[Core], arms: Sequence[Arm], searches: Sequence[Search]) -> tuple[str, ...]:
+def factor_names(arms: Sequence[Arm], searches: Sequence[Search]) -> tuple[str, ...]:
     """Return the names of the settings that the baseline states, in which arms differ, or that are searched."""
     stated = dict.fromkeys(arms[0].levels)
     changed = {name for arm in arms[1:] for name in _differences(arm.settings, arms[0].settings)}
     changed |= {searched.factor for search in searches for searched in search.ranges}
-    return (*stated, *(name for name in core.Settings.model_fields if name in changed and name not in stated))
+    return (*stated, *(name for name in arms[0].settings if name in changed and name not in stated))
 
 
-def _differences(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> list[str]:
-    return [name for name, value in one.items() if value != other[name]]
+def _differences(one: Mapping[str, JsonValue], other: Mapping[str, JsonValue]) -> list[str]:
+    return [name for name, value in one.items() if not is_same(value, other[name])]

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ablate.beta_tables import KINDS, LONGEST, TableKind, betas_of, table_fault, table_text
 from ablate.errors import AblateError
+from ablate.json_values import JsonValue
 from ablate.loading import load_object
-from ablate.recipe import Scalar
 from ablate.study.factors import FactorInfo
 from ablate.study.problems import BadValueError, Mark, Problems, Source, did_you_mean, known_words
 from ablate.study.reading import values
@@ -39,7 +39,7 @@ class Tables:
     by_name: Mapping[str, str]
     factors: frozenset[str]
 
-    def setting(self, factor: str, level: Scalar) -> Scalar:
+    def setting(self, factor: str, level: JsonValue) -> JsonValue:
         """Return what the core is given for `level`: the table's text when the level names one."""
         return self.by_name.get(level, level) if factor in self.factors and isinstance(level, str) else level
 

@@ -1,4 +1,4 @@
-"""Reading one value: the text of a leaf becomes a scalar of the kind that is wanted, or a message that says why not.
+"""Reading one value: a node becomes a value of the kind that is wanted, or a message that says why not.
 
 YAML 1.1 guesses a type before anyone knows what is wanted (``1e-3`` a text, ``off`` false, ``010`` eight, ``12:30``
 seven hundred and fifty). Here the wanted kind decides, and what would still be ambiguous is refused.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue, freeze, is_same, json_label
 from ablate.study.factors import FactorInfo, level_text
+from ablate.study.json_types import JsonType, ScalarKind
 from ablate.study.problems import BadValueError, did_you_mean, known_words
 from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
 
@@ -46,8 +47,10 @@ def leaf(node: Node, wanted: str) -> Leaf:
     raise BadValueError(f"{wanted} is wanted, not {describe(node)}")
 
 
-def level(node: Node, factor: FactorInfo) -> Scalar:
+def level(node: Node, factor: FactorInfo) -> JsonValue:
     """Return the level of `factor` that `node` states; raises BadValueError with what would be accepted."""
+    if factor.json is not None:
+        return json_value(node, factor.json)
     value = leaf(node, "one level")
     if value.is_null and value.text not in factor.choices:
         if factor.optional:
@@ -64,8 +67,98 @@ def level(node: Node, factor: FactorInfo) -> Scalar:
             return _in_range(number(value), factor)
         case "name":
             return name(value, factor.choices)
-        case "text":
+        case _:
             return value.text
+
+
+def json_value(node: Node, wanted: JsonType) -> JsonValue:
+    """Return the JSON that `node` states, frozen; raises BadValueError that knows which part is wrong."""
+    match node:
+        case Items() if wanted.takes_list:
+            if wanted.fixed and len(wanted.fixed) != len(node.items):
+                raise _misfit(node, wanted, f"a list of {len(wanted.fixed)} is wanted, not of {len(node.items)}")
+            return tuple(json_value(item, wanted.item(index)) for index, item in enumerate(node.items))
+        case Table() if wanted.takes_mapping:
+            return freeze({key.text: json_value(item, wanted.value(key.text)) for key, item in node.entries})
+        case Leaf():
+            return _single(node, wanted)
+        case _:
+            raise _misfit(node, wanted, f"{_wanted(wanted)} is wanted, not {describe(node)}")
+
+
+def _wanted(wanted: JsonType) -> str:
+    kinds = {"a list": wanted.takes_list, "a mapping": wanted.takes_mapping, "one value": wanted.takes_scalar}
+    return " or ".join(word for word, taken in kinds.items() if taken) or "nothing"
+
+
+def _misfit(node: Node, wanted: JsonType, message: str) -> BadValueError:
+    hint = f"did you mean [{node.text}]?" if isinstance(node, Leaf) and node.text and wanted.takes_list else None
+    return BadValueError(message, suggestion=hint, note=f"its type: {wanted.shown}", mark=node.mark)
+
+
+def _single(node: Leaf, wanted: JsonType) -> JsonValue:
+    """One word, number or text as JSON."""
+    if node.is_null and not any(choice == node.text for choice in wanted.choices):
+        if wanted.takes_null:
+            return None
+        raise _misfit(Leaf("", True, node.mark), wanted, f"{_wanted(wanted)} is wanted, not nothing")
+    if node.text in wanted.choices:
+        return node.text
+    if not wanted.takes_scalar:
+        raise _misfit(node, wanted, f"{_wanted(wanted)} is wanted, not {describe(node)}")
+    try:
+        found = _as_choice(node, wanted) if not wanted.scalars - {"null"} else _of_kinds(node, wanted.scalars)
+    except BadValueError as bad:
+        note = bad.note or (known_words(map(json_label, wanted.choices)) if wanted.choices else None)
+        raise BadValueError(bad.message, suggestion=bad.suggestion, note=note, mark=node.mark) from bad
+    return found
+
+
+def _as_choice(node: Leaf, wanted: JsonType) -> JsonValue:
+    """One of the choices, when they are not all words."""
+    for choice in wanted.choices:
+        if node.plain and not isinstance(choice, str) and node.text.casefold() == json_label(choice):
+            return choice
+    found = _of_kinds(node, frozenset({"bool", "int", "float", "text"}))
+    for choice in wanted.choices:
+        if is_same(choice, found):
+            return choice
+    raise BadValueError(
+        f"unknown choice {_short(node.text)!r}", note=known_words(json_label(choice) for choice in wanted.choices)
+    )
+
+
+def _of_kinds(node: Leaf, kinds: frozenset[ScalarKind]) -> JsonValue:
+    """The value of `node` as one of `kinds`; quotes make a text, and a word that could be two things is refused."""
+    texts = "text" in kinds
+    if texts and (not node.plain or not kinds & {"bool", "int", "float"}):
+        return node.text
+    word = node.text.casefold()
+    if "bool" in kinds and word in TRUE | FALSE and (word in ("true", "false") or kinds & _SINGLE == {"bool"}):
+        return boolean(node)
+    if texts and word in TRUE | FALSE:
+        meaning = "true" if word in TRUE else "false"
+        raise BadValueError(f"{node.text} may be {meaning} or a text", suggestion=f"write {meaning} or {node.text!r}")
+    if kinds & {"int", "float"} and (not texts or _looks_like_number(node)):
+        try:
+            return _numeral(node, kinds)
+        except BadValueError as bad:
+            hint = bad.suggestion or (f"write {node.text!r} for a text" if texts else None)
+            raise BadValueError(bad.message, suggestion=hint, note=bad.note) from bad
+    return node.text if texts else boolean(node)
+
+
+def _numeral(node: Leaf, kinds: frozenset[ScalarKind]) -> int | float:
+    is_whole = "float" not in kinds or _WHOLE.fullmatch(node.text) is not None
+    return whole(node) if "int" in kinds and is_whole else number(node)
+
+
+_SINGLE = frozenset({"bool", "int", "float", "text"})
+
+
+def _looks_like_number(node: Leaf) -> bool:
+    known = (_NUMBER, _BASED, _SEXAGESIMAL, _NOT_FINITE)
+    return any(pattern.fullmatch(node.text) for pattern in known)
 
 
 def name(node: Node, choices: tuple[str, ...]) -> str:

@@ -98,7 +98,7 @@ def test_a_bad_number_of_seeds_says_where_it_comes_from(refuse: Refuse) -> None:
         (" lr=3", "an override is key=value", 1, 5, "for example --set lr=0.01"),
         ("", "an override is key=value", 1, 1, "for example --set lr=0.01"),
         ("metrics..margin=3", "an empty name in 'metrics..margin'", 1, 15, None),
-        ("baseline.lr.x=3", "'lr' is not a mapping in the study file", 1, 13, "override 'lr' as a whole"),
+        ("baseline.lr.x=3", "'lr' is one factor and has no 'lr.x'", 1, 13, None),
     ],
 )
 def test_a_wrong_override_is_shown_as_it_was_typed(
