@@ -62,16 +62,33 @@ def test_the_example_of_the_readme_is_a_core() -> None:
     assert [outcome.metrics for _, outcome in core().run([recipe], None)] == [{"accuracy": 0.75}]  # type: ignore[arg-type]
 
 
-def test_the_own_core_example_runs_as_printed(tmp_path: Path) -> None:
+def write_own_code(folder: Path) -> None:
+    """Write the two files of the page on own code."""
     blocks = FENCE.findall((ROOT / "docs" / "tutorials" / "own-code.md").read_text(encoding="utf-8"))
-    (tmp_path / "mycore.py").write_text(next(text for kind, text in blocks if kind == "python"), encoding="utf-8")
-    (tmp_path / "parabola.yaml").write_text(next(text for kind, text in blocks if kind == "yaml"), encoding="utf-8")
+    (folder / "mycore.py").write_text(next(text for kind, text in blocks if kind == "python"), encoding="utf-8")
+    (folder / "parabola.yaml").write_text(next(text for kind, text in blocks if kind == "yaml"), encoding="utf-8")
+
+
+def test_the_own_core_example_runs_as_printed(tmp_path: Path) -> None:
+    write_own_code(tmp_path)
     command = [sys.executable, "-m", "ablate", "run", "parabola.yaml", "--slots", "1", "--no-figures"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
     arms = (tmp_path / "results" / "parabola" / "arms.csv").read_text(encoding="utf-8")
     assert "lr=0.2" in arms
     check_results_page(tmp_path / "results", "parabola", metrics={"loss"})
+
+
+def test_the_python_page_runs_as_printed(tmp_path: Path) -> None:
+    """Its blocks are one script, beside the files of the page on own code."""
+    write_own_code(tmp_path)
+    page = (ROOT / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
+    script = "".join(text for kind, text in FENCE.findall(page) if kind == "python")
+    (tmp_path / "script.py").write_text(f"{script}\nprint(len(frame), 'rows')\n", encoding="utf-8")
+    run = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("9 9\nTrue\n")
+    assert run.stdout.endswith("\n3 rows\n")
 
 
 def check_results_page(results: Path, study: str, *, metrics: set[str]) -> None:

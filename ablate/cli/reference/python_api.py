@@ -7,13 +7,17 @@ import enum
 import inspect
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
+from types import ModuleType
 from typing import Any
 
 import ablate
+from ablate.api import front_door
 from ablate.cli.reference.markdown import code, from_docstring, head
 
 _INTRO = """
 Everything that `import ablate` gives, with its docstring. Importing it loads neither torch nor optuna nor pandas.
+[From Python and notebooks](../how-to/python.md) has examples.
 """
 _WIDTH = 88
 _MARKS: Mapping[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
@@ -21,10 +25,16 @@ _MARKS: Mapping[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Para
 
 def page() -> str:
     """Return docs/reference/python-api.md."""
-    found = {name: getattr(ablate, name) for name in ablate.__all__ if not name.startswith("__")}
+    found = {name: public(name) for name in ablate.__all__ if not name.startswith("__")}
     # Functions first: they are what most readers look for.
     names = sorted(found, key=lambda name: isinstance(found[name], type))
     return head("Python API", _INTRO) + "".join(entry(name, found[name]) for name in names)
+
+
+def public(name: str) -> Any:
+    """Return what `ablate` has under a name; for a module that can be called, the function that the call reaches."""
+    thing = getattr(ablate, name)
+    return getattr(front_door, name) if isinstance(thing, ModuleType) else thing
 
 
 def entry(name: str, thing: Any) -> str:
@@ -125,7 +135,8 @@ def _parts(signature: inspect.Signature) -> list[str]:
         if one.annotation is not inspect.Parameter.empty:
             stated += f": {_annotation(one.annotation)}"
         if one.default is not inspect.Parameter.empty:
-            stated += f" = {one.default!r}"
+            # A path is written as the text that may be given for it, the same on every system.
+            stated += f" = {(one.default.as_posix() if isinstance(one.default, PurePath) else one.default)!r}"
         found.append(stated)
     return found
 

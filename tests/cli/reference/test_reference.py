@@ -13,7 +13,7 @@ import ablate
 from ablate.cli.reference.commands import commands
 from ablate.cli.reference.markdown import meanings
 from ablate.cli.reference.pages import PAGES
-from ablate.cli.reference.python_api import attributes
+from ablate.cli.reference.python_api import attributes, public
 from ablate.core.shared.registry import BUILT_IN, core_class
 from ablate.errors import ExitCode
 from ablate.study.factors import factors_of
@@ -60,9 +60,9 @@ def test_every_key_of_a_study_file_has_a_row() -> None:
 
 def test_every_public_name_is_described() -> None:
     text = text_of("reference/python-api.md")
-    public = [name for name in ablate.__all__ if not name.startswith("__")]
-    assert [name for name in public if f"\n## {name}\n" not in text] == []
-    assert [name for name in public if not inspect.getdoc(getattr(ablate, name))] == []
+    names = [name for name in ablate.__all__ if not name.startswith("__")]
+    assert [name for name in names if f"\n## {name}\n" not in text] == []
+    assert [name for name in names if not inspect.getdoc(public(name))] == []
 
 
 def test_a_name_without_a_meaning_is_refused_and_so_is_a_meaning_without_a_name() -> None:
