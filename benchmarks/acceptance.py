@@ -4,7 +4,7 @@
     python -m benchmarks.acceptance --slow          # with small trainings and fits, about ten CPU minutes
     python -m benchmarks.acceptance --full          # with all chains and 128x128 fits, about forty
     python -m benchmarks.acceptance --only G1 I2    # some of them
-    python -m benchmarks.acceptance --json acceptance.json --page docs/acceptance.md
+    python -m benchmarks.acceptance --json acceptance.json --page docs/evidence/acceptance.md
 
 A check is a test marked ``@pytest.mark.acceptance("S1")``; what it hands to `record_property` is a row here. So nothing
 is measured that is not also asserted, and nothing is asserted twice. `--page` replaces the table of the page.

@@ -1,4 +1,4 @@
-"""docs/designs.md: every example is read, gives the arms that the page names, and runs."""
+"""docs/how-to/designs.md: every example is read, gives the arms that the page names, and runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ablate.study.reading.designs import READERS
 from ablate.study.reading.load_study import load_study
 from ablate.study.reading.search_sections import SECTIONS
 
-PAGE = (Path(__file__).parents[1] / "docs" / "designs.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "designs.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(
     r"^## ([^\n]+)\n(?:(?!^## ).)*?```yaml\n(.*?)```\n\n(.*?)(?=\n\n|\Z)", PAGE, re.MULTILINE | re.DOTALL
 )

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import ablate
+from ablate.outcome import OutcomeKind
+from ablate.report.statistics.model import Verdict
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -44,15 +51,74 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert sorted(str(page.relative_to(ROOT)) for page in set(PAGES) - reached) == []
 
 
+def test_the_example_of_the_readme_is_a_core() -> None:
+    """With a training of the test in the place of the reader's."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = next(text for kind, text in FENCE.findall(page) if kind == "python")
+    names: dict[str, Any] = {"ablate": ablate, "MySettings": ablate.CoreSettings, "train": lambda seed: seed / 4}
+    exec(code, names)
+    core: type[ablate.Core] = names["MyCore"]
+    recipe = ablate.Recipe(core="mine", settings={}, seed=3)
+    assert [outcome.metrics for _, outcome in core().run([recipe], None)] == [{"accuracy": 0.75}]  # type: ignore[arg-type]
+
+
+def write_own_code(folder: Path) -> None:
+    """Write the two files of the page on own code."""
+    blocks = FENCE.findall((ROOT / "docs" / "tutorials" / "own-code.md").read_text(encoding="utf-8"))
+    (folder / "mycore.py").write_text(next(text for kind, text in blocks if kind == "python"), encoding="utf-8")
+    (folder / "parabola.yaml").write_text(next(text for kind, text in blocks if kind == "yaml"), encoding="utf-8")
+
+
 def test_the_own_core_example_runs_as_printed(tmp_path: Path) -> None:
-    blocks = FENCE.findall((ROOT / "docs" / "own-core.md").read_text(encoding="utf-8"))
-    (tmp_path / "mycore.py").write_text(next(text for kind, text in blocks if kind == "python"), encoding="utf-8")
-    (tmp_path / "parabola.yaml").write_text(next(text for kind, text in blocks if kind == "yaml"), encoding="utf-8")
+    write_own_code(tmp_path)
     command = [sys.executable, "-m", "ablate", "run", "parabola.yaml", "--slots", "1", "--no-figures"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
     arms = (tmp_path / "results" / "parabola" / "arms.csv").read_text(encoding="utf-8")
     assert "lr=0.2" in arms
+    check_results_page(tmp_path / "results", "parabola", metrics={"loss"})
+
+
+def test_the_python_page_runs_as_printed(tmp_path: Path) -> None:
+    """Its blocks are one script, beside the files of the page on own code."""
+    write_own_code(tmp_path)
+    page = (ROOT / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
+    script = "".join(text for kind, text in FENCE.findall(page) if kind == "python")
+    (tmp_path / "script.py").write_text(f"{script}\nprint(len(frame), 'rows')\n", encoding="utf-8")
+    run = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith("9 9\nTrue\n")
+    assert run.stdout.endswith("\n3 rows\n")
+
+
+def check_results_page(results: Path, study: str, *, metrics: set[str]) -> None:
+    """Every file and trial attribute of a real run is on the page of results."""
+    page = (ROOT / "docs" / "reference" / "results.md").read_text(encoding="utf-8")
+    made = [path.relative_to(results).parts for path in results.rglob("*") if path.is_file()]
+    patterns = {
+        "/".join(("results", "STUDY" if parts[0] == study else parts[0], *parts[1:2]))
+        if parts[1:2] != ("trials",)
+        else f"results/STUDY/trials/ARM-sSEED/{parts[3]}"
+        for parts in made
+    }
+    assert {name for name in patterns if f"`{name}`" not in page and f"`{name}/`" not in page} == set()
+    query = "select distinct key from trial_user_attributes"
+    with closing(sqlite3.connect(results / "ablate.db")) as database:
+        keys = {key for (key,) in database.execute(query)}
+    assert {key for key in keys - metrics if f"`{key}`" not in page} == set()
+
+
+WORDS = [*OutcomeKind, *Verdict, "study", "factor", "level", "arm", "baseline", "replicate", "recipe", "trial", "stage"]
+WORDS += ["batch", "outcome", "slot", "engine", "launcher", "core", "verdict", "look", "lane", "footprint", "fusion"]
+
+
+def test_every_word_of_the_vocabulary_has_a_definition() -> None:
+    page = (ROOT / "docs" / "explanation" / "concepts.md").read_text(encoding="utf-8")
+    defined = {word for cell in re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE) for word in cell.split(", ")}
+    source = (ROOT / "ablate" / "core" / "ddpm_dip" / "stages" / "digests.py").read_text(encoding="utf-8")
+    stages = {f"`{name}`" for name in re.findall(r'\bStage\("(\w+)"', source)}
+    assert len(stages) > 4
+    assert {*map(str, WORDS), *stages} - defined == set()
 
 
 CHECKS = {"S": 7, "P": 8, "G": 7, "I": 7, "U": 8, "M": 8, "R": 2}
@@ -66,7 +132,7 @@ def test_every_acceptance_check_has_a_test_and_no_other_name_is_used() -> None:
 
 
 def test_the_acceptance_page_shows_every_check_or_says_why_not() -> None:
-    page = (ROOT / "docs" / "acceptance.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "evidence" / "acceptance.md").read_text(encoding="utf-8")
     said, _, table = page.partition("## Measured")
     shown = set(re.findall(r"^\| ([SPGIUMR]\d) \|", table, re.MULTILINE))
     every = {f"{letter}{number}" for letter, count in CHECKS.items() for number in range(1, count + 1)}

@@ -14,7 +14,7 @@ import pytest
 
 import ablate as package
 from ablate.cli import app as app_module
-from ablate.cli.cli_reference import commands, help_of
+from ablate.cli.reference.commands import commands, help_of
 from ablate.errors import AblateError, ExitCode
 
 if TYPE_CHECKING:

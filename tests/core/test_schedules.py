@@ -16,7 +16,7 @@ from ablate.beta_tables import table_text
 from ablate.core.schedules import SCHEDULE_NAMES, make_schedule, schedule_warnings
 
 Record = Callable[[str, object], None]
-"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/acceptance.md."""
+"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/evidence/acceptance.md."""
 
 # beta_1, beta_T, then alpha-bar at t = 1, 10, 100, 250, 500, 750, 1000, for T = 1000. Computed once in float64 from the
 # definitions of the papers, by a program that shares nothing with this package.

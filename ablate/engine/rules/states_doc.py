@@ -1,8 +1,7 @@
-"""The page docs/states.md, from the literal tables: ``python -m ablate.engine.rules.states_doc > docs/states.md``."""
+"""The page docs/explanation/states.md, from the literal tables (``python -m ablate.cli.reference docs`` writes it)."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ _State = TypeVar("_State", ReplicateState, SlotState)
 _HEAD = """\
 # States
 
-<!-- Written by: python -m ablate.engine.rules.states_doc. Do not edit by hand. -->
+<!-- Written by: python -m ablate.cli.reference docs. Do not edit by hand. -->
 
 What happens next in a run is decided by a pure state machine, `ablate/engine/rules/machine.py`.
 It takes events, returns actions, and knows no clock, no file and no process.
@@ -50,7 +49,7 @@ Replicates with equal recipes are run once; the others get a copy of the outcome
 
 
 def page() -> str:
-    """Return the text of docs/states.md."""
+    """Return the text of docs/explanation/states.md."""
     return "\n".join(
         [
             _HEAD,
@@ -106,7 +105,3 @@ def _records(title: str, base: type[object]) -> str:
     ]
     rows = "".join(f"| {one.__name__} | {' '.join((one.__doc__ or '').split())} |\n" for one in found)
     return f"## {title}\n\n| name | meaning |\n|---|---|\n{rows}"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())

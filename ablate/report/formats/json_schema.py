@@ -1,13 +1,7 @@
-"""The shape of report.json as types, and its JSON Schema.
-
-``python -m ablate.report.formats.json_schema FILE`` writes it.
-"""
+"""The shape of report.json as types, and its JSON Schema."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -97,7 +91,3 @@ class AcrossShape(_Shape):
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of report.json."""
     return ReportShape.model_json_schema()
-
-
-if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps(schema(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ MOST_TRIALS = 10_000
 MOST_SEEDS = 100
 FEWEST_FOR_WILCOXON = 5
 """With fewer pairs no signed-rank test can reach the pruner's level of 0.1, and nothing is ever given up."""
-_KEYS: Mapping[str, tuple[str, ...]] = {
+KEYS: Mapping[str, tuple[str, ...]] = {
     "search": ("factors", "sampler", "trials", "pruner", "seeds", "metrics", "confirm"),
     "tune": ("factors", "sampler", "trials", "pruner", "seeds"),
 }
@@ -42,8 +42,8 @@ def read_search(key: Leaf, node: Node, context: Context, metrics: Sequence[Metri
     if table is None:
         return None
     for name, _ in table.entries:
-        if name.text not in _KEYS[kind]:
-            problems.unknown(name.mark, f"key of {kind!r}", name.text, _KEYS[kind])
+        if name.text not in KEYS[kind]:
+            problems.unknown(name.mark, f"key of {kind!r}", name.text, KEYS[kind])
     ranges = _ranges(key, table, context)
     primary = next((metric for metric in metrics if metric.primary), None)
     objectives: tuple[tuple[str, Direction], ...] = ((primary.name, primary.direction),) if primary else ()

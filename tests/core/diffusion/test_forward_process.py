@@ -32,7 +32,7 @@ LINEAR = make_schedule("linear", 1000)
 ALPHA_BARS = torch.tensor(LINEAR.alpha_bars.copy())
 KINDS = get_args(Prediction)
 Record = Callable[[str, object], None]
-"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/acceptance.md."""
+"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/evidence/acceptance.md."""
 
 
 def at(t: int) -> Tensor:

@@ -17,7 +17,7 @@ from ablate.core.diffusion.samplers import Reverse, reverse
 from ablate.core.schedules import make_schedule
 
 Record = Callable[[str, object], None]
-"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/acceptance.md."""
+"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/evidence/acceptance.md."""
 LINEAR = make_schedule("linear", 1000)
 
 

@@ -29,7 +29,7 @@ from ablate.core.schedules import Schedule, make_schedule
 SHAPE = (4096, 3, 8, 8)
 DIMS = 3 * 8 * 8
 Record = Callable[[str, object], None]
-"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/acceptance.md."""
+"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/evidence/acceptance.md."""
 
 
 def generator(seed: int) -> torch.Generator:

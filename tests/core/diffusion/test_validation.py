@@ -17,7 +17,7 @@ from ablate.core.settings import DdpmDipSettings
 
 LINEAR = make_schedule("linear", 1000)
 Record = Callable[[str, object], None]
-"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/acceptance.md."""
+"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/evidence/acceptance.md."""
 
 
 def alpha_bar(t: int) -> Tensor:

@@ -18,7 +18,7 @@ from ablate.core.dip.fit import DipFit, DipSettings, fit
 from ablate.core.shared.numerics import Plain, apply_numerics
 
 Record = Callable[[str, object], None]
-"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/acceptance.md."""
+"""pytest's `record_property`: (what, (expected, measured)) becomes a row of docs/evidence/acceptance.md."""
 HALF = DipSettings(channels=16, scales=3, steps=1500, stop="fixed", ema=0.95, window=50, patience=150)
 """For 64x64 pixels, where everything comes four times as early as at 128x128."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +11,7 @@ from pydantic import ValidationError
 
 from ablate.report.build import build_report
 from ablate.report.formats.csv_json import report_json
-from ablate.report.formats.json_schema import AcrossShape, ReportShape, schema
-
-PAGE = Path(__file__).parents[3] / "docs" / "report.schema.json"
-
-
-def test_the_published_schema_is_that_of_the_code() -> None:
-    """After a change: python -m ablate.report.formats.json_schema docs/report.schema.json."""
-    assert json.loads(PAGE.read_text(encoding="utf-8")) == schema()
+from ablate.report.formats.json_schema import AcrossShape, ReportShape
 
 
 @pytest.mark.parametrize("seeds", [0, 1, 3, 5])

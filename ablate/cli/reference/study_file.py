@@ -1,0 +1,174 @@
+"""The page on study files: every key, what may stand under it, and its default."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import resources
+
+from ablate.beta_tables import KINDS, LONGEST, SHORTEST
+from ablate.cli.reference.markdown import code, from_docstring, head, meanings, table
+from ablate.core.shared.registry import BUILT_IN
+from ablate.interface import DEFAULT_CORE
+from ablate.search import NEEDED_PACKAGES, PRUNERS, SAMPLERS, Search
+from ablate.study.reading import metrics, ranges, search_sections, sections
+from ablate.study.reading.designs import READERS
+from ablate.study.reading.drafts import MOST_ARMS, TOP_LEVEL
+from ablate.study.reading.overrides import CREATED
+from ablate.study.spec import BUDGET_UNITS
+from ablate.study.verdict_method import CHOICES
+
+_INTRO = """
+A study file is YAML in UTF-8. Every key is checked before anything starts; all problems are reported in one pass, each
+with file, line and column. `ablate init STUDY.yaml` writes a [commented template](#template).
+
+The keys of designs (`leave-one-out` and so on) may be written with underscores.
+A key given twice is an error.
+"""
+_TOP = {
+    "question": ("text", "The question in a sentence. It heads the report."),
+    "core": (f"name (`{DEFAULT_CORE}`)", f"The training code: {', '.join(map(code, BUILT_IN))}, or `module:Class`."),
+    "data": ("name", "The data set; the same as the factor `data` of the baseline. Only if the core has this factor."),
+    "schedules": ("mapping", "Noise schedules of your own, by name: see [schedules](#schedules)."),
+    "baseline": ("mapping, required", "The levels that the arms are compared with. `{}` takes the core's defaults."),
+    "search": ("mapping", "A search for good levels, run first: see [search and tune](#search-and-tune)."),
+    "tune": ("mapping", "A search of its own for every arm: see [search and tune](#search-and-tune)."),
+    "seeds": (
+        f"number ({sections.DEFAULT_LOOKS[0]}) or `{{looks: [3, 5, 10]}}`",
+        f"Seeds per arm, 1 to {sections.MOST_SEEDS}. With `looks`, verdicts may be taken after each of these numbers "
+        "of seeds; the error rate is shared between the looks.",
+    ),
+    "metrics": ("list or mapping", "What is measured: see [metrics](#metrics)."),
+    "alpha": (
+        f"number ({sections.DEFAULT_ALPHA})",
+        "Chance of any wrong *better* or *worse* in the whole study, above 0 and at most 0.5.",
+    ),
+    "report": ("mapping", "How verdicts are taken: see [report](#report)."),
+    "budget": ("`{unit: amount}`", f"The run stops when this is spent. Units: {', '.join(map(code, BUDGET_UNITS))}."),
+}
+_METRIC = {
+    "primary": "`true` for the one metric that decides the verdicts. Needed when a mapping has several metrics.",
+    "margin": "Smallest difference that matters: `0.1` in the metric's unit, `2%` of the baseline, or `null`. Without "
+    "a margin no arm can be *equivalent*.",
+    "direction": "`max` or `min`, if the core's own direction is not what you want.",
+    "scale": "`identity`, or `log` for values whose ratios matter (times, distances).",
+}
+_REPORT = {
+    "test": "`paired` t-test over shared seeds; `welch` t-test for unshared seeds; `permutation`: exact sign flips.",
+    "noise": "`own`: each arm's own variance; `pooled`: variances shrunk towards each other over the arms.",
+    "correct": "Correction for several arms: `holm` (family-wise error), `bh` (false discovery rate), or `none`.",
+}
+_SEARCH = {
+    "factors": ("mapping, required", "Where to look, by factor: see [ranges](#ranges)."),
+    "sampler": (f"name (`{Search.sampler}`)", f"What suggests candidates: {', '.join(map(code, SAMPLERS))}."),
+    "trials": (f"number ({Search.trials})", f"Candidates, 1 to {search_sections.MOST_TRIALS:,}."),
+    "pruner": (f"name (`{Search.pruner}`)", f"What stops candidates that cannot win: {', '.join(map(code, PRUNERS))}."),
+    "seeds": (f"number ({Search.seeds})", f"Seeds per candidate, 1 to {search_sections.MOST_SEEDS}."),
+    "metrics": ("one or two names", "What the search optimises; the primary metric comes first. `search` only."),
+    "confirm": (
+        "`true` or `false`",
+        "Whether the best candidate is run on the study's own seeds. Default `true` with one metric. `search` only.",
+    ),
+}
+_RANGE = {
+    "from": "Lowest level, included.",
+    "to": "Highest level, included.",
+    "log": "`true` searches on the logarithmic scale.",
+    "step": "Distance between levels; not together with `log`.",
+    "levels": "A list of levels instead of `from` and `to`; the list alone may stand for the mapping.",
+    "when": "`{other factor: level}`: search this factor only where another one, listed before it, has this level.",
+}
+_SCHEDULE = {
+    "betas": "The betas of steps 1 to T: a list of numbers, a file, or `module:function`.",
+    "alpha_bars": "The alpha-bars of steps 1 to T instead.",
+    "steps": "T, for a function: it is called with this number and returns as many numbers.",
+}
+
+
+def page() -> str:
+    """Return docs/reference/study-file.md."""
+    parts = [
+        head("Study files", _INTRO),
+        _section(
+            "Keys",
+            "The designs (`vary` to `path`) have [examples](../how-to/designs.md).",
+            table(("key", "value (default)", "meaning"), _top_rows()),
+        ),
+        _section(
+            "metrics",
+            "A list of names takes the core's suggested margins, and its first metric is primary. "
+            "A mapping gives each metric these keys. Without the section, a study has every metric for which the core "
+            "suggests a margin.",
+            table(("key", "meaning"), meanings(metrics.KEYS, _METRIC)),
+        ),
+        _section(
+            "report",
+            "The first word of each row is the default. Write it before the run: the report says when the choice was "
+            "made later. See [Statistics](../explanation/statistics.md#choosing-the-test-before-the-run).",
+            table(("key", "words", "meaning"), _report_rows()),
+        ),
+        _section(
+            "search and tune",
+            "See [Designs](../how-to/designs.md#search) for what a search does.",
+            table(("key", "value (default)", "meaning"), _search_rows()) + _packages(),
+        ),
+        _section(
+            "ranges",
+            "Under `factors` of a search, each factor has a list of levels or a mapping with these keys.",
+            table(("key", "meaning"), meanings(ranges.KEYS, _RANGE)),
+        ),
+        _section(
+            "schedules",
+            f"Each name has a mapping with these keys. A schedule has {SHORTEST} to {LONGEST:,} steps. The name can "
+            "then be a level of `noise_schedule`. See [Science](../explanation/science.md#noise-schedules).",
+            table(("key", "meaning"), meanings((*KINDS, "steps"), _SCHEDULE)),
+        ),
+        _section("Overrides", _OVERRIDES, ""),
+        _section("Template", "`ablate init STUDY.yaml` writes this file.", f"```yaml\n{template()}```\n"),
+    ]
+    return "\n".join(parts)
+
+
+_OVERRIDES = f"""
+`--set KEY=VALUE` changes the study for one command; it may be repeated. `KEY` is a key of the study file
+(`--set alpha=0.01`, nested keys with dots: `--set metrics.psnr.margin=0.2`) or else a factor of the baseline
+(`--set lr=0.01`). An override can add to {", ".join(map(code, sorted(CREATED)))}; elsewhere it changes what the file
+states. `--seeds N` is short for `--set seeds=N`.
+""".strip()
+
+
+def template() -> str:
+    """Return the template that ``ablate init`` writes."""
+    return resources.files("ablate.study").joinpath("template.yaml").read_text(encoding="utf-8")
+
+
+def _section(title: str, text: str, body: str) -> str:
+    return "\n\n".join(part.strip() for part in (f"## {title}", text, body) if part) + "\n"
+
+
+def _top_rows() -> list[tuple[str, str, str]]:
+    said = dict(_TOP)
+    for name, reader in READERS.items():
+        first = (inspect.getdoc(reader) or "").splitlines()[0]
+        said[name] = ("mapping", from_docstring(first))
+    said["grid"] = (said["grid"][0], f"{said['grid'][1]} At most {MOST_ARMS:,} arms.")
+    rows = meanings(TOP_LEVEL, {name: meaning for name, (_, meaning) in said.items()})
+    return [(name, said[key][0], meaning) for key, (name, meaning) in zip(TOP_LEVEL, rows, strict=True)]
+
+
+def _report_rows() -> list[tuple[str, str, str]]:
+    rows = meanings(CHOICES, _REPORT)
+    return [
+        (name, ", ".join(map(code, words)), meaning)
+        for words, (name, meaning) in zip(CHOICES.values(), rows, strict=True)
+    ]
+
+
+def _search_rows() -> list[tuple[str, str, str]]:
+    keys = search_sections.KEYS["search"]
+    rows = meanings(keys, {name: meaning for name, (_, meaning) in _SEARCH.items()})
+    return [(name, _SEARCH[key][0], meaning) for key, (name, meaning) in zip(keys, rows, strict=True)]
+
+
+def _packages() -> str:
+    needed = (f"`{sampler}` needs {', '.join(map(code, names))}" for sampler, names in NEEDED_PACKAGES.items())
+    return f"\nPackages: {'; '.join(needed)}.\n"
