@@ -206,6 +206,16 @@ class TrialContext(Protocol):
     def checkpointed(self) -> None:
         """Say that a checkpoint is safely on disk."""
 
+    @property
+    def study(self) -> str:
+        """Name of the study whose trials are computed."""
+
+    def arm(self, recipe: Recipe) -> str:
+        """Name of the trial's arm. Arms with equal recipes are computed once, under the name of the first arm."""
+
+    def seed_index(self, recipe: Recipe) -> int:
+        """Which of the study's seeds the trial has, from 0; `recipe.seed` is the number itself, equal in every arm."""
+
     def folder(self, recipe: Recipe) -> Path:
         """The trial's folder, for sample images and whatever the core wants to keep. Exists already."""
 

@@ -7,8 +7,8 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
 
 from ablate.engine.display import eta
 from ablate.engine.display.announcer import Announcer
@@ -22,7 +22,27 @@ from ablate.engine.rules.machine import EngineState
 from ablate.engine.rules.transitions import SlotState
 from ablate.engine.search_queue import SearchQueue
 from ablate.engine.workers.local_process import End
-from ablate.engine.workers.pool import WorkerPool
+from ablate.engine.workers.messages import (
+    Assignment,
+    BatchDone,
+    Begun,
+    Broken,
+    Company,
+    CurvePoint,
+    DiskFull,
+    Heard,
+    Leave,
+    OutcomeWritten,
+    Progress,
+    Prune,
+    Queued,
+    Ready,
+    RunBatch,
+    Stop,
+    Unreadable,
+    WorkerNote,
+)
+from ablate.engine.workers.pool import WorkerGone, WorkerPool
 from ablate.errors import AblateError, ResultsError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.study.spec import Replicate
@@ -30,38 +50,57 @@ from ablate.study.spec import Replicate
 _SIGNAL_WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
 
-class Loop:
-    """One run, from the first worker to the last. `pool` is set before `run`, because it calls back."""
+@dataclass(frozen=True)
+class LoopWork:
+    """What a loop has to get done."""
 
+    study: str
+    """Name of the study."""
+    replicates: Sequence[Replicate]
+    planned: Sequence[Planned]
+    """What placing needs to know of the replicates, and of the candidates of searches."""
+
+
+@dataclass(frozen=True)
+class LoopPartners:
+    """The objects that a loop works with."""
+
+    recorder: Recorder
+    announcer: Announcer
+    interrupts: Interrupts
+    search_queue: SearchQueue
     pool: WorkerPool
 
-    def __init__(
-        self,
-        state: EngineState,
-        replicates: Sequence[Replicate],
-        planned: Sequence[Planned],
-        recorder: Recorder,
-        announcer: Announcer,
-        interrupts: Interrupts,
-        search_queue: SearchQueue,
-        *,
-        stop_s: float,
-        alive_s: float,
-    ) -> None:
+
+@dataclass(frozen=True)
+class LoopTimes:
+    """The times of a loop, in seconds."""
+
+    stop_s: float
+    """How long running trials get to save and stop."""
+    alive_s: float
+    """Time between `Alive` events."""
+
+
+class Loop:
+    """One run, from the first worker to the last."""
+
+    def __init__(self, state: EngineState, work: LoopWork, partners: LoopPartners, times: LoopTimes) -> None:
         self.fault: AblateError | None = None
         """What made the run impossible to continue: a full disk, a storage that is gone, a core that cannot load."""
         self.slot_seconds = 0.0
         self._state = state
-        self._recipes = {replicate.key: replicate.recipe for replicate in replicates}
-        self._planned = {one.key: one for one in planned}
+        self._study = work.study
+        self._recipes = {replicate.key: replicate.recipe for replicate in work.replicates}
+        self._planned = {one.key: one for one in work.planned}
         self._keys: dict[tuple[int, str], Key] = {}
-        self._searcher = search_queue
+        self._recorder = partners.recorder
+        self._announcer = partners.announcer
+        self._interrupts = partners.interrupts
+        self._search_queue = partners.search_queue
+        self._pool = partners.pool
+        self._times = times
         self._given: dict[Key, Outcome] = {}
-        self._ledger = recorder
-        self._announcer = announcer
-        self._interrupts = interrupts
-        self._stop_s = stop_s
-        self._alive_s = alive_s
         self._attempts: dict[Key, Attempt] = {}
         self._counted_to: dict[int, float] = {}
         self._tried: Counter[Key] = Counter()
@@ -74,107 +113,133 @@ class Loop:
 
     def run(self) -> str | None:
         """Go on until nothing is left to do or the run has been stopped; return why it ended early, if it did."""
-        selector = self.pool.selector
-        selector.register(self._interrupts.news, 1, self._interrupted)
         began = beat = time.monotonic()
         self._happen(events_actions.RunBegan(began))
         self._interrupted()
         while not self._over:
             deadline = self._state.next_deadline()
-            until = min(beat + self._alive_s, deadline) if deadline is not None else beat + self._alive_s
-            for key, _ in selector.select(max(0.0, until - time.monotonic())):
-                key.data()
+            until = beat + self._times.alive_s
+            until = min(until, deadline) if deadline is not None else until
+            for news in self._pool.listen(until - time.monotonic()):
+                if isinstance(news, WorkerGone):
+                    self._gone(news.slot, news.reap)
+                else:
+                    self._said(news.slot, news.message)
+            self._interrupted()
             now = time.monotonic()
             self._happen(events_actions.TimePassed(now))
-            if now - beat >= self._alive_s and not self._over:
+            if now - beat >= self._times.alive_s and not self._over:
                 beat = now
                 self._beat(now - began)
         return self._reason
 
     # ------------------------------------------------------------------ what workers and the system say
 
-    def said(self, slot: int, message: Mapping[str, Any]) -> None:
-        """Take a message of a worker."""
-        _MESSAGES[message["type"]](self, slot, message)
+    def _said(self, slot: int, message: Heard) -> None:
+        """Take a message of a worker, or of its launcher about it."""
+        match message:
+            case Progress():
+                self._progress(slot, message)
+            case CurvePoint():
+                self._curve(slot, message)
+            case OutcomeWritten():
+                if (key := self._key_on(slot, message.digest)) is not None:
+                    self._read_outcome(slot, key)
+            case Ready():
+                if self._in_turn(slot, message, SlotState.STARTING):
+                    self._happen(events_actions.WorkerReady(time.monotonic(), slot))
+            case BatchDone(spent=spent, peak_mb=peak_mb):
+                if self._in_turn(slot, message, SlotState.BUSY):
+                    self._happen(events_actions.BatchEnded(time.monotonic(), slot, spent=spent, peak_mb=peak_mb))
+            case WorkerNote():
+                self._announcer.note(f"slot {slot}: {message.text}")
+            case Queued() | Begun():
+                self._queued(slot, message)
+            case Broken():
+                self._fail(AblateError(message.error, hint=message.hint))
+            case DiskFull():
+                hint = "nothing recorded so far is lost; free some space and run the same command again"
+                self._fail(ResultsError(f"a worker cannot write any more: {message.error}", hint=hint))
+            case Unreadable():
+                self._refuse(slot, f"the worker sent an invalid message: {message.reason}")
+            case _:
+                assert_never(message)
 
-    def gone(self, slot: int, reap: Callable[[], End]) -> None:
+    def _gone(self, slot: int, reap: Callable[[], End]) -> None:
         """A worker's process is gone: what its files say counts, then what is left is lost."""
         for key in self._state.batch_on(slot):
             self._read_outcome(slot, key)
         end = reap()
-        reason = f"{end.reason} ({self.pool.log(slot)})"
+        reason = f"{end.reason} ({self._pool.log(slot)})"
         if self._state.slots[slot] in (SlotState.STARTING, SlotState.QUEUED) and slot not in self._killed:
             self._announcer.note(f"slot {slot}: no worker: {reason}")
         self._killed.discard(slot)
         self._happen(events_actions.WorkerDied(time.monotonic(), slot, reason, end.out_of_memory, end.evicted))
 
-    def _ready(self, slot: int, message: Mapping[str, Any]) -> None:
-        self._happen(events_actions.WorkerReady(time.monotonic(), slot))
+    def _in_turn(self, slot: int, message: Ready | BatchDone, state: SlotState) -> bool:
+        """Whether a message makes sense in the present state of the slot; if not, its worker is ended."""
+        if self._state.slots[slot] is state:
+            return True
+        self._refuse(slot, f"the worker sent {message.type!r} while its slot was {self._state.slots[slot]}")
+        return False
 
-    def _queued(self, slot: int, message: Mapping[str, Any]) -> None:
-        self.pool.waits(slot, self._announcer.queued(slot, message))
+    def _refuse(self, slot: int, reason: str) -> None:
+        self._announcer.note(f"slot {slot}: ending the worker: {reason}")
+        self._killed.add(slot)
+        self._pool.refuse(slot, reason)
+
+    def _queued(self, slot: int, message: Queued | Begun) -> None:
+        if isinstance(message, Begun):
+            self._pool.waits(slot, None)
+            self._announcer.begun(slot, job=message.job, node=message.node)
+            self._happen(events_actions.WorkerBegun(time.monotonic(), slot))
+            return
+        self._pool.waits(slot, self._announcer.queued(slot, job=message.job, reason=message.reason))
         if self._state.slots[slot] is not SlotState.QUEUED:
             self._happen(events_actions.WorkerQueued(time.monotonic(), slot))
 
-    def _begun(self, slot: int, message: Mapping[str, Any]) -> None:
-        self.pool.waits(slot, None)
-        self._announcer.begun(slot, message)
-        self._happen(events_actions.WorkerBegun(time.monotonic(), slot))
-
-    def _note(self, slot: int, message: Mapping[str, Any]) -> None:
-        self._announcer.note(f"slot {slot}: {message['text']}")
-
-    def _broken(self, slot: int, message: Mapping[str, Any]) -> None:
-        self._fail(AblateError(message["error"], hint=message["hint"]))
-
-    def _full(self, slot: int, message: Mapping[str, Any]) -> None:
-        hint = "nothing recorded so far is lost; free some space and run the same command again"
-        self._fail(ResultsError(f"a worker cannot write any more: {message['error']}", hint=hint))
-
-    def _progress(self, slot: int, message: Mapping[str, Any]) -> None:
-        key = self._key_on(slot, message)
+    def _progress(self, slot: int, message: Progress) -> None:
+        key = self._key_on(slot, message.digest)
         if key is None:
             return
-        now, stage, attempt = time.monotonic(), message["stage"], self._attempts[key]
-        fraction = eta.fraction_of(attempt.planned, stage, message["done"], message["total"])
+        now, stage, attempt = time.monotonic(), message.stage, self._attempts[key]
+        fraction = eta.fraction_of(attempt.planned, stage, message.done, message.total)
         attempt.pace.update(now, stage, fraction)
-        self._happen(events_actions.ProgressMade(now, slot, key, stage, message["done"]))
-        left_s, elapsed_s = attempt.pace.left_s(now), now - attempt.since
+        self._happen(events_actions.ProgressMade(now, slot, key, stage, message.done))
         self._announcer.progress(
-            key, attempt.number, slot, message, fraction=fraction, elapsed_s=elapsed_s, left_s=left_s
+            key,
+            attempt.number,
+            slot,
+            stage=stage,
+            done=message.done,
+            total=message.total,
+            numbers=message.numbers,
+            fraction=fraction,
+            elapsed_s=now - attempt.since,
+            left_s=attempt.pace.left_s(now),
         )
 
-    def _curve(self, slot: int, message: Mapping[str, Any]) -> None:
-        key = self._key_on(slot, message)
+    def _curve(self, slot: int, message: CurvePoint) -> None:
+        key = self._key_on(slot, message.digest)
         if key is None:
             return
         self._guarded(functools.partial(self._add_point, slot, key, message))
         self._happen(events_actions.ProgressMade(time.monotonic(), slot, key))
 
-    def _add_point(self, slot: int, key: Key, message: Mapping[str, Any]) -> None:
+    def _add_point(self, slot: int, key: Key, message: CurvePoint) -> None:
         """Store a point of a curve; a candidate whose curve cannot win is ended by its worker."""
-        value = self._ledger.curve(key, message["images"], message["values"])
-        if value is not None and self._searcher.observe(key, message["images"], value):
-            self.pool.send(slot, {"type": "prune", "digest": message["digest"]})
-
-    def _outcome(self, slot: int, message: Mapping[str, Any]) -> None:
-        key = self._key_on(slot, message)
-        if key is not None:
-            self._read_outcome(slot, key)
-
-    def _done(self, slot: int, message: Mapping[str, Any]) -> None:
-        self._happen(
-            events_actions.BatchEnded(time.monotonic(), slot, spent=message["spent"], peak_mb=message["peak_mb"])
-        )
+        value = self._recorder.curve(key, message.images, message.values)
+        if value is not None and self._search_queue.observe(key, message.images, value):
+            self._pool.send(slot, Prune(message.digest))
 
     def _read_outcome(self, slot: int, key: Key) -> None:
-        outcome = read_new_outcome(self._ledger.trial(key), self._recipes[key].digest)
+        outcome = read_new_outcome(self._recorder.trial(key), self._recipes[key].digest)
         if outcome is not None:
             self._happen(events_actions.OutcomeArrived(time.monotonic(), slot, key, outcome))
 
-    def _key_on(self, slot: int, message: Mapping[str, Any]) -> Key | None:
-        """The replicate a message is about; None when it has its outcome already (a core may talk on)."""
-        key = self._keys.get((slot, message["digest"]))
+    def _key_on(self, slot: int, digest: str) -> Key | None:
+        """The replicate whose recipe a message is about; None when it has its outcome already (a core may talk on)."""
+        key = self._keys.get((slot, digest))
         return key if key in self._state.batch_on(slot) else None
 
     def _interrupted(self) -> None:
@@ -201,7 +266,7 @@ class Loop:
 
     def _start_worker(self, action: events_actions.StartWorker) -> None:
         try:
-            self.pool.start(action.slot)
+            self._pool.start(action.slot)
         except OSError as error:
             self._announcer.note(f"slot {action.slot}: cannot start a worker: {error}")
             self._queue.append(events_actions.WorkerDied(time.monotonic(), action.slot, str(error)))
@@ -215,34 +280,36 @@ class Loop:
         for key, outcome in given.items():
             self._queue.append(events_actions.OutcomeArrived(time.monotonic(), action.slot, key, outcome))
         if len(given) < len(begun):
-            batch = [
-                {"recipe": self._recipes[key].to_dict(), "folder": str(self._ledger.trial(key).folder)}
+            batch = tuple(
+                Assignment(self._recipes[key], self._recorder.trial(key).folder, arm=key[0], seed_index=key[1])
                 for key in begun
                 if key not in given
-            ]
-            self.pool.send(action.slot, {"type": "run", "batch": batch, "together": action.together})
+            )
+            self._pool.send(action.slot, RunBatch(self._study, batch, action.together))
         else:
             self._queue.append(events_actions.BatchEnded(time.monotonic(), action.slot))
 
     def _begin(self, key: Key, action: events_actions.PlaceBatch) -> None:
         slot = action.slot
         self._tried[key] += 1
-        source = self._decide(key) if key in self._searcher else None
-        number = self._ledger.start(key, slot=slot, attempt=self._tried[key], copied_from=source[0] if source else None)
+        source = self._decide(key) if key in self._search_queue else None
+        number = self._recorder.start(
+            key, slot=slot, attempt=self._tried[key], copied_from=source[0] if source else None
+        )
         if key in self._given:
-            self._ledger.give(key, self._given[key], source)
+            self._recorder.give(key, self._given[key], source)
         self._keys[(slot, self._recipes[key].digest)] = key
         self._attempts[key] = Attempt(self._planned[key], number, slot, time.monotonic(), len(action.keys) == 1)
         self._announcer.started(key, number, slot, self._tried[key])
 
     def _decide(self, key: Key) -> Key | None:
         """Let the search say what a candidate tries. What needs no worker is given its outcome; return its source."""
-        replicate = self._searcher.replicate(key)
+        replicate = self._search_queue.replicate(key)
         self._recipes[key] = replicate.recipe
-        self._ledger.add(replicate, self._searcher.params(key), self._searcher.attributes(key))
-        if (outcome := self._searcher.gives_up(key, replicate.recipe.digest)) is not None:
+        self._recorder.add(replicate, self._search_queue.params(key), self._search_queue.attributes(key))
+        if (outcome := self._search_queue.gives_up(key, replicate.recipe.digest)) is not None:
             self._given[key] = outcome
-        elif (answer := self._ledger.answer(key)) is not None:
+        elif (answer := self._recorder.answer(key)) is not None:
             source, self._given[key] = answer
             return source
         return None
@@ -262,8 +329,8 @@ class Loop:
 
     def _write_down(self, action: events_actions.RecordOutcome, attempt: Attempt) -> None:
         key, outcome = action.key, replace(action.outcome, recipe_digest=self._recipes[action.key].digest)
-        self._ledger.finish(key, outcome)
-        self._searcher.finished(key, outcome)
+        self._recorder.finish(key, outcome)
+        self._search_queue.finished(key, outcome)
         self._announcer.finished(key, attempt.number, attempt.slot, outcome, final=action.retry is None)
         if action.retry is not None:
             reason = outcome.error or outcome.kind.value
@@ -271,25 +338,25 @@ class Loop:
         for copy in action.copies:
             # After out of memory these may be other recipes that need as much: each outcome names its own.
             same = replace(outcome, recipe_digest=self._recipes[copy].digest)
-            number = self._ledger.copy(key, copy, same)
+            number = self._recorder.copy(key, copy, same)
             self._announcer.finished(copy, number, None, same, copied=key[0])
 
     def _tell_company(self, action: events_actions.TellCompany) -> None:
-        self.pool.send(action.slot, {"type": "company", "together": action.together})
+        self._pool.send(action.slot, Company(action.together))
 
     def _ask_to_stop(self, action: events_actions.AskToStop) -> None:
-        self.pool.send(action.slot, {"type": "stop"})
+        self._pool.send(action.slot, Stop())
 
     def _let_leave(self, action: events_actions.LetLeave) -> None:
-        self.pool.send(action.slot, {"type": "leave"})
+        self._pool.send(action.slot, Leave())
 
     def _kill_worker(self, action: events_actions.KillWorker) -> None:
         self._announcer.note(f"slot {action.slot}: ending the worker: {action.reason}")
         self._killed.add(action.slot)
-        self.pool.kill(action.slot)
+        self._pool.kill(action.slot)
 
     def _announce_stop(self, action: events_actions.AnnounceStop) -> None:
-        self._announcer.stopping(action, running=len(self._attempts), deadline_s=self._stop_s)
+        self._announcer.stopping(action, running=len(self._attempts), deadline_s=self._times.stop_s)
 
     def _end_run(self, action: events_actions.EndRun) -> None:
         self._over, self._reason = True, action.reason
@@ -303,7 +370,7 @@ class Loop:
         except AblateError as error:
             self._fail(error)
         except OSError as error:
-            self._fail(cannot_write(self._ledger.folder, error))
+            self._fail(cannot_write(self._recorder.folder, error))
         return self.fault is None
 
     def _fail(self, error: AblateError) -> None:
@@ -319,18 +386,6 @@ class Loop:
         self._announcer.alive(running=len(running), waiting=len(waiting), elapsed_s=elapsed_s, eta=estimate)
 
 
-_MESSAGES: Mapping[str, Callable[[Loop, int, Mapping[str, Any]], None]] = {
-    "queued": Loop._queued,
-    "begun": Loop._begun,
-    "note": Loop._note,
-    "ready": Loop._ready,
-    "broken": Loop._broken,
-    "full": Loop._full,
-    "progress": Loop._progress,
-    "curve": Loop._curve,
-    "outcome": Loop._outcome,
-    "done": Loop._done,
-}
 _ACTIONS: Mapping[type[events_actions.Action], Callable[[Loop, Any], None]] = {
     events_actions.StartWorker: Loop._start_worker,
     events_actions.PlaceBatch: Loop._place_batch,

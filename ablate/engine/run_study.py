@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ablate.engine.display.announcer import Announcer, RunLog, TrialError
 from ablate.engine.display.display_events import DisplayEvent
 from ablate.engine.fuse_choice import Fusing, device_of, fusing_of, fusion_within, with_decisions
 from ablate.engine.interrupts import Interrupts
-from ablate.engine.loop import Loop
+from ablate.engine.loop import Loop, LoopPartners, LoopTimes, LoopWork
 from ablate.engine.records.folders import make_folders, write_study, writing
 from ablate.engine.records.lock import StudyLock, end_orphans
 from ablate.engine.records.recorder import Found, Recorder
@@ -27,6 +28,7 @@ from ablate.engine.rules.machine import EngineState
 from ablate.engine.rules.transitions import RETRIES
 from ablate.engine.search_queue import SearchQueue
 from ablate.engine.workers.launcher_api import Launcher, LocalLauncher
+from ablate.engine.workers.messages import WorkerSetup
 from ablate.engine.workers.pool import WorkerPool
 from ablate.engine.workers.slots import Slot, devices_of, one_per_device
 from ablate.errors import ExitCode
@@ -140,26 +142,28 @@ def run_study(
             total = len(replicates) + search_queue.total
             announcer = Announcer(listen, log, total=total, done=len(answered), log_of=recorder.log_of)
             _tell_start(announcer, study, found, slots, paths, ended)
-            parts = (recorder, announcer, interrupts, search_queue, options)
-            loop = _make_loop(study, found.todo, planned, slots, *parts, keep_idle=launcher.keeps_idle)
-            hello = {
-                "core": study.core,
-                "metrics": [metric.name for metric in study.metrics],
-                "search": str(_home(study)) if study.file else None,
-                "path": [str(Path(entry).absolute()) for entry in sys.path],
-                "cache": str(results.cache),
-                "results": str(results.folder),
-                "checkpoint_s": options.checkpoint_s,
-                "fusion": vars(options.fusion),
-                "fused": fusing.keys,
-                "compilation": vars(compilation),
-            }
+            policy = _policy(study, options, slots, keep_idle=launcher.keeps_idle)
+            state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
+            setup = WorkerSetup(
+                core=study.core,
+                search=_home(study) if study.file else None,
+                path=tuple(Path(entry).absolute() for entry in sys.path),
+                results=results.folder,
+                cache=results.cache,
+                metrics=frozenset(metric.name for metric in study.metrics),
+                checkpoint_s=options.checkpoint_s,
+                fusion=options.fusion,
+                fused=frozenset(fusing.keys),
+                compilation=compilation,
+            )
+            work = LoopWork(study.name, found.todo, planned)
+            times = LoopTimes(options.stop_s, options.alive_s)
             with launcher.opened(paths) as place:
-                loop.pool = WorkerPool(slots, paths, hello, lock, place, said=loop.said, gone=loop.gone)
-                try:
+                pool = WorkerPool(slots, paths, setup, lock, place, wake=interrupts.news)
+                with closing(pool):
+                    partners = LoopPartners(recorder, announcer, interrupts, search_queue, pool)
+                    loop = Loop(state, work, partners, times)
                     reason = loop.run()
-                finally:
-                    loop.pool.close()
         summary = _summary(study, announcer, loop, reason, time.monotonic() - began, interrupts)
         announcer.tell(_last_word(summary))
     if loop.fault is not None:
@@ -241,21 +245,9 @@ def _planned(todo: Sequence[Replicate], core: type[Core], search_queue: SearchQu
     ]
 
 
-def _make_loop(
-    study: Study,
-    todo: Sequence[Replicate],
-    planned: Sequence[Planned],
-    slots: Sequence[Slot],
-    recorder: Recorder,
-    announcer: Announcer,
-    interrupts: Interrupts,
-    search_queue: SearchQueue,
-    options: RunOptions,
-    *,
-    keep_idle: bool,
-) -> Loop:
-    """Put the pure state and the loop around it together."""
-    policy = Policy(
+def _policy(study: Study, options: RunOptions, slots: Sequence[Slot], *, keep_idle: bool) -> Policy:
+    """What the pure state goes by."""
+    return Policy(
         stall_s=options.stall_s,
         stop_s=options.stop_s,
         budget_s=sum(amount * BUDGET_UNITS[unit] for unit, amount in study.budget.items()) or None,
@@ -264,9 +256,6 @@ def _make_loop(
         keep_idle=keep_idle,
         retries={**RETRIES, OutcomeKind.FAILED: 1} if options.retry_failed else RETRIES,
     )
-    state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
-    ends = {"stop_s": options.stop_s, "alive_s": options.alive_s}
-    return Loop(state, todo, planned, recorder, announcer, interrupts, search_queue, **ends)
 
 
 def _tell_start(

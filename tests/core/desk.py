@@ -12,6 +12,7 @@ from ablate.core.settings import DdpmDipSettings
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, Scalar
+from tests.core.whose import OneArm
 
 MINI: dict[str, Scalar] = {
     "cap_per_image": 30,
@@ -31,7 +32,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass
-class Desk:
+class Desk(OneArm):
     """What the engine gives a core, kept in memory."""
 
     root: Path

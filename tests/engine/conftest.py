@@ -72,6 +72,7 @@ class Toy(Core):
         checkpoint = folder / "checkpoint.json"
         step, score = json.loads(checkpoint.read_text()) if checkpoint.exists() else (0, settings.offset + recipe.seed)
         computed = 0
+        (folder / "whose.txt").write_text(f"{context.study} {context.arm(recipe)} {context.seed_index(recipe)}")
         while step < settings.steps:
             step, score, computed = step + 1, score * 1.000001 + 0.1, computed + 1
             with (folder / "steps.txt").open("a") as handle:

@@ -1,18 +1,15 @@
-"""The small parts: curves, checkpoints, failures, the lock, messages, estimates."""
+"""The small parts: curves, checkpoints, failures, the lock, estimates."""
 
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import math
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +20,7 @@ from ablate.engine.records.lock import ProcessMark, StudyLock, end_orphans
 from ablate.engine.rules.events_actions import Planned
 from ablate.engine.workers.curve_file import CurveFile, repaired
 from ablate.engine.workers.failures import classify, is_disk_full
-from ablate.engine.workers.messages import Lines
+from ablate.engine.workers.messages import Assignment, CurvePoint, FromWorker, Progress, RunBatch, WorkerNote
 from ablate.engine.workers.trial_context import (
     CheckpointClock,
     WorkerTrialContext,
@@ -78,6 +75,13 @@ def test_a_curve_takes_each_number_of_images_once_and_finite_values_only(tmp_pat
     assert repaired(tmp_path / "curve.jsonl") == [(64, {"psnr": 20.0})]
 
 
+@pytest.mark.parametrize("line", ['{"images": 2, "psnr": NaN}', '{"images": 1e999, "psnr": 1.0}', "[]", "{}"])
+def test_a_line_of_a_curve_that_nobody_could_have_written_is_cut_off(tmp_path: Path, line: str) -> None:
+    (tmp_path / "curve.jsonl").write_text(f'{{"images": 1, "psnr": 1.0}}\n{line}\n', encoding="utf-8")
+    assert repaired(tmp_path / "curve.jsonl") == [(1, {"psnr": 1.0})]
+    assert (tmp_path / "curve.jsonl").read_text(encoding="utf-8").count("\n") == 1
+
+
 def test_checkpoints_become_rarer_when_they_are_expensive() -> None:
     clock = Clock()
     checkpoints = CheckpointClock(20.0, clock)
@@ -95,8 +99,8 @@ def test_checkpoints_become_rarer_when_they_are_expensive() -> None:
     assert checkpoints.due()
 
 
-def make_report(folder: Path, clock: Clock) -> tuple[WorkerTrialContext, list[Mapping[str, Any]]]:
-    sent: list[Mapping[str, Any]] = []
+def make_report(folder: Path, clock: Clock) -> tuple[WorkerTrialContext, list[FromWorker]]:
+    sent: list[FromWorker] = []
     report = WorkerTrialContext(
         device="cpu",
         threads=1,
@@ -106,7 +110,7 @@ def make_report(folder: Path, clock: Clock) -> tuple[WorkerTrialContext, list[Ma
         checkpoint_s=20.0,
         clock=clock,
     )
-    report.begin({RECIPE.digest: TrialPaths(folder)})
+    report.begin(RunBatch("study", (Assignment(RECIPE, folder, "lr=0.1", 2),)))
     return report, sent
 
 
@@ -119,7 +123,10 @@ def test_progress_is_passed_on_a_few_times_a_second_and_at_every_change_of_stage
     report.progress(RECIPE, "train", 100, 100, loss=0.5)
     report.progress(RECIPE, "sample", 0, 10)
     report.end()
-    assert [(one["stage"], one["done"]) for one in sent[-2:]] == [("train", 100), ("sample", 0)]
+    assert sent[-2:] == [
+        Progress(RECIPE.digest, "train", 100, 100, {"loss": 0.5}),
+        Progress(RECIPE.digest, "sample", 0, 10, {}),
+    ]
     assert 5 <= len(sent) <= 8
 
 
@@ -131,7 +138,13 @@ def test_curve_points_of_an_earlier_attempt_are_passed_on_again(tmp_path: Path) 
     second.curve(RECIPE, 10, psnr=1.0)
     second.curve(RECIPE, 20, psnr=2.0)
     second.end()
-    assert [(one["images"], one["values"]) for one in sent] == [(10, {"psnr": 1.0}), (20, {"psnr": 2.0})]
+    assert sent == [CurvePoint(RECIPE.digest, 10, {"psnr": 1.0}), CurvePoint(RECIPE.digest, 20, {"psnr": 2.0})]
+
+
+def test_a_core_is_told_whose_trial_a_recipe_is(tmp_path: Path) -> None:
+    report, _ = make_report(tmp_path, Clock())
+    assert (report.study, report.arm(RECIPE), report.seed_index(RECIPE)) == ("study", "lr=0.1", 2)
+    report.end()
 
 
 def test_what_a_core_warns_of_while_it_computes_is_said_and_logged(tmp_path: Path) -> None:
@@ -141,7 +154,7 @@ def test_what_a_core_warns_of_while_it_computes_is_said_and_logged(tmp_path: Pat
     logger.info("nothing to see")
     report.end()
     logger.warning("nobody computes now")
-    assert sent == [{"type": "note", "text": "step 20 is damaged"}]
+    assert sent == [WorkerNote("step 20 is damaged")]
     assert [line.split(" ", 1)[1] for line in TrialPaths(tmp_path).log.read_text().splitlines()] == [
         "step 20 is damaged"
     ]
@@ -185,14 +198,6 @@ def test_a_full_disk_is_recognised_also_as_a_cause(tmp_path: Path) -> None:
     assert is_disk_full(wrapped, tmp_path)
     assert not is_disk_full(OSError(errno.ENOENT, "No such file"), tmp_path)
     assert not is_disk_full(RuntimeError("else"), tmp_path)
-
-
-@given(st.lists(st.dictionaries(st.text(), st.integers() | st.text())), st.integers(1, 9))
-def test_messages_survive_any_cut_of_the_stream(messages: list[dict[str, Any]], size: int) -> None:
-    data = b"".join(json.dumps(message).encode() + b"\n" for message in messages)
-    lines = Lines()
-    found = [one for start in range(0, len(data), size) for one in lines.feed(data[start : start + size])]
-    assert found == messages
 
 
 def test_a_process_is_told_from_a_later_one_with_its_number(tmp_path: Path) -> None:

@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ablate.engine.clusters.listener import Listener
 from ablate.engine.clusters.remote_worker import Job, JobStanding, RemoteWorker
-from ablate.engine.workers.handshake import NO_ENGINE, NO_TICKET, WRONG_ENGINE
+from ablate.engine.workers.handshake import NO_ENGINE, NO_TICKET, WRONG_ENGINE, WRONG_VERSION
 from ablate.engine.workers.local_process import End, how_it_ended, variables
+from ablate.engine.workers.messages import Hello
 from ablate.engine.workers.slots import Slot
 from ablate.errors import AblateError
 from ablate.paths import StudyPaths
@@ -113,7 +114,7 @@ class ClusterLauncher:
             if self._bug is not None:
                 raise self._bug
 
-    def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> RemoteWorker:
+    def launch(self, slot: Slot, log: Path, hello: Hello) -> RemoteWorker:
         """Let a job be submitted for the slot's worker; what becomes of it shows at the worker's `news`."""
         if self._bug is not None:
             raise OSError(f"no jobs can be submitted any more: {self._bug!r}")
@@ -225,6 +226,7 @@ def exit_words(code: int) -> str:
         NO_TICKET: f"it does not see the results folder, or cannot write there: {shared}",
         NO_ENGINE: "it cannot connect to this machine: choose an address that it can reach by --listen",
         WRONG_ENGINE: "at the address that it was given it did not find this run: choose another by --listen",
+        WRONG_VERSION: "it has another version of ablate: use one Python environment on all nodes",
     }.get(code, f"exit code {code}")
 
 

@@ -101,7 +101,7 @@ class Listener:
             shared = self._sees(caller)
             self.forget(caller.name)
             with contextlib.suppress(OSError):
-                connection.sendall(encode({"proof": caller.answer}))
+                connection.sendall(encode(caller.answer))
                 settle(connection)
             arrival(connection, caller, shared)
 

@@ -11,13 +11,28 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from ablate.engine.workers.framing import CHUNK, MessageStream
 from ablate.engine.workers.handshake import Caller
 from ablate.engine.workers.local_process import End
-from ablate.engine.workers.messages import Lines, encode
+from ablate.engine.workers.messages import (
+    VERSION,
+    Begun,
+    Broken,
+    Evicted,
+    FromWorker,
+    Heard,
+    Hello,
+    Leave,
+    Queued,
+    ToWorker,
+    Unreadable,
+    WorkerNote,
+    decode_from_worker,
+    encode,
+    other_version,
+)
 
-_CHUNK = 65536
 _GONE_S = 15.0
 
 
@@ -43,7 +58,7 @@ class RemoteWorker:
     exit: int | None = None
     pid: int | None = None
 
-    def __init__(self, name: str, job: Job, hello: Mapping[str, Any], changed: Callable[[], None]) -> None:
+    def __init__(self, name: str, job: Job, hello: Hello, changed: Callable[[], None]) -> None:
         """`changed` is called when the launcher should look after this worker."""
         self.name = name
         self.job = job
@@ -59,7 +74,7 @@ class RemoteWorker:
         os.set_blocking(self._wake, False)
         self._hello = hello
         self._changed = changed
-        self._heard: deque[dict[str, Any]] = deque()
+        self._heard: deque[Heard] = deque()
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
         self._queued: str | None = None
@@ -71,20 +86,20 @@ class RemoteWorker:
 
     # ------------------------------------------------------------------ the engine's side
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: ToWorker) -> None:
         """Send a message; that nobody reads any more shows at `news`."""
-        self._leaving |= message["type"] == "leave"
+        self._leaving |= isinstance(message, Leave)
         if self._connection is not None:
             with contextlib.suppress(OSError):
                 self._connection.sendall(encode(message))
 
-    def receive(self) -> list[dict[str, Any]] | None:
+    def receive(self) -> list[Heard] | None:
         """Return the messages that are there (waiting for the first), None when there will be no more."""
-        if not os.read(self.news, _CHUNK):
+        if not os.read(self.news, CHUNK):
             return None
         return [self._heard.popleft() for _ in range(len(self._heard))]
 
-    def drain(self) -> list[dict[str, Any]]:
+    def drain(self) -> list[Heard]:
         """Return what a worker that is gone said last, without waiting."""
         return [self._heard.popleft() for _ in range(len(self._heard))]
 
@@ -132,30 +147,33 @@ class RemoteWorker:
         with self._lock:
             if not self._begun and self._queued != reason:
                 self._queued = reason
-                self._tell({"type": "queued", "job": self.identity or "", "reason": reason})
+                self._tell(Queued(self.identity or "", reason))
 
     def begins(self, node: str) -> None:
         """Its job runs."""
         with self._lock:
             if not self._begun and self._queued is not None:
-                self._tell({"type": "begun", "job": self.identity or "", "node": node})
+                self._tell(Begun(self.identity or "", node))
             self._begun = True
 
     def serve(self, connection: socket.socket, caller: Caller, shared: bool) -> None:
-        """Listen to the worker until its connection ends."""
+        """Listen to the worker until its connection ends. A worker with another version of ablate is sent away."""
         with self._lock:
             self._connection = connection
         self.begins(caller.node)
-        lines = Lines()
+        stream = MessageStream(decode_from_worker)
         try:
+            if caller.version != VERSION:
+                self._hear(WorkerNote(f"{self.who} on {caller.node} runs {other_version(caller.version)}"))
+                return
             if not shared:
                 self._hear(_not_shared(self.job.ticket.parent, caller.node))
             connection.sendall(encode(self._hello))
-            while not self.unwanted and (data := connection.recv(_CHUNK)):
-                for message in lines.feed(data):
+            while not self.unwanted and (data := connection.recv(CHUNK)):
+                for message in stream.feed(data):
                     self._hear(message)
-        except (OSError, ValueError) as error:
-            self._hear({"type": "note", "text": f"the connection to {self.who} on {caller.node} broke: {error}"})
+        except OSError as error:
+            self._hear(WorkerNote(f"the connection to {self.who} on {caller.node} broke: {error}"))
         finally:
             self._lost(caller.node)
 
@@ -168,9 +186,9 @@ class RemoteWorker:
             self._over.set()
             os.close(self._wake)
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        if message["type"] == "evicted":
-            self._evicted = str(message["reason"])
+    def _hear(self, message: FromWorker | Unreadable) -> None:
+        if isinstance(message, Evicted):
+            self._evicted = message.reason
         else:
             with self._lock:
                 self._tell(message)
@@ -184,7 +202,7 @@ class RemoteWorker:
             self.finish(End(f"{self.who} left"))
         self._changed()
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _tell(self, message: Heard) -> None:
         """Pass a message on to the engine's thread; the lock is held, so that messages come in order."""
         if self._over.is_set() or self.unwanted:
             return
@@ -193,12 +211,11 @@ class RemoteWorker:
             os.write(self._wake, b".")
 
 
-def _not_shared(folder: Path, node: str) -> dict[str, Any]:
-    return {
-        "type": "broken",
-        "error": f"what a worker on {node} writes into {folder} does not turn up here",
-        "hint": "workers write outcomes and checkpoints there: put --results on a file system that all nodes share",
-    }
+def _not_shared(folder: Path, node: str) -> Broken:
+    return Broken(
+        f"what a worker on {node} writes into {folder} does not turn up here",
+        "workers write outcomes and checkpoints there: put --results on a file system that all nodes share",
+    )
 
 
 @dataclass(frozen=True)

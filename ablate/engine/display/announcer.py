@@ -148,13 +148,16 @@ class Announcer:
         key: Key,
         trial: int,
         slot: int,
-        message: Mapping[str, Any],
         *,
+        stage: str,
+        done: int,
+        total: int,
+        numbers: Mapping[str, float],
         fraction: float,
         elapsed_s: float,
         left_s: float | None,
     ) -> None:
-        """Tell where a trial is."""
+        """Tell where a trial is: `done` of `total` units of `stage`, `fraction` of the whole."""
         self.tell(
             display_events.TrialProgress(
                 at=time.time(),
@@ -162,13 +165,13 @@ class Announcer:
                 arm=key[0],
                 seed=key[1],
                 slot=slot,
-                stage=message["stage"],
-                done=message["done"],
-                total=message["total"],
+                stage=stage,
+                done=done,
+                total=total,
                 fraction=fraction,
                 elapsed_s=elapsed_s,
                 left_s=left_s,
-                numbers=message["numbers"],
+                numbers=numbers,
             )
         )
 
@@ -182,15 +185,15 @@ class Announcer:
             )
         )
 
-    def queued(self, slot: int, message: Mapping[str, Any]) -> str:
+    def queued(self, slot: int, *, job: str, reason: str) -> str:
         """Tell that the worker of a slot waits in a cluster's queue; return where."""
-        waits = display_events.SlotQueued(at=time.time(), slot=slot, job=message["job"], reason=message["reason"])
+        waits = display_events.SlotQueued(at=time.time(), slot=slot, job=job, reason=reason)
         self.tell(waits)
         return waits.where
 
-    def begun(self, slot: int, message: Mapping[str, Any]) -> None:
+    def begun(self, slot: int, *, job: str, node: str) -> None:
         """Tell that the worker of a slot has left the queue."""
-        self.tell(display_events.SlotBegun(at=time.time(), slot=slot, job=message["job"], node=message["node"]))
+        self.tell(display_events.SlotBegun(at=time.time(), slot=slot, job=job, node=node))
 
     def stopping(self, action: AnnounceStop, *, running: int, deadline_s: float) -> None:
         """Tell that nothing more is placed, and what becomes of what runs."""

@@ -57,6 +57,9 @@ def _point(line: bytes) -> Point | None:
     """Read one line, None when it is not a whole point."""
     try:
         data = json.loads(line) if line.endswith(b"\n") else None
-        return (int(data.pop("images")), {str(name): float(value) for name, value in data.items()}) if data else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if not data:
+            return None
+        images, values = int(data.pop("images")), {str(name): float(value) for name, value in data.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
+    return (images, values) if all(map(math.isfinite, values.values())) else None

@@ -4,7 +4,7 @@ Both know a random token, through a ticket: a file in the results folder that on
 does by a keyed digest (HMAC-SHA256) of random numbers of both sides; the token itself never travels. The engine must
 be sure because whoever speaks as a worker decides what is recorded; the worker, because whoever speaks as the engine
 decides what code it imports. The worker also writes a file beside its ticket, in which the engine must find what the
-worker then says: so both see one results folder.
+worker then says: so both see one results folder. Both also state their version, and refuse each other when the versions differ.
 """
 
 from __future__ import annotations
@@ -18,13 +18,24 @@ import socket
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypeVar
 
-from ablate.engine.workers.messages import encode
+from pydantic import TypeAdapter
+
+from ablate.engine.workers.messages import (
+    VERSION,
+    Admission,
+    Challenge,
+    Introduction,
+    MalformedMessage,
+    decode_greeting,
+    encode,
+    other_version,
+)
 
 GREETING_S = 10.0
 """Who has not shown by then that it knows a token is turned away."""
-NO_TICKET, NO_ENGINE, WRONG_ENGINE = 66, 67, 68
+NO_TICKET, NO_ENGINE, WRONG_ENGINE, WRONG_VERSION = 66, 67, 68, 69
 """Exit codes of a worker that does not get as far as talking to the engine."""
 _CONNECT_S = 30.0
 _MOST_BYTES = 1024
@@ -35,6 +46,10 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 6, "TCP_US
 
 class Refused(Exception):
     """The other side did not show what it must show."""
+
+
+class OtherVersion(Exception):
+    """The engine is another version of ablate."""
 
 
 class Unreachable(Exception):
@@ -65,8 +80,11 @@ class Ticket:
 
     @classmethod
     def read(cls, path: Path) -> Ticket:
-        """Read a ticket; raises OSError when it is not there (any more)."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        """Read a ticket; raises OSError when it is not there (any more) or not valid."""
+        try:
+            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
+        except ValueError as error:
+            raise OSError(f"it is not a valid ticket: {error}") from error
 
     def proof(self, side: Literal["worker", "engine"], *said: str) -> str:
         """Return the digest that shows that `side` knows the token and has heard `said`."""
@@ -84,8 +102,8 @@ def probe_path(folder: Path, name: str) -> Path:
 def report_to_engine(path: Path) -> socket.socket:
     """Connect to the engine whose ticket is the file `path`; return the connection when both sides are sure.
 
-    Raises OSError when the ticket cannot be read or the folder not be written, Unreachable without a connection, and
-    Refused when whoever answers is not the engine.
+    Raises OSError when the ticket cannot be read or the folder not be written, Unreachable without a connection,
+    Refused when whoever answers is not the engine, and OtherVersion when the engine is not of this version.
     """
     ticket = Ticket.read(path)
     probe = secrets.token_hex(_NONCE_BYTES)
@@ -105,16 +123,18 @@ def report_to_engine(path: Path) -> socket.socket:
 def _show_to_engine(connection: socket.socket, ticket: Ticket, probe: str) -> None:
     nonce = secrets.token_hex(_NONCE_BYTES)
     try:
-        theirs = _receive(connection, time.monotonic() + _CONNECT_S)["nonce"]
-        proof = ticket.proof("worker", theirs, nonce, probe)
-        words = {"name": ticket.name, "nonce": nonce, "probe": probe, "proof": proof, "node": platform.node()}
+        theirs = _receive(Challenge, connection, time.monotonic() + _CONNECT_S)
+        proof = ticket.proof("worker", theirs.nonce, nonce, probe)
+        words = Introduction(ticket.name, nonce, probe, proof, platform.node(), VERSION)
         connection.sendall(encode(words))
         # The engine answers when it has seen the probe, which may take a network file system a while.
-        answer = _receive(connection, time.monotonic() + 2 * _CONNECT_S)["proof"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        answer = _receive(Admission, connection, time.monotonic() + 2 * _CONNECT_S)
+    except (OSError, MalformedMessage) as error:
         raise Refused(f"{ticket.host} port {ticket.port} does not greet as the engine does: {error!r}") from error
-    if not _same(answer, ticket.proof("engine", theirs, nonce, probe)):
+    if not _same(answer.proof, ticket.proof("engine", theirs.nonce, nonce, probe)):
         raise Refused(f"whoever listens on {ticket.host} port {ticket.port} is not the engine of this ticket")
+    if theirs.version != VERSION:
+        raise OtherVersion(f"the engine runs {other_version(theirs.version)}")
     settle(connection)
 
 
@@ -130,8 +150,10 @@ class Caller:
     """Name of its machine, as it says."""
     probe: str
     """What its probe file holds, where it wrote it."""
-    answer: str
-    """The proof that it waits for."""
+    version: str
+    """Of ablate, as it says; empty where it does not."""
+    answer: Admission
+    """What it waits for."""
 
 
 def examine(connection: socket.socket, tickets: dict[str, Ticket]) -> Caller:
@@ -139,17 +161,16 @@ def examine(connection: socket.socket, tickets: dict[str, Ticket]) -> Caller:
     nonce = secrets.token_hex(_NONCE_BYTES)
     try:
         connection.settimeout(GREETING_S)
-        connection.sendall(encode({"nonce": nonce}))
-        words = _receive(connection, time.monotonic() + GREETING_S)
-        name, theirs, probe = (str(words[key]) for key in ("name", "nonce", "probe"))
-        # An unknown name is compared too, so that the time taken tells nothing about names.
-        ticket = tickets.get(name) or Ticket.new("", 0)
-        known = _same(words["proof"], ticket.proof("worker", nonce, theirs, probe))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        connection.sendall(encode(Challenge(nonce, VERSION)))
+        words = _receive(Introduction, connection, time.monotonic() + GREETING_S)
+    except (OSError, MalformedMessage) as error:
         raise Refused(repr(error)) from error
-    if not known:
+    # An unknown name is compared too, so that the time taken tells nothing about names.
+    ticket = tickets.get(words.name) or Ticket.new("", 0)
+    if not _same(words.proof, ticket.proof("worker", nonce, words.nonce, words.probe)):
         raise Refused("it does not know a token")
-    return Caller(name, str(words.get("node", "")), probe, ticket.proof("engine", nonce, theirs, probe))
+    answer = Admission(ticket.proof("engine", nonce, words.nonce, words.probe))
+    return Caller(words.name, words.node, words.probe, words.version, answer)
 
 
 def settle(connection: socket.socket) -> None:
@@ -162,22 +183,22 @@ def settle(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _same(given: object, expected: str) -> bool:
-    return isinstance(given, str) and hmac.compare_digest(given.encode(), expected.encode())
+def _same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode(), expected.encode())
 
 
-def _receive(connection: socket.socket, until: float) -> dict[str, Any]:
-    """Return one short message, and leave what follows it unread; raises OSError or ValueError."""
+_G = TypeVar("_G", Challenge, Introduction, Admission)
+
+
+def _receive(kind: type[_G], connection: socket.socket, until: float) -> _G:
+    """Return one greeting, and leave what follows it unread; raises OSError or MalformedMessage."""
     line = bytearray()
     while not line.endswith(b"\n"):
         if len(line) >= _MOST_BYTES:
-            raise ValueError("too long a greeting")
+            raise MalformedMessage("too long a greeting")
         connection.settimeout(max(0.001, until - time.monotonic()))
         byte = connection.recv(1)
         if not byte:
             raise ConnectionError("the connection was closed")
         line += byte
-    message = json.loads(line)
-    if not isinstance(message, dict):
-        raise TypeError("not a greeting")
-    return message
+    return decode_greeting(kind, bytes(line))

@@ -9,12 +9,13 @@ machine is the results folder.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ablate.engine.workers.local_process import End, WorkerProcess
+from ablate.engine.workers.messages import Heard, Hello, ToWorker
 from ablate.engine.workers.slots import Slot
 from ablate.paths import StudyPaths
 
@@ -34,13 +35,13 @@ class WorkerHandle(Protocol):
     def exit(self) -> int | None:
         """A descriptor that is readable when the process is gone; None where `news` alone says so."""
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: ToWorker) -> None:
         """Send a message; that nobody reads any more shows at `news` and `exit`."""
 
-    def receive(self) -> list[dict[str, Any]] | None:
+    def receive(self) -> list[Heard] | None:
         """Return the messages that are there (waiting for the first bytes), None when there will be no more."""
 
-    def drain(self) -> list[dict[str, Any]]:
+    def drain(self) -> list[Heard]:
         """Return what a worker that is gone said last, without waiting."""
 
     def kill(self) -> None:
@@ -60,11 +61,11 @@ class Launcher(Protocol):
     def opened(self, paths: StudyPaths) -> AbstractContextManager[Launcher]:
         """Be ready for one run of a study. At the end nothing that was started is left. Raises AblateError."""
 
-    def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> WorkerHandle:
+    def launch(self, slot: Slot, log: Path, hello: Hello) -> WorkerHandle:
         """Start the worker of `slot` without waiting for it, and send it `hello`; raises OSError when that fails.
 
         What the worker prints goes to the file `log`. The worker must not outlive this process. While it waits to be
-        started it may say ``queued``, and must then say ``begun``.
+        started it may say `Queued`, and must then say `Begun`.
         """
 
 
@@ -75,9 +76,9 @@ class LocalLauncher:
 
     @contextlib.contextmanager
     def opened(self, paths: StudyPaths) -> Iterator[LocalLauncher]:
-        """Nothing is needed: the crew ends its processes, and those of a run that was killed end by themselves."""
+        """Nothing is needed: the pool ends its processes, and those of a run that was killed end by themselves."""
         yield self
 
-    def launch(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> WorkerProcess:
+    def launch(self, slot: Slot, log: Path, hello: Hello) -> WorkerProcess:
         """Start a worker process."""
         return WorkerProcess(slot, log, hello)

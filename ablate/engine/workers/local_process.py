@@ -10,10 +10,18 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import ablate
-from ablate.engine.workers.messages import Lines, read_chunk, write_message
+from ablate.engine.workers.framing import MessageStream, read_chunk, write_message
+from ablate.engine.workers.messages import (
+    Evicted,
+    FromWorker,
+    Heard,
+    Hello,
+    ToWorker,
+    Unreadable,
+    decode_from_worker,
+)
 from ablate.engine.workers.oom_kills import killed_for_memory
 from ablate.engine.workers.slots import Slot
 
@@ -49,11 +57,11 @@ class End:
 class WorkerProcess:
     """One worker: its process, its two pipes, its log. Must be made in the thread that outlives it."""
 
-    def __init__(self, slot: Slot, log: Path, hello: Mapping[str, Any]) -> None:
+    def __init__(self, slot: Slot, log: Path, hello: Hello) -> None:
         """Start the process, without waiting for it, and send it `hello`: all it must know of slot and core."""
         self.slot = slot
         self.log = log
-        self._lines = Lines()
+        self._stream = MessageStream(decode_from_worker)
         self._killed_for_memory = killed_for_memory()
         theirs_in, self._orders = os.pipe()
         self.news, theirs_out = os.pipe()
@@ -93,20 +101,20 @@ class WorkerProcess:
         """Of the process, and of the process group it leads."""
         return self._process.pid
 
-    def send(self, message: Mapping[str, Any]) -> None:
+    def send(self, message: ToWorker) -> None:
         """Send a message; that nobody reads any more shows at `news` and `exit`."""
         with contextlib.suppress(BrokenPipeError):
             write_message(self._orders, message)
 
-    def receive(self) -> list[dict[str, Any]] | None:
+    def receive(self) -> list[Heard] | None:
         """Return the messages that are there (waiting for the first bytes), None at the end of the pipe."""
         data = read_chunk(self.news)
-        return self._lines.feed(data) if data else None
+        return [_heard(message) for message in self._stream.feed(data)] if data else None
 
-    def drain(self) -> list[dict[str, Any]]:
+    def drain(self) -> list[Heard]:
         """Return what a worker that is gone said last, without waiting."""
         os.set_blocking(self.news, False)
-        found: list[dict[str, Any]] = []
+        found: list[Heard] = []
         with contextlib.suppress(BlockingIOError):
             while (messages := self.receive()) is not None:
                 found += messages
@@ -129,6 +137,12 @@ class WorkerProcess:
             if descriptor is not None:
                 os.close(descriptor)
         return how_it_ended(code, killed_for_memory() > self._killed_for_memory)
+
+
+def _heard(message: FromWorker | Unreadable) -> Heard:
+    if isinstance(message, Evicted):
+        return Unreadable(f"it says that a cluster ended it ({message.reason}), but it runs on this machine")
+    return message
 
 
 def how_it_ended(code: int, memory_ran_out: bool = False) -> End:

@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import selectors
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from ablate.engine.records.lock import StudyLock
 from ablate.engine.workers.launcher_api import Launcher, WorkerHandle
 from ablate.engine.workers.local_process import End
+from ablate.engine.workers.messages import VERSION, Heard, Hello, ToWorker, WorkerSetup
 from ablate.engine.workers.slots import Slot
 from ablate.paths import StudyPaths
+
+
+@dataclass(frozen=True)
+class WorkerSaid:
+    """The worker of a slot said something."""
+
+    slot: int
+    message: Heard
+
+
+@dataclass(frozen=True)
+class WorkerGone:
+    """The process of a slot's worker is gone."""
+
+    slot: int
+    reap: Callable[[], End]
+    """Waits for the end of the process and says how it ended; call it once."""
+
+
+WorkerNews: TypeAlias = WorkerSaid | WorkerGone
 
 
 class WorkerPool:
@@ -22,25 +44,23 @@ class WorkerPool:
         self,
         slots: Sequence[Slot],
         paths: StudyPaths,
-        hello: Mapping[str, Any],
+        setup: WorkerSetup,
         lock: StudyLock,
         launcher: Launcher,
         *,
-        said: Callable[[int, Mapping[str, Any]], None],
-        gone: Callable[[int, Callable[[], End]], None],
+        wake: int,
     ) -> None:
-        """`said` gets every message of a worker; `gone` a function that reaps it and says how it ended."""
+        """`wake` is a descriptor; when it is readable, `listen` stops waiting. The caller must empty it."""
         self._slots = slots
         self._paths = paths
-        self._hello = hello
+        self._setup = setup
         self._lock = lock
         self._launcher = launcher
-        self._said = said
-        self._gone = gone
         self._workers: dict[int, WorkerHandle] = {}
+        self._refused: dict[int, str] = {}
         self._waiting: dict[int, str] = {}
-        self.selector = selectors.DefaultSelector()
-        """Its keys' data are functions to call when the descriptor is ready."""
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(wake, selectors.EVENT_READ, lambda: iter(()))
 
     def log(self, slot: int) -> Path:
         """Return the file that holds what the slot's workers wrote to their standard streams."""
@@ -49,21 +69,21 @@ class WorkerPool:
     def start(self, index: int) -> None:
         """Start the worker of a slot; raises OSError when the system refuses."""
         slot = self._slots[index]
-        hello = {
-            **self._hello,
-            "type": "hello",
-            "device": slot.device,
-            "device_name": None if slot.place else slot.name,
-            "threads": slot.threads,
-        }
+        name = None if slot.place else slot.name
+        hello = Hello(VERSION, self._setup, device=slot.device, device_name=name, threads=slot.threads)
         worker = self._launcher.launch(slot, self.log(index), hello)
         self._workers[index] = worker
-        self.selector.register(worker.news, selectors.EVENT_READ, lambda: self._read(index, worker))
+        self._selector.register(worker.news, selectors.EVENT_READ, lambda: self._read(index, worker))
         if worker.exit is not None:
-            self.selector.register(worker.exit, selectors.EVENT_READ, lambda: self._end(index, worker))
+            self._selector.register(worker.exit, selectors.EVENT_READ, lambda: self._end(index, worker))
         self._record()
 
-    def send(self, index: int, message: Mapping[str, Any]) -> None:
+    def listen(self, most_s: float) -> Iterator[WorkerNews]:
+        """Wait for news for at most `most_s` seconds and yield it; act on each item before you take the next."""
+        for key, _ in self._selector.select(max(0.0, most_s)):
+            yield from key.data()
+
+    def send(self, index: int, message: ToWorker) -> None:
         """Send a message to the worker of a slot."""
         self._workers[index].send(message)
 
@@ -80,6 +100,12 @@ class WorkerPool:
         if index in self._workers:
             self._workers[index].kill()
 
+    def refuse(self, index: int, reason: str) -> None:
+        """Kill the worker of a slot because of what it sent; from now on only its end is reported, with this reason."""
+        if index in self._workers:
+            self._refused.setdefault(index, reason)
+            self._workers[index].kill()
+
     def close(self) -> None:
         """Kill what is left and release everything."""
         for worker in self._workers.values():
@@ -87,29 +113,33 @@ class WorkerPool:
         for worker in self._workers.values():
             worker.reap()
         self._workers.clear()
-        self.selector.close()
+        self._selector.close()
 
-    def _read(self, index: int, worker: WorkerHandle) -> None:
+    def _read(self, index: int, worker: WorkerHandle) -> Iterator[WorkerNews]:
         if self._workers.get(index) is not worker:
             return  # ended by an earlier event of the same round
         messages = worker.receive()
         if messages is None:
-            self._end(index, worker)
-            return
-        for message in messages:
-            self._said(index, message)
+            yield from self._end(index, worker)
+        else:
+            yield from self._said(index, messages)
 
-    def _end(self, index: int, worker: WorkerHandle) -> None:
+    def _said(self, index: int, messages: Sequence[Heard]) -> Iterator[WorkerNews]:
+        for message in messages:
+            if index not in self._refused:
+                yield WorkerSaid(index, message)
+
+    def _end(self, index: int, worker: WorkerHandle) -> Iterator[WorkerNews]:
         if self._workers.get(index) is not worker:
             return
-        for message in worker.drain():
-            self._said(index, message)
+        yield from self._said(index, worker.drain())
         for descriptor in (worker.news, worker.exit):
             if descriptor is not None:
-                self.selector.unregister(descriptor)
+                self._selector.unregister(descriptor)
         del self._workers[index]
         self._waiting.pop(index, None)
-        self._gone(index, worker.reap)
+        refused = self._refused.pop(index, None)
+        yield WorkerGone(index, worker.reap if refused is None else lambda: _end_for(refused, worker))
         self._record()
 
     def _record(self) -> None:
@@ -117,3 +147,8 @@ class WorkerPool:
         with contextlib.suppress(OSError):
             here = [worker.pid for worker in self._workers.values() if worker.pid is not None]
             self._lock.record_workers(here, waiting=self._waiting.values())
+
+
+def _end_for(reason: str, worker: WorkerHandle) -> End:
+    """Reap a worker that was killed because of what it sent: that is the reason, whatever the end looks like."""
+    return replace(worker.reap(), reason=reason, out_of_memory=False, evicted=False)

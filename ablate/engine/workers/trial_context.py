@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ablate.engine.workers.curve_file import CurveFile
+from ablate.engine.workers.messages import Assignment, CurvePoint, FromWorker, Progress, RunBatch, WorkerNote
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.paths import TrialPaths
 from ablate.recipe import Recipe
 
-Send = Callable[[Mapping[str, Any]], None]
+Send = Callable[[FromWorker], None]
 
 _LOGGER = logging.getLogger("ablate")
 _PROGRESS_S = 0.2
@@ -65,6 +65,7 @@ class CheckpointClock:
 class _Trial:
     """A recipe of the current batch."""
 
+    assignment: Assignment
     paths: TrialPaths
     curve: CurveFile
     stage: str = ""
@@ -72,7 +73,7 @@ class _Trial:
 
 
 class WorkerTrialContext:
-    """Implements `ablate.interface.Report` for one worker process; safe to call from several threads."""
+    """Implements `ablate.interface.TrialContext` for one worker process; safe to call from several threads."""
 
     def __init__(
         self,
@@ -102,18 +103,20 @@ class WorkerTrialContext:
         self._wanted = wanted
         self._clock = clock
         self._checkpoints = CheckpointClock(checkpoint_s, clock)
+        self._study = ""
         self._trials: dict[str, _Trial] = {}
         self._warnings = _Warnings(self)
 
-    def begin(self, batch: Mapping[str, TrialPaths], *, fused: bool = True) -> None:
-        """Start a batch: recipe digest -> paths; `fused` as far as fusion is on. Known curve points are sent again."""
+    def begin(self, order: RunBatch, *, fused: bool = True) -> None:
+        """Start a batch, `fused` as far as fusion is on. Known points of curves are sent again."""
         self._fused = fused
+        self._study = order.study
         self._checkpoints = CheckpointClock(self._checkpoint_s, self._clock)
-        self._trials = {digest: _Trial(paths, CurveFile(paths.curve)) for digest, paths in batch.items()}
+        self._trials = {one.recipe.digest: _trial(one) for one in order.batch}
         _LOGGER.addHandler(self._warnings)
         for digest, trial in self._trials.items():
             for images, values in trial.curve.points:
-                self._send({"type": "curve", "digest": digest, "images": images, "values": values})
+                self._send(CurvePoint(digest, images, values))
 
     def end(self) -> None:
         """Release the files of the batch."""
@@ -153,6 +156,19 @@ class WorkerTrialContext:
         return self._wanted
 
     @property
+    def study(self) -> str:
+        """Name of the study whose trials are computed."""
+        return self._study
+
+    def arm(self, recipe: Recipe) -> str:
+        """Return the name of the trial's arm."""
+        return self._trials[recipe.digest].assignment.arm
+
+    def seed_index(self, recipe: Recipe) -> int:
+        """Return which of the study's seeds the trial has."""
+        return self._trials[recipe.digest].assignment.seed_index
+
+    @property
     def stop_requested(self) -> bool:
         """True when the parent wants this worker to stop, or a search gave up a recipe of the batch."""
         return self._stop.is_set() or not self._pruned.isdisjoint(self._trials)
@@ -178,14 +194,13 @@ class WorkerTrialContext:
             return
         trial.stage, trial.sent_at = stage, now
         shown = {name: float(value) for name, value in numbers.items()}
-        message = {"type": "progress", "digest": recipe.digest, "stage": stage, "done": int(done), "total": int(total)}
-        self._send({**message, "numbers": shown})
+        self._send(Progress(recipe.digest, str(stage), int(done), int(total), shown))
 
     def curve(self, recipe: Recipe, images: int, **values: float) -> None:
         """Add a point to curve.jsonl and pass it on."""
         added = self._trials[recipe.digest].curve.append(int(images), values)
         if added:
-            self._send({"type": "curve", "digest": recipe.digest, "images": int(images), "values": added})
+            self._send(CurvePoint(recipe.digest, int(images), added))
 
     def log(self, recipe: Recipe, text: str) -> None:
         """Append `text` as a line to the trial's log.txt."""
@@ -195,7 +210,12 @@ class WorkerTrialContext:
         """Append `text` to the log of every trial of the batch, and say it at the terminal."""
         for trial in self._trials.values():
             append_log(trial.paths, text)
-        self._send({"type": "note", "text": text})
+        self._send(WorkerNote(text))
+
+
+def _trial(assignment: Assignment) -> _Trial:
+    paths = TrialPaths(assignment.folder)
+    return _Trial(assignment, paths, CurveFile(paths.curve))
 
 
 class _Warnings(logging.Handler):

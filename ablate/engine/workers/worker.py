@@ -1,6 +1,6 @@
 """A worker: one long-lived process on one slot that computes batches until it is told to leave.
 
-Started as ``python -m ablate.engine.workers.worker IN OUT PARENT``: two inherited pipe ends for JSON lines, and the
+Started as ``python -m ablate.engine.workers.worker IN OUT PARENT``: two inherited pipe ends for messages, and the
 process that must be alive. Or, on another machine, as ``... --connect TICKET``, where the ticket says how to reach the
 engine. It writes files only: outcomes, curves, logs. Only the parent decides when to stop, so signals to the terminal's
 process group are ignored; when the parent is gone, so is the worker, whatever it is doing. A cluster too may take its
@@ -10,6 +10,7 @@ place away: at SIGTERM or SIGUSR1 such a worker saves and leaves, and its trials
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import queue
 import signal
@@ -17,20 +18,48 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 from ablate.core.shared.registry import core_class
 from ablate.engine.workers import peak_memory
 from ablate.engine.workers.failures import Failure, breaks_device, classify, is_disk_full, summary
-from ablate.engine.workers.handshake import NO_ENGINE, NO_TICKET, WRONG_ENGINE, Refused, Unreachable, report_to_engine
-from ablate.engine.workers.messages import Lines, read_chunk, write_message
+from ablate.engine.workers.framing import MessageStream, read_chunk, write_message
+from ablate.engine.workers.handshake import (
+    NO_ENGINE,
+    NO_TICKET,
+    WRONG_ENGINE,
+    WRONG_VERSION,
+    OtherVersion,
+    Refused,
+    Unreachable,
+    report_to_engine,
+)
+from ablate.engine.workers.messages import (
+    VERSION,
+    BatchDone,
+    Broken,
+    Company,
+    DiskFull,
+    Evicted,
+    FromWorker,
+    Hello,
+    Leave,
+    OutcomeWritten,
+    Prune,
+    Ready,
+    RunBatch,
+    Stop,
+    Unreadable,
+    decode_to_worker,
+    other_version,
+)
 from ablate.engine.workers.slots import list_gpus, processor_name, visible_gpus
 from ablate.engine.workers.trial_context import Send, WorkerTrialContext, append_log
 from ablate.errors import AblateError, CompileError
-from ablate.interface import Compilation, Core, Fusion
+from ablate.interface import Core
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths, write_json
 from ablate.recipe import Recipe
@@ -40,111 +69,100 @@ PEAK = "peak_memory_mb"
 """Entry of an outcome's environment; a core that knows better than the worker writes it itself."""
 TOGETHER = "trials_on_device"
 """Entry of an outcome's environment: most batches on the device at any time of this one, itself included."""
+Order: TypeAlias = Hello | RunBatch | Leave
+"""What the thread that computes acts on, one after the other."""
 
 
 @dataclass
-class Company:
-    """How many batches run on the device of this worker, its own included: the most since its batch began."""
+class Wishes:
+    """What the engine and the cluster want while a batch runs: one thread writes it down, another one reads it."""
 
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the batch is to be stopped."""
+    pruned: set[str] = field(default_factory=set)
+    """Digests of recipes that their search gave up."""
     together: int = 1
+    """The most batches on the device since this one began, itself included."""
+    evicted: str = ""
+    """How the cluster said that it takes this worker's place away; empty until then."""
 
-    def hear(self, message: Mapping[str, Any]) -> None:
-        """Take what the parent says, in the order in which it says it: a new batch, or more company for this one."""
-        together = int(message.get("together", 1))
-        self.together = together if message["type"] == "run" else max(self.together, together)
-
-
-@dataclass
-class Eviction:
-    """Says that the cluster takes this worker's place away, and how it said so; empty until then."""
-
-    reason: str = ""
+    def hear(self, message: RunBatch | Company | Prune | Stop) -> None:
+        """Take what the engine says, in the order in which it says it."""
+        match message:
+            case RunBatch():
+                self.together = message.together
+            case Company():
+                self.together = max(self.together, message.together)
+            case Prune():
+                self.pruned.add(message.digest)
+            case Stop():
+                self.stop.set()
 
 
 class Worker:
     """Computes batches with one core on one slot."""
 
-    def __init__(
-        self,
-        hello: Mapping[str, Any],
-        send: Send,
-        stop: threading.Event,
-        pruned: set[str],
-        company: Company,
-        eviction: Eviction,
-    ) -> None:
-        """Take the slot and the core from the parent's first message; raises what importing the core raises.
-
-        `pruned` holds the digests of recipes that were given up; it grows while a batch is computed.
-        """
-        self._eviction = eviction
-        self._device_name = hello["device_name"] or name_of_device(hello["device"])
-        self._send = send
-        self._stop = stop
-        self._pruned = pruned
+    def __init__(self, hello: Hello, send: Send, wishes: Wishes) -> None:
+        """Take the slot and the core from the engine's first message; raises what importing the core raises."""
         self._hello = hello
-        self._company = company
+        self._setup = hello.setup
+        self._send = send
+        self._wishes = wishes
+        self._device_name = hello.device_name or name_of_device(hello.device)
         self._peak_mb: float | None = None
-        self._results = Path(hello["results"])
-        sys.path.extend(entry for entry in hello["path"] if entry not in sys.path)
-        search = hello["search"]
-        self._core: Core = core_class(hello["core"], Path(search) if search else None)()
-        self._report = WorkerTrialContext(
-            device=hello["device"],
-            threads=hello["threads"],
-            cache=Path(hello["cache"]),
+        sys.path.extend(entry for entry in map(str, self._setup.path) if entry not in sys.path)
+        self._core: Core = core_class(self._setup.core, self._setup.search)()
+        self._context = WorkerTrialContext(
+            device=hello.device,
+            threads=hello.threads,
+            cache=self._setup.cache,
             send=send,
-            stop=stop,
-            pruned=pruned,
-            checkpoint_s=hello["checkpoint_s"],
-            wanted=frozenset(hello["metrics"]),
-            fusion=Fusion(**hello["fusion"]),
-            compilation=Compilation(**hello["compilation"]),
+            stop=wishes.stop,
+            pruned=wishes.pruned,
+            checkpoint_s=self._setup.checkpoint_s,
+            wanted=self._setup.metrics,
+            fusion=self._setup.fusion,
+            compilation=self._setup.compilation,
         )
-        self._fused = frozenset(hello["fused"])
 
-    def run(self, entries: Sequence[Mapping[str, Any]]) -> None:
+    def run(self, order: RunBatch) -> None:
         """Compute one batch: every recipe ends with an outcome file, unless the disk is full or nothing compiles."""
-        recipes = [Recipe.from_dict(entry["recipe"]) for entry in entries]
-        folders = {
-            recipe.digest: TrialPaths(Path(entry["folder"])) for recipe, entry in zip(recipes, entries, strict=True)
-        }
         began = time.monotonic()
         self._peak_mb = None
-        peak_memory.start_measuring(self._hello["device"])
-        waiting = {recipe.digest: recipe for recipe in recipes}
+        peak_memory.start_measuring(self._hello.device)
+        waiting = {one.recipe.digest: one.recipe for one in order.batch}
         spent = False
         try:
-            spent = self._compute(recipes, folders, waiting, began)
+            spent = self._compute(order, waiting, began)
         except CompileError as error:
-            self._send({"type": "broken", "error": error.message, "hint": error.hint})
+            self._send(Broken(error.message, error.hint))
         except Exception as error:
-            if not is_disk_full(error, self._results):
+            if not is_disk_full(error, self._setup.results):
                 raise
-            self._send({"type": "full", "error": summary(error)})
+            self._send(DiskFull(summary(error)))
         finally:
-            self._report.end()
-        if not (waiting and self._eviction.reason):  # what has no outcome then goes on elsewhere
-            self._send({"type": "done", "spent": spent, "peak_mb": self._peak_mb})
+            self._context.end()
+        if not (waiting and self._wishes.evicted):  # what has no outcome then goes on elsewhere
+            self._send(BatchDone(spent, self._peak_mb))
 
-    def _compute(
-        self, recipes: list[Recipe], folders: Mapping[str, TrialPaths], waiting: dict[str, Recipe], began: float
-    ) -> bool:
-        """Run the core over `recipes`; return whether this process should be replaced."""
-        self._report.begin(folders, fused=self._core.batch_key(recipes[0]) in self._fused)
-        apply_threads(self._hello["threads"])
+    def _compute(self, order: RunBatch, waiting: dict[str, Recipe], began: float) -> bool:
+        """Run the core over a batch, whose recipes leave `waiting`; return whether this process should be replaced."""
+        recipes = [one.recipe for one in order.batch]
+        folders = {one.recipe.digest: TrialPaths(one.folder) for one in order.batch}
+        self._context.begin(order, fused=self._core.batch_key(recipes[0]) in self._setup.fused)
+        apply_threads(self._hello.threads)
         try:
-            for recipe, outcome in self._core.run(recipes, self._report):
+            for recipe, outcome in self._core.run(recipes, self._context):
                 if waiting.pop(recipe.digest, None) is None:
                     raise ValueError(f"the core gave an outcome for a recipe it was not given: {recipe.digest[:12]}")
                 self._keep(folders[recipe.digest], outcome, recipe, began)
             if waiting:
                 raise ValueError(f"the core gave no outcome for {len(waiting)} of {len(recipes)} recipes")
         except (Exception, SystemExit) as error:
-            if isinstance(error, CompileError) or is_disk_full(error, self._results):
+            if isinstance(error, CompileError) or is_disk_full(error, self._setup.results):
                 raise
             failure = classify(error)
-            if failure.kind is OutcomeKind.STOPPED and self._eviction.reason:
+            if failure.kind is OutcomeKind.STOPPED and self._wishes.evicted:
                 return False
             for recipe in waiting.values():
                 self._fail(folders[recipe.digest], failure, recipe, began)
@@ -155,35 +173,35 @@ class Worker:
     def _keep(self, paths: TrialPaths, outcome: Outcome, recipe: Recipe, began: float) -> None:
         """Complete the core's outcome with what the worker knows, and write it."""
         known = {
-            "threads": str(self._hello["threads"]),
+            "threads": str(self._hello.threads),
             "core_version": self._core.version,
             "python": _python(),
-            TOGETHER: str(self._company.together),
+            TOGETHER: str(self._wishes.together),
             **self._peak(outcome),
         }
         kept = replace(
             outcome,
             recipe_digest=recipe.digest,
             seconds=outcome.seconds or time.monotonic() - began,
-            device=self._hello["device"],
+            device=self._hello.device,
             device_name=outcome.device_name or self._device_name,
             environment={**known, **outcome.environment},
         )
         write_json(paths.outcome, kept.to_dict())
-        self._send({"type": "outcome", "digest": recipe.digest})
+        self._send(OutcomeWritten(recipe.digest))
 
     def _peak(self, outcome: Outcome) -> dict[str, str]:
         """What is known of the batch's peak of memory when one of its outcomes is there, and keep it for the parent."""
         stated = outcome.environment.get(PEAK)
-        peak_mb = float(stated) if stated is not None else peak_memory.peak_mb(self._hello["device"])
-        if peak_mb is None:
+        peak_mb = float(stated) if stated is not None else peak_memory.peak_mb(self._hello.device)
+        if peak_mb is None or not math.isfinite(peak_mb):
             return {}
         self._peak_mb = max(peak_mb, self._peak_mb or 0.0)
         return {PEAK: f"{peak_mb:.0f}"}
 
     def _fail(self, paths: TrialPaths, failure: Failure, recipe: Recipe, began: float) -> None:
         """Write the outcome of a recipe whose computation raised."""
-        if failure.kind is OutcomeKind.STOPPED and recipe.digest in self._pruned:
+        if failure.kind is OutcomeKind.STOPPED and recipe.digest in self._wishes.pruned:
             failure = replace(failure, kind=OutcomeKind.PRUNED, error="given up by its search")
         append_log(paths, f"{failure.kind}: {failure.error}")
         if failure.traceback:
@@ -213,25 +231,18 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def listen(
-    incoming: int,
-    orders: queue.SimpleQueue[Mapping[str, Any]],
-    stop: threading.Event,
-    pruned: set[str],
-    company: Company,
-) -> None:
-    """Read the parent's messages until they end; their end means that the parent is gone, and so this leaves."""
-    lines = Lines()
+def listen(incoming: int, orders: queue.SimpleQueue[Order], wishes: Wishes, send: Send) -> None:
+    """Read the engine's messages until they end; their end means that the engine is gone, and so this leaves."""
+    stream = MessageStream(decode_to_worker)
     try:
         while data := read_chunk(incoming):
-            for message in lines.feed(data):
-                if message["type"] in ("run", "company"):
-                    company.hear(message)
-                if message["type"] == "stop":
-                    stop.set()
-                elif message["type"] == "prune":
-                    pruned.add(message["digest"])
-                elif message["type"] != "company":
+            for message in stream.feed(data):
+                if isinstance(message, Unreadable):
+                    send(_misunderstood(message.reason))
+                    return
+                if isinstance(message, RunBatch | Company | Prune | Stop):
+                    wishes.hear(message)
+                if isinstance(message, Hello | RunBatch | Leave):
                     orders.put(message)
     finally:
         # The group, because a core may have started processes of its own (data loaders).
@@ -240,13 +251,13 @@ def listen(
 
 def main(arguments: Sequence[str]) -> None:
     """Serve until told to leave."""
-    orders: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
-    stop, pruned, company, eviction = threading.Event(), set[str](), Company(), Eviction()
+    orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+    wishes = Wishes()
 
     def evict(number: int, _: object) -> None:
-        eviction.reason = f"it was sent {signal.Signals(number).name}"
-        stop.set()
-        orders.put({"type": "leave"})
+        wishes.evicted = f"it was sent {signal.Signals(number).name}"
+        wishes.stop.set()
+        orders.put(Leave())
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # A handler that does nothing, rather than SIG_IGN, which programs started by a core would inherit.
@@ -261,39 +272,43 @@ def main(arguments: Sequence[str]) -> None:
         die_with(parent)
     lock = threading.Lock()
 
-    def send(message: Mapping[str, Any]) -> None:
+    def send(message: FromWorker) -> None:
         with lock:
             try:
                 write_message(outgoing, message)
             except OSError:  # nobody reads any more, or the way there is gone
                 os._exit(1)
 
-    threading.Thread(target=listen, args=(incoming, orders, stop, pruned, company), daemon=True).start()
-    serve(orders, send, stop, pruned, company, eviction)
-    if eviction.reason:
-        send({"type": "evicted", "reason": eviction.reason})
+    threading.Thread(target=listen, args=(incoming, orders, wishes, send), daemon=True).start()
+    serve(orders, send, wishes)
+    if wishes.evicted:
+        send(Evicted(wishes.evicted))
 
 
-def serve(
-    orders: queue.SimpleQueue[Mapping[str, Any]],
-    send: Send,
-    stop: threading.Event,
-    pruned: set[str],
-    company: Company,
-    eviction: Eviction,
-) -> None:
+def serve(orders: queue.SimpleQueue[Order], send: Send, wishes: Wishes) -> None:
     """Compute the batches that are ordered, until the order is another one or the place is taken away."""
     hello = orders.get()
-    if hello["type"] != "hello":
+    if not isinstance(hello, Hello):
+        return
+    if hello.version != VERSION:
+        send(_misunderstood(f"the engine runs {other_version(hello.version)}"))
         return
     try:
-        worker = Worker(hello, send, stop, pruned, company, eviction)
+        worker = Worker(hello, send, wishes)
     except AblateError as error:
-        send({"type": "broken", "error": error.message, "hint": error.hint})
+        send(Broken(error.message, error.hint))
         return
-    send({"type": "ready"})
-    while (order := orders.get())["type"] == "run" and not eviction.reason:
-        worker.run(order["batch"])
+    send(Ready())
+    while isinstance(order := orders.get(), RunBatch) and not wishes.evicted:
+        worker.run(order)
+
+
+def _misunderstood(reason: str) -> Broken:
+    """The answer to an engine of another version, or to one whose messages cannot be read."""
+    return Broken(
+        f"a worker does not understand the engine: {reason}",
+        "if ablate was reinstalled during the run, run the same command again",
+    )
 
 
 def connect(ticket: Path, parent: int | None = None) -> socket.socket:
@@ -310,6 +325,8 @@ def connect(ticket: Path, parent: int | None = None) -> socket.socket:
         problem, code = str(error), NO_ENGINE
     except Refused as error:
         problem, code = str(error), WRONG_ENGINE
+    except OtherVersion as error:
+        problem, code = str(error), WRONG_VERSION
     print(problem, file=sys.stderr)  # noqa: T201 - into the slot's log
     raise SystemExit(code)
 

@@ -21,6 +21,7 @@ from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DivergedError, StoppedError
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.recipe import Recipe
+from tests.core.whose import OneArm
 
 TINY = DdpmDipSettings(
     channels=8, channel_mults="1", batch_size=4, epochs=2, warmup_steps=3, diffusion_steps=100, dropout=0.1
@@ -34,7 +35,7 @@ def images() -> Tensor:
 
 
 @dataclass
-class Listener:
+class Listener(OneArm):
     """A report that asks for a checkpoint, or to stop, after chosen updates."""
 
     cache: Path

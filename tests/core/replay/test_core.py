@@ -22,10 +22,11 @@ from ablate.errors import DataError, DivergedError, StoppedError
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
+from tests.core.whose import OneArm
 
 
 @dataclass
-class Listener:
+class Listener(OneArm):
     """A Report that writes nothing but what the core writes, and stops after a number of progress checks."""
 
     root: Path

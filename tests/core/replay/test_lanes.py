@@ -21,6 +21,7 @@ from ablate.errors import StoppedError
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
+from tests.core.whose import OneArm
 
 TOLERANCE = 1e-5
 """Relative, between a training in lanes and the same training alone, on losses and scores after some epochs."""
@@ -28,7 +29,7 @@ FOUR = Fusion(width=4, forced=True)
 
 
 @dataclass
-class Listener:
+class Listener(OneArm):
     """A report that keeps the cache in a folder and stops after a number of looks."""
 
     root: Path

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import pytest
 
@@ -26,8 +26,24 @@ from ablate.engine.clusters.srun import Steps
 from ablate.engine.display import display_events
 from ablate.engine.workers.launcher_api import Launcher, LocalLauncher, WorkerHandle
 from ablate.engine.workers.local_process import End
+from ablate.engine.workers.messages import (
+    VERSION,
+    Assignment,
+    BatchDone,
+    Begun,
+    Broken,
+    Heard,
+    Hello,
+    Leave,
+    Progress,
+    Queued,
+    Ready,
+    RunBatch,
+    WorkerSetup,
+)
 from ablate.engine.workers.slots import Slot
 from ablate.errors import AblateError, ExitCode
+from ablate.interface import EAGER, SERIAL
 from ablate.paths import StudyPaths, TrialPaths
 from ablate.recipe import Recipe
 from tests.engine import fake_slurm
@@ -155,22 +171,7 @@ class Contract:
         return self.bench.paths
 
     def start(self, place: Launcher) -> WorkerHandle:
-        hello = {
-            "type": "hello",
-            "core": "toycore:Toy",
-            "metrics": ["score"],
-            "search": str(self.bench.folder),
-            "path": [],
-            "cache": str(self.bench.folder),
-            "results": str(self.bench.results.folder),
-            "checkpoint_s": 20.0,
-            "fusion": {},
-            "fused": [],
-            "compilation": {},
-            "device": "cpu",
-            "device_name": None,
-            "threads": 1,
-        }
+        hello = hello_for("toycore:Toy", self.bench)
         return place.launch(Slot(0, "cpu", 1, None, "any", place="job-0"), self.paths.workers / "slot-0.log", hello)
 
     def order(self, worker: WorkerHandle, mode: str = "ok") -> TrialPaths:
@@ -178,18 +179,38 @@ class Contract:
         trial = self.paths.trial("a", 0)
         trial.folder.mkdir(parents=True, exist_ok=True)
         recipe = Recipe("toy", {"mode": mode, "steps": 3, "offset": 0.0}, 0)
-        worker.send({"type": "run", "batch": [{"recipe": recipe.to_dict(), "folder": str(trial.folder)}]})
+        worker.send(RunBatch("toy", (Assignment(recipe, trial.folder, "a", 0),)))
         return trial
 
 
-def hear(worker: WorkerHandle, kind: str) -> dict[str, Any]:
+def hello_for(core: str, bench: Bench) -> Hello:
+    """Return the first message to a worker of one thread."""
+    setup = WorkerSetup(
+        core=core,
+        search=bench.folder,
+        path=(),
+        results=bench.results.folder,
+        cache=bench.folder,
+        metrics=frozenset({"score"}),
+        checkpoint_s=20.0,
+        fusion=SERIAL,
+        fused=frozenset(),
+        compilation=EAGER,
+    )
+    return Hello(VERSION, setup, device="cpu", device_name=None, threads=1)
+
+
+H = TypeVar("H", bound=Heard)
+
+
+def hear(worker: WorkerHandle, kind: type[H]) -> H:
     """Return the worker's next message of a kind."""
     while True:
         assert select.select([worker.news], [], [], DEADLINE_S)[0], f"no {kind}"
         messages = worker.receive()
         assert messages is not None, f"the worker ended instead of saying {kind}"
         for message in messages:
-            if message["type"] == kind:
+            if isinstance(message, kind):
                 return message
 
 
@@ -209,10 +230,10 @@ def contract(bench: Bench) -> Contract:
 def test_a_worker_computes_what_it_is_given_and_leaves(launcher: Launcher, contract: Contract) -> None:
     with launcher.opened(contract.paths) as place:
         worker = contract.start(place)
-        hear(worker, "ready")
+        hear(worker, Ready)
         trial = contract.order(worker)
-        assert hear(worker, "done")["spent"] is False
-        worker.send({"type": "leave"})
+        assert hear(worker, BatchDone).spent is False
+        worker.send(Leave())
         end = end_of(worker)
     assert trial.outcome.exists()
     assert not end.out_of_memory
@@ -223,7 +244,7 @@ def test_a_worker_computes_what_it_is_given_and_leaves(launcher: Launcher, contr
 def test_a_worker_that_dies_is_noticed(launcher: Launcher, contract: Contract) -> None:
     with launcher.opened(contract.paths) as place:
         worker = contract.start(place)
-        hear(worker, "ready")
+        hear(worker, Ready)
         trial = contract.order(worker, mode="die")
         end = end_of(worker)
     assert "killed" in end.reason or "ended" in end.reason
@@ -233,9 +254,9 @@ def test_a_worker_that_dies_is_noticed(launcher: Launcher, contract: Contract) -
 def test_a_worker_that_does_not_listen_is_killed(launcher: Launcher, contract: Contract) -> None:
     with launcher.opened(contract.paths) as place:
         worker = contract.start(place)
-        hear(worker, "ready")
+        hear(worker, Ready)
         trial = contract.order(worker, mode="hang")
-        hear(worker, "progress")
+        hear(worker, Progress)
         worker.kill()
         end_of(worker)
     pids = {int(line.split()[1]) for line in (trial.folder / "steps.txt").read_text().splitlines()}
@@ -246,18 +267,23 @@ def test_a_core_that_cannot_load_is_told(launcher: Launcher, contract: Contract)
     (contract.bench.folder / "toycore.py").write_text("import nowhere\n")
     with launcher.opened(contract.paths) as place:
         worker = contract.start(place)
-        assert "nowhere" in hear(worker, "broken")["error"]
+        assert "nowhere" in hear(worker, Broken).error
         end_of(worker)
 
 
 def heard(worker: RemoteWorker) -> list[str]:
-    return [f"{message['type']} {message.get('reason', '')}".strip() for message in worker.drain()]
+    return [said(message) for message in worker.drain()]
+
+
+def said(message: Heard) -> str:
+    assert isinstance(message, Queued | Begun)
+    return f"queued {message.reason}".strip() if isinstance(message, Queued) else "begun"
 
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Iterator[RemoteWorker]:
     """Return a worker that nobody has started."""
-    made = RemoteWorker("w", Job(tmp_path, tmp_path, {}), {}, lambda: None)
+    made = RemoteWorker("w", Job(tmp_path, tmp_path, {}), hello_for("c", Bench(tmp_path)), lambda: None)
     yield made
     made.finish(End("over"))
     made.reap()
@@ -288,7 +314,7 @@ def test_an_unwanted_worker_says_nothing_more(remote: RemoteWorker) -> None:
     assert remote.uncancelled
 
 
-class Broken(Processes):
+class BrokenQueue(Processes):
     """A queue with a bug."""
 
     def submit(self, job: Job) -> str:
@@ -297,7 +323,7 @@ class Broken(Processes):
 
 def test_a_bug_in_a_queue_ends_the_run_and_is_raised(bench: Bench) -> None:
     with pytest.raises(ZeroDivisionError):
-        bench.run(GATED, launcher=ClusterLauncher(Broken(), Listen()))
+        bench.run(GATED, launcher=ClusterLauncher(BrokenQueue(), Listen()))
 
 
 # ---------------------------------------------------------------------- Slurm
@@ -430,6 +456,20 @@ def test_a_job_that_does_not_see_the_results_folder_is_named(bench: Bench, slurm
     assert summary.exit_code is ExitCode.DONE
     [note] = bench.of(display_events.Note)
     assert "job 1 ended: FAILED, it does not see the results folder" in note.text
+
+
+@pytest.mark.usefixtures("slurm")
+def test_a_job_of_another_version_is_sent_away_and_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("workers.handshake", "workers.messages", "clusters.remote_worker"):
+        monkeypatch.setattr(f"ablate.engine.{module}.VERSION", "0.0.9 (messages 00000000)")
+    summary = bench.run(GATED, launcher=slurm_launcher())
+    assert summary.reason == "no worker can be started"
+    assert bench.rows() == []
+    text = "\n".join(note.text for note in bench.of(display_events.Note))
+    assert f"runs ablate {VERSION}, and this is ablate 0.0.9" in text
+    assert "ended: FAILED, it has another version of ablate" in text
+    log = (bench.paths.workers / "slot-0.log").read_text(encoding="utf-8")
+    assert f"the engine runs ablate 0.0.9 (messages 00000000), and this is ablate {VERSION}" in log
 
 
 def test_a_folder_that_is_not_shared_ends_the_run_before_a_trial(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

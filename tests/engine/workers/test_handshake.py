@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ablate.engine.clusters.listener import Listener
 from ablate.engine.workers.handshake import (
     Caller,
+    OtherVersion,
     Refused,
     Ticket,
     Unreachable,
@@ -25,7 +24,7 @@ from ablate.engine.workers.handshake import (
     probe_path,
     report_to_engine,
 )
-from ablate.engine.workers.messages import Lines, encode
+from ablate.engine.workers.messages import VERSION, Admission, Challenge, Introduction, Stop, encode
 from ablate.errors import AblateError
 from tests.engine.conftest import DEADLINE_S
 
@@ -92,7 +91,7 @@ def test_the_token_never_travels(tmp_path: Path) -> None:
         thread.start()
         nonce = json.loads(theirs.recv(4096))["nonce"]
         proof = ticket.proof("worker", nonce, "n", "p")
-        said = encode({"name": ticket.name, "nonce": "n", "probe": "p", "proof": proof})
+        said = encode(Introduction(ticket.name, "n", "p", proof))
         assert ticket.token.encode() not in said
         theirs.sendall(said)
         thread.join(DEADLINE_S)
@@ -110,9 +109,10 @@ def test_the_token_never_travels(tmp_path: Path) -> None:
         b"\xff\xfe\n",
         b"[" * 1000 + b"\n",
         b"x" * 5000,
-        encode({"name": "nobody", "nonce": "n", "probe": "p", "proof": "00"}),
-        encode({"name": "nobody", "nonce": "n", "probe": "p", "proof": None}),
-        encode({"name": ["a"], "nonce": {}, "probe": 1, "proof": "é"}),
+        encode(Introduction("nobody", "n", "p", "00")),
+        encode(Introduction("nobody", "n", "p", "é")),
+        b'{"name": "nobody", "nonce": "n", "probe": "p", "proof": null}\n',
+        b'{"name": ["a"], "nonce": {}, "probe": 1, "proof": "00"}\n',
     ],
 )
 def test_strangers_are_turned_away(listener: Listener, said: bytes) -> None:
@@ -134,7 +134,7 @@ def test_a_proof_that_was_heard_does_not_let_in_anybody_else(listener: Listener)
     ticket = Ticket.read(path)
     proof = ticket.proof("worker", "the number of an earlier greeting", "n", "p")
     with socket.create_connection((listener.host, listener.port)) as connection:
-        connection.sendall(encode({"name": ticket.name, "nonce": "n", "probe": "p", "proof": proof}))
+        connection.sendall(encode(Introduction(ticket.name, "n", "p", proof)))
         assert read_to_end(connection).count(b"\n") == 1
 
 
@@ -146,9 +146,9 @@ def test_a_worker_does_not_trust_whoever_listens(tmp_path: Path) -> None:
     def pretend() -> None:
         connection, _ = listener.accept()
         with connection:
-            connection.sendall(encode({"nonce": "00"}))
+            connection.sendall(encode(Challenge("00")))
             connection.recv(4096)
-            connection.sendall(encode({"proof": "00" * 32}) + encode({"type": "hello"}))
+            connection.sendall(encode(Admission("00" * 32)) + encode(Stop()))
 
     thread = threading.Thread(target=pretend)
     with listener:
@@ -201,22 +201,54 @@ def test_a_closed_dock_lets_nobody_in(tmp_path: Path) -> None:
         socket.create_connection((listener.host, listener.port))
 
 
-def test_a_message_without_end_is_refused() -> None:
-    lines = Lines(most_bytes=10)
-    assert lines.feed(b'{"a":1}\n{"b"') == [{"a": 1}]
-    with pytest.raises(ValueError, match="more than 10 bytes"):
-        lines.feed(b": 1234567890")
+@pytest.mark.parametrize("version", ['"version": "9.9", "further": {"words": []}', '"version": ""', '"further": 1'])
+def test_a_worker_parts_from_an_engine_of_another_version(tmp_path: Path, version: str) -> None:
+    """Greetings of other versions are understood, with what they do not say and with what they say besides."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ticket = Ticket.new("127.0.0.1", listener.getsockname()[1])
+
+    def greet() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(f'{{"nonce": "00", {version}}}\n'.encode())
+            words = json.loads(connection.recv(4096))
+            proof = ticket.proof("engine", "00", words["nonce"], words["probe"])
+            connection.sendall(f'{{"proof": "{proof}", "more": 1}}\n'.encode())
+
+    thread = threading.Thread(target=greet)
+    with listener:
+        thread.start()
+        with pytest.raises(OtherVersion) as caught:
+            report_to_engine(ticket.write(tmp_path))
+        thread.join(DEADLINE_S)
+    assert VERSION in str(caught.value)
+    assert ("9.9" in version) == ("9.9" in str(caught.value))
 
 
-@given(messages=st.lists(st.dictionaries(st.text(), st.integers() | st.text())), cuts=st.lists(st.integers(0, 400)))
-def test_messages_arrive_whole_however_they_are_cut(messages: list[dict[str, int | str]], cuts: list[int]) -> None:
-    data = b"".join(map(encode, messages))
-    ends = sorted({min(cut, len(data)) for cut in cuts} | {len(data)})
-    lines, found, start = Lines(), [], 0
-    for end in ends:
-        found += lines.feed(data[start:end])
-        start = end
-    assert found == messages
+@pytest.mark.parametrize(("said", "known"), [({"version": "9.9", "more": [1]}, "9.9"), ({}, "")])
+def test_the_engine_knows_a_worker_of_another_version_by_its_token(said: dict[str, object], known: str) -> None:
+    ticket = Ticket.new("127.0.0.1", 1)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        callers: list[Caller] = []
+        thread = threading.Thread(target=lambda: callers.append(examine(ours, {ticket.name: ticket})))
+        thread.start()
+        challenge = json.loads(theirs.recv(4096))
+        proof = ticket.proof("worker", challenge["nonce"], "n", "p")
+        words = {"name": ticket.name, "nonce": "n", "probe": "p", "proof": proof, **said}
+        theirs.sendall(json.dumps(words).encode() + b"\n")
+        thread.join(DEADLINE_S)
+    assert challenge["version"] == VERSION
+    assert [(caller.name, caller.version) for caller in callers] == [(ticket.name, known)]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"host": "127.0.0.1"}', '{"host": 1, "port": 1, "name": "n", "token": "t"}']
+)
+def test_a_damaged_ticket_is_as_good_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t.ticket").write_text(text, encoding="utf-8")
+    with pytest.raises(OSError, match="not a valid ticket"):
+        report_to_engine(tmp_path / "t.ticket")
 
 
 def test_waiting_for_a_stranger_holds_nobody_up(listener: Listener) -> None:
