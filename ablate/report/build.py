@@ -11,7 +11,7 @@ from pathlib import Path
 from ablate.errors import AblateError, ResultsError
 from ablate.paths import REPORT_FORMATS, StudyPaths, write_atomic
 from ablate.report.data.curve_area import races_of
-from ablate.report.data.frames import StudyResults, compare_results
+from ablate.report.data.frames import CheckedResults, compare_results
 from ablate.report.data.material import Material, Point, costs_of, results_of, state_of, trends_of, without_numbers
 from ablate.report.data.planned_contrasts import families_of
 from ablate.report.data.provenance import collect, scrub
@@ -101,7 +101,7 @@ def gather(
     """
     check_layout(study, layout)
     check_columns(study, columns)
-    read = StudyResults.of(study, rows)
+    read = CheckedResults.of(study, rows)
     rows = read.rows
     results = results_of(read)
     points = csv_json.curve_points(study, results, paths)

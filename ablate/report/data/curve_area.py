@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ablate.outcome import OutcomeKind
-from ablate.report.data.frames import StudyResults
+from ablate.report.data.frames import CheckedResults
 from ablate.report.statistics.kaplan_meier import Time
 from ablate.report.statistics.significance import Floats
 from ablate.report.statistics.time_to_event import Race, race
@@ -52,7 +52,7 @@ def with_convergence(frame: pd.DataFrame, curves: pd.DataFrame, name: str = "cur
     return frame.merge(areas, on=["arm", "seed"], how="left")
 
 
-def races_of(results: StudyResults) -> tuple[Race, ...]:
+def races_of(results: CheckedResults) -> tuple[Race, ...]:
     """Return the race to the declared quality for every metric of the study that trials recorded as reached or not."""
     study = results.study
     measured = [row for row in results.counting if row.outcome is OutcomeKind.MEASURED]

@@ -40,7 +40,7 @@ def _is_result(row: TrialRow) -> bool:
 
 
 @dataclass(frozen=True)
-class StudyResults:
+class CheckedResults:
     """A study's results, read and checked once: all that verdicts, trends and contrasts are computed from."""
 
     study: Study
@@ -135,10 +135,10 @@ def compare_study(study: Study, rows: Iterable[TrialRow], method: Method | None 
 
     Arms that have not run yet are there without numbers.
     """
-    return compare_results(StudyResults.of(study, rows), method)
+    return compare_results(CheckedResults.of(study, rows), method)
 
 
-def compare_results(results: StudyResults, method: Method | None = None) -> Comparison:
+def compare_results(results: CheckedResults, method: Method | None = None) -> Comparison:
     """Do what `compare_study` does, with results that have been read already."""
     study = results.study
     method = study.method if method is None else method

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ablate.outcome import OutcomeKind
-from ablate.report.data.frames import StudyResults
+from ablate.report.data.frames import CheckedResults
 from ablate.report.data.provenance import Provenance
 from ablate.report.data.search_results import SearchResult
 from ablate.report.statistics.equal_budget import Equal
@@ -117,13 +117,13 @@ def in_groups(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     return (*arms[:1], *sorted(arms[1:], key=lambda arm: order[arm.factor or ""]))
 
 
-def results_of(results: StudyResults) -> dict[tuple[str, int], TrialRow]:
+def results_of(results: CheckedResults) -> dict[tuple[str, int], TrialRow]:
     """Return per (arm, seed) the trial that counts, or the one that still runs where none has ended."""
     running = {(row.arm, row.seed): row for row in results.rows if row.outcome is None and not is_candidate(row)}
     return running | {(row.arm, row.seed): row for row in results.counting}
 
 
-def trends_of(results: StudyResults) -> tuple[Trend, ...]:
+def trends_of(results: CheckedResults) -> tuple[Trend, ...]:
     """Return the trend of every factor with a few numeric levels on the primary metric."""
     found = []
     for factor, places in ordered_factors(results.study).items():

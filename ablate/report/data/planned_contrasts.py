@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.json_values import JsonValue
-from ablate.report.data.frames import StudyResults
+from ablate.report.data.frames import CheckedResults
 from ablate.report.statistics.families import Family, FamilyPlan, family_of
 from ablate.report.statistics.trend import ordered_factors
 from ablate.study.factors import level_text
@@ -17,7 +17,7 @@ MOST_CONTRASTS = 63
 """Contrasts of one design that are tested; with more, only main effects and pairs are."""
 
 
-def families_of(results: StudyResults) -> tuple[Family, ...]:
+def families_of(results: CheckedResults) -> tuple[Family, ...]:
     """Return every family of contrasts that the study's designs allow, on the primary metric.
 
     Factorials and grids: main effects and interactions, the other factors averaged over. Components left out one by

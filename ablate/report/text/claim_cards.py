@@ -12,7 +12,7 @@ import pandas as pd
 
 from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
-from ablate.report.data.frames import StudyResults, compare_results
+from ablate.report.data.frames import CheckedResults, compare_results
 from ablate.report.statistics.compare import compare
 from ablate.report.statistics.model import Comparison, Row, Verdict
 from ablate.report.text import numerals
@@ -105,12 +105,12 @@ def claim_of(entry: Mapping[str, Any]) -> Claim:
 
 def cards_of(claims: Sequence[Claim], studies: Studies) -> tuple[Card, ...]:
     """Return a card per claim; a test that no study makes is missing, and never filled in by anything else."""
-    read = [StudyResults.of(study, rows) for study, rows in studies if study.core]
+    read = [CheckedResults.of(study, rows) for study, rows in studies if study.core]
     compared = [(results, compare_results(results)) for results in read]
     return tuple(_card(claim, compared) for claim in claims)
 
 
-def _card(claim: Claim, compared: Sequence[tuple[StudyResults, Comparison]]) -> Card:
+def _card(claim: Claim, compared: Sequence[tuple[CheckedResults, Comparison]]) -> Card:
     evidence: list[ClaimEvidence] = []
     readings: list[Reading] = []
     missing = []
@@ -141,7 +141,7 @@ def _all_of(readings: Sequence[Reading]) -> Reading:
     return "yes"
 
 
-def _found(test: Check, results: StudyResults, comparison: Comparison) -> Iterator[ClaimEvidence]:
+def _found(test: Check, results: CheckedResults, comparison: Comparison) -> Iterator[ClaimEvidence]:
     study = results.study
     if study.core != test.core or test.metric not in {metric.name for metric in study.metrics}:
         return
@@ -218,7 +218,7 @@ def _reading(verdict: Verdict, wanted: Wanted) -> Reading:
     return "yes" if verdict in yes else "no"
 
 
-def _within(test: Check, results: StudyResults, arm: Arm) -> ClaimEvidence | None:
+def _within(test: Check, results: CheckedResults, arm: Arm) -> ClaimEvidence | None:
     """The metric against another one of the same trials: a paired test over seeds, both in the metric's unit."""
     if not _fits(test.where, arm):
         return None
