@@ -16,7 +16,6 @@ from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.storage import read
 from ablate.storage.address import shown, sqlite_path
-from ablate.storage.row_reading import RUN_FIRST
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -83,7 +82,7 @@ class ResultsLocation:
             return [self.study(name_of(study), depth)]
         found = self.studies(depth)
         if not found:
-            raise StorageError(f"no study in {shown(self.url)}", hint=RUN_FIRST)
+            raise read.no_study(self.url)
         return found
 
     def studies(self, depth: read.Depth = "whole") -> list[StoredStudy]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from ablate.errors import AblateError, ResultsError
 from ablate.paths import REPORT_FORMATS, StudyPaths, write_atomic
 from ablate.report.data.curve_area import races_of
-from ablate.report.data.frames import compare_study
+from ablate.report.data.frames import CheckedResults, compare_results
 from ablate.report.data.material import Material, Point, costs_of, results_of, state_of, trends_of, without_numbers
 from ablate.report.data.planned_contrasts import families_of
 from ablate.report.data.provenance import collect, scrub
@@ -101,11 +101,11 @@ def gather(
     """
     check_layout(study, layout)
     check_columns(study, columns)
-    # In one order, so that no sum depends on how the storage was read.
-    rows = tuple(sorted(rows, key=lambda row: row.number))
-    results = results_of(rows)
+    read = CheckedResults.of(study, rows)
+    rows = read.rows
+    results = results_of(read)
     points = csv_json.curve_points(study, results, paths)
-    comparison = compare_study(study, rows, method)
+    comparison = compare_results(read, method)
     return Material(
         # Pages are passed on: what they quote of the study has nothing private in it.
         study=replace(study, file=scrub(study.file), question=scrub(study.question)),
@@ -113,9 +113,9 @@ def gather(
         results=results,
         comparison=comparison,
         costs=costs_of(study, rows, results),
-        trends=trends_of(study, rows),
-        families=families_of(study, rows),
-        races=races_of(study, rows),
+        trends=trends_of(read),
+        families=families_of(read),
+        races=races_of(read),
         equal=equal_budgets(study, points, without_numbers(results, comparison)),
         front=front_of(comparison),
         points=tuple(points),

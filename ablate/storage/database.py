@@ -19,7 +19,7 @@ from optuna.storages import RDBStorage
 
 from ablate.errors import StorageError
 from ablate.storage.address import shown, sqlite_path
-from ablate.storage.faults import explain
+from ablate.storage.faults import explain, unusable
 from ablate.storage.sqlitefile import check_header, check_sound, connect_read_only, network_file_system
 from ablate.storage.views import VIEWS, outdated
 
@@ -48,7 +48,7 @@ def open_database(url: str) -> RDBStorage:
         with explained(shown(url)):
             return RDBStorage(url)
     except (ImportError, RuntimeError) as error:
-        raise _unusable(error, shown(url)) from error
+        raise unusable(error, shown(url)) from error
 
 
 def _open_file(path: Path) -> RDBStorage:
@@ -87,7 +87,7 @@ def _check_schema(path: Path) -> None:
     try:
         RDBStorage("sqlite:///ablate.db", engine_kwargs=settings, skip_table_creation=True).remove_session()
     except RuntimeError as error:
-        raise _unusable(error, str(path)) from error
+        raise unusable(error, str(path)) from error
 
 
 def _connect(path: Path, complete: bool) -> RDBStorage:
@@ -146,17 +146,3 @@ def _write_views(engine: sqlalchemy.Engine) -> None:
         existing = {str(name): str(sql) for name, sql in rows if name in VIEWS}
         for statement in outdated(existing):
             connection.exec_driver_sql(statement)
-
-
-def _unusable(error: Exception, where: str) -> StorageError:
-    text = " ".join(str(error).split())
-    if isinstance(error, ImportError):
-        return StorageError(f"the driver for {where} is not installed", hint=f"pip install it first ({text})")
-    if "storage upgrade" in text:
-        return StorageError(
-            f"{where} was written by an older Optuna",
-            hint="make a copy, then: optuna storage upgrade --storage URL",
-        )
-    if "updating optuna" in text:
-        return StorageError(f"{where} was written by a newer Optuna", hint="pip install -U optuna")
-    return StorageError(f"storage {where}: {text}", hint="check the storage URL")

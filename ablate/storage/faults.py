@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ablate.errors import StorageError
+from ablate.storage.schema import of_newer_optuna, of_older_optuna
 
 _KNOWN: Final[tuple[tuple[tuple[str, ...], str, str], ...]] = (
     (
@@ -54,6 +55,18 @@ def explain(error: BaseException, where: str) -> StorageError:
         if any(needle in lowered for needle in needles):
             return StorageError(message.format(where=where), hint=hint)
     return StorageError(f"storage {where}: {text}", hint="check the storage URL and that the database can be reached")
+
+
+def unusable(error: Exception, where: str) -> StorageError:
+    """Return the StorageError for a storage that Optuna cannot use: no driver, or tables of another version."""
+    text = " ".join(str(error).split())
+    if isinstance(error, ImportError):
+        return StorageError(f"the driver for {where} is not installed", hint=f"pip install it first ({text})")
+    if "storage upgrade" in text:
+        return of_older_optuna(where)
+    if "updating optuna" in text:
+        return of_newer_optuna(where)
+    return StorageError(f"storage {where}: {text}", hint="check the storage URL")
 
 
 def _is_full(path: Path) -> bool:

@@ -14,6 +14,7 @@ from optuna.storages import RDBStorage
 from ablate.errors import StorageError
 from ablate.storage.address import shown, sqlite_path
 from ablate.storage.database import explained
+from ablate.storage.faults import unusable
 from ablate.storage.row_reading import unknown_study
 
 
@@ -66,8 +67,7 @@ def read_foreign_study(url: str, name: str | None) -> ForeignStudy:
                 raise unknown_study(chosen, names, where)
             return _taken(optuna.load_study(study_name=chosen, storage=storage))
     except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise StorageError(f"{where}: {reason}", hint="optuna storage upgrade --storage URL") from error
+        raise unusable(error, where) from error
 
 
 def _read_only(path: Path) -> str:

@@ -7,6 +7,7 @@ storage through Optuna.
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
@@ -17,7 +18,7 @@ from typing import Any, Final, Literal, TypeVar
 from ablate.errors import StorageError
 from ablate.recipe import Scalar
 from ablate.storage import attributes as names
-from ablate.storage.address import sqlite_path
+from ablate.storage.address import shown, sqlite_path
 from ablate.storage.row_reading import RUN_FIRST, check_schema, trial_row, unknown_study
 from ablate.storage.rows import StudyRow, TrialRow
 from ablate.storage.sqlitefile import check_header, check_ours, read
@@ -42,6 +43,20 @@ def study_names(url: str) -> list[str]:
 
         return read_server.study_names(url)
     return _query(path, lambda connection: _names(connection, path))
+
+
+def no_study(url: str) -> StorageError:
+    """Return the error for a storage without a study of ablate's; it names what others keep there."""
+    where, path, others = shown(url), sqlite_path(url), []
+    if path is not None:
+        others = _query(path, lambda connection: _all_names(connection, path))
+    if not others:
+        return StorageError(f"no study in {where}", hint=RUN_FIRST)
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    return StorageError(
+        f"no study in {where} was made by ablate; it holds {others[0]!r}{more}",
+        hint=f"{RUN_FIRST}\nor compare their trials: ablate report --from {shlex.quote(f'optuna:{url}#{others[0]}')}",
+    )
 
 
 def read_study(url: str, name: str, depth: Depth = "whole") -> tuple[StudyRow, list[TrialRow]]:
@@ -75,6 +90,12 @@ def _names(connection: sqlite3.Connection, path: Path) -> list[str]:
         (names.SCHEMA,),
     )
     return [name for (name,) in rows]
+
+
+def _all_names(connection: sqlite3.Connection, path: Path) -> list[str]:
+    if not check_ours(connection, path):
+        return []
+    return [name for (name,) in connection.execute("SELECT study_name FROM studies ORDER BY study_id")]
 
 
 def _study(connection: sqlite3.Connection, *, path: Path, name: str, depth: Depth) -> tuple[StudyRow, list[TrialRow]]:

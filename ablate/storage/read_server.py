@@ -10,10 +10,9 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
-from ablate.errors import StorageError
 from ablate.storage import attributes as names
 from ablate.storage.address import shown
-from ablate.storage.faults import explain
+from ablate.storage.faults import explain, unusable
 from ablate.storage.row_reading import check_schema, trial_row, unknown_study
 from ablate.storage.rows import StudyRow, TrialRow
 
@@ -53,8 +52,7 @@ def _open(url: str) -> RDBStorage:
     except (SQLAlchemyError, StorageInternalError) as error:
         raise explain(error.__cause__ or error, shown(url)) from error
     except (ImportError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        raise StorageError(f"storage {shown(url)} cannot be read: {text}", hint="check the storage URL") from error
+        raise unusable(error, shown(url)) from error
 
 
 def _find(studies: list[FrozenStudy], name: str, where: str) -> FrozenStudy:

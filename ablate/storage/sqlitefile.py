@@ -10,27 +10,11 @@ from typing import Final, TypeVar
 from urllib.parse import quote
 
 from ablate.errors import StorageError
+from ablate.storage import schema
 from ablate.storage.faults import explain
 
 T = TypeVar("T")
 
-OPTUNA_TABLES: Final = frozenset(
-    {
-        "alembic_version",
-        "studies",
-        "study_directions",
-        "study_system_attributes",
-        "study_user_attributes",
-        "trial_heartbeats",
-        "trial_intermediate_values",
-        "trial_params",
-        "trial_system_attributes",
-        "trial_user_attributes",
-        "trial_values",
-        "trials",
-        "version_info",
-    }
-)
 _KEY_COLUMNS: Final = {
     "studies": {"study_id", "study_name"},
     "trials": {"trial_id", "study_id", "state"},
@@ -112,16 +96,22 @@ def check_header(path: Path) -> None:
 
 
 def check_ours(connection: sqlite3.Connection, path: Path) -> bool:
-    """Return whether the storage is complete; raises StorageError when the file belongs to another program."""
+    """Return whether the storage is complete.
+
+    Raises StorageError when the file belongs to another program, or to an Optuna with other tables.
+    """
     found = {str(name) for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     found.discard("sqlite_sequence")
     # A creation that was killed half-way leaves some of Optuna's tables: those are completed, not refused.
-    alien = found and not found <= OPTUNA_TABLES and not found >= _KEY_COLUMNS.keys()
+    alien = found and not found <= schema.TABLES and not found >= _KEY_COLUMNS.keys()
     if alien or any(not _has_columns(connection, table) for table in found & _KEY_COLUMNS.keys()):
         tables = ", ".join(sorted(found)[:3])
         raise StorageError(f"{path} belongs to another program (tables: {tables})", hint=_ELSEWHERE)
+    revision = _revision(connection, found)
+    if revision is not None:
+        schema.check_revision(revision, str(path))
     # Optuna writes the two version rows last.
-    return found >= OPTUNA_TABLES and all(
+    return found >= schema.TABLES and all(
         connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 (two literals)
         for table in ("version_info", "alembic_version")
     )
@@ -134,6 +124,19 @@ def check_sound(connection: sqlite3.Connection, path: Path) -> bool:
     if verdict != "ok":
         raise explain(sqlite3.DatabaseError(f"malformed: {verdict}"), str(path))
     return ours
+
+
+def _revision(connection: sqlite3.Connection, tables: set[str]) -> str | None:
+    """The revision of Optuna's tables; None for a file whose creation was killed before it was written."""
+    if "alembic_version" in tables:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        if row is not None:
+            return str(row[0])
+    if "version_info" in tables:
+        row = connection.execute("SELECT schema_version FROM version_info").fetchone()
+        if row is not None and row[0] < schema.FIRST_WITH_REVISIONS:
+            return schema.OLDER[0]
+    return None
 
 
 def _has_columns(connection: sqlite3.Connection, table: str) -> bool:

@@ -9,9 +9,11 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -19,7 +21,9 @@ import pytest
 from ablate.errors import AblateError, NothingComparableError, ResultsError
 from ablate.outcome import OutcomeKind
 from ablate.report.build import build_report
+from ablate.report.data.frames import latest_results
 from ablate.report.statistics.model import Comparison
+from ablate.report.statistics.trial_matrix import read_trials
 from ablate.study.spec import Study
 
 DATA_AND_PAGES = {"arms.csv", "curves.csv", "report.html", "report.json", "report.md", "table.tex", "trials.csv"}
@@ -40,6 +44,31 @@ def table(path: Path) -> list[dict[str, str]]:
 def test_every_file_is_written_and_no_temporary_one_is_left(case: Any, now: datetime.datetime) -> None:
     build(case, now)
     assert {path.name for path in case.paths.folder.iterdir()} == DATA_AND_PAGES
+
+
+def test_results_are_read_once_for_everything_the_report_is_made_of(case: Any, now: datetime.datetime) -> None:
+    """Verdicts, trends and contrasts come from one set of matrices, made of one choice of what counts."""
+    watched = {function.__code__: function.__name__ for function in (latest_results, read_trials)}
+    calls: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code in watched:
+            calls[watched[frame.f_code]] += 1
+
+    sys.setprofile(note)
+    try:
+        build(replace(case, study=with_several_levels(case.study)), now)
+    finally:
+        sys.setprofile(None)
+    report = json.loads(case.paths.report_json.read_text(encoding="utf-8"))
+    assert report["contrasts"]
+    assert report["trends"]
+    assert calls == {"latest_results": 1, "read_trials": 1}
+
+
+def with_several_levels(study: Study) -> Study:
+    """The study as its `vary` makes it: one factor has three ordered levels, so there are trends and contrasts."""
+    return replace(study, arms=tuple(arm for arm in study.arms if arm.factor in (None, "dip_epochs")))
 
 
 def test_formats_choose_the_files(case: Any, now: datetime.datetime) -> None:

@@ -16,7 +16,7 @@ import sqlalchemy
 from ablate.errors import StorageError
 from ablate.outcome import Outcome
 from ablate.recipe import Scalar
-from ablate.storage import database
+from ablate.storage import database, read_server
 from ablate.storage.read import read_study, study_names
 from ablate.storage.sqlitefile import connect_read_only, network_file_system
 from ablate.storage.store import Store
@@ -148,6 +148,41 @@ def test_another_version_of_optunas_tables_is_refused_untouched(
     before = path.read_bytes()
     assert word in refusal(open_store).message
     assert path.read_bytes() == before
+
+
+def old_database(path: Path, *more: str) -> str:
+    """The database of an Optuna 2.10, after the statements `more`; its URL."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parent / "data" / "optuna-2.10.sql").read_text(encoding="utf-8"))
+        connection.executescript(";".join(more))
+    return f"sqlite:///{path}"
+
+
+@pytest.mark.parametrize(
+    "older",
+    [
+        ("DROP TABLE trial_heartbeats", "UPDATE alembic_version SET version_num = 'v2.4.0.a'"),
+        ("DROP TABLE alembic_version", "UPDATE version_info SET schema_version = 8"),
+    ],
+    ids=["2.5", "before alembic"],
+)
+def test_a_database_that_lacks_tables_for_its_age_is_not_completed(
+    open_store: OpenStore, path: Path, older: tuple[str, ...]
+) -> None:
+    """It is no creation that was killed half-way."""
+    url = old_database(path, *older)
+    before = path.read_bytes()
+    for open_ in (open_store, lambda: study_names(url), lambda: read_study(url, "tuning")):
+        assert "older Optuna" in refusal(open_).message
+    assert path.read_bytes() == before
+
+
+def test_a_database_server_with_old_tables_is_refused_alike(path: Path) -> None:
+    """Read through Optuna, whatever the database."""
+    url = old_database(path)
+    for read_ in (read_server.study_names, lambda url: read_server.read_study(url, "tuning")):
+        hint = refusal(lambda read_=read_: read_(url)).hint  # type: ignore[misc]  # bound early
+        assert f"optuna storage upgrade --storage {url}" in str(hint)
 
 
 def test_a_missing_folder_is_named(open_store: OpenStore, tmp_path: Path) -> None:

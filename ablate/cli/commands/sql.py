@@ -15,6 +15,8 @@ from ablate.display.console import Screen
 from ablate.display.text_columns import lay_out
 from ablate.errors import AblateError
 from ablate.storage import read, sqlitefile
+from ablate.storage.row_reading import RUN_FIRST
+from ablate.storage.views import VIEWS
 
 EXAMPLE = "select arm, count(*), avg(value) from ablate_trials group by arm"
 
@@ -41,6 +43,8 @@ def sql(
         raise AblateError("ablate sql reads SQLite files only", hint="use the database server's own client")
     read.study_names(place.url)  # one clear error when there is no such file, or it is not ours
     header, rows = sqlitefile.read(place.database, partial(_answer, query=query or _COLUMNS))
+    if not query and not rows:
+        raise read.no_study(place.url)  # the views are made by the first run
     if json:
         for row in rows:
             screen.emit("row", dict(zip(header, row, strict=True)))
@@ -56,6 +60,8 @@ def _answer(connection: sqlite3.Connection, query: str) -> tuple[list[str], list
         cursor = connection.execute(query)
         return [column[0] for column in cursor.description or ()], cursor.fetchall()
     except (sqlite3.OperationalError, sqlite3.ProgrammingError, sqlite3.Warning) as error:
+        if str(error) in {f"no such table: {view}" for view in VIEWS}:
+            raise AblateError("ablate has not run here: its views are made by the first run", hint=RUN_FIRST) from error
         hint = f"see the columns: ablate sql\ntry:  ablate sql {EXAMPLE!r}"
         raise AblateError(f"the database refuses the query: {error}", hint=hint) from error
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from ablate.outcome import OutcomeKind
-from ablate.report.data.frames import latest_results
+from ablate.report.data.frames import CheckedResults
 from ablate.report.statistics.kaplan_meier import Time
 from ablate.report.statistics.significance import Floats
 from ablate.report.statistics.time_to_event import Race, race
 from ablate.report.statistics.trial_matrix import REACHED
 from ablate.storage.rows import TrialRow
-from ablate.study.spec import Study
 
 LIMIT = "_limit"
 """Behind a metric's name: the last value tried, where it may be censored."""
@@ -54,9 +52,10 @@ def with_convergence(frame: pd.DataFrame, curves: pd.DataFrame, name: str = "cur
     return frame.merge(areas, on=["arm", "seed"], how="left")
 
 
-def races_of(study: Study, rows: Iterable[TrialRow]) -> tuple[Race, ...]:
+def races_of(results: CheckedResults) -> tuple[Race, ...]:
     """Return the race to the declared quality for every metric of the study that trials recorded as reached or not."""
-    measured = [row for row in latest_results(rows) if row.outcome is OutcomeKind.MEASURED]
+    study = results.study
+    measured = [row for row in results.counting if row.outcome is OutcomeKind.MEASURED]
     quality = study.baseline.settings.get("quality")
     found = []
     for metric in study.metrics:

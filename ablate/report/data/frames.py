@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import pandas as pd
 
 from ablate.errors import AblateError
-from ablate.report.statistics.compare import compare
+from ablate.report.statistics.compare import compare_trials
 from ablate.report.statistics.design_warnings import design_lints, method_lints
 from ablate.report.statistics.model import Comparison
+from ablate.report.statistics.trial_matrix import Trials, read_trials, settle_metrics
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
@@ -38,6 +39,31 @@ def _is_result(row: TrialRow) -> bool:
     return row.outcome is not None and row.outcome.is_result
 
 
+@dataclass(frozen=True)
+class CheckedResults:
+    """A study's results, read and checked once: all that verdicts, trends and contrasts are computed from."""
+
+    study: Study
+    rows: tuple[TrialRow, ...]
+    """Every trial, in order of their numbers: no sum depends on how the storage was read."""
+    counting: tuple[TrialRow, ...]
+    """The trial that counts of each (arm, seed), see `latest_results`."""
+    frame: pd.DataFrame
+    """`counting` as a long table, see `trials_frame`."""
+    matrix: Trials
+    """The same as matrices [arms, seeds]: every metric of the study, its arms in order, the baseline first."""
+
+    @classmethod
+    def of(cls, study: Study, rows: Iterable[TrialRow]) -> Self:
+        """Read `rows`; raises AblateError where a value or a metric's name cannot be one."""
+        known = tuple(sorted(rows, key=lambda row: row.number))
+        counting = tuple(latest_results(known))
+        frame = _frame(study, counting)
+        arms = [arm.name for arm in study.arms]
+        matrix = read_trials(frame, settle_metrics(study.metrics), study.baseline.name, arms)
+        return cls(study, known, counting, frame, matrix)
+
+
 def trials_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
     """One row per (arm, seed): study, arm, seed, outcome, every metric, seconds, device, recipe_digest,
     images_seen.
@@ -45,15 +71,21 @@ def trials_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
     Metrics of the study come first, then others that a trial recorded; NaN where there is no value (a diverged trial
     has none). Arms are in study order, then arms that are stored but no longer in the study; seeds ascend.
     """
-    trials = latest_results(rows)
+    return _frame(study, latest_results(rows))
+
+
+def _frame(study: Study, counting: Sequence[TrialRow]) -> pd.DataFrame:
     for metric in study.metrics:
         if metric.name in _KEYS:
             raise AblateError(f"a metric cannot be called {metric.name!r}: the table of results has such a column")
     declared = [metric.name for metric in study.metrics]
-    recorded = sorted({name for row in trials for name in row.metrics} - {*declared, *_KEYS, *_FIXED})
+    recorded = sorted({name for row in counting for name in row.metrics} - {*declared, *_KEYS, *_FIXED})
     place = {arm.name: number for number, arm in enumerate(study.arms)}
-    trials.sort(key=lambda row: (place.get(row.arm, len(place)), row.arm if row.arm not in place else "", row.seed))
-    records = [_record(study, row, [*declared, *recorded]) for row in trials]
+
+    def order(row: TrialRow) -> tuple[int, str, int]:
+        return (place.get(row.arm, len(place)), row.arm if row.arm not in place else "", row.seed)
+
+    records = [_record(study, row, [*declared, *recorded]) for row in sorted(counting, key=order)]
     columns = dict.fromkeys([*_KEYS, *declared, *recorded, *_FIXED])
     frame = pd.DataFrame.from_records(records, columns=list(columns))
     numbers = dict.fromkeys([*declared, *recorded, "seconds", "images_seen"], "float64")
@@ -96,28 +128,22 @@ def curves_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
     return frame.astype({"seed": "int64", "images": "int64", "value": "float64"})
 
 
-def compare_study(
-    study: Study,
-    rows: Iterable[TrialRow],
-    method: Method | None = None,
-) -> Comparison:
+def compare_study(study: Study, rows: Iterable[TrialRow], method: Method | None = None) -> Comparison:
     """Compare a stored study at its declared looks and alpha; the study's own lints come first.
 
     `method` is how verdicts are taken (default: as the study declares; another one is said in a lint).
 
     Arms that have not run yet are there without numbers.
     """
+    return compare_results(CheckedResults.of(study, rows), method)
+
+
+def compare_results(results: CheckedResults, method: Method | None = None) -> Comparison:
+    """Do what `compare_study` does, with results that have been read already."""
+    study = results.study
     method = study.method if method is None else method
-    comparison = compare(
-        trials_frame(study, rows),
-        metrics=study.metrics,
-        baseline=study.baseline.name,
-        alpha=study.alpha,
-        arms=[arm.name for arm in study.arms],
-        looks=study.looks or None,
-        test=method.test,
-        noise=method.noise,
-        correct=method.correct,
+    comparison = compare_trials(
+        results.matrix, settle_metrics(study.metrics), method, alpha=study.alpha, looks=study.looks or None
     )
     changed = method_lints(method, study.method)
     return replace(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ablate.outcome import OutcomeKind
-from ablate.report.data.frames import latest_results, trials_frame
+from ablate.report.data.frames import CheckedResults
 from ablate.report.data.provenance import Provenance
 from ablate.report.data.search_results import SearchResult
 from ablate.report.statistics.equal_budget import Equal
@@ -17,7 +17,7 @@ from ablate.report.statistics.families import Family
 from ablate.report.statistics.model import Comparison, Verdict
 from ablate.report.statistics.pareto import Front
 from ablate.report.statistics.time_to_event import Race
-from ablate.report.statistics.trend import Trend, ordered_factors, trend
+from ablate.report.statistics.trend import Trend, ordered_factors, trend_of
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, Study
@@ -117,22 +117,19 @@ def in_groups(arms: Sequence[Arm]) -> tuple[Arm, ...]:
     return (*arms[:1], *sorted(arms[1:], key=lambda arm: order[arm.factor or ""]))
 
 
-def results_of(rows: Sequence[TrialRow]) -> dict[tuple[str, int], TrialRow]:
+def results_of(results: CheckedResults) -> dict[tuple[str, int], TrialRow]:
     """Return per (arm, seed) the trial that counts, or the one that still runs where none has ended."""
-    running = {(row.arm, row.seed): row for row in rows if row.outcome is None and not is_candidate(row)}
-    return running | {(row.arm, row.seed): row for row in latest_results(rows)}
+    running = {(row.arm, row.seed): row for row in results.rows if row.outcome is None and not is_candidate(row)}
+    return running | {(row.arm, row.seed): row for row in results.counting}
 
 
-def trends_of(study: Study, rows: Sequence[TrialRow]) -> tuple[Trend, ...]:
+def trends_of(results: CheckedResults) -> tuple[Trend, ...]:
     """Return the trend of every factor with a few numeric levels on the primary metric."""
-    factors = {factor: places for factor, places in ordered_factors(study).items() if len(places) <= _MOST_LEVELS}
-    if not factors:
-        return ()
-    frame = trials_frame(study, rows)
     found = []
-    for factor, places in factors.items():
-        levels, arms = zip(*places, strict=True)
-        found.append(trend(frame, study.primary, factor=factor, levels=levels, arms=arms))
+    for factor, places in ordered_factors(results.study).items():
+        if len(places) <= _MOST_LEVELS:
+            levels, arms = zip(*places, strict=True)
+            found.append(trend_of(results.matrix, results.study.primary, factor=factor, levels=levels, arms=arms))
     return tuple(found)
 
 

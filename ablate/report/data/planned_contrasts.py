@@ -6,25 +6,25 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.json_values import JsonValue
-from ablate.report.data.frames import trials_frame
-from ablate.report.statistics.families import Family, FamilyPlan, family
+from ablate.report.data.frames import CheckedResults
+from ablate.report.statistics.families import Family, FamilyPlan, family_of
 from ablate.report.statistics.trend import ordered_factors
-from ablate.storage.rows import TrialRow
 from ablate.study.factors import level_text
-from ablate.study.spec import Design, MetricSpec, Study
+from ablate.study.spec import Design
 
 Cells = Mapping[str, Mapping[str, JsonValue]]
 MOST_CONTRASTS = 63
 """Contrasts of one design that are tested; with more, only main effects and pairs are."""
 
 
-def families_of(study: Study, rows: Sequence[TrialRow], metric: MetricSpec | None = None) -> tuple[Family, ...]:
-    """Return every family of contrasts that the study's designs allow, on `metric` (default: the primary one).
+def families_of(results: CheckedResults) -> tuple[Family, ...]:
+    """Return every family of contrasts that the study's designs allow, on the primary metric.
 
     Factorials and grids: main effects and interactions, the other factors averaged over. Components left out one by
     one and all together: do their losses add up? A path: each step against the one before. Factors with ordered
     levels: neighbouring levels.
     """
+    study = results.study
     found = [
         (design.kind, tuple(plans), design.cells)
         for design in study.designs
@@ -34,13 +34,10 @@ def families_of(study: Study, rows: Sequence[TrialRow], metric: MetricSpec | Non
         ("vary", tuple(_neighbours(factor, places)), {arm: {factor: level} for level, arm in places})
         for factor, places in ordered_factors(study).items()
     ]
-    if not found:
-        return ()
-    frame, chosen = trials_frame(study, rows), metric or study.primary
     return tuple(
-        family(
-            frame,
-            chosen,
+        family_of(
+            results.matrix,
+            study.primary,
             plans,
             kind=kind,
             baseline=study.baseline.name,

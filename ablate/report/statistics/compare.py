@@ -55,10 +55,28 @@ def compare(
     found, left = found_metrics(frame) if metrics is None else (declared_metrics(metrics), ())
     settled = settle_metrics(found)
     trials = read_trials(frame, settled, baseline, arms)
+    return compare_trials(trials, settled, method, alpha=alpha, look=look, looks=looks, lints=left)
+
+
+def compare_trials(
+    trials: Trials,
+    metrics: Sequence[MetricSpec],
+    method: Method,
+    *,
+    alpha: float,
+    look: int | None = None,
+    looks: Sequence[int] | None = None,
+    lints: tuple[Lint, ...] = (),
+) -> Comparison:
+    """Compare every arm with the first one, on matrices that have been read already.
+
+    `metrics` are settled (see `settle_metrics`); `lints` come before what is doubtful about the results.
+    """
     plan = plan_looks(trials, alpha, looks, look)
+    baseline = trials.arms[0]
     problem = _problem(trials, _counts(trials, plan), baseline)
-    lints = (*left, *data_lints(trials, settled, plan, shared_seeds=test != "welch"))
-    return compared(trials, settled, plan, method, name=baseline, alpha=alpha, lints=lints, problem=problem)
+    lints = (*lints, *data_lints(trials, metrics, plan, shared_seeds=method.test != "welch"))
+    return compared(trials, metrics, plan, method, name=baseline, alpha=alpha, lints=lints, problem=problem)
 
 
 def compared(

@@ -115,8 +115,24 @@ def family(
     own beside the comparisons with the baseline. With declared `looks`, the seeds up to the last look that all arms of
     a contrast have filled are used, at that look's share of `alpha`.
     """
-    arms = list(dict.fromkeys([baseline, *(arm for plan in plans for arm in plan.weights)]))
+    arms = _arms(plans, baseline)
     trials = read_trials(frame, [metric], baseline, arms)
+    return family_of(trials, metric, plans, kind=kind, baseline=baseline, cells=cells, alpha=alpha, looks=looks)
+
+
+def family_of(
+    trials: Trials,
+    metric: MetricSpec,
+    plans: Sequence[FamilyPlan],
+    *,
+    kind: str,
+    baseline: str,
+    cells: Mapping[str, Mapping[str, object]],
+    alpha: float = 0.05,
+    looks: Sequence[int] = (),
+) -> Family:
+    """Do what `family` does, on matrices that have been read already; they may hold more arms than the contrasts."""
+    trials = trials.of(_arms(plans, baseline))
     weights = np.array([[plan.weights.get(arm, 0.0) for arm in trials.arms] for plan in plans])
     used, level, reached = _at_looks(trials, weights, alpha, tuple(looks))
     tested = _tested(trials, metric, weights, used, level, reached)
@@ -125,6 +141,10 @@ def family(
     )
     factors = tuple(dict.fromkeys(name for plan in plans for name in plan.factors))
     return Family(kind, metric.name, factors, cells, effects, tested.tested, float(level.max()))
+
+
+def _arms(plans: Sequence[FamilyPlan], baseline: str) -> list[str]:
+    return list(dict.fromkeys([baseline, *(arm for plan in plans for arm in plan.weights)]))
 
 
 def _at_looks(trials: Trials, weights: Floats, alpha: float, looks: tuple[int, ...]) -> tuple[Flags, Floats, Flags]:

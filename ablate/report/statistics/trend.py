@@ -12,7 +12,7 @@ from scipy import stats
 
 from ablate.errors import AblateError
 from ablate.report.statistics.significance import Floats
-from ablate.report.statistics.trial_matrix import read_trials
+from ablate.report.statistics.trial_matrix import Trials, read_trials
 from ablate.study.spec import MetricSpec, Study
 
 TrendDirection = Literal["rising", "falling"]
@@ -92,7 +92,20 @@ def trend(
     if len(arms) < 3 or len(arms) != len(levels):
         raise AblateError(f"a trend needs 3 levels with one arm each, got {len(levels)} levels and {len(arms)} arms")
     trials = read_trials(frame, [metric], arms[0], arms)
-    values = trials.values[metric.name]
+    return trend_of(trials, metric, factor=factor, levels=levels, arms=arms, course=course)
+
+
+def trend_of(
+    trials: Trials,
+    metric: MetricSpec,
+    *,
+    factor: str,
+    levels: tuple[float, ...],
+    arms: tuple[str, ...],
+    course: TrendDirection | None = None,
+) -> Trend:
+    """Do what `trend` does, on matrices that have been read already; they may hold more arms than the factor's."""
+    values = trials.of(arms).values[metric.name]
     complete = values[:, np.isfinite(values).all(axis=0)].T
     p, leaning = _tested(complete, course)
     return Trend(factor, metric.name, levels, arms, len(complete), p, leaning, course is not None, _is_hump(complete))

@@ -52,6 +52,40 @@ class Trials:
         """[arms]: True for arms that others are compared with."""
         return np.asarray(self.partner == np.arange(len(self.arms)))
 
+    def of(self, arms: Sequence[str]) -> Trials:
+        """Return the part of `arms`, in their order: what `read_trials` gives for these arms of the same table.
+
+        Seeds without a result in any of them are left out; an arm that is not here has no results. The first arm is
+        the one the others are compared with.
+        """
+        chosen = tuple(dict.fromkeys(arms))
+        place = {arm: at for at, arm in enumerate(self.arms)}
+        rows = np.array([place.get(arm, -1) for arm in chosen], dtype=np.int64)
+        there = rows >= 0
+        results: Flags = self.measured | self.diverged | self.pruned
+        seeds: Flags = np.asarray(results[rows[there]].any(axis=0))
+
+        def flags(matrix: Flags) -> Flags:
+            return np.asarray(matrix[rows][:, seeds] & there[:, None])
+
+        def numbers(matrix: Floats) -> Floats:
+            return np.where(there[:, None], matrix[rows][:, seeds], np.nan)
+
+        others = {arm for arm, own in zip(self.arms, results, strict=True) if own.any()} - set(chosen)
+        return replace(
+            self,
+            arms=chosen,
+            seeds=tuple(seed for seed, kept in zip(self.seeds, seeds, strict=True) if kept),
+            measured=flags(self.measured),
+            diverged=flags(self.diverged),
+            pruned=flags(self.pruned),
+            values={name: numbers(matrix) for name, matrix in self.values.items()},
+            left_out=tuple(sorted({*self.left_out, *others})),
+            compute=None if self.compute is None else (self.compute[0], numbers(self.compute[1])),
+            partner=np.zeros(len(chosen), dtype=np.int64),
+            censored={name: flags(matrix) for name, matrix in self.censored.items()},
+        )
+
 
 def settle_metrics(metrics: Sequence[MetricSpec]) -> tuple[MetricSpec, ...]:
     """Check metric declarations; a single metric is the primary one. Raises AblateError."""

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
-from ablate.report.data.frames import compare_study, latest_results
+from ablate.report.data.frames import CheckedResults, compare_results
 from ablate.report.statistics.compare import compare
 from ablate.report.statistics.model import Comparison, Row, Verdict
 from ablate.report.text import numerals
@@ -105,16 +105,17 @@ def claim_of(entry: Mapping[str, Any]) -> Claim:
 
 def cards_of(claims: Sequence[Claim], studies: Studies) -> tuple[Card, ...]:
     """Return a card per claim; a test that no study makes is missing, and never filled in by anything else."""
-    compared = [(study, rows, compare_study(study, rows)) for study, rows in studies if study.core]
+    read = [CheckedResults.of(study, rows) for study, rows in studies if study.core]
+    compared = [(results, compare_results(results)) for results in read]
     return tuple(_card(claim, compared) for claim in claims)
 
 
-def _card(claim: Claim, compared: Sequence[tuple[Study, Sequence[TrialRow], Comparison]]) -> Card:
+def _card(claim: Claim, compared: Sequence[tuple[CheckedResults, Comparison]]) -> Card:
     evidence: list[ClaimEvidence] = []
     readings: list[Reading] = []
     missing = []
     for test in claim.tests:
-        found = [one for study, rows, comparison in compared for one in _found(test, study, rows, comparison)]
+        found = [one for results, comparison in compared for one in _found(test, results, comparison)]
         evidence += found
         if not found:
             missing.append(str(test))
@@ -140,11 +141,12 @@ def _all_of(readings: Sequence[Reading]) -> Reading:
     return "yes"
 
 
-def _found(test: Check, study: Study, rows: Sequence[TrialRow], comparison: Comparison) -> Iterator[ClaimEvidence]:
+def _found(test: Check, results: CheckedResults, comparison: Comparison) -> Iterator[ClaimEvidence]:
+    study = results.study
     if study.core != test.core or test.metric not in {metric.name for metric in study.metrics}:
         return
     if test.over:
-        yield from (one for arm in study.arms if (one := _within(test, study, arm, rows)) is not None)
+        yield from (one for arm in study.arms if (one := _within(test, results, arm)) is not None)
         return
     base = study.baseline
     for arm in study.arms[1:]:
@@ -216,14 +218,14 @@ def _reading(verdict: Verdict, wanted: Wanted) -> Reading:
     return "yes" if verdict in yes else "no"
 
 
-def _within(test: Check, study: Study, arm: Arm, rows: Sequence[TrialRow]) -> ClaimEvidence | None:
+def _within(test: Check, results: CheckedResults, arm: Arm) -> ClaimEvidence | None:
     """The metric against another one of the same trials: a paired test over seeds, both in the metric's unit."""
     if not _fits(test.where, arm):
         return None
-    names = {test.metric, test.over}
+    study, names = results.study, {test.metric, test.over}
     values = [
         (row.seed, row.metrics[test.metric], row.metrics[test.over])
-        for row in latest_results(rows)
+        for row in results.counting
         if row.arm == arm.name and row.outcome is OutcomeKind.MEASURED and names <= row.metrics.keys()
     ]
     if not values:

@@ -14,6 +14,7 @@ from scipy import stats
 
 from ablate.outcome import OutcomeKind
 from ablate.recipe import Scalar
+from ablate.report.data.frames import CheckedResults
 from ablate.report.data.planned_contrasts import factorial_plans, families_of
 from ablate.report.statistics.families import Family, FamilyPlan, family
 from ablate.report.statistics.model import Verdict
@@ -174,7 +175,7 @@ def study(kind: str, cells: Mapping[str, Mapping[str, Scalar]], values: Mapping[
             (arm, seed, value) for arm, row in values.items() for seed, value in enumerate(row)
         )
     ]
-    return families_of(found, rows)[0]
+    return families_of(CheckedResults.of(found, rows))[0]
 
 
 def test_components_left_out_together_are_compared_with_the_sum_of_their_losses() -> None:

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ablate.errors import AblateError
+from ablate.outcome import OutcomeKind
 from ablate.report import compare
-from ablate.report.statistics.trial_matrix import read_trials, settle_metrics
+from ablate.report.statistics.trial_matrix import Trials, read_trials, settle_metrics
 from ablate.study.spec import MetricSpec
 
 PSNR = MetricSpec("psnr", "max", primary=True)
@@ -129,3 +132,42 @@ def test_numbers_written_as_text_and_other_column_types_are_numbers() -> None:
     assert compare(frame, metrics=[PSNR]).row("a").mean == 4.0
     whole = table(psnr=[1, 2, 3, 5]).astype({"psnr": "Int64"})
     assert compare(whole, metrics=[PSNR]).row("a").mean == 4.0
+
+
+def same(one: Trials, other: Trials) -> None:
+    for name in ("arms", "seeds", "left_out", "reference"):
+        assert getattr(one, name) == getattr(other, name), name
+    for name in ("measured", "diverged", "pruned", "partner", "baselines"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
+    for ours, theirs in ((one.values, other.values), (one.censored, other.censored)):
+        assert ours.keys() == theirs.keys()
+        for metric, matrix in ours.items():
+            np.testing.assert_array_equal(matrix, theirs[metric], metric)
+    if one.compute is None or other.compute is None:
+        assert one.compute is other.compute
+    else:
+        assert one.compute[0] == other.compute[0]
+        np.testing.assert_array_equal(one.compute[1], other.compute[1])
+
+
+WORDS = [kind.value for kind in OutcomeKind]
+KEYS = st.tuples(st.sampled_from("abcd"), st.integers(0, 4))
+CELLS = st.tuples(st.sampled_from(WORDS), st.floats(-9, 9), st.sampled_from([0.0, 1.0]))
+
+
+@given(
+    results=st.dictionaries(KEYS, CELLS),
+    all_arms=st.permutations(["a", "b", "c"]),
+    chosen=st.lists(st.sampled_from(["a", "b", "c", "never run"]), min_size=1),
+    compute=st.booleans(),
+)
+def test_a_part_of_the_matrices_is_what_reading_these_arms_alone_gives(
+    results: dict[tuple[str, int], tuple[str, float, float]], all_arms: list[str], chosen: list[str], compute: bool
+) -> None:
+    """Families of contrasts and trends take their arms from the matrices of the whole study."""
+    frame = pd.DataFrame(
+        [(*key, word, value, reached, value) for key, (word, value, reached) in results.items()],
+        columns=["arm", "seed", "outcome", "psnr", "psnr_reached", "seconds" if compute else "other"],
+    )
+    whole = read_trials(frame, [PSNR], all_arms[0], all_arms)
+    same(whole.of(chosen), read_trials(frame, [PSNR], chosen[0], chosen))
