@@ -9,15 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import AblateError
+from ablate.paths import is_in_results
 
 
 def load_object(reference: str, *, what: str, search: Path | None = None) -> Any:
     """Return the object ``module:name``; modules beside the study file (`search`) come first.
 
-    Importing runs the module's code: a study file is as trusted as the programs beside it.
+    Importing runs the module's code: a study file is as trusted as the programs beside it. A copy of one in a results
+    folder is not.
     Raises AblateError, naming `what` it is for, when the module cannot be imported or has no such name.
     """
     module_name, _, name = reference.partition(":")
+    if search is not None and is_in_results(search):
+        raise AblateError(
+            f"{what} {reference!r}: the study file lies in a results folder, and nothing there is run",
+            hint="what is there may come from somebody else: copy the study file to your own code, and use it there",
+        )
     if search is not None and str(search) not in sys.path:
         sys.path.insert(0, str(search))
     try:

@@ -40,6 +40,16 @@ def folder_name(arm: str, seed: int) -> str:
     return f"{safe}-s{seed}"
 
 
+def is_in_results(folder: Path) -> bool:
+    """True when `folder` lies in a study's folder below some results: what is there may come from somebody else."""
+    folder = folder.absolute()
+    return any(
+        (place / "plan.json").is_file() and (place / "trials").is_dir()
+        for one in {folder, folder.resolve()}
+        for place in (one, *one.parents)
+    )
+
+
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` to `path` so that readers see the old content or the new, never a part, even across a crash.
 

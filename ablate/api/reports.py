@@ -71,6 +71,7 @@ def write_study_report(
         storage=stored.url or None,
         command=base_command(stored),
         method=choose(stored.study.method),
+        attributes=stored.attributes,
     )
     write_report(material, stored.paths, formats=formats, figures=figures)
     return material

@@ -17,6 +17,7 @@ from ablate.api.study_source import StudyDefinition
 from ablate.errors import AblateError
 from ablate.paths import ResultsPaths
 from ablate.search import Search
+from ablate.storage.address import without_password
 from ablate.storage.candidates import tried_of
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Replicate, Study
@@ -47,13 +48,13 @@ class Request:
     compile: str = "auto"
 
     def command(self) -> str:
-        """Return the command that runs, or takes up, exactly this."""
+        """Return the command that runs, or takes up, exactly this; without the password of a storage URL."""
         singles = {
             "--seeds": self.seeds,
             "--add-seeds": self.add_seeds,
             "--until": self.until,
             "--results": None if self.results == RESULTS else self.results,
-            "--storage": self.storage,
+            "--storage": None if self.storage is None else without_password(self.storage),
             "--name": self.name,
         }
         options: dict[str, Sequence[str]] = {

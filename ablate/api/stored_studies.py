@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from ablate.api.stored_commands import run_command, stored_words
 from ablate.errors import AblateError, StorageError
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
@@ -73,7 +74,7 @@ class ResultsLocation:
                 f"the plan of study {name!r} in {shown(self.url)} was written by another version of ablate",
                 hint="read it with that version, or run the study again under another --name",
             ) from error
-        command = str(row.attributes.get(COMMAND_ATTRIBUTE, ""))
+        command = shlex.join(stored_words(str(row.attributes.get(COMMAND_ATTRIBUTE, ""))))
         return StoredStudy(study, tuple(trials), self.results.study(name), self.url, command, row.attributes)
 
     def find(self, study: str | None, depth: read.Depth = "whole") -> list[StoredStudy]:
@@ -101,8 +102,7 @@ def base_command(stored: StoredStudy) -> str:
 
     It keeps ``--set``, ``--name`` and the places; without these a study would be taken for a changed one.
     """
-    words = shlex.split(stored.command) or ["ablate", "run", stored.study.file or stored.study.name]
-    return shlex.join(without(words, *_HOW_FAR))
+    return shlex.join(without(shlex.split(stored.command or run_command("", stored.study)), *_HOW_FAR))
 
 
 _HOW_FAR = ("--arms", "--seeds", "--add-seeds", "--until")

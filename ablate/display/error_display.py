@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ablate.errors import AblateError, Problem, StudyFileError, TableError
 from ablate.human_units import plural, visible
+from ablate.storage.address import without_password
 
 _STYLES = {"error": "bold red", "warning": "bold yellow"}
 
@@ -111,12 +112,12 @@ def report_bug(kind: type[BaseException], error: BaseException, trace: Traceback
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return
-    whole = "".join(traceback.format_exception(kind, error, trace))
+    whole = without_password("".join(traceback.format_exception(kind, error, trace)))
     try:
         with tempfile.NamedTemporaryFile("w", prefix="ablate-", suffix=".log", delete=False, encoding="utf-8") as log:
-            log.write(f"{' '.join(sys.argv)}\n\n{whole}")
+            log.write(f"{' '.join(map(without_password, sys.argv))}\n\n{whole}")
             where = f"traceback: {Path(log.name)}"
     except OSError:
         where = whole
-    summary = "".join(traceback.format_exception_only(kind, error)).strip()
+    summary = without_password("".join(traceback.format_exception_only(kind, error)).strip())
     sys.stderr.write(f"error: a bug in ablate: {summary}\n\nhint: please report it with the file below\n{where}\n")

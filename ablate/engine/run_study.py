@@ -11,6 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ablate.core.shared.registry import BUILT_IN
 from ablate.engine.compile_choice import compilation_within, require_compilable, updates_waiting
 from ablate.engine.display import display_events
 from ablate.engine.display.announcer import Announcer, RunLog, TrialError
@@ -19,9 +20,11 @@ from ablate.engine.fuse_choice import Fusing, device_of, fusing_of, fusion_withi
 from ablate.engine.interrupts import Interrupts
 from ablate.engine.loop import Loop, LoopPartners, LoopTimes, LoopWork
 from ablate.engine.records.folders import make_folders, write_study, writing
+from ablate.engine.records.git import commit_of
 from ablate.engine.records.lock import StudyLock, end_orphans
+from ablate.engine.records.preregistration import declaration
 from ablate.engine.records.recorder import Found, Recorder
-from ablate.engine.records.study_attributes import commit_of, study_attributes
+from ablate.engine.records.study_attributes import study_attributes
 from ablate.engine.rules.events_actions import Planned
 from ablate.engine.rules.limits import Policy
 from ablate.engine.rules.machine import EngineState
@@ -32,13 +35,15 @@ from ablate.engine.workers.messages import WorkerSetup
 from ablate.engine.workers.pool import WorkerPool
 from ablate.engine.workers.slots import Slot, devices_of, one_per_device
 from ablate.errors import ExitCode
-from ablate.interface import EAGER, SERIAL, Compilation, Core, Fusion
+from ablate.interface import EAGER, SERIAL, Compilation, Core, Fusion, Stage
 from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
+from ablate.recipe import Recipe
 from ablate.search import Search
 from ablate.storage.store import ParamKind, Store
 from ablate.study.changes import check_against_stored
+from ablate.study.core_facts import CoreFacts
 from ablate.study.plan import require
 from ablate.study.spec import BUDGET_UNITS, Replicate, Study
 
@@ -119,7 +124,7 @@ def run_study(
     results = ResultsPaths(results.folder.absolute())
     paths = results.study(study.name)
     make_folders(results, paths)
-    attributes = study_attributes(study, options.command)
+    attributes = study_attributes(study, options.command, CoreFacts.of(core))
     with StudyLock(paths.lock) as lock, Interrupts() as interrupts, _run_log(paths) as log:
         ended = end_orphans(lock.orphans)
         with _opened(storage_url, study, kinds, attributes) as store:
@@ -127,9 +132,10 @@ def run_study(
             fusing = fusing_of(replicates, core, device_of(slots), options.fusion, stored, rows)
             options = replace(options, fusion=fusing.within)
             attributes |= with_decisions(stored, fusing)
+            attributes |= declaration(study, (row.started_at for row in rows), stored)
             _check_stored(store, study, attributes)
             write_study(paths, study)
-            recorder = Recorder(store, study, paths, replicates, commit_of(_home(study)))
+            recorder = Recorder(store, study, paths, replicates, commit_of(_home(study)), _own_stages(study, core))
             _know_begun(recorder, SearchQueue(study, core, searches, rows))
             with writing(paths.folder):
                 found = recorder.take_stock()
@@ -184,6 +190,7 @@ def record_study(
     attributes = study_attributes(study, command)
     with StudyLock(paths.lock) as lock, _opened(storage_url, study, kinds, attributes) as store:
         end_orphans(lock.orphans)
+        attributes |= declaration(study, (row.started_at for row in store.rows()), store.attributes())
         _check_stored(store, study, attributes)
         write_study(paths, study)
 
@@ -211,6 +218,11 @@ def _run_log(paths: StudyPaths) -> RunLog:
 def _home(study: Study) -> Path:
     """The folder of the study file: a user's core lies beside it."""
     return Path(study.file).absolute().parent
+
+
+def _own_stages(study: Study, core: type[Core]) -> Callable[[Recipe], Sequence[Stage]] | None:
+    """The stages of a user's own core, which nobody but a run asks for; None for a core that is built in."""
+    return None if study.core in BUILT_IN else core.stages
 
 
 def _check_stored(store: Store, study: Study, attributes: Mapping[str, JsonValue]) -> None:

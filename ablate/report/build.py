@@ -45,6 +45,7 @@ def build_report(
     storage: str | None = None,
     command: str | None = None,
     method: Method | None = None,
+    attributes: Mapping[str, object] | None = None,
 ) -> Comparison:
     """Write the report of `study` into its folder and return the comparison behind it.
 
@@ -58,7 +59,16 @@ def build_report(
     be written, and AblateError for an unknown format, or a layout or a column that does not fit the study.
     """
     material = gather(
-        study, rows, paths, layout=layout, columns=columns, now=now, storage=storage, command=command, method=method
+        study,
+        rows,
+        paths,
+        layout=layout,
+        columns=columns,
+        now=now,
+        storage=storage,
+        command=command,
+        method=method,
+        attributes=attributes,
     )
     write_report(material, paths, formats=formats, figures=figures)
     return material.comparison
@@ -94,8 +104,11 @@ def gather(
     storage: str | None = None,
     command: str | None = None,
     method: Method | None = None,
+    attributes: Mapping[str, object] | None = None,
 ) -> Material:
     """Compare, and collect everything the pages say; `paths` hold the learning curves. Writes nothing.
+
+    `attributes` are the study's, as stored.
 
     Raises AblateError for a layout or a column that does not fit the study.
     """
@@ -120,7 +133,7 @@ def gather(
         front=front_of(comparison),
         points=tuple(points),
         state=state_of(study, results, stale=_is_stale(study)),
-        provenance=collect(study, rows, storage=storage),
+        provenance=collect(study, rows, storage=storage, attributes=attributes),
         generated_at=_timestamp(now),
         command=scrub(command) if command else None,
         layout=layout,
@@ -141,9 +154,13 @@ def _is_stale(study: Study) -> bool:
     """True when the study's file is still there and reads differently now."""
     if not study.file or not study.text or not study.core:
         return False
+    path = Path(study.file)
     try:
-        return Path(study.file).read_text(encoding="utf-8") != study.text
-    except (OSError, UnicodeDecodeError):
+        # The path may come from somebody else's machine: what is there is read only if it can be the study's file.
+        if not path.is_file():
+            return False
+        return path.stat().st_size != len(study.text.encode()) or path.read_text(encoding="utf-8") != study.text
+    except (OSError, UnicodeDecodeError, ValueError):
         return False
 
 

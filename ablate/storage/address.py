@@ -1,4 +1,4 @@
-"""Where a storage is: Optuna URLs, and the one file behind a SQLite URL."""
+"""Where a storage is: Optuna URLs, the one file behind a SQLite URL, and URLs without their passwords."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from typing import Final
 from ablate.errors import StorageError
 
 _SQLITE: Final = re.compile(r"sqlite(\+pysqlite)?:(?P<rest>.*)", re.DOTALL)
-_PASSWORD: Final = re.compile(r"(?<=://)(?P<user>[^/@:]*):[^/@]*@")
+_PASSWORD: Final = re.compile(r"(?P<start>[A-Za-z][A-Za-z0-9+._-]*://[^\s/@:]*):\S*@")
+"""Up to the last @, as SQLAlchemy reads it: a password may hold anything."""
+_PASSWORD_WORD: Final = re.compile(r"(?P<start>[A-Za-z][A-Za-z0-9+._-]*://[^/@:]*):.*@", re.DOTALL)
+_SECRET_QUERY: Final = re.compile(
+    r"(?P<mark>[?&])[^?&=\s]*(?:pass|pwd|secret|token)[^?&=\s]*=[^&\s]*(?P<more>&?)", re.IGNORECASE
+)
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://")
 _FILE_HINT: Final = "name a file: sqlite:///results/ablate.db (three slashes before a relative path, four before /)"
 
@@ -24,7 +29,9 @@ def sqlite_path(url: str) -> Path | None:
     match = _SQLITE.fullmatch(url)
     if match is None:
         if _SCHEME.match(url) is None:
-            raise StorageError(f"not a storage URL: {url!r}", hint=_FILE_HINT)
+            # What is mistyped may hold a password anywhere before the last @.
+            said = "".join(url.rpartition("@")[1:]) if "@" in url else url
+            raise StorageError(f"not a storage URL: {said!r}", hint=_FILE_HINT)
         return None
     rest = match["rest"]
     if rest in ("", "//", "///", "/:memory:", "///:memory:"):
@@ -42,4 +49,21 @@ def shown(url: str) -> str:
     match = _SQLITE.fullmatch(url)
     if match is not None and match["rest"].startswith("///"):
         return match["rest"][3:]
-    return _PASSWORD.sub(r"\g<user>:***@", url)
+    return without_password(url)
+
+
+def without_password(text: str) -> str:
+    """Return `text` with no password in any URL: ``postgresql://me@host/db``. SQLite URLs hold none and stay.
+
+    Whatever shows, stores or writes down a URL, or a command line or message that may hold one, goes through this.
+    The result still names the place: where the server wants a password, its client looks into the environment
+    (``PGPASSWORD``) or a file (``~/.pgpass``).
+    """
+    if _SQLITE.fullmatch(text) is not None:
+        return text
+    text = _PASSWORD_WORD.sub(r"\g<start>@", text, count=1) if _PASSWORD_WORD.match(text) else text
+    return _SECRET_QUERY.sub(_left, _PASSWORD.sub(r"\g<start>@", text)) if "://" in text else text
+
+
+def _left(found: re.Match[str]) -> str:
+    return found["mark"] if found["more"] else ""

@@ -13,7 +13,7 @@ SCHEMA: Final = "ablate.schema"
 SCHEMA_VERSION: Final = 1
 PRIMARY: Final = "ablate.primary"
 """Study attribute: name of the primary metric."""
-LONG: Final = frozenset({"ablate.plan", "ablate.yaml"})
+LONG: Final = frozenset({"ablate.plan", "ablate.yaml", "ablate.core"})
 """Study attributes of many lines. They are kept among Optuna's system attributes, which its command line and dashboard
 do not print: a table of studies stays readable."""
 WRITER: Final = "ablate:writer"
@@ -29,6 +29,8 @@ SECONDS: Final = "seconds"
 DEVICE: Final = "device"
 RECIPE: Final = "recipe"
 ERROR: Final = "error"
+STAGES: Final = "stages"
+"""Digests of the stages of a trial of a user's own core."""
 UNSET: Final = "unset"
 """Names of numeric factors whose level is None: they are no params of this trial."""
 

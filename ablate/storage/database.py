@@ -18,8 +18,9 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
 from ablate.errors import StorageError
-from ablate.storage.address import shown, sqlite_path
+from ablate.storage.address import sqlite_path
 from ablate.storage.faults import explain, unusable
+from ablate.storage.server import open_server
 from ablate.storage.sqlitefile import check_header, check_sound, connect_read_only, network_file_system
 from ablate.storage.views import VIEWS, outdated
 
@@ -44,11 +45,7 @@ def open_database(url: str) -> RDBStorage:
     path = sqlite_path(url)
     if path is not None:
         return _open_file(path)
-    try:
-        with explained(shown(url)):
-            return RDBStorage(url)
-    except (ImportError, RuntimeError) as error:
-        raise unusable(error, shown(url)) from error
+    return open_server(url)
 
 
 def _open_file(path: Path) -> RDBStorage:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ablate.errors import StorageError
+from ablate.storage.address import without_password
 from ablate.storage.schema import of_newer_optuna, of_older_optuna
 
 _KNOWN: Final[tuple[tuple[tuple[str, ...], str, str], ...]] = (
@@ -31,6 +32,12 @@ _KNOWN: Final[tuple[tuple[tuple[str, ...], str, str], ...]] = (
         "close the program that has it open for writing (a database browser?) and run the same command again",
     ),
     (
+        ("password authentication failed", "no password supplied", "access denied for user"),
+        "{where} does not accept the user or the password",
+        "commands are shown and stored without passwords: write it into the URL again, or keep it where the server's "
+        "client looks (PGPASSWORD, ~/.pgpass, read_default_file)",
+    ),
+    (
         ("disk i/o error",),
         "the disk under {where} reports an input/output error (full, gone, or over its quota?)",
         "nothing recorded so far is lost; check the disk and run the same command again",
@@ -47,7 +54,7 @@ _NOTHING_LEFT: Final = 64 * 1024
 
 def explain(error: BaseException, where: str) -> StorageError:
     """Return the StorageError that tells what `error`, raised by a database driver, means for `where`."""
-    text = " ".join(str(getattr(error, "orig", None) or error).split())
+    text = without_password(" ".join(str(getattr(error, "orig", None) or error).split()))
     lowered = text.lower()
     if "disk i/o error" in lowered and _is_full(Path(where)):
         lowered = "disk is full"  # what SQLite makes of a full disk when it cannot grow its shared-memory file
@@ -59,7 +66,7 @@ def explain(error: BaseException, where: str) -> StorageError:
 
 def unusable(error: Exception, where: str) -> StorageError:
     """Return the StorageError for a storage that Optuna cannot use: no driver, or tables of another version."""
-    text = " ".join(str(error).split())
+    text = without_password(" ".join(str(error).split()))
     if isinstance(error, ImportError):
         return StorageError(f"the driver for {where} is not installed", hint=f"pip install it first ({text})")
     if "storage upgrade" in text:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from optuna.exceptions import StorageInternalError
-from optuna.storages import RDBStorage
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from ablate.storage import attributes as names
 from ablate.storage.address import shown
-from ablate.storage.faults import explain, unusable
+from ablate.storage.faults import explain
 from ablate.storage.row_reading import check_schema, trial_row, unknown_study
 from ablate.storage.rows import StudyRow, TrialRow
+from ablate.storage.server import open_server
 
 
 def study_names(url: str) -> list[str]:
     """Return the names of ablate's studies at `url`, oldest first. Raises StorageError."""
-    storage = _open(url)
+    storage = open_server(url, reading=True)
     try:
         return [study.study_name for study in storage.get_all_studies() if names.SCHEMA in study.user_attrs]
     except (SQLAlchemyError, StorageInternalError) as error:
@@ -31,7 +31,7 @@ def study_names(url: str) -> list[str]:
 
 def read_study(url: str, name: str) -> tuple[StudyRow, list[TrialRow]]:
     """Return the study `name` at `url` and its trials, oldest first. Raises StorageError."""
-    storage = _open(url)
+    storage = open_server(url, reading=True)
     try:
         study = _find(storage.get_all_studies(), name, shown(url))
         check_schema(name, study.user_attrs, shown(url))
@@ -44,15 +44,6 @@ def read_study(url: str, name: str) -> tuple[StudyRow, list[TrialRow]]:
     ours = [trial for trial in trials if names.ARM in trial.user_attrs and names.SEED in trial.user_attrs]
     long = {key: value for key, value in study.system_attrs.items() if key in names.LONG}
     return StudyRow(name, {**study.user_attrs, **long}), [_row(trial) for trial in ours]
-
-
-def _open(url: str) -> RDBStorage:
-    try:
-        return RDBStorage(url, skip_table_creation=True)
-    except (SQLAlchemyError, StorageInternalError) as error:
-        raise explain(error.__cause__ or error, shown(url)) from error
-    except (ImportError, RuntimeError) as error:
-        raise unusable(error, shown(url)) from error
 
 
 def _find(studies: list[FrozenStudy], name: str, where: str) -> FrozenStudy:

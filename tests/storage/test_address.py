@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import StorageError
-from ablate.storage.address import shown, sqlite_path
+from ablate.storage.address import shown, sqlite_path, without_password
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,37 @@ def test_what_cannot_remember_is_refused_with_a_hint(url: str) -> None:
 
 
 def test_passwords_are_never_shown() -> None:
-    assert shown("mysql://me:s3cret@host:3306/db") == "mysql://me:***@host:3306/db"
+    assert shown("mysql://me:s3cret@host:3306/db") == "mysql://me@host:3306/db"
     assert shown("postgresql://host/db") == "postgresql://host/db"
 
 
 def test_a_file_is_shown_as_its_path() -> None:
     assert shown("sqlite:///results/ablate.db") == "results/ablate.db"
+
+
+SECRET = "s3/c:r@e't"
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        (f"postgresql+psycopg2://me:{SECRET}@host:5432/db", "postgresql+psycopg2://me@host:5432/db"),
+        (f"mysql://:{SECRET}@host/db", "mysql://@host/db"),
+        ("mysql://me:two words@host/db", "mysql://me@host/db"),
+        (f"postgresql://host/db?user=me&password={SECRET}&sslmode=require", "postgresql://host/db?user=me&sslmode=require"),
+        (f"postgresql://host/db?sslpassword={SECRET}", "postgresql://host/db"),
+        (f"run a --storage POSTGRES://me:{SECRET}@h/db --name b", "run a --storage POSTGRES://me@h/db --name b"),
+        ("postgresql://host:5432/db", "postgresql://host:5432/db"),
+        ("sqlite:////tmp/a:b@c.db", "sqlite:////tmp/a:b@c.db"),
+        ("me: a@b", "me: a@b"),
+    ],
+)  # fmt: skip
+def test_urls_lose_their_passwords_and_nothing_else(given: str, left: str) -> None:
+    assert without_password(given) == left
+
+
+@pytest.mark.parametrize("start", ["Postgresql://", "postgresql:/", "postgresql//", ""])
+def test_a_mistyped_url_does_not_show_its_password_either(start: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        sqlite_path(f"{start}me:{SECRET}@host/db")
+    assert "s3" not in caught.value.message

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.param_kinds import param_kinds
+from ablate.api.stored_commands import run_command
 from ablate.api.stored_studies import ResultsLocation, base_command, name_of
 from ablate.cli.commands.rename_remove import Known
 from ablate.cli.options import Name, Quiet, Results, Storage
@@ -51,7 +51,9 @@ def archive(
         raise AblateError(f"{path} exists already", hint="name another file, or replace it with --force")
     if not path.absolute().parent.is_dir():
         raise AblateError(f"the folder of {path} does not exist")
-    written = write_archive(path.absolute(), stored.study, base_command(stored), stored.rows, stored.paths)
+    written = write_archive(
+        path.absolute(), stored.study, base_command(stored), stored.rows, stored.paths, stored.attributes
+    )
     ended = sum(row.outcome is not None for row in stored.rows)
     screen.say(f"{stored.study.name}: {plural(ended, 'trial')}, {size(written)}")
     if running := len(stored.rows) - ended:
@@ -76,7 +78,7 @@ def import_study(
       ablate import schedules.ablate.zip
       ablate import from-the-cluster.ablate.zip --name schedules-cluster
     """
-    from ablate.core.shared.registry import core_class
+    from ablate.api.imported_kinds import imported_kinds
     from ablate.engine.records.administration import bring_in, check_name
     from ablate.engine.records.archive import read_archive
 
@@ -86,8 +88,8 @@ def import_study(
     study = found.study if name is None else dataclasses.replace(found.study, name=name)
     check_name(study.name)
     stored = place.known(study.name)
-    core = core_class(study.core, Path(study.file).absolute().parent)
-    command = found.command if name is None else f"{found.command} --name {shlex.quote(name)}"
+    kinds, note = imported_kinds(found, stored)
+    command = run_command(found.command, study, name=name)
     done = bring_in(
         found,
         study,
@@ -95,10 +97,12 @@ def import_study(
         stored.rows if stored is not None else (),
         results=place.results,
         url=place.url,
-        kinds=param_kinds(core),
+        kinds=kinds,
         command=command,
     )
     screen.say(f"{done.study}: {plural(done.added, 'trial')} added, {done.known} known already")
+    if note:
+        screen.say(f"  note: {note}")
     if stored is not None and done.arms:
         screen.say(f"  new arms: {', '.join(map(visible, done.arms))}")
     if done.answered:

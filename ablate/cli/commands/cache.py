@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,11 +17,7 @@ from ablate.errors import AblateError
 from ablate.human_units import brief, plural, size, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from ablate.engine.records.cache_admin import Entry
-    from ablate.interface import Core
-    from ablate.study.spec import Study
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -97,7 +91,7 @@ def prune_cache(
     limit = None if most is None else bytes_of(most)
     age = None if older is None else older * _DAY_S
     with nobody_runs(place.results):
-        found = _entries(place, screen)
+        found = _entries(place, screen, must_know=unused)
         chosen = choose(found, unused=unused, older_than_s=age, max_bytes=limit)
         if not dry_run:
             sweep(place.results)
@@ -116,28 +110,22 @@ def bytes_of(text: str) -> int:
     return int(float(match["number"]) * _FACTORS[match["unit"]])
 
 
-def _entries(place: ResultsLocation, screen: Screen) -> list[Entry]:
-    from ablate.engine.records.cache_admin import entries, users_of
+def _entries(place: ResultsLocation, screen: Screen, *, must_know: bool = False) -> list[Entry]:
+    """The entries with the studies that ask for them; with `must_know` an AblateError where that is not known."""
+    from ablate.engine.records.cache_admin import UnknownStagesError, asked_for, entries
 
-    return entries(place.results, users_of(_studies(place, screen)))
-
-
-def _studies(place: ResultsLocation, screen: Screen) -> Iterator[tuple[Study, type[Core], Collection[int]]]:
-    """Every stored study with its core and its seeds: those it has, and those it declares."""
-    from ablate.core.shared.registry import core_class
-
-    if place.database is not None and not place.database.exists():
-        return
-    for stored in place.studies():
-        study = stored.study
+    users: dict[str, set[str]] = {}
+    for stored in place.studies() if place.database is None or place.database.exists() else ():
+        name = stored.study.name
         try:
-            core = core_class(study.core, Path(study.file).absolute().parent)
-        except AblateError as error:
-            raise AblateError(
-                f"study {study.name!r}: {error.message}",
-                hint="without its core nobody can say which stages it asks for; call this where its core is",
-            ) from error
-        yield study, core, {row.seed for row in stored.rows} | set(range(study.looks[-1]))
+            for digest in asked_for(stored.study, stored.rows):
+                users.setdefault(digest, set()).add(name)
+        except UnknownStagesError:
+            said = f"nobody can say which stages the trials of {name} ask for: an earlier ablate ran them"
+            if must_know:
+                raise AblateError(said, hint="use --older-than or --max-size") from None
+            screen.say(f"note: {said}")
+    return entries(place.results, users)
 
 
 def as_data(entry: Entry) -> dict[str, Any]:

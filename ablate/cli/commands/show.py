@@ -20,6 +20,7 @@ from ablate.display.text_columns import lay_out
 from ablate.errors import AblateError
 from ablate.human_units import number, spoken, visible
 from ablate.json_values import json_label
+from ablate.storage.address import shown
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm
@@ -80,7 +81,7 @@ def _choose(place: ResultsLocation, study: str | None, what: str) -> StoredStudy
     if len(fitting) == 1:
         return fitting[0]
     if not found:
-        raise AblateError(f"no study in {place.url}", hint="ablate run STUDY.yaml makes one")
+        raise AblateError(f"no study in {shown(place.url)}", hint="ablate run STUDY.yaml makes one")
     names = ", ".join(stored.study.name for stored in fitting or found)
     reason = "is in several studies" if fitting else "is in no study"
     raise AblateError(f"{what!r} {reason}", hint=f"say which: --study NAME, one of {names}")

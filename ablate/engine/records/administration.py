@@ -141,7 +141,7 @@ def bring_in(
     results = ResultsPaths(results.folder.absolute())
     paths = results.study(study.name)
     make_folders(results, paths)
-    attributes = study_attributes(merged, command)
+    attributes = study_attributes(merged, command) | dict(archive.attributes)
     with (
         StudyLock(paths.lock),
         writing(paths.folder),

@@ -13,22 +13,30 @@ import os
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Final, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ablate import __version__
+from ablate.engine.records import preregistration
 from ablate.engine.records.folders import cannot_write
 from ablate.errors import AblateError, ResultsError
+from ablate.human_units import visible
+from ablate.json_values import JsonValue
 from ablate.paths import StudyPaths, sync_folder
 from ablate.storage.row_reading import trial_row
 from ablate.storage.rows import TrialRow
+from ablate.study import core_facts
 from ablate.study.spec import Study
 
 MANIFEST, TRIALS, FILES = "manifest.json", "trials.jsonl", "files/"
+VERSION: Final = 2
+"""Of what is written; 1 had no `attributes`."""
+_KEPT = (core_facts.ATTRIBUTE, preregistration.ATTRIBUTE)
+"""Attributes of the study that travel with it, besides its plan."""
 _LEFT_OUT = ("workers",)
 """What processes wrote to their standard streams: of use on this machine only."""
 _PART = re.compile(r"[A-Za-z0-9=+_ ~-][A-Za-z0-9=+._ ~-]*")
@@ -54,10 +62,11 @@ class _Manifest(BaseModel):
     """What an archive says of itself."""
 
     model_config = ConfigDict(extra="forbid")
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]
     ablate: str
     plan: dict[str, Any]
     command: str
+    attributes: dict[str, Any] = Field(default={}, description="what is kept of the study besides its plan")
     entries: dict[str, str] = Field(description="SHA-256 of every other entry")
 
 
@@ -68,6 +77,8 @@ class Archive:
     path: Path
     study: Study
     command: str
+    attributes: Mapping[str, JsonValue]
+    """Of the study besides its plan: facts of its core, and the commit that declared it."""
     rows: tuple[TrialRow, ...]
     files: tuple[str, ...]
     """Paths below the study's folder, with ``/`` between their parts."""
@@ -84,13 +95,23 @@ class Archive:
                     path.write_bytes(packed.read(FILES + name))
 
 
-def write_archive(path: Path, study: Study, command: str, rows: Sequence[TrialRow], paths: StudyPaths) -> int:
-    """Write the archive of a study to `path` in one step; return its size in bytes. Trials that run are left out."""
+def write_archive(
+    path: Path,
+    study: Study,
+    command: str,
+    rows: Sequence[TrialRow],
+    paths: StudyPaths,
+    attributes: Mapping[str, object] | None = None,
+) -> int:
+    """Write the archive of a study to `path` in one step; return its size in bytes. Trials that run are left out.
+
+    `attributes` are the study's, as stored.
+    """
     try:
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as handle:
-                _write(handle, study, command, rows, paths)
+                _write(handle, study, command, rows, paths, attributes or {})
                 handle.flush()
                 os.fsync(handle.fileno())
             os.chmod(temporary, 0o644)
@@ -104,7 +125,14 @@ def write_archive(path: Path, study: Study, command: str, rows: Sequence[TrialRo
         raise cannot_write(path, error) from error
 
 
-def _write(handle: Any, study: Study, command: str, rows: Sequence[TrialRow], paths: StudyPaths) -> None:
+def _write(
+    handle: Any,
+    study: Study,
+    command: str,
+    rows: Sequence[TrialRow],
+    paths: StudyPaths,
+    attributes: Mapping[str, object],
+) -> None:
     lines = (json.dumps(_as_data(row), sort_keys=True, allow_nan=False) for row in rows if row.outcome is not None)
     entries: dict[str, str] = {}
     with zipfile.ZipFile(handle, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -116,8 +144,14 @@ def _write(handle: Any, study: Study, command: str, rows: Sequence[TrialRow], pa
         put(TRIALS, "".join(f"{line}\n" for line in lines).encode())
         for name in _files_of(paths.folder):
             put(FILES + name, paths.folder.joinpath(name).read_bytes())
+        kept = {name: attributes[name] for name in _KEPT if name in attributes}
         manifest = _Manifest(
-            schema_version=1, ablate=__version__, plan=study.to_dict(), command=command, entries=dict(entries)
+            schema_version=VERSION,
+            ablate=__version__,
+            plan=study.to_dict(),
+            command=command,
+            attributes=kept,
+            entries=dict(entries),
         )
         put(MANIFEST, manifest.model_dump_json(indent=1).encode())
 
@@ -164,11 +198,12 @@ def read_archive(path: Path) -> Archive:
 
 
 def _read(packed: zipfile.ZipFile, path: Path) -> Archive:
+    text = _manifest_text(packed, path)
     try:
-        manifest = _Manifest.model_validate_json(_small(packed, MANIFEST, path))
+        manifest = _Manifest.model_validate_json(text)
         study = Study.from_dict(manifest.plan)
-    except (ValidationError, KeyError, TypeError) as error:
-        raise AblateError(f"{path} is not an archive of a study", hint="make one with: ablate archive STUDY") from error
+    except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _not_ours(text, path) from error
     if packed.namelist() != [*manifest.entries, MANIFEST]:
         raise _damaged(path, "its entries are not those it lists")
     for name, digest in manifest.entries.items():
@@ -179,7 +214,38 @@ def _read(packed: zipfile.ZipFile, path: Path) -> Archive:
     rows = tuple(_rows(_small(packed, TRIALS, path), path))
     files = tuple(name.removeprefix(FILES) for name in manifest.entries if name != TRIALS)
     size = sum(packed.getinfo(FILES + name).file_size for name in files)
-    return Archive(path, study, manifest.command, rows, files, size)
+    attributes = cast("dict[str, JsonValue]", {name: manifest.attributes.get(name) for name in _KEPT})
+    known = {name: value for name, value in attributes.items() if value is not None}
+    return Archive(path, study, manifest.command, known, rows, files, size)
+
+
+def _manifest_text(packed: zipfile.ZipFile, path: Path) -> bytes:
+    try:
+        return _small(packed, MANIFEST, path)
+    except KeyError as error:
+        raise _not_ours(b"", path) from error
+
+
+class _Stamp(BaseModel):
+    """What archives of every version say of themselves."""
+
+    schema_version: int
+    ablate: str
+
+
+def _not_ours(manifest: bytes, path: Path) -> AblateError:
+    """Return the error for a manifest that cannot be read: of a newer ablate, or no manifest."""
+    try:
+        stamp = _Stamp.model_validate_json(manifest)
+    except ValidationError:
+        return AblateError(f"{path} is not an archive of a study", hint="make one with: ablate archive STUDY")
+    if stamp.schema_version > VERSION:
+        return AblateError(
+            f"{path} was written by a newer ablate ({visible(stamp.ablate)}): archive version {stamp.schema_version}, "
+            f"and this one ({__version__}) reads up to {VERSION}",
+            hint="pip install -U ablate",
+        )
+    return _damaged(path, "its manifest does not describe a study")
 
 
 def _small(packed: zipfile.ZipFile, name: str, path: Path) -> bytes:

@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.core.shared.registry import BUILT_IN, core_class
 from ablate.engine.records.folders import cannot_write
 from ablate.engine.records.lock import StudyLock
-from ablate.interface import Core
 from ablate.paths import ResultsPaths, StudyPaths
+from ablate.storage.attributes import STAGES
+from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
 CALIBRATION = "calibration"
@@ -59,15 +61,28 @@ def _entry(folder: Path, studies: tuple[str, ...]) -> Entry:
     return Entry(folder.name, folder, stage, sum(stat.st_size for stat in stats), used_at, studies)
 
 
-def users_of(studies: Iterable[tuple[Study, type[Core], Collection[int]]]) -> dict[str, set[str]]:
-    """Return stage digest -> names of the studies that ask for it, for each study with its core and its seeds."""
-    users: dict[str, set[str]] = {}
-    for study, core, seeds in studies:
-        for arm in study.arms:
-            for seed in seeds:
-                for stage in core.stages(study.recipe(arm, seed)):
-                    users.setdefault(stage.digest, set()).add(study.name)
-    return users
+def asked_for(study: Study, rows: Sequence[TrialRow]) -> Iterator[str]:
+    """Yield the digests of the stages that a stored study asks for; no code of a user's own core is run.
+
+    Those of a built-in core are computed, also for declared seeds that nobody has run yet. Those of a user's own core
+    were stored when its trials began; raises UnknownStagesError for trials of an earlier ablate, which stored none.
+    """
+    if study.core not in BUILT_IN:
+        for row in rows:
+            kept = row.attributes.get(STAGES)
+            if not isinstance(kept, list):
+                raise UnknownStagesError(study.name)
+            yield from map(str, kept)
+        return
+    core = core_class(study.core)
+    for arm in study.arms:
+        for seed in {row.seed for row in rows} | set(range(study.looks[-1])):
+            for stage in core.stages(study.recipe(arm, seed)):
+                yield stage.digest
+
+
+class UnknownStagesError(Exception):
+    """Nobody can say which stages a study asks for."""
 
 
 def choose(

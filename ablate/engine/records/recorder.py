@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.engine.records.folders import check_recipe, copy_trial, make_trial, read_outcome
 from ablate.engine.rules.events_actions import Key
+from ablate.interface import Stage
 from ablate.json_values import JsonValue
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths, TrialPaths, write_json
+from ablate.recipe import Recipe
 from ablate.storage.artifacts import keep
+from ablate.storage.attributes import STAGES
 from ablate.storage.candidates import PHASE
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
@@ -37,8 +40,15 @@ class Recorder:
     """Writes trials into the storage, and keeps the trial folders in step with it."""
 
     def __init__(
-        self, store: Store, study: Study, paths: StudyPaths, replicates: Sequence[Replicate], commit: str | None
+        self,
+        store: Store,
+        study: Study,
+        paths: StudyPaths,
+        replicates: Sequence[Replicate],
+        commit: str | None,
+        stages: Callable[[Recipe], Sequence[Stage]] | None = None,
     ) -> None:
+        """`stages` gives those of a user's own core: their digests are kept, because readers do not run its code."""
         self._store = store
         self._study = study
         self._paths = paths
@@ -47,6 +57,7 @@ class Recorder:
         self._more: dict[str, Mapping[str, JsonValue]] = {}
         self._answers: dict[str, Key] = {}
         self._commit = commit
+        self._stages = stages
         self._artifacts = ResultsPaths(paths.folder.parent).artifacts
         self.numbers: dict[Key, int] = {}
         """Trial number of every running replicate."""
@@ -147,11 +158,15 @@ class Recorder:
             "recipe": replicate.recipe.digest,
             "log": self.log_of(key),
             "commit": self._commit,
+            **self._stage_digests(replicate.recipe),
             **self._more.get(replicate.arm, self._phase),
             **more,
         }
         attributes = {name: value for name, value in known.items() if value is not None}
         return self._store.start(replicate.arm, replicate.seed, self._levels[replicate.arm], attributes)
+
+    def _stage_digests(self, recipe: Recipe) -> dict[str, JsonValue]:
+        return {} if self._stages is None else {STAGES: [stage.digest for stage in self._stages(recipe)]}
 
     @property
     def _phase(self) -> Mapping[str, JsonValue]:

@@ -6,20 +6,19 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-import shutil
-import subprocess
-from pathlib import Path
 
 import ablate
 from ablate.json_values import JsonValue
+from ablate.study.core_facts import ATTRIBUTE as CORE_FACTS
+from ablate.study.core_facts import CoreFacts
 from ablate.study.spec import Study
 
 _PACKAGES = ("torch", "torchvision", "optuna", "numba", "numpy", "pandas", "scipy", "scikit-image")
-_GIT_SECONDS = 10.0
 
 
-def study_attributes(study: Study, command: str) -> dict[str, JsonValue]:
-    """Return the user attributes of the study: its plan, its file, and what it was last run with."""
+def study_attributes(study: Study, command: str, facts: CoreFacts | None = None) -> dict[str, JsonValue]:
+    """Return the user attributes of the study: its plan, its file, what it was last run with, and facts of its core."""
+    known = {} if facts is None else {CORE_FACTS: facts.model_dump(mode="json")}
     return {
         "ablate.plan": json.dumps(study.to_dict(), ensure_ascii=False, sort_keys=True),
         "ablate.study_file": study.file,
@@ -33,6 +32,7 @@ def study_attributes(study: Study, command: str) -> dict[str, JsonValue]:
         "ablate.margins": {metric.name: metric.margin for metric in study.metrics if metric.margin is not None},
         "ablate.packages": dict(packages()),
         "ablate.command": command,
+        **known,
     }
 
 
@@ -45,21 +45,3 @@ def packages() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def commit_of(folder: Path) -> str | None:
-    """Return the git commit of the working tree around `folder`, with ``-dirty`` when files differ; None without."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    try:
-        found = subprocess.run(  # noqa: S603 - fixed arguments
-            [git, "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=_GIT_SECONDS,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None

@@ -8,14 +8,14 @@ import importlib.metadata
 import platform
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import ablate
 from ablate.outcome import OutcomeKind
-from ablate.report.data.git import git_state
 from ablate.report.data.preregistration import predeclared
+from ablate.storage.address import without_password
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -34,7 +34,6 @@ PACKAGES = (
 )
 """Declared dependencies whose versions can change a number or a figure."""
 _SECRETS = (
-    re.compile(r"(?<=://)[^/\s:@]*:[^/\s@]*(?=@)"),
     re.compile(r"\b(?:ghp|gho|ghs|ghu|github_pat|glpat|hf|xox[abps])[_-][A-Za-z0-9_-]{10,}"),
     re.compile(r"\bsk-[A-Za-z0-9_-]{16,}"),
     re.compile(r"\bAKIA[0-9A-Z]{12,}"),
@@ -68,6 +67,7 @@ class Provenance:
 
 def scrub(text: str) -> str:
     """Return `text` without home folders, the user's name in paths, passwords in URLs, and what looks like a token."""
+    text = without_password(text)
     for folder in _home_folders():
         text = text.replace(folder, "~")
     text = _HOMES.sub("~", text)
@@ -94,12 +94,21 @@ def _user_name() -> str:
         return ""
 
 
-def collect(study: Study, rows: Sequence[TrialRow], *, storage: str | None = None) -> Provenance:
-    """Gather everything that is known; what is unknown is said to be unknown, never guessed."""
+def collect(
+    study: Study,
+    rows: Sequence[TrialRow],
+    *,
+    storage: str | None = None,
+    attributes: Mapping[str, object] | None = None,
+) -> Provenance:
+    """Gather everything that is known; what is unknown is said to be unknown, never guessed.
+
+    `attributes` are the study's, as stored.
+    """
     sha = hashlib.sha256(study.text.encode()).hexdigest() if study.text else ""
     commits = _texts(row.attributes.get("commit") for row in rows)
     devices = _texts(_device(row) for row in rows if row.outcome is not None)
-    declared = scrub(predeclared(study, [row.started_at for row in rows]))
+    declared = scrub(predeclared(study, [row.started_at for row in rows], attributes))
     facts = [
         ("study file", scrub(study.file) or "unknown"),
         ("sha256 of the study file", sha or "unknown"),
@@ -111,7 +120,6 @@ def collect(study: Study, rows: Sequence[TrialRow], *, storage: str | None = Non
         ("device time", _hours(rows)),
         ("devices", ", ".join(devices) or "unknown"),
         ("commit of the trials", ", ".join(commits) or "not recorded"),
-        ("commit of the working folder at report time", git_state() or "not a git working tree"),
         ("ablate", ablate.__version__),
         ("python of this report", platform.python_version()),
         ("packages of this report", _packages()),

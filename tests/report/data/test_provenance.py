@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from ablate.report.build import build_report
-from ablate.report.data.git import git_state
 from ablate.report.data.provenance import collect, scrub
 
 
@@ -85,7 +84,3 @@ def test_trials_that_disagree_show_every_value(case: Any) -> None:
 
     assert few == {"torch": "2.0, 2.1"}
     assert many == {"torch": "2.0 to 2.4 (5 values)"}
-
-
-def test_a_folder_outside_git_has_no_commit(tmp_path: Path) -> None:
-    assert git_state(tmp_path) == ""
