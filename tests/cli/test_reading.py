@@ -159,6 +159,18 @@ def test_sql_on_the_views(ablate: Ablate) -> None:
 
 
 @pytest.mark.usefixtures("half_done")
+def test_sql_gives_up_a_query_that_does_not_end(ablate: Ablate) -> None:
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select {} from n"
+    said = ablate("sql", endless.format("count(*)"), "--timeout", "0.05")
+    assert said.code == ExitCode.USAGE
+    assert "took longer than 0.05 s" in said.err
+    said = ablate("sql", endless.format("i"))
+    assert said.code == ExitCode.USAGE
+    assert "more than 1,000,000 rows" in said.err
+    assert ablate("sql", "select randomblob(500000000)").code == ExitCode.USAGE
+
+
+@pytest.mark.usefixtures("half_done")
 def test_sql_without_a_query_names_the_columns(ablate: Ablate) -> None:
     said = ablate("sql")
     assert "ablate_trials  arm" in said.out

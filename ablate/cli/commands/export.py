@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -35,6 +34,8 @@ def export(
     Example:
       ablate export schedules --format csv > trials.csv
     """
+    from ablate.report.formats.csv_cells import csv_text
+
     screen = Screen.make()
     records = [record for stored in ResultsLocation.of(results, storage).find(study) for record in records_of(stored)]
     if form is Format.JSON:
@@ -43,9 +44,7 @@ def export(
         return
     flat = [flatten(record) for record in records]
     names = list(dict.fromkeys(name for record in flat for name in record))
-    writer = csv.DictWriter(screen.out.file, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
+    screen.out.file.write(csv_text(names, ([record.get(name) for name in names] for record in flat)))
 
 
 def records_of(stored: StoredStudy) -> list[dict[str, Any]]:

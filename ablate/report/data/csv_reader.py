@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.errors import AblateError, Problem, TableError
+from ablate.report.data.csv_escape import armed
 from ablate.report.statistics.trial_matrix import MEASURED, OUTCOMES
 from ablate.study.spec import MetricSpec
 
@@ -96,9 +97,9 @@ def read_table(path: Path) -> TableFile:
         for cells in reader:
             line, before = before + 1, reader.line_num
             if not header:
-                header = tuple(cell.strip() for cell in cells)
+                header = tuple(armed(cell.strip()) for cell in cells)
             elif any(cell.strip() for cell in cells):
-                rows.append((line, tuple(cell.strip() for cell in cells)))
+                rows.append((line, tuple(armed(cell.strip()) for cell in cells)))
     except csv.Error as error:
         raise AblateError(
             f"{path}:{before + 1}: {error}", hint="a cell with a comma or a line break is quoted"

@@ -34,6 +34,7 @@ PACKAGES = (
 )
 """Declared dependencies whose versions can change a number or a figure."""
 _SECRETS = (
+    re.compile(r"(?<=://)[^/\s@]+(?=@)"),
     re.compile(r"\b(?:ghp|gho|ghs|ghu|github_pat|glpat|hf|xox[abps])[_-][A-Za-z0-9_-]{10,}"),
     re.compile(r"\bsk-[A-Za-z0-9_-]{16,}"),
     re.compile(r"\bAKIA[0-9A-Z]{12,}"),

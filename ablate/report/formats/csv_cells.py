@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 
+from ablate.report.data.csv_escape import disarmed
+
 CURVE_COLUMNS = ("study", "arm", "seed", "images", "metric", "value")
-
-
-_FORMULA = re.compile(r"[=@\t\r]|[+-].*[(|!=]", re.DOTALL)
-"""Text that a spreadsheet would run: ``=...``, ``@...``, ``+cmd|...``; but not ``+ EMA`` or ``-0.5``."""
 
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return CSV with ``\\n`` line ends; floats in full precision, None as an empty cell.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe in front, as OWASP advises.
+    Text that begins with - + @ = gets an apostrophe in front, whatever follows: a spreadsheet could run it. Numbers
+    are numbers.
     """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -31,6 +29,6 @@ def _plain(value: object) -> object:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str) and _FORMULA.match(value):
-        return f"'{value}"
+    if isinstance(value, str):
+        return disarmed(value)
     return repr(float(value)) if isinstance(value, float) else value

@@ -7,6 +7,11 @@ import unicodedata
 
 _MARKDOWN = re.compile(r"[\\`*<>#|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:])")
 """What would be markup; an underscore inside a word and a bracket that starts no link read as they are."""
+_LINK = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.-]*://|(?<![A-Za-z0-9])(?:www\.|mailto:|xmpp:))\S*|[A-Za-z0-9._+-]+@[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+",
+    re.IGNORECASE,
+)
+"""What renderers make a link of without being told: addresses of pages and of people."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -46,7 +51,12 @@ def printable(text: str) -> str:
 
 def markdown(text: str) -> str:
     """Return `text` as it reads in Markdown, also inside a table cell."""
-    return _MARKDOWN.sub(r"\\\g<0>", visible(text))
+    shown, parts, at = visible(text), [], 0
+    for link in _LINK.finditer(shown):
+        # A backslash keeps some renderers from making a link of it, but not all; in code every one leaves it alone.
+        parts += [_MARKDOWN.sub(r"\\\g<0>", shown[at : link.start()]), markdown_code(link[0])]
+        at = link.end()
+    return "".join(parts) + _MARKDOWN.sub(r"\\\g<0>", shown[at:])
 
 
 def markdown_code(text: str) -> str:
