@@ -6,10 +6,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from ablate.cli.display.error_display import report_bug
 
 from ablate.api.param_kinds import param_kinds
 from ablate.api.request import Request, prepare
+from ablate.display.error_display import report_bug
 from ablate.storage.faults import explain
 from ablate.storage.store import Store
 from tests.cli.conftest import Ablate
