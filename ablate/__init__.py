@@ -15,31 +15,30 @@ needs it is used, because every `ablate` command line begins with this import.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-from ablate.errors import (
-    AblateError,
-    DataError,
-    DivergedError,
-    NothingComparableError,
-    ResultsError,
-    StoppedError,
-    StorageError,
-    StudyChangedError,
-    StudyFileError,
-    StudyLockedError,
-    TableError,
-)
-from ablate.outcome import Outcome, OutcomeKind
-from ablate.recipe import Recipe
-
+TYPE_CHECKING = False  # `typing` would be most of what this import costs
 if TYPE_CHECKING:
+    from typing import Any
+
     from ablate.api.front_door import compare, load, plan, report, run
     from ablate.api.plan_view import StudyPlan
     from ablate.api.study_results import StudyResults, WrittenReport
     from ablate.api.study_source import StudyDefinition
+    from ablate.errors import (
+        AblateError,
+        DataError,
+        DivergedError,
+        NothingComparableError,
+        ResultsError,
+        StoppedError,
+        StorageError,
+        StudyChangedError,
+        StudyFileError,
+        StudyLockedError,
+        TableError,
+    )
     from ablate.interface import Core, CoreSettings, MetricInfo, Stage, TrialContext
+    from ablate.outcome import Outcome, OutcomeKind
+    from ablate.recipe import Recipe
     from ablate.report.statistics.model import Comparison, Verdict
 
 __version__ = "0.1.0"
@@ -79,6 +78,21 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ablate.errors": (
+        "AblateError",
+        "DataError",
+        "DivergedError",
+        "NothingComparableError",
+        "ResultsError",
+        "StoppedError",
+        "StorageError",
+        "StudyChangedError",
+        "StudyFileError",
+        "StudyLockedError",
+        "TableError",
+    ),
+    "ablate.outcome": ("Outcome", "OutcomeKind"),
+    "ablate.recipe": ("Recipe",),
     "ablate.api.front_door": ("compare", "load", "plan", "run"),
     "ablate.api.plan_view": ("StudyPlan",),
     "ablate.api.study_results": ("StudyResults", "WrittenReport"),
@@ -94,6 +108,8 @@ def __getattr__(name: str) -> Any:
 
     `ablate.report` is both the function and the room of that name: the module, which can be called.
     """
+    from importlib import import_module
+
     if name == "report":
         return import_module("ablate.report")
     for home, names in _HOMES.items():
