@@ -30,6 +30,7 @@ from ablate.cli.commands import (
 )
 from ablate.display.console import console
 from ablate.display.error_display import report_bug, show_error
+from ablate.display.lasting import lasting
 from ablate.errors import AblateError
 
 app = typer.Typer(
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app(args=None if arguments is None else list(arguments), prog_name="ablate")
     except AblateError as error:
-        show_error(error, console(sys.stderr))
+        show_error(error, console(lasting(sys.stderr)))
         sys.exit(int(error.exit_code))
     except Exception:
         sys.excepthook = report_bug  # Typer has put its own in the place of it

@@ -11,6 +11,8 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
+from ablate.display.lasting import lasting
+
 SCHEMA_VERSION = 1
 PIPE_WIDTH = 120
 """Columns assumed where no terminal says how wide it is: a pipe should not cost an arm its name."""
@@ -28,11 +30,23 @@ class Screen:
     """True when progress may redraw itself: stderr is a terminal and nothing asked for plain lines."""
 
     @classmethod
-    def make(cls, *, json: bool = False, quiet: bool = False, plain: bool = False, no_color: bool = False) -> Screen:
-        """Open the screen for stdout and stderr as they are now."""
+    def make(
+        cls,
+        *,
+        json: bool = False,
+        quiet: bool = False,
+        plain: bool = False,
+        no_color: bool = False,
+        outlast: bool = False,
+    ) -> Screen:
+        """Open the screen for stdout and stderr as they are now.
+
+        With `outlast` the command goes on when nobody reads its output any more; else a broken pipe ends it.
+        """
         live = sys.stderr.isatty() and not (json or quiet or plain)
         colourless = no_color or plain
-        return cls(console(sys.stdout, colourless), console(sys.stderr, colourless), json, quiet, live)
+        out = lasting(sys.stdout) if outlast else sys.stdout
+        return cls(console(out, colourless), console(lasting(sys.stderr), colourless), json, quiet, live)
 
     def say(self, text: str | Text = "") -> None:
         """Print a message for the user (stderr); silent with ``--quiet``."""

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ablate.display.console import Screen
+from ablate.display.lasting import gone
 from ablate.display.live_view import picture
 from ablate.display.run_state import RunView, stopping_text
 from ablate.engine.display import display_events
@@ -48,6 +49,30 @@ class _Still:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+
+class Watched:
+    """A display that says, by an OSError, that nobody can see it any more: once, when that has become known."""
+
+    def __init__(self, display: Display, *streams: object) -> None:
+        self._display = display
+        self._streams = streams
+
+    def take(self, event: display_events.DisplayEvent) -> None:
+        """Show the event; raises OSError when its stream is gone."""
+        self._display.take(event)
+        for stream in self._streams:
+            if (error := gone(stream)) is not None:
+                raise OSError(str(error)) from error
+
+    def __enter__(self) -> Self:
+        self._display.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.__exit__(kind, error, trace)
 
 
 class Silence(_Still):

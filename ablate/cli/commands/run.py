@@ -98,7 +98,7 @@ def run(
       ablate run mystudy.yaml --until decided
       ablate run studies/schedules.yaml --arms "noise_schedule=cosine" --add-seeds 4
     """
-    screen = Screen.make(json=json, quiet=quiet, plain=plain, no_color=no_color)
+    screen = Screen.make(json=json, quiet=quiet, plain=plain, no_color=no_color, outlast=True)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
     where = LaunchOptions(launcher, tuple(job or ()), listen, gpus, slots)
     request = Request(study, *words, where=where, fuse=fuse, compile=compiling)
@@ -160,9 +160,12 @@ def _say_round(prepared: PreparedRun, screen: Screen) -> None:
 
 def _audience(screen: Screen) -> Audience:
     """Who watches: a picture on a terminal, lines in a log, JSON for a program, or nobody."""
-    from ablate.display.run_display import JsonLines, Lines, Picture, Silence
+    from ablate.display.run_display import JsonLines, Lines, Picture, Silence, Watched
 
     def display(prepared: PreparedRun) -> Display:
+        return Watched(shown(prepared), screen.out.file, screen.err.file)
+
+    def shown(prepared: PreparedRun) -> Display:
         if screen.json:
             return JsonLines(screen)
         if screen.quiet:

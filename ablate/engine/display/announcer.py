@@ -82,6 +82,7 @@ class Announcer:
         self._listen = listen
         self._log = log
         self._log_of = log_of
+        self._heard = True
         self.total = total
         self.done = done
         self.counts: Counter[str] = Counter()
@@ -90,9 +91,15 @@ class Announcer:
         """Every replicate that ended without a result."""
 
     def tell(self, event: DisplayEvent) -> None:
-        """Pass an event on to the log and the listener."""
+        """Pass an event on to the log and the listener. A run outlasts a listener that cannot hear any more."""
         self._log.write(event)
-        self._listen(event)
+        if not self._heard:
+            return
+        try:
+            self._listen(event)
+        except OSError as error:
+            self._heard = False
+            self.note(f"nobody can see this run any more ({error}): it goes on, and says everything in this file")
 
     def note(self, text: str) -> None:
         """Say something worth a line."""
