@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.api.stored_studies import ResultsLocation, StoredStudy, base_command, name_of
 from ablate.errors import AblateError, ResultsError
 from ablate.paths import REPORT_FORMATS
+from ablate.storage.address import without_password
 from ablate.study.verdict_method import Method
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ class ForeignSource:
     seed_key: str | None = None
 
     def command(self, baseline: str) -> str:
-        """Return the command line that reads this."""
+        """Return the command line that reads this, without the password of a URL."""
         options = {"--baseline": baseline, "--pattern": self.pattern, "--seed-key": self.seed_key, "--name": self.name}
-        words = ["ablate", "report", "--from", self.source]
+        words = ["ablate", "report", "--from", without_password(self.source)]
         words += [word for option, text in options.items() if text is not None for word in (option, text)]
         return shlex.join([*words, *(word for metric in self.metrics for word in ("--metric", metric))])
 

@@ -103,8 +103,8 @@ def _note(note: str, gutter: str, width: int) -> Text:
 
 
 def _multiline(text: str) -> str:
-    """Keep line breaks of a message, make everything else printable."""
-    return "\n".join(visible(line) for line in text.splitlines())
+    """Keep line breaks of a message, make everything else printable; no URL keeps its password."""
+    return "\n".join(visible(line) for line in without_password(text).splitlines())
 
 
 def report_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

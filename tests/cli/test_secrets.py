@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ablate.api.param_kinds import param_kinds
+from ablate.api.reports import ForeignSource
 from ablate.api.request import Request, prepare
 from ablate.display.error_display import report_bug
 from ablate.storage.faults import explain
@@ -84,6 +85,14 @@ def test_a_bug_report_has_no_password(
     for text in (capsys.readouterr().err, log.read_text(encoding="utf-8")):
         assert SHOWN in text
         assert "s3cr" not in text
+
+
+def test_other_sources_are_named_without_it(ablate: Ablate, project: Path) -> None:
+    for source in (f"optuna:{URL}#study", f"sqlite:{URL}", f"{URL}"):
+        said = ablate("report", "--from", source)
+        assert said.code != 0
+        assert "s3cr" not in said.err
+    assert "s3cr" not in ForeignSource(f"optuna:{URL}#study").command("plain")
 
 
 def test_an_unreachable_server_is_named_without_it(ablate: Ablate, project: Path) -> None:

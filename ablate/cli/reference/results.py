@@ -175,6 +175,7 @@ _ATTRIBUTES = (
     ("slot, attempt", "Where it ran, and which attempt of its replicate it was."),
     ("copied_from", "The arm whose equal recipe was measured instead."),
     ("imported_from", "The archive that the trial came from."),
+    ("stages", "Digests of the stages of your own core, so that `ablate cache` knows what is in use."),
     ("unset", "Numeric factors whose level is `null`: they are no params of this trial."),
 )
 _SEARCH_ATTRIBUTES = {
@@ -224,7 +225,8 @@ Optuna's system attributes, which its tables do not print.
 """
 _HTML = """
 One file that needs no network, works without JavaScript (which only sorts tables), follows the system's light or dark
-scheme, prints with every fold open, and can be read by keyboard and screen reader. The same storage gives the same
+scheme, prints with every fold open, and can be read by keyboard and screen reader. A Content-Security-Policy lets it
+draw itself and run its one script, and load or send nothing. The same storage gives the same
 bytes, except for the line with the date (`SOURCE_DATE_EPOCH` sets it). Its badge says COMPLETE, or PARTIAL with the
 number of trials that are there, and STALE when the study file has changed since the run.
 
@@ -256,8 +258,9 @@ Times to a quality may be censored: the quality was not reached as far as was tr
 `outcome.json` says it in words. A mean over only the trials that reached the quality would favour arms that rarely do.
 """
 _CSV = """
-In every CSV file, text that a spreadsheet would run as a formula (`=...`, `@...`, `+cmd|...`) has an apostrophe in
-front.
+In every CSV file and in `ablate export`, text that begins with `=`, `+`, `-` or `@` has an apostrophe in front:
+without it a spreadsheet would run an arm's name as a formula. `ablate report --csv` takes it off again. Numbers are as
+they are.
 """
 
 

@@ -13,6 +13,7 @@ from ablate.report.sources.optuna_runs import optuna_runs
 from ablate.report.sources.runs import ForeignTable, Naming, table_of
 from ablate.report.sources.tensorboard_runs import tensorboard_runs
 from ablate.report.sources.wandb_export import wandb_runs
+from ablate.storage.address import without_password
 
 KINDS = ("csv", "hydra", "mlflow", "optuna", "tensorboard", "wandb")
 """Where results may come from."""
@@ -53,4 +54,4 @@ def read_source(source: str, naming: Naming, metrics: tuple[str, ...] = ()) -> F
             runs = optuna_runs(where, name or None)
         case _:
             runs = hydra_runs(Path(where), name or None)
-    return table_of(runs, source, naming)
+    return table_of(runs, without_password(source), naming)
