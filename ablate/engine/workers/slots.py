@@ -19,6 +19,7 @@ _GPU_LINE = re.compile(r"GPU (?P<index>\d+): (?P<name>.*?) \(UUID: (?P<uuid>GPU-
 _MIG_LINE = re.compile(r"\s+MIG (?P<profile>\S+)\s+Device\s+\d+: \(UUID: (?P<uuid>MIG-[^)]+)\)")
 _PROFILE_GB = re.compile(r" \d+g\.(\d+)gb")
 _MIG_USABLE = 0.95
+_NUMBER = re.compile(r"\+?\d+")
 _QUERY_SECONDS = 20.0
 _AUTOMATIC = 4
 """Most slots per GPU when nobody says how many."""
@@ -71,11 +72,14 @@ def find_slots(*, gpus: str | None = None, slots: int | None = None) -> tuple[Sl
     With GPUs: `slots` per GPU or MIG instance, restricted to `gpus` (indices or UUIDs, comma-separated, or ``none`` for
     CPU); by default up to four, of which no more are used than fit and pay. Without: `slots` CPU slots (default: one
     per usable core), which share the usable cores.
-    Raises AblateError when a GPU is asked for that is not there.
+    Raises AblateError when a GPU is asked for that is not there, by `gpus` or by CUDA_VISIBLE_DEVICES.
     """
-    usable = () if gpus is not None and gpus.strip() in ("", "none") else visible_gpus(list_gpus(), os.environ)
-    if gpus is not None and gpus.strip() not in ("", "none"):
-        usable = pick_gpus(usable, gpus)
+    usable: tuple[Gpu, ...] = ()
+    if gpus is None or gpus.strip() not in ("", "none"):
+        there = list_gpus()
+        usable = visible_gpus(there, os.environ)
+        _check_permitted(there, usable, os.environ)
+        usable = usable if gpus is None else pick_gpus(usable, gpus)
     cores = usable_cores()
     if usable:
         return gpu_slots(usable, per_gpu=slots, cores=cores, free_mb=free_gpu_memory())
@@ -185,12 +189,53 @@ def parse_gpus(text: str) -> tuple[Gpu, ...]:
 
 
 def visible_gpus(gpus: Sequence[Gpu], environment: Mapping[str, str]) -> tuple[Gpu, ...]:
-    """Return those of `gpus` that CUDA_VISIBLE_DEVICES of `environment` permits (all when it is not set)."""
+    """Return those of `gpus` that CUDA_VISIBLE_DEVICES of `environment` permits, as CUDA reads it (all without it).
+
+    The first entry says what all are: numbers, ``GPU-`` UUIDs or ``MIG-`` UUIDs, each as short as it is unique. The
+    list ends before the first entry that names no device, and is empty when one is named twice. A number may have
+    other characters behind it, which do not count. Several MIG instances are all permitted: CUDA itself would use the
+    first, but every worker gets one of its own.
+    """
     permitted = environment.get("CUDA_VISIBLE_DEVICES")
     if permitted is None:
         return tuple(gpus)
-    names = [name.strip() for name in permitted.split(",") if name.strip()]
-    return tuple(gpu for name in names for gpu in gpus if _is_called(gpu, name))
+    entries = [entry.strip() for entry in permitted.split(",")]
+    prefix = entries[0][:4] if entries[0].startswith(("GPU-", "MIG-")) else ""
+    found: list[Gpu] = []
+    for entry in entries:
+        named = _by_uuid(gpus, entry, prefix) if prefix else _by_number(gpus, entry)
+        if not named:
+            break
+        if named[0] in found:
+            return ()
+        found += named
+    return tuple(found)
+
+
+def _by_uuid(gpus: Sequence[Gpu], entry: str, prefix: str) -> list[Gpu]:
+    """The device that a UUID or the beginning of one names; nothing where several begin so."""
+    named = [gpu for gpu in gpus if entry.startswith(prefix) and gpu.uuid.startswith(entry)]
+    return named if len(named) == 1 else []
+
+
+def _by_number(gpus: Sequence[Gpu], entry: str) -> list[Gpu]:
+    """The devices of the number that an entry begins with: one, or all instances of a GPU that is split."""
+    number = _NUMBER.match(entry)
+    return [] if number is None else [gpu for gpu in gpus if gpu.index == int(number[0])]
+
+
+def _check_permitted(there: Sequence[Gpu], usable: Sequence[Gpu], environment: Mapping[str, str]) -> None:
+    """Raise AblateError when CUDA_VISIBLE_DEVICES hides every GPU by mistake: its first entry names none that is here.
+
+    An empty list and ``-1``, and words such as ``none``, hide them on purpose.
+    """
+    first = environment.get("CUDA_VISIBLE_DEVICES", "").partition(",")[0].strip()
+    if there and not usable and (_NUMBER.match(first) or first.startswith(("GPU-", "MIG-"))):
+        raise AblateError(
+            f"CUDA_VISIBLE_DEVICES={environment['CUDA_VISIBLE_DEVICES']} leaves CUDA no GPU: it reads up to the first "
+            "entry that names none, or names one twice",
+            hint=f"GPUs here: {', '.join(f'{gpu.index} ({gpu.uuid})' for gpu in there)}; or say --gpus none",
+        )
 
 
 def pick_gpus(gpus: Sequence[Gpu], wanted: str) -> tuple[Gpu, ...]:
@@ -198,6 +243,9 @@ def pick_gpus(gpus: Sequence[Gpu], wanted: str) -> tuple[Gpu, ...]:
     picked: dict[str, Gpu] = {}
     for name in (part.strip() for part in wanted.split(",")):
         matches = [gpu for gpu in gpus if name and _is_called(gpu, name)]
+        if len(matches) > 1 and name.startswith(("GPU-", "MIG-")):
+            both = ", ".join(gpu.uuid for gpu in matches)
+            raise AblateError(f"{name!r} is the beginning of several GPUs' UUIDs", hint=f"these begin so: {both}")
         if not matches:
             there = ", ".join(sorted({str(gpu.index) for gpu in gpus})) or "none"
             raise AblateError(f"no GPU {name!r} on this machine", hint=f"GPUs that can be used: {there}")

@@ -61,11 +61,61 @@ def test_output_that_is_no_list_gives_no_gpu() -> None:
         ("GPU-aaaa", [0]),
         ("-1", []),
         ("MIG-dddd-4", [1]),
+        # The list ends before the first entry that names no device.
+        ("5,0", []),
+        ("0,5,1", [0]),
+        ("0,-1,1", [0]),
+        ("0,,1", [0]),
+        ("0, 1", [0, 1, 1]),
+        ("none", []),
+        ("NoDevFiles", []),
+        # One that is named twice makes it empty.
+        ("0,0", []),
+        ("1,0,1", []),
+        ("GPU-aaaa,GPU-aaaa-1", []),
+        # A number ends where its digits end.
+        ("0x,1", [0, 1, 1]),
+        ("+0", [0]),
+        ("x0", []),
+        # The first entry says what all are; a UUID may be as short as it is unique.
+        ("GPU-a,0", [0]),
+        ("0,GPU-a", [0]),
+        ("GPU-zz,GPU-a", []),
+        ("GPU-", [0]),
+        ("MIG-c,MIG-d", [1, 1]),
+        ("MIG-", []),
+        ("MIG-c,GPU-a", [1]),
+        ("MIG-GPU-bbbb-2/1/0", []),
+        ("gpu-aaaa", []),
     ],
 )
 def test_what_the_environment_permits_is_used(permitted: str | None, indices: list[int]) -> None:
     given = {} if permitted is None else {"CUDA_VISIBLE_DEVICES": permitted}
     assert [gpu.index for gpu in visible_gpus(GPUS, given)] == indices
+
+
+@pytest.mark.parametrize("permitted", ["5,0", "0,0", "GPU-zz", "MIG-GPU-bbbb-2/1/0"])
+def test_a_list_that_hides_every_gpu_by_mistake_is_an_error(monkeypatch: pytest.MonkeyPatch, permitted: str) -> None:
+    """CUDA would see none: then nobody is helped by a run on the CPU, and even less by one on another GPU."""
+    monkeypatch.setattr("ablate.engine.workers.slots.list_gpus", lambda: GPUS)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", permitted)
+    with pytest.raises(AblateError, match="leaves CUDA no GPU"):
+        find_slots()
+    assert {slot.device for slot in find_slots(gpus="none")} == {"cpu"}
+
+
+@pytest.mark.parametrize("permitted", ["", "-1", "none", "NoDevFiles"])
+def test_a_list_that_hides_every_gpu_on_purpose_is_none(monkeypatch: pytest.MonkeyPatch, permitted: str) -> None:
+    monkeypatch.setattr("ablate.engine.workers.slots.list_gpus", lambda: GPUS)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", permitted)
+    assert {slot.device for slot in find_slots()} == {"cpu"}
+
+
+def test_a_short_uuid_picks_one_gpu_or_none() -> None:
+    assert [gpu.uuid for gpu in pick_gpus(GPUS, "GPU-a,MIG-d")] == ["GPU-aaaa-1", "MIG-dddd-4"]
+    with pytest.raises(AblateError, match="several") as caught:
+        pick_gpus(GPUS, "MIG-")
+    assert caught.value.hint == "these begin so: MIG-cccc-3, MIG-dddd-4"
 
 
 def test_gpus_are_picked_in_the_order_asked_for_and_once() -> None:
