@@ -127,6 +127,13 @@ class NothingComparableError(AblateError):
     exit_code = ExitCode.NOTHING_COMPARABLE
 
 
+class DamagedError(ValueError):
+    """Something that was read back is not what ablate writes; the message says which part of it.
+
+    Whoever knows where it was read makes an AblateError of it.
+    """
+
+
 class StoppedError(Exception):
     """Raised by a core after it saved its checkpoint because `Report.stop_requested` was true. Not a failure."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ablate.api.stored_commands import run_command, stored_words
-from ablate.errors import AblateError, StorageError
+from ablate.errors import AblateError, DamagedError, StorageError
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.storage import read
@@ -63,15 +62,18 @@ class ResultsLocation:
 
         `depth` says how much of every trial is read.
         """
+        from ablate.study.stored_plan import study_of_text  # only here: it needs pydantic, and help does not
+
         row, trials = read.read_study(self.url, name, depth)
         text = row.attributes.get(PLAN_ATTRIBUTE)
         if not isinstance(text, str):
             raise StorageError(f"study {name!r} in {shown(self.url)} holds no plan", hint="run it again: ablate run")
         try:
-            study = Study.from_dict(json.loads(text))
-        except (KeyError, TypeError, ValueError) as error:
+            study = study_of_text(text)
+        except DamagedError as error:
             raise StorageError(
-                f"the plan of study {name!r} in {shown(self.url)} was written by another version of ablate",
+                f"the plan of study {name!r} in {shown(self.url)} is damaged or was written by another version of "
+                f"ablate: {error}",
                 hint="read it with that version, or run the study again under another --name",
             ) from error
         command = shlex.join(stored_words(str(row.attributes.get(COMMAND_ATTRIBUTE, ""))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import time
@@ -34,18 +33,20 @@ from ablate.engine.workers.launcher_api import Launcher, LocalLauncher
 from ablate.engine.workers.messages import WorkerSetup
 from ablate.engine.workers.pool import WorkerPool
 from ablate.engine.workers.slots import Slot, devices_of, one_per_device
-from ablate.errors import ExitCode
+from ablate.errors import DamagedError, ExitCode, StorageError
 from ablate.interface import EAGER, SERIAL, Compilation, Core, Fusion, Stage
 from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.recipe import Recipe
 from ablate.search import Search
+from ablate.storage.row_reading import MAY_HELP
 from ablate.storage.store import ParamKind, Store
 from ablate.study.changes import check_against_stored
 from ablate.study.core_facts import CoreFacts
 from ablate.study.plan import require
 from ablate.study.spec import BUDGET_UNITS, Replicate, Study
+from ablate.study.stored_plan import study_of_text
 
 LOCAL = LocalLauncher()
 
@@ -230,7 +231,10 @@ def _check_stored(store: Store, study: Study, attributes: Mapping[str, JsonValue
     stored = store.attributes()
     text = stored.get("ablate.plan")
     if isinstance(text, str):
-        check_against_stored(Study.from_dict(json.loads(text)), study)
+        try:
+            check_against_stored(study_of_text(text), study)
+        except DamagedError as error:
+            raise StorageError(f"the stored plan of study {study.name!r} is damaged: {error}", hint=MAY_HELP) from error
     changed = {name: value for name, value in attributes.items() if stored.get(name) != value}
     if changed:
         store.set_attributes(changed)

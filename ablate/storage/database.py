@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from optuna.storages import RDBStorage
 from ablate.errors import StorageError
 from ablate.storage.address import sqlite_path
 from ablate.storage.faults import explain, unusable
+from ablate.storage.row_reading import MAY_HELP
 from ablate.storage.server import open_server
 from ablate.storage.sqlitefile import check_header, check_sound, connect_read_only, network_file_system
 from ablate.storage.views import VIEWS, outdated
@@ -38,6 +40,8 @@ def explained(where: str) -> Iterator[None]:
         raise explain(error, where) from error
     except StorageInternalError as error:
         raise explain(error.__cause__ or error, where) from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise StorageError(f"{where} is damaged: an attribute is not JSON: {error}", hint=MAY_HELP) from error
 
 
 def open_database(url: str) -> RDBStorage:

@@ -15,11 +15,19 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from ablate.errors import StorageError
+from ablate.errors import DamagedError, StorageError
 from ablate.recipe import Scalar
 from ablate.storage import attributes as names
 from ablate.storage.address import shown, sqlite_path
-from ablate.storage.row_reading import RUN_FIRST, check_schema, trial_row, unknown_study
+from ablate.storage.row_reading import (
+    RUN_FIRST,
+    check_schema,
+    damaged_study,
+    damaged_trial,
+    read_json,
+    trial_row,
+    unknown_study,
+)
 from ablate.storage.rows import StudyRow, TrialRow
 from ablate.storage.sqlitefile import check_header, check_ours, read
 
@@ -72,7 +80,10 @@ def read_study(url: str, name: str, depth: Depth = "whole") -> tuple[StudyRow, l
         from ablate.storage import read_server
 
         return read_server.read_study(url, name)
-    return _query(path, partial(_study, path=path, name=name, depth=depth))
+    try:
+        return _query(path, partial(_study, path=path, name=name, depth=depth))
+    except DamagedError as error:
+        raise damaged_study(name, str(path), error) from error
 
 
 def _query(path: Path, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -105,9 +116,9 @@ def _study(connection: sqlite3.Connection, *, path: Path, name: str, depth: Dept
     if found is None:
         raise unknown_study(name, _names(connection, path), str(path))
     rows = connection.execute("SELECT key, value_json FROM study_user_attributes WHERE study_id = ?", found)
-    attributes = {key: json.loads(text) for key, text in rows}
+    attributes = {key: read_json(text, f"attribute {key!r}") for key, text in rows}
     rows = connection.execute("SELECT key, value_json FROM study_system_attributes WHERE study_id = ?", found)
-    attributes |= {key: json.loads(text) for key, text in rows if key in names.LONG}
+    attributes |= {key: read_json(text, f"attribute {key!r}") for key, text in rows if key in names.LONG}
     check_schema(name, attributes, str(path))
     return StudyRow(name, attributes), _trials(partial(_select, connection, found[0]), depth)
 
@@ -131,25 +142,32 @@ def _trials(select: Callable[..., sqlite3.Cursor], depth: Depth) -> list[TrialRo
         for trial_id, key, value, distribution in select(
             "param_name, param_value, distribution_json", "trial_params", "ORDER BY param_id"
         ):
-            params[trial_id][key] = decoded_level(value, distribution)
+            try:
+                params[trial_id][key] = decoded_level(value, distribution)
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+                raise DamagedError(f"param {key!r} of a trial cannot be decoded: {error}") from error
     if depth == "whole":
         for trial_id, step, value in select("step, intermediate_value", "trial_intermediate_values", _FINITE_IN_ORDER):
             curves[trial_id].append((step, value))
-    return [
-        trial_row(
-            number=number,
-            state=state,
-            attributes=attributes[trial_id],
-            params=params[trial_id],
-            curve=tuple(curves[trial_id]),
-            started_at=_moment(started),
-            finished_at=_moment(finished),
-        )
-        for trial_id, number, state, started, finished in select(
-            "number, state, datetime_start, datetime_complete", "trials", "ORDER BY trial_id"
-        )
-        if names.ARM in attributes[trial_id] and names.SEED in attributes[trial_id]
-    ]
+    found = []
+    columns = "number, state, datetime_start, datetime_complete"
+    for trial_id, number, state, started, finished in select(columns, "trials", "ORDER BY trial_id"):
+        if names.ARM not in attributes[trial_id] or names.SEED not in attributes[trial_id]:
+            continue
+        try:
+            row = trial_row(
+                number=number,
+                state=state,
+                attributes=attributes[trial_id],
+                params=params[trial_id],
+                curve=tuple(curves[trial_id]),
+                started_at=_moment(started),
+                finished_at=_moment(finished),
+            )
+        except DamagedError as error:
+            raise damaged_trial(number, error) from error
+        found.append(row)
+    return found
 
 
 def _attributes(select: Callable[..., sqlite3.Cursor], keys: Collection[str]) -> dict[int, dict[str, Any]]:
@@ -161,7 +179,13 @@ def _attributes(select: Callable[..., sqlite3.Cursor], keys: Collection[str]) ->
     columns = "'{' || group_concat(json_quote(key) || ':' || value_json) || '}'"
     rows = select(columns, "trial_user_attributes", f"{only} GROUP BY trial_id", keys).fetchall()
     found: dict[int, dict[str, Any]] = defaultdict(dict)
-    found.update(zip((trial for trial, _ in rows), json.loads(f"[{','.join(text for _, text in rows)}]"), strict=True))
+    trials = [trial for trial, _ in rows]
+    try:
+        values = json.loads(f"[{','.join(text for _, text in rows)}]")
+        found.update(zip(trials, values, strict=True))
+    except (ValueError, TypeError, RecursionError):
+        # Once more, one by one: to say which of them it is.
+        found.update((trial, read_json(text, f"what is stored of trial row {trial}")) for trial, text in rows)
     return found
 
 
@@ -181,4 +205,4 @@ def _decoder(distribution: str) -> tuple[str, tuple[Scalar, ...]]:
 
 def _moment(text: str | None) -> str | None:
     """Optuna's naive UTC text (``2026-11-23 02:41:07.123456``) as ISO 8601 (``2026-11-23T02:41:07.123Z``)."""
-    return None if text is None else f"{text[:23].replace(' ', 'T')}Z"
+    return None if text is None else f"{str(text)[:23].replace(' ', 'T')}Z"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from ablate.errors import StorageError
+from ablate.errors import DamagedError, StorageError
 from ablate.outcome import OutcomeKind
 from ablate.recipe import Scalar
 from ablate.storage import attributes as names
 from ablate.storage.rows import TrialRow
 
+MAY_HELP: Final = "restore a copy of the storage, or remove what is damaged; outcome files in the results folder stay"
 RUN_FIRST: Final = "start with: ablate run STUDY.yaml"
 
 
@@ -21,6 +23,16 @@ def unknown_study(name: str, known: Iterable[str], where: str) -> StorageError:
     near = difflib.get_close_matches(name, known, n=3) or known[:5]
     hint = f"did you mean {', '.join(map(repr, near))}?" if near else RUN_FIRST
     return StorageError(f"no study {name!r} in {where}", hint=hint)
+
+
+def damaged_study(name: str, where: str, error: Exception) -> StorageError:
+    """Return the error for a study of which something that was read back is not what ablate writes."""
+    return StorageError(f"study {name!r} in {where} is damaged: {error}", hint=MAY_HELP)
+
+
+def damaged_trial(number: object, error: Exception) -> DamagedError:
+    """Return the error for a trial of which something that was read back is not what ablate writes."""
+    return DamagedError(f"trial {number}: {error}")
 
 
 def check_schema(name: str, attributes: Mapping[str, Any], where: str) -> None:
@@ -45,7 +57,14 @@ def trial_row(
     started_at: str | None,
     finished_at: str | None,
 ) -> TrialRow:
-    """Build a row from what the storage holds of one trial of ablate's (it has an arm and a seed)."""
+    """Build a row from what the storage holds of one trial of ablate's (it has an arm and a seed).
+
+    Raises DamagedError when that is not what ablate writes.
+    """
+    from ablate.storage.checked import check_trial  # only here: it needs pydantic, and help does not
+
+    known = {"number": number, "state": state, "curve": curve, "started_at": started_at, "finished_at": finished_at}
+    check_trial(known, attributes)
     outcome = attributes.get(names.OUTCOME)
     if outcome is None and state not in ("RUNNING", "WAITING"):
         outcome = OutcomeKind.LOST.value  # ended by somebody else's hand, without a word on how
@@ -66,3 +85,11 @@ def trial_row(
         started_at=started_at,
         finished_at=finished_at,
     )
+
+
+def read_json(text: object, what: str) -> Any:
+    """Return the value of JSON text; raises DamagedError, which says that `what` is none."""
+    try:
+        return json.loads(text)  # type: ignore[arg-type]  # what is no text at all is refused too
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DamagedError(f"{what} is not JSON: {' '.join(str(error).split())}") from error

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, cast
 
@@ -27,7 +28,7 @@ from ablate.outcome import Outcome, OutcomeKind
 from ablate.search import Range
 from ablate.storage import attributes as names
 from ablate.storage import optuna_tables
-from ablate.storage.address import shown
+from ablate.storage.address import shown, sqlite_path
 from ablate.storage.database import explained, open_database
 from ablate.storage.levels import ParamKind, covering, encoded, is_omitted, joined, stored_level
 from ablate.storage.read import read_study
@@ -69,6 +70,8 @@ class Store:
         self._searched = searched
         self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._running: dict[int, _Running] = {}
+        path = sqlite_path(url)
+        self._file = None if path is None else (path, _identity(path))
         self._levels: dict[str, BaseDistribution] = {}
 
     @classmethod
@@ -278,8 +281,17 @@ class Store:
                 self._running[number] = _Running(trial_id, (arm, seed), steps)
             self._levels = optuna_tables.stored_levels(connection, self._study.study_id)
 
+    def check_there(self) -> None:
+        """Raise StorageError when the database file was deleted or replaced: what is written then goes nowhere."""
+        if self._file is not None and _identity(self._file[0]) != self._file[1]:
+            raise StorageError(
+                f"the database {self._where} was deleted or replaced while the study was run",
+                hint="put it back, or run the same command again: results are taken from the outcome files",
+            )
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[Connection]:
+        self.check_there()
         with explained(self._where), self._storage.engine.begin() as connection:
             if optuna_tables.writer(connection, self._study.study_id) != self._writer:
                 raise StorageError(
@@ -313,6 +325,15 @@ class Store:
         return StorageError(
             f"trial {number} of study {self._study.name!r} is not running", hint="a finished trial is never changed"
         )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of its name; None without the file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _moment(text: str | None) -> datetime | None:

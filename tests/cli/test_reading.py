@@ -231,4 +231,4 @@ def test_a_plan_of_another_version_is_one_clear_error(ablate: Ablate, half_done:
         )
     said = ablate("report", "steps")
     assert said.code == ExitCode.USAGE
-    assert "the plan of study 'steps' in results/ablate.db was written by another version of ablate" in said.err
+    assert "the plan of study 'steps' in results/ablate.db is damaged or was written by another version" in said.err

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_text
-import os
 import shlex
-import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -184,22 +181,10 @@ def run_is_alive(lock: Path) -> bool | None:
 
     The lock itself is not tried: a reader that held it, however shortly, could turn a starting run away.
     """
-    try:
-        holder = json_text.loads(lock.read_text(encoding="utf-8"))
-        pid, host = int(holder["pid"]), str(holder["host"])
-    except FileNotFoundError:
+    if not lock.exists():
         return False
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if host != socket.gethostname():
-        return None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    holder = read_holder(lock)
+    return None if holder is None else holder.alive
 
 
 def waiting_jobs(lock: Path) -> tuple[str, ...]:

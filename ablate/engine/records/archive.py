@@ -23,14 +23,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ablate import __version__
 from ablate.engine.records import preregistration
 from ablate.engine.records.folders import cannot_write
-from ablate.errors import AblateError, ResultsError
+from ablate.errors import AblateError, DamagedError, ResultsError
 from ablate.human_units import visible
 from ablate.json_values import JsonValue
 from ablate.paths import StudyPaths, sync_folder
+from ablate.storage.checked import first_fault
 from ablate.storage.row_reading import trial_row
 from ablate.storage.rows import TrialRow
 from ablate.study import core_facts
 from ablate.study.spec import Study
+from ablate.study.stored_plan import study_of
 
 MANIFEST, TRIALS, FILES = "manifest.json", "trials.jsonl", "files/"
 VERSION: Final = 2
@@ -201,9 +203,12 @@ def _read(packed: zipfile.ZipFile, path: Path) -> Archive:
     text = _manifest_text(packed, path)
     try:
         manifest = _Manifest.model_validate_json(text)
-        study = Study.from_dict(manifest.plan)
-    except (ValidationError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ValidationError, RecursionError) as error:
         raise _not_ours(text, path) from error
+    try:
+        study = study_of(manifest.plan)
+    except DamagedError as error:
+        raise _damaged(path, f"its plan: {error}") from error
     if packed.namelist() != [*manifest.entries, MANIFEST]:
         raise _damaged(path, "its entries are not those it lists")
     for name, digest in manifest.entries.items():
@@ -267,8 +272,10 @@ def _rows(text: bytes, path: Path) -> Iterator[TrialRow]:
             known = {"number": trial.number, "state": trial.state, "curve": tuple(trial.curve)}
             times = {"started_at": trial.started_at, "finished_at": trial.finished_at}
             yield trial_row(attributes=trial.attributes, params=trial.params, **known, **times)  # type: ignore[arg-type]
-        except (ValidationError, KeyError, ValueError, TypeError) as error:
-            raise _damaged(path, f"{TRIALS}, line {number} is not a trial") from error
+        except ValidationError as error:
+            raise _damaged(path, f"{TRIALS}, line {number} is not a trial: {first_fault(error)}") from error
+        except (DamagedError, RecursionError) as error:
+            raise _damaged(path, f"{TRIALS}, line {number} is not a trial: {error}") from error
 
 
 def _damaged(path: Path, why: str) -> AblateError:

@@ -14,9 +14,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from ablate.errors import ResultsError, StudyLockedError
+
+if TYPE_CHECKING:
+    from ablate.engine.records.lock_file import LockFile
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -61,19 +64,20 @@ class Holder:
 
 def read_holder(path: Path) -> Holder | None:
     """Return who holds or held the lock, without touching it; None when nobody did, or the file is damaged."""
+    from ablate.engine.records.lock_file import lock_file  # only here: it needs pydantic, and help does not
+
     try:
-        data = json.loads(path.read_bytes())
-        pid, host, since = int(data["pid"]), str(data["host"]), str(data["since"])
-        here = host == socket.gethostname()
-        mark = ProcessMark(pid, str(data.get("started", "")), str(data.get("boot", "")))
-        workers = tuple(ProcessMark(int(one["pid"]), str(one["started"]), str(one["boot"])) for one in data["workers"])
-        waiting = tuple(map(str, data.get("waiting", ())))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        data = lock_file(path.read_bytes())
+    except OSError:
         return None
+    if data is None:
+        return None
+    here = data.host == socket.gethostname()
+    workers = (ProcessMark(one.pid, one.started, one.boot) for one in data.workers)
     alive = tuple(worker for worker in workers if ProcessMark.of(worker.pid) == worker)
-    over = bool(data.get("over"))
-    living = not over and ProcessMark.of(pid) == mark if here or over else None
-    return Holder(pid, host, since, living, alive, () if living is False else waiting)
+    mark = ProcessMark(data.pid, data.started, data.boot)
+    living = not data.over and ProcessMark.of(data.pid) == mark if here or data.over else None
+    return Holder(data.pid, data.host, data.since, living, alive, () if living is False else data.waiting)
 
 
 class StudyLock:
@@ -134,24 +138,22 @@ class StudyLock:
         holder = self._read()
         self._close()
         who = "another process"
-        if {"pid", "host", "since"} <= holder.keys():
-            who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+        if holder is not None:
+            who = f"process {holder.pid} on {holder.host} since {holder.since}"
         return StudyLockedError(
             f"this study is being run by {who}", hint="watch it with: ablate status; a second run would only wait"
         )
 
     def _workers(self) -> list[ProcessMark]:
-        found = self._read().get("workers", [])
-        return [ProcessMark(int(mark["pid"]), str(mark["started"]), str(mark["boot"])) for mark in found]
+        found = self._read()
+        return [] if found is None else [ProcessMark(mark.pid, mark.started, mark.boot) for mark in found.workers]
 
-    def _read(self) -> dict[str, Any]:
-        """What the file says; empty when its writer was killed while writing."""
+    def _read(self) -> LockFile | None:
+        """What the file says; None when its writer was killed while writing, or it is not ours."""
+        from ablate.engine.records.lock_file import lock_file
+
         assert self._descriptor is not None
-        try:
-            data = json.loads(os.pread(self._descriptor, 1 << 20, 0))
-        except ValueError:
-            return {}
-        return data if isinstance(data, dict) else {}
+        return lock_file(os.pread(self._descriptor, 1 << 20, 0))
 
     def _close(self) -> None:
         if self._descriptor is not None:

@@ -62,6 +62,10 @@ class Recorder:
         self.numbers: dict[Key, int] = {}
         """Trial number of every running replicate."""
 
+    def check_there(self) -> None:
+        """Raise StorageError when the database was taken away."""
+        self._store.check_there()
+
     @property
     def folder(self) -> Path:
         """The folder that holds all trials."""

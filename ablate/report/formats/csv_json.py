@@ -88,7 +88,7 @@ def _recorded(paths: StudyPaths, arm: str, seed: int) -> list[tuple[int, dict[st
 def _point(line: str) -> tuple[int, dict[str, float]] | None:
     try:
         data = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(data, dict) or not isinstance(data.get("images"), int):
         return None
