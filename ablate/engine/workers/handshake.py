@@ -4,8 +4,8 @@ Both know a random token, through a ticket: a file in the results folder that on
 does by a keyed digest (HMAC-SHA256) of random numbers of both sides; the token itself never travels. The engine must
 be sure because whoever speaks as a worker decides what is recorded; the worker, because whoever speaks as the engine
 decides what code it imports. The worker also writes a file beside its ticket, in which the engine must find what the
-worker then says: so both see one results folder. Both also state their version, and refuse each other when the
-versions differ.
+worker then says: so both see one results folder. Both also state their version, and refuse each other when the versions
+differ.
 """
 
 from __future__ import annotations

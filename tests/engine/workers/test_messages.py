@@ -49,7 +49,12 @@ FOLDERS = st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_s
     lambda parts: Path("/", *parts)
 )
 SCALARS = st.none() | st.booleans() | st.integers() | NUMBERS | TEXT
-RECIPES = st.builds(Recipe, TEXT, st.dictionaries(TEXT, SCALARS, max_size=4), st.integers())
+SETTINGS = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+RECIPES = st.builds(Recipe, TEXT, st.dictionaries(TEXT, SETTINGS, max_size=4), st.integers())
 SETUPS = st.builds(
     messages.WorkerSetup,
     core=TEXT,
@@ -177,6 +182,14 @@ def test_a_message_of_the_other_direction_is_refused(way: Way, kind: type[Any], 
     other = FROM if way is TO else TO
     with pytest.raises(MalformedMessage, match="unknown message type"):
         other.decode(encode(data.draw(way.kinds[kind])))
+
+
+@given(settings=ANY_JSON)
+def test_a_recipe_with_any_settings_arrives_or_is_refused(settings: object) -> None:
+    assignment = {"recipe": {"core": "c", "seed": 0, "settings": settings}, "folder": "/t", "arm": "a", "seed_index": 0}
+    line = json.dumps({"type": "run", "study": "s", "batch": [assignment], "together": 1}).encode()
+    with contextlib.suppress(MalformedMessage):
+        decode_to_worker(line)
 
 
 @pytest.mark.parametrize("path", [["setup"], ["setup", "fusion"], ["setup", "compilation"]])
