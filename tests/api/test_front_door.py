@@ -105,17 +105,29 @@ def test_the_same_call_resumes_and_more_seeds_are_added() -> None:
     assert dict(more.summary.counts) == {"measured": 2}
 
 
-@pytest.mark.usefixtures("project")
-def test_a_study_written_in_python_can_be_resumed_at_a_terminal() -> None:
-    """The command that the report suggests runs as it stands; the core lies where Python finds it."""
-    results = ablate.run(CONTENT, name="mapped", **QUIET)
+TINY_DIP: dict[str, Any] = {
+    "baseline": {"method": "dip", "eval_images": 1, "dip_steps": 2},
+    "vary": {"dip_lr": [0.02]},
+    "seeds": 1,
+    "metrics": {"psnr": {"primary": True}},
+}
+
+
+@pytest.mark.parametrize(("content", "code"), [(TINY_DIP, 0), (CONTENT, 2)], ids=["built-in core", "own core"])
+def test_a_study_written_in_python_resumes_at_a_terminal_unless_its_core_would_come_from_results(
+    project: Path, content: dict[str, Any], code: int
+) -> None:
+    """The command that the report suggests runs as it stands; code beside results is never run."""
+    results = ablate.run(content, name="mapped", **QUIET)
     command = str(results.stored.command).split()
     assert command[:2] == ["ablate", "run"]
-    run = subprocess.run(
-        [sys.executable, "-m", *command, "--seeds", "4", "--no-report"], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    assert len(ablate.load("mapped").trials) == 12
+    more = [sys.executable, "-m", *command, "--seeds", "2", "--no-report"]
+    run = subprocess.run(more, capture_output=True, text=True, check=False, cwd=project)
+    assert run.returncode == code, run.stderr
+    if code:
+        assert "copy the study file to your own code" in run.stderr
+    else:
+        assert len(ablate.load("mapped").trials) == 4
 
 
 @pytest.mark.usefixtures("project")
