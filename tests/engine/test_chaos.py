@@ -121,7 +121,7 @@ DRIVER = """
 import json, sys
 from pathlib import Path
 
-from ablate.cli.commands.run import kinds_of
+from ablate.api.param_kinds import param_kinds
 from ablate.core.shared.registry import core_class
 from ablate.engine.run_study import RunOptions, run_study
 from ablate.engine.workers.slots import Slot
@@ -139,7 +139,7 @@ summary = run_study(
     slots=[Slot(index, "cpu", 1, None, "a processor") for index in range(int(sys.argv[4]))],
     listen=lambda event: print(json.dumps(event.to_dict()), flush=True),
     options=RunOptions(checkpoint_s=float(sys.argv[2]), fusion=Fusion(int(sys.argv[3]), forced=True)),
-    kinds=kinds_of(core),
+    kinds=param_kinds(core),
 )
 sys.exit(int(summary.exit_code))
 """
