@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ablate.api.choices import Launchers
@@ -62,13 +62,19 @@ def prepare_to_run(request: Request) -> tuple[PreparedRun, tuple[Slot, ...]]:
 
 
 def execute(
-    prepared: PreparedRun, slots: tuple[Slot, ...], audience: Audience, *, retry_failed: bool = False
+    prepared: PreparedRun,
+    slots: tuple[Slot, ...],
+    audience: Audience,
+    *,
+    retry_failed: bool = False,
+    fail_fast: bool = False,
 ) -> tuple[PreparedRun, RunSummary]:
     """Run until nothing that was asked for is left, or a round did not give all its results.
 
     Returns the last round and how it went. Raises as `ablate.engine.run_study.run_study` does.
     """
     options = _options(prepared, slots, retry_failed=retry_failed, alive_s=audience.alive_s)
+    options = replace(options, fail_fast=fail_fast)
     while True:
         audience.begins(prepared)
         summary = _round(prepared, slots, audience, options)

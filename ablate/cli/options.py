@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ablate.api.choices import Launchers, Until
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from `least` on: digits and nothing else, neither ``3.0`` nor ``1_0``."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,15}", str(text)) or int(text) < least:
+            raise typer.BadParameter(f"{text!r} is not a whole number of at least {least}, written in digits")
+        return int(text)
+
+    return parse
+
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file.", show_default=False, exists=False)]
 StudyName = Annotated[
@@ -22,14 +36,14 @@ Set = Annotated[
 ]
 Seeds = Annotated[
     int | None,
-    typer.Option("--seeds", metavar="N", min=1, help="Seeds per arm, instead of what the file says."),
+    typer.Option("--seeds", metavar="N", parser=whole(1), help="Seeds per arm, instead of what the file says."),
 ]
 AddSeeds = Annotated[
     int | None,
     typer.Option(
         "--add-seeds",
         metavar="N",
-        min=1,
+        parser=whole(1),
         help="Add N seeds per arm to the declared number, or to what is stored if that is more.",
     ),
 ]
@@ -67,7 +81,7 @@ Slots = Annotated[
     typer.Option(
         "--slots",
         metavar="N",
-        min=1,
+        parser=whole(1),
         help="How many trials run at a time: CPU slots, the most per GPU, or jobs on a cluster.",
     ),
 ]

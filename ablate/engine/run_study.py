@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +41,7 @@ from ablate.paths import ResultsPaths, StudyPaths
 from ablate.recipe import Recipe
 from ablate.search import Search
 from ablate.storage.row_reading import MAY_HELP
+from ablate.storage.rows import TrialRow
 from ablate.storage.store import ParamKind, Store
 from ablate.study.changes import check_against_stored
 from ablate.study.core_facts import CoreFacts
@@ -65,6 +66,8 @@ class RunOptions:
     """Time between `Alive` events."""
     retry_failed: bool = False
     """Give trials that raised an exception one retry in this run (the next run tries them again anyway)."""
+    fail_fast: bool = False
+    """Stop at the first trial that ends without a result."""
     fusion: Fusion = SERIAL
     """Whether trainings of one shape run as one program; its width is also the most recipes of one batch."""
     compilation: Compilation = EAGER
@@ -142,7 +145,10 @@ def run_study(
                 found = recorder.take_stock()
             search_queue = SearchQueue(study, core, searches, store.rows())
             answered = found.done.keys() | search_queue.too_large()
-            planned = [*_planned(found.todo, core, search_queue, fusing), *search_queue.planned(answered)]
+            planned = [
+                *_planned(found.todo, core, search_queue, fusing, _failed_arms(rows)),
+                *search_queue.planned(answered),
+            ]
             waiting = updates_waiting((stage for one in planned for stage in one.stages), len(slots))
             fixed = not (searches or timed)
             compilation = compilation_within(options.compilation, study.name, waiting, fixed=fixed)
@@ -246,19 +252,23 @@ def _know_begun(recorder: Recorder, search_queue: SearchQueue) -> None:
         recorder.add(one, search_queue.params(one.key), search_queue.attributes(one.key))
 
 
-def _planned(todo: Sequence[Replicate], core: type[Core], search_queue: SearchQueue, fusing: Fusing) -> list[Planned]:
-    """What placing needs to know of the arms' replicates."""
-    return [
-        Planned(
-            one.key,
-            one.recipe.digest,
-            fusing.key_of(core, one),
-            core.stages(one.recipe),
-            core.memory_key(one.recipe),
-        )
-        for one in todo
-        if one.key not in search_queue
-    ]
+def _planned(
+    todo: Sequence[Replicate], core: type[Core], search_queue: SearchQueue, fusing: Fusing, failed: Set[str]
+) -> list[Planned]:
+    """What placing needs to know of the arms' replicates; arms that `failed` before go last."""
+    found = []
+    for one in todo:
+        if one.key not in search_queue:
+            stages, memory_key = core.stages(one.recipe), core.memory_key(one.recipe)
+            planned = Planned(one.key, one.recipe.digest, fusing.key_of(core, one), stages, memory_key)
+            found.append(planned.put_last() if one.arm in failed else planned)
+    return found
+
+
+def _failed_arms(rows: Sequence[TrialRow]) -> frozenset[str]:
+    """Arms of which a replicate's last attempt failed."""
+    last = {(row.arm, row.seed): row.outcome for row in sorted(rows, key=lambda row: row.number)}
+    return frozenset(arm for (arm, _), kind in last.items() if kind is OutcomeKind.FAILED)
 
 
 def _policy(study: Study, options: RunOptions, slots: Sequence[Slot], *, keep_idle: bool) -> Policy:
@@ -270,6 +280,7 @@ def _policy(study: Study, options: RunOptions, slots: Sequence[Slot], *, keep_id
         batch=options.fusion.width,
         spread=device_of(slots) == "cpu",
         keep_idle=keep_idle,
+        fail_fast=options.fail_fast,
         retries={**RETRIES, OutcomeKind.FAILED: 1} if options.retry_failed else RETRIES,
     )
 

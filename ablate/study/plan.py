@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,7 +184,12 @@ def make_plan(
         planned_cost=sum(stage.planned_cost for stage in stages),
         cost=cost,
         todo=todo,
-        warnings=(*study.warnings, *_unequal_work(core, study, names), *_over_budget(study, cost)),
+        warnings=(
+            *study.warnings,
+            *_unequal_work(core, study, names),
+            *_over_budget(study, cost),
+            *_lost_in_pandas(study),
+        ),
         searches=tuple(searches),
     )
 
@@ -267,6 +272,28 @@ def _unequal_work(core: type[Core], study: Study, arms: Sequence[str]) -> list[P
             note="what costs more may win because it costs more; the report says so too",
         )
     ]
+
+
+_PANDAS_MISSING = frozenset(
+    [
+        *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+        *("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+    ]
+)
+"""Texts that `pandas.read_csv` takes for a missing value unless it is told otherwise."""
+
+
+def _lost_in_pandas(study: Study) -> Iterator[Problem]:
+    """Warn of arms that disappear from the CSV files when pandas reads them with default arguments."""
+    names = [arm.name for arm in study.arms if arm.name in _PANDAS_MISSING]
+    if names:
+        yield Problem(
+            f"pandas reads the arm's name {names[0]!r} in a CSV file as a missing value",
+            study.file,
+            study.arms[[arm.name for arm in study.arms].index(names[0])].line,
+            suggestion="give it another name, or read it with ablate.load(STUDY).trials",
+            severity="warning",
+        )
 
 
 def _over_budget(study: Study, cost: float) -> list[Problem]:

@@ -153,3 +153,17 @@ def test_colour_is_used_only_where_it_is_wanted(ablate: Ablate, monkeypatch: pyt
     monkeypatch.setenv("TERM", "xterm-256color")
     assert "\x1b[" in ablate("status").out
     assert "\x1b" not in ablate("status", "--no-color").out
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--add-seeds", "--slots"])
+@pytest.mark.parametrize("text", ["3.0", "1_0", "3e0", " 4", "٣", "-1", "0", "", "9" * 40])
+def test_a_count_is_written_in_digits(ablate: Ablate, half_done: Path, option: str, text: str) -> None:
+    said = ablate("run", "steps.yaml", "--dry-run", option, text)
+    assert said.code == ExitCode.USAGE
+    assert "whole number" in said.err
+
+
+def test_a_trial_is_named_in_digits(ablate: Ablate, half_done: Path) -> None:
+    assert ablate("show", "1", "--study", "steps").code == 0
+    assert ablate("show", "²", "--study", "steps").code == ExitCode.USAGE
+    assert ablate("show", "1", "--study", "steps", "--lines", "1_0").code == ExitCode.USAGE

@@ -126,6 +126,28 @@ def test_three_equal_failures_stop_the_run(bench: Bench) -> None:
     assert summary.exit_code is ExitCode.INCOMPLETE
 
 
+def test_an_arm_that_always_fails_starves_no_other(bench: Bench) -> None:
+    """It goes last, in the run in which it fails first and in those that follow, and is not counted thrice."""
+    text = "baseline: {offset: 0.0}\narms: {bad: {mode: raise}, good: {offset: 1.5}}\nseeds: 6\n"
+    first = bench.run(text)
+    assert first.counts == {"measured": 12, "failed": 4}
+    assert first.reason == "3 trials in a row failed alike: RuntimeError: this cannot work with seed 3"
+    tried = [(row.arm, row.seed) for row in bench.rows()]
+    assert tried[-3:] == [("bad", 1), ("bad", 2), ("bad", 3)]
+    second = bench.run(text.replace("seeds: 6", "seeds: 8"))
+    assert second.counts == {"measured": 4, "failed": 3}
+    assert [row.arm for row in bench.rows()][-3:] == ["bad"] * 3
+
+
+def test_fail_fast_stops_at_the_first_failure(bench: Bench) -> None:
+    text = "baseline: {offset: 0.0}\narms: {bad: {mode: raise}, good: {offset: 1.5}}\nseeds: 2\n"
+    summary = bench.run(text, options=RunOptions(fail_fast=True))
+    assert summary.counts["failed"] == 1
+    assert summary.counts.get("measured", 0) <= 2
+    assert summary.reason == "bad s0 ended as failed: RuntimeError: this cannot work with seed 0"
+    assert summary.exit_code is ExitCode.INCOMPLETE
+
+
 def test_a_budget_that_is_used_up_places_nothing_more(bench: Bench) -> None:
     summary = bench.run(f"{TWO_ARMS}budget: {{hours: 1.0e-9}}\n")
     assert summary.reason is not None

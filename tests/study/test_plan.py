@@ -225,3 +225,10 @@ def test_the_longest_training_of_a_stage_is_what_is_computed(study: Study) -> No
     assert fresh == StageSharing("training", 3, 1, 12.0, 6.0, 60, 30)
     (later,) = make_plan(study, Steps, some, {("baseline", 1): OutcomeKind.MEASURED}).stages
     assert (later.planned_steps, later.executed_steps, later.executed_cost) == (40, 10, 2.0)
+
+
+@pytest.mark.parametrize("name", ["NA", "None", "nan", "null"])
+def test_an_arm_that_pandas_would_lose_is_warned_of(name: str, load: Load, toy: type[Core]) -> None:
+    study = load(f"baseline: {{lr: 0.001}}\narms: {{{name!r}: {{lr: 0.01}}, fine: {{lr: 0.02}}}}\nseeds: 3\n")
+    found = make_plan(study, toy, replicates(study), {}).warnings
+    assert [f"arm's name {name!r}" in warning.message for warning in found].count(True) == 1

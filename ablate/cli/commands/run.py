@@ -74,6 +74,9 @@ def run(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try trials that raise an exception once more within this run.")
     ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Save and stop at the first trial that ends without a result.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan, like `ablate plan`.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report at the end.")] = False,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Write the report without figures.")] = False,
@@ -115,7 +118,7 @@ def run(
         screen.say(warning_text(warning, screen.err.width))
     if (more := len(prepared.plan.warnings) - _SHOWN_WARNINGS) > 0:
         screen.say(f"and {plural(more, 'more warning')}:  ablate plan {shlex.quote(str(study))}")
-    prepared, summary = execute(prepared, places, _audience(screen), retry_failed=retry_failed)
+    prepared, summary = execute(prepared, places, _audience(screen), retry_failed=retry_failed, fail_fast=fail_fast)
     code = summary.exit_code
     if not no_report and code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         comparable = _report(prepared, screen, figures=not no_figures)

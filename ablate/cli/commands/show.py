@@ -13,7 +13,7 @@ from rich.text import Text
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation, StoredStudy, latest, name_of, unknown_arm
 from ablate.beta_tables import is_table, table_label
-from ablate.cli.options import Json, NoColor, Results, Storage
+from ablate.cli.options import Json, NoColor, Results, Storage, whole
 from ablate.display import interim_results
 from ablate.display.console import Screen
 from ablate.display.text_columns import lay_out
@@ -25,7 +25,7 @@ from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm
 
-_ARM_AND_SEED = re.compile(r"(?P<arm>.+?)[ ]+s(?P<seed>\d+)")
+_ARM_AND_SEED = re.compile(r"(?P<arm>.+?)[ ]+s(?P<seed>[0-9]+)")
 
 
 def show(
@@ -36,7 +36,8 @@ def show(
         str | None, typer.Option("--study", metavar="STUDY", help="Which study, where several are stored.")
     ] = None,
     lines: Annotated[
-        int, typer.Option("--lines", metavar="N", min=0, help="Lines of the log to show, counted from its end.")
+        int,
+        typer.Option("--lines", metavar="N", parser=whole(0), help="Lines of the log to show, counted from its end."),
     ] = 10,
     results: Results = RESULTS,
     storage: Storage = None,
@@ -95,7 +96,7 @@ def _trial(stored: StoredStudy, what: str) -> TrialRow | None:
     """The trial of that number, the one that counts for 'ARM sSEED', or the first of a candidate; arms come first."""
     if any(arm.name == what for arm in stored.study.arms):
         return None
-    if what.isdigit():
+    if what.isascii() and what.isdecimal():
         return next((row for row in stored.rows if row.number == int(what)), None)
     match = _ARM_AND_SEED.fullmatch(what)
     counting = latest(stored.rows)

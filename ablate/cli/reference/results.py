@@ -257,6 +257,11 @@ Times to a quality may be censored: the quality was not reached as far as was tr
 `steps_to_quality_limit` is the last value tried, at which a survival analysis censors the trial. A note in
 `outcome.json` says it in words. A mean over only the trials that reached the quality would favour arms that rarely do.
 """
+_READ_BACK = """
+`ablate.load("STUDY").trials` has the same as a pandas DataFrame, without a file between. `pandas.read_csv` takes names
+such as `NA`, `None` and `nan` for missing values: read with `keep_default_na=False, na_values=[""]`, or an arm of that
+name disappears. `ablate plan` warns of such names.
+"""
 _CSV = """
 In every CSV file and in `ablate export`, text that begins with `=`, `+`, `-` or `@` has an apostrophe in front:
 without it a spreadsheet would run an arm's name as a formula. `ablate report --csv` takes it off again. Numbers are as
@@ -279,7 +284,7 @@ def page() -> str:
             table(("name", "shows"), _coded(_FIGURES)),
         ),
         _section("table.tex", _TEX, ""),
-        _section("trials.csv", "One row per trial.\n" + _CENSORED, table(column, _coded(_TRIALS_CSV))),
+        _section("trials.csv", "One row per trial.\n" + _READ_BACK + _CENSORED, table(column, _coded(_TRIALS_CSV))),
         _section(
             "arms.csv",
             "One row per arm and metric. [Statistics](../explanation/statistics.md#for-the-statistician) has the "

@@ -6,7 +6,7 @@ Actions are imperatives; whoever carries one out answers with events.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ablate.outcome import Outcome
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 Key = tuple[str, int]
 """(arm, seed) of a replicate."""
+
+
+_LAST_WAVES = 1 << 62
+"""Waves from here on are those of arms that failed: seeds are smaller."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,10 @@ class Planned:
     def __post_init__(self) -> None:
         if self.wave < 0:
             object.__setattr__(self, "wave", self.key[1])
+
+    def put_last(self) -> Planned:
+        """Return the same in a wave behind all that are not put last, in order of seeds."""
+        return replace(self, wave=_LAST_WAVES + self.key[1])
 
     @property
     def footprint(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ablate.engine.rules.transitions import RETRIES
@@ -21,7 +21,9 @@ class Policy:
     budget_s: float | None = None
     """After this long nothing more is placed."""
     same_failures: int = 3
-    """This many replicates in a row that fail at the same place end the run early."""
+    """This many different arms in a row that fail at the same place end the run early."""
+    fail_fast: bool = False
+    """Whether the first trial that ends without a result stops the run."""
     failed_starts: int = 3
     """A slot whose workers die this often in a row before they are ready is given up."""
     batch: int = 1
@@ -34,20 +36,28 @@ class Policy:
 
 
 class SameFailures:
-    """Counts failures in a row that have the same cause."""
+    """Looks for failures in a row that have the same cause in different arms: then the next one will fail too."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._places: list[str] = []
+        self._places: list[tuple[str, str]] = []
+        """(arm, place) of the failures since the last trial that did not fail."""
 
-    def too_many(self, outcome: Outcome) -> bool:
-        """Take the next outcome; True when it is the last of too many failures alike."""
+    def too_many(self, arm: str, outcome: Outcome, waiting: Collection[str]) -> bool:
+        """Take the next outcome; True when too many failures alike end here.
+
+        They count when they are of so many different arms, or when nothing but arms that failed so is waiting: one arm
+        that always fails does not keep the others from being tried.
+        """
         if outcome.kind is not OutcomeKind.FAILED:
             self._places.clear()
             return False
-        self._places.append(failure_place(outcome))
-        latest = self._places[-self._most :]
-        return len(latest) == self._most and len(set(latest)) == 1
+        place = failure_place(outcome)
+        if self._places and self._places[-1][1] != place:
+            self._places.clear()
+        self._places.append((arm, place))
+        arms = {arm for arm, _ in self._places}
+        return len(self._places) >= self._most and (len(arms) >= self._most or arms.issuperset(waiting))
 
 
 def failure_place(outcome: Outcome) -> str:

@@ -212,7 +212,7 @@ class EngineState:
             self._replicates[key].move(ReplicateState(kind.value), at, f"as {replicate.who}")
         if kind is OutcomeKind.OUT_OF_MEMORY and self._placer.fits_nowhere(planned):
             copies += self._give_up_others(replicate, at)
-        return [events_actions.RecordOutcome(planned.key, outcome, copies), *self._count_failure(outcome)]
+        return [events_actions.RecordOutcome(planned.key, outcome, copies), *self._count_failure(planned, outcome, at)]
 
     def _take_retry(self, replicate: ReplicateRecord, kind: OutcomeKind, slot: SlotRecord) -> int | None:
         """The retry that follows, 0 when it costs none, None when the outcome stands; it is learned from either way."""
@@ -242,9 +242,19 @@ class EngineState:
                 given_up.append(key)
         return tuple(given_up)
 
-    def _count_failure(self, outcome: Outcome) -> Iterable[Action]:
-        """Halt when the same failure ended too many replicates in a row."""
-        if self._failures.too_many(outcome) and self.halted is None:
+    def _count_failure(self, planned: Planned, outcome: Outcome, at: float) -> Iterable[Action]:
+        """Let an arm that failed go last, and halt when the same failure ended too many arms in a row."""
+        kind = outcome.kind
+        if kind is OutcomeKind.FAILED:
+            self._waiting.put_last(planned.key[0])
+        others = {one.key[0] for one in self._waiting} if kind is OutcomeKind.FAILED else ()
+        alike = self._failures.too_many(planned.key[0], outcome, others)
+        if self.halted is not None:
+            return
+        if self.policy.fail_fast and kind in (OutcomeKind.FAILED, OutcomeKind.LOST, OutcomeKind.OUT_OF_MEMORY):
+            reason = f"{planned.key[0]} s{planned.key[1]} ended as {kind.value}: {outcome.error or ''}"
+            yield from self._stop_requested(events_actions.StopRequested(at, reason))
+        elif alike:
             yield self._halt(f"{self.policy.same_failures} trials in a row failed alike: {outcome.error}")
 
     # ------------------------------------------------------------------ what follows from where everything is

@@ -97,9 +97,18 @@ class Waiting:
             index.setdefault(name, {})[planned.key] = None
         bisect.insort(self._by_batch.setdefault(planned.batch_key, []), (planned.wave, entry.order, planned.key))
 
+    def put_last(self, arm: str) -> None:
+        """Let what waits of an arm go behind all that has not failed. Candidates of searches keep their place."""
+        for key in tuple(self._by_arm.get(arm, ())):
+            planned = self._entries[key].planned
+            if planned.wave == key[1]:
+                self.remove(planned)
+                self.add(planned.put_last())
+
     def remove(self, planned: Planned) -> None:
         """`planned` waits no longer."""
         entry = self._entries.pop(planned.key)
+        planned = entry.planned  # which may have been put last since
         line = self._lines[planned.wave]
         del line.members[planned.key]
         line.ready -= entry.spot is not _Spot.BLOCKED

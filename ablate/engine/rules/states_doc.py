@@ -78,7 +78,8 @@ def _retries() -> str:
     rows = "".join(f"| {kind} | {RETRIES.get(kind, 0)} | {_retry_note(kind)} |\n" for kind in OutcomeKind)
     return (
         f"## Retries\n\n| outcome | retries in one run | then |\n|---|---|---|\n{rows}\n"
-        f"{policy.same_failures} replicates in a row that fail at the same place end the run early. "
+        f"What waits of an arm that failed goes last. {policy.same_failures} different arms in a row that fail at the "
+        f"same place end the run early, and so do {policy.same_failures} failures in a row when nothing else waits. "
         f"A worker without a sign of life for {policy.stall_s:g} s is killed, and its trial is lost. "
         f"After a stop request workers have {policy.stop_s:g} s to save and stop.\n"
     )

@@ -180,7 +180,7 @@ def _words(source: Source, number: int, line: str) -> list[Leaf]:
 def _called(source: Leaf, steps: Leaf, folder: Path) -> _Numbers:
     """What the user's function returns for `steps`: a sequence of that many numbers."""
     try:
-        count = values.whole(steps)
+        count = values.count(steps)
         if not 2 <= count <= LONGEST:
             raise BadValueError(f"steps: {count} is out of range: 2 to {LONGEST}")
     except BadValueError as bad:

@@ -88,7 +88,7 @@ def _with(search: Search, key: Leaf, node: Node, metrics: Sequence[MetricSpec]) 
 
 
 def _count(node: Node, most: int, what: str) -> int:
-    count = values.whole(node)
+    count = values.count(node)
     if not 1 <= count <= most:
         raise BadValueError(f"{count} is out of range: at least 1, at most {most} {what}")
     return count

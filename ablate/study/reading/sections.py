@@ -65,7 +65,7 @@ def _looks(table: Table, problems: Problems) -> tuple[int | None, ...]:
 
 def _count(node: Node, problems: Problems) -> int | None:
     try:
-        count = values.whole(node)
+        count = values.count(node)
         if not 1 <= count <= MOST_SEEDS:
             raise BadValueError(f"{count} is out of range: at least 1, at most {MOST_SEEDS} seeds")
     except BadValueError as bad:

@@ -21,6 +21,7 @@ LARGEST_INTEGER = 2**53
 """Up to here every whole number survives JSON and SQLite unchanged."""
 
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d{1,6})?", re.ASCII)
+_DIGITS = re.compile(r"[-+]?[0-9]+")
 _WHOLE = re.compile(r"[-+]?\d[\d_]*", re.ASCII)
 _OCTAL = re.compile(r"[-+]?0[0-7_]*[0-7]", re.ASCII)
 _BASED = re.compile(r"[-+]?0[xXbBoO][0-9a-fA-F_]+", re.ASCII)
@@ -205,6 +206,14 @@ def whole(node: Node) -> int:
         raise BadValueError(f"a whole number is wanted, not {describe(value)}")
     if abs(found) > LARGEST_INTEGER:
         raise BadValueError(f"{_short(value.text)} is too large for a whole number: at most 2**53")
+    return found
+
+
+def count(node: Node) -> int:
+    """Return how many of something are meant: digits and nothing else, neither ``3.0`` nor ``1_0`` nor ``3e0``."""
+    found = whole(node)
+    if not _DIGITS.fullmatch(leaf(node, "a whole number").text):
+        raise BadValueError(f"a count is written in digits, not {describe(node)}", suggestion=f"write {found}")
     return found
 
 

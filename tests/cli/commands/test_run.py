@@ -168,3 +168,19 @@ def slowly(report, steps):
             raise StoppedError
         yield step
 """
+
+
+def test_arms_called_like_missing_values_read_back_right(ablate: Ablate, project: Path) -> None:
+    import pandas as pd
+
+    import ablate as package
+
+    text = Path("steps.yaml").read_text(encoding="utf-8")
+    Path("steps.yaml").write_text(text.replace("  far too fast:", "  'NA': {lr: 0.3}\n  'None':"), encoding="utf-8")
+    assert ablate("run", "steps.yaml", "--slots", "1", "--gpus", "none", "--quiet", "--no-figures").code == 0
+    names = {"baseline", "lr=0.2", "lr=0.5", "NA", "None"}
+    assert set(package.load("steps").trials["arm"]) == names
+    read = pd.read_csv("results/steps/trials.csv", keep_default_na=False, na_values=[""])
+    assert set(read["arm"]) == names
+    said = ablate("report", "--from", "csv:results/steps/trials.csv", "--metric", "score:max:0.1", "--name", "again")
+    assert {"NA", "None"} <= {word for line in said.out.splitlines() for word in line.split()[:1]}
