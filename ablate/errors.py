@@ -134,6 +134,10 @@ class DamagedError(ValueError):
     """
 
 
+class CoreError(AblateError, ValueError):
+    """A core that does not keep to its interface: its trial ends as failed, with this sentence, and is not retried."""
+
+
 class StoppedError(Exception):
     """Raised by a core after it saved its checkpoint because `Report.stop_requested` was true. Not a failure."""
 

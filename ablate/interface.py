@@ -223,10 +223,13 @@ class TrialContext(Protocol):
         """Tell where a recipe is: stage name, units done of total, and numbers to show (loss, it/s)."""
 
     def curve(self, recipe: Recipe, images: int, **values: float) -> None:
-        """Add a point to the learning curve at `images` training images seen. Repeated `images` are ignored."""
+        """Add a point to the learning curve at `images` training images seen, a whole number from 0 on.
+
+        Repeated `images` are ignored, values that are not finite are left out. Raises CoreError for what is no number.
+        """
 
     def log(self, recipe: Recipe, text: str) -> None:
-        """Append a line to the trial's log.txt."""
+        """Append a line to the trial's log.txt, where what the core prints goes too."""
 
 
 class Core(ABC):
@@ -237,6 +240,8 @@ class Core(ABC):
     """Bump whenever the same recipe would give other numbers: it is part of every stage digest."""
     Settings: ClassVar[type[CoreSettings]]
     metrics: ClassVar[tuple[MetricInfo, ...]]
+    more_metrics: ClassVar[bool] = False
+    """True when outcomes may hold metrics that are not in `metrics`, and nothing is said about it."""
 
     @classmethod
     def check(cls, settings: Any) -> list[str]:
@@ -304,6 +309,10 @@ class Core(ABC):
     @abstractmethod
     def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterable[tuple[Recipe, Outcome]]:
         """Compute `recipes` and yield each one's outcome as soon as it is known (a generator, or return a list).
+
+        Metrics may be numbers of any kind (NumPy's and torch's scalars too). When the primary metric is not finite the
+        trial is *diverged*; any other metric that is not finite counts as missing. Without the primary metric the
+        trial is *failed*.
 
         Raise StoppedError when `context.stop_requested` and the checkpoint is saved, DivergedError at the first
         non-finite loss. Any other exception is recorded as `failed` with its traceback (out of memory is recognised)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ablate.errors import AblateError
@@ -17,7 +19,8 @@ def load_object(reference: str, *, what: str, search: Path | None = None) -> Any
 
     Importing runs the module's code: a study file is as trusted as the programs beside it. A copy of one in a results
     folder is not.
-    Raises AblateError, naming `what` it is for, when the module cannot be imported or has no such name.
+    Raises AblateError, naming `what` it is for, when importing the module fails in any way (it ends the program, it
+    raises) or when it has no such name.
     """
     module_name, _, name = reference.partition(":")
     if search is not None and is_in_results(search):
@@ -25,17 +28,44 @@ def load_object(reference: str, *, what: str, search: Path | None = None) -> Any
             f"{what} {reference!r}: the study file lies in a results folder, and nothing there is run",
             hint="what is there may come from somebody else: copy the study file to your own code, and use it there",
         )
+    module = _imported(module_name, f"{what} {reference!r}", search)
+    if not hasattr(module, name):
+        close = difflib.get_close_matches(name, vars(module), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it was read from {getattr(module, '__file__', None)}"
+        raise AblateError(f"{what} {reference!r}: {module_name!r} has no {name!r}", hint=hint)
+    return getattr(module, name)
+
+
+def _imported(name: str, subject: str, search: Path | None) -> ModuleType:
     if search is not None and str(search) not in sys.path:
         sys.path.insert(0, str(search))
     try:
-        module = importlib.import_module(module_name)
+        return importlib.import_module(name)
     except (ImportError, SyntaxError) as error:
-        hint = _nearest_module(module_name, search)
-        raise AblateError(f"{what} {reference!r}: cannot import {module_name!r}: {error}", hint=hint) from error
-    found = getattr(module, name, None)
-    if found is None and (close := difflib.get_close_matches(name, vars(module), n=1)):
-        raise AblateError(f"{what} {reference!r}: {module_name!r} has no {name!r}", hint=f"did you mean {close[0]!r}?")
-    return found
+        hint = _nearest_module(name, search)
+        raise AblateError(f"{subject}: cannot import {name!r}: {error}", hint=hint) from error
+    except SystemExit as error:
+        raise AblateError(
+            f"{subject}: importing {name!r} ends the program: sys.exit({'' if error.code is None else error.code!r})"
+            f"{_place(error)}",
+            hint="put what the script does under: if __name__ == '__main__':",
+        ) from error
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise AblateError(
+            f"{subject}: importing {name!r} raises {text}{_place(error)}",
+            hint=f"python -c 'import {name}' shows the same, with its traceback",
+        ) from error
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's code it happened: the innermost frame outside the standard library and ablate."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<", str(Path(__file__).parent), sys.base_prefix, sys.prefix))
+    ]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 def _nearest_module(name: str, search: Path | None) -> str | None:

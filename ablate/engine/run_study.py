@@ -158,6 +158,7 @@ def run_study(
                 results=results.folder,
                 cache=results.cache,
                 metrics=frozenset(metric.name for metric in study.metrics),
+                primary=study.primary.name,
                 checkpoint_s=options.checkpoint_s,
                 fusion=options.fusion,
                 fused=frozenset(fusing.keys),

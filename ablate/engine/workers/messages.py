@@ -44,6 +44,8 @@ class WorkerSetup:
     cache: Path
     metrics: frozenset[str]
     """Names of the study's metrics."""
+    primary: str
+    """The one that no measured trial is without."""
     checkpoint_s: float
     """Shortest time between checkpoints, in seconds."""
     fusion: Fusion

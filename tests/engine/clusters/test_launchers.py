@@ -192,6 +192,7 @@ def hello_for(core: str, bench: Bench) -> Hello:
         results=bench.results.folder,
         cache=bench.folder,
         metrics=frozenset({"score"}),
+        primary="score",
         checkpoint_s=20.0,
         fusion=SERIAL,
         fused=frozenset(),

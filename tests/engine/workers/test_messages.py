@@ -63,6 +63,7 @@ SETUPS = st.builds(
     results=FOLDERS,
     cache=FOLDERS,
     metrics=st.frozensets(TEXT, max_size=3),
+    primary=TEXT,
     checkpoint_s=NUMBERS,
     fusion=st.builds(Fusion, COUNT, st.booleans()),
     fused=st.frozensets(TEXT, max_size=3),
@@ -195,7 +196,7 @@ def test_a_recipe_with_any_settings_arrives_or_is_refused(settings: object) -> N
 @pytest.mark.parametrize("path", [["setup"], ["setup", "fusion"], ["setup", "compilation"]])
 def test_a_field_too_many_is_refused_inside_a_message_too(path: list[str]) -> None:
     setup = messages.WorkerSetup(
-        "c", None, (), Path("/r"), Path("/c"), frozenset(), 1.0, Fusion(), frozenset(), Compilation()
+        "c", None, (), Path("/r"), Path("/c"), frozenset(), "loss", 1.0, Fusion(), frozenset(), Compilation()
     )
     whole = json.loads(encode(Hello("v", setup, "cpu", None, 1)))
     inner = whole
