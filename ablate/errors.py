@@ -148,6 +148,6 @@ class DivergedError(Exception):
     `images_seen` counts training images up to and including the batch that gave the non-finite value.
     """
 
-    def __init__(self, message: str, *, images_seen: int) -> None:
+    def __init__(self, message: str, *, images_seen: int = 0) -> None:
         super().__init__(message)
         self.images_seen = images_seen

@@ -22,6 +22,8 @@ from ablate.recipe import Recipe, digest_of
 
 DEFAULT_CORE = "ddpm-dip"
 """The core of a study that names none."""
+DECLARED_METRICS = "declared_metrics"
+"""Parameter of `Core.made_for`: the fields of a `MetricInfo` for each metric that the study declares."""
 
 
 class CoreSettings(BaseModel):
@@ -233,7 +235,11 @@ class TrialContext(Protocol):
 
 
 class Core(ABC):
-    """Turns recipes into outcomes. Subclass it, name it in a study file as ``core: module:Class``."""
+    """Turns recipes into outcomes. Subclass it, name it in a study file as ``core: module:Class``.
+
+    A function is a core too (see `ablate.function_core`): a class is for what needs checkpoints of its own, shared
+    beginnings, or several recipes in one program.
+    """
 
     name: ClassVar[str]
     version: ClassVar[str] = "1"
@@ -242,6 +248,25 @@ class Core(ABC):
     metrics: ClassVar[tuple[MetricInfo, ...]]
     more_metrics: ClassVar[bool] = False
     """True when outcomes may hold metrics that are not in `metrics`, and nothing is said about it."""
+    metrics_from_study: ClassVar[bool] = False
+    """True when the study file declares what the core measures; `made_for` is then given the declarations."""
+
+    @classmethod
+    def made_for(cls, parameters: Mapping[str, Any], folder: Path | None) -> type[Core]:
+        """Return the core of one study, where the study file itself describes it (see the core `command`).
+
+        `parameters` are JSON-ready data that goes with the study to its storage and to its workers; `folder` is the
+        study file's. Must not import torch. The default: the same core for every study.
+        """
+        return cls
+
+    @classmethod
+    def for_workers(cls, folder: Path) -> Mapping[str, Any]:
+        """Return what workers need to make this core again, beside what the study says of it, as JSON-ready data.
+
+        `folder` is the study's in the results, to write into. The default: nothing, the core's name is enough.
+        """
+        return {}
 
     @classmethod
     def check(cls, settings: Any) -> list[str]:

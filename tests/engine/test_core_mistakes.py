@@ -145,7 +145,7 @@ IMPORTED = {
     "syntax": ("def (:", "cannot import 'broken'"),
     "missing": ("import not_there_at_all", "No module named 'not_there_at_all'"),
     "renamed": ("class Torso: pass", "has no 'Toy'"),
-    "no core": ("class Toy: pass", "not a subclass of ablate.Core"),
+    "no core": ("class Toy: pass", "no subclass of ablate.Core"),
     "no settings": ("from ablate import Core\nclass Toy(Core):\n  def run(self, r, c): pass", "Settings"),
     "no metrics": (
         "from ablate import Core, CoreSettings\nclass Toy(Core):\n  Settings = CoreSettings\n  metrics = ['score']",

@@ -117,7 +117,7 @@ class Worker:
         self._device_name = hello.device_name or name_of_device(hello.device)
         self._peak_mb: float | None = None
         sys.path.extend(entry for entry in map(str, self._setup.path) if entry not in sys.path)
-        self._core: Core = core_class(self._setup.core, self._setup.search)()
+        self._core: Core = core_class(self._setup.core, self._setup.search, self._setup.parameters)()
         self._context = WorkerTrialContext(
             device=hello.device,
             threads=hello.threads,

@@ -187,6 +187,7 @@ def hello_for(core: str, bench: Bench) -> Hello:
     """Return the first message to a worker of one thread."""
     setup = WorkerSetup(
         core=core,
+        parameters={},
         search=bench.folder,
         path=(),
         results=bench.results.folder,
