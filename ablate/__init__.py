@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ablate.api.plan_view import StudyPlan
     from ablate.api.study_results import StudyResults, WrittenReport
     from ablate.api.study_source import StudyDefinition
+    from ablate.core.functions.core import function_core
+    from ablate.core.functions.trial import Trial
     from ablate.errors import (
         AblateError,
         DataError,
@@ -66,11 +68,13 @@ __all__ = [
     "StudyPlan",
     "StudyResults",
     "TableError",
+    "Trial",
     "TrialContext",
     "Verdict",
     "WrittenReport",
     "__version__",
     "compare",
+    "function_core",
     "load",
     "plan",
     "report",
@@ -97,6 +101,8 @@ _HOMES = {
     "ablate.api.plan_view": ("StudyPlan",),
     "ablate.api.study_results": ("StudyResults", "WrittenReport"),
     "ablate.api.study_source": ("StudyDefinition",),
+    "ablate.core.functions.core": ("function_core",),
+    "ablate.core.functions.trial": ("Trial",),
     "ablate.interface": ("Core", "CoreSettings", "MetricInfo", "Stage", "TrialContext"),
     "ablate.report.statistics.model": ("Comparison", "Verdict"),
 }

@@ -134,6 +134,10 @@ class DamagedError(ValueError):
     """
 
 
+class CoreError(AblateError, ValueError):
+    """A core that does not keep to its interface: its trial ends as failed, with this sentence, and is not retried."""
+
+
 class StoppedError(Exception):
     """Raised by a core after it saved its checkpoint because `Report.stop_requested` was true. Not a failure."""
 
@@ -144,6 +148,6 @@ class DivergedError(Exception):
     `images_seen` counts training images up to and including the batch that gave the non-finite value.
     """
 
-    def __init__(self, message: str, *, images_seen: int) -> None:
+    def __init__(self, message: str, *, images_seen: int = 0) -> None:
         super().__init__(message)
         self.images_seen = images_seen

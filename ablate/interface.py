@@ -22,6 +22,8 @@ from ablate.recipe import Recipe, digest_of
 
 DEFAULT_CORE = "ddpm-dip"
 """The core of a study that names none."""
+DECLARED_METRICS = "declared_metrics"
+"""Parameter of `Core.made_for`: the fields of a `MetricInfo` for each metric that the study declares."""
 
 
 class CoreSettings(BaseModel):
@@ -223,20 +225,48 @@ class TrialContext(Protocol):
         """Tell where a recipe is: stage name, units done of total, and numbers to show (loss, it/s)."""
 
     def curve(self, recipe: Recipe, images: int, **values: float) -> None:
-        """Add a point to the learning curve at `images` training images seen. Repeated `images` are ignored."""
+        """Add a point to the learning curve at `images` training images seen, a whole number from 0 on.
+
+        Repeated `images` are ignored, values that are not finite are left out. Raises CoreError for what is no number.
+        """
 
     def log(self, recipe: Recipe, text: str) -> None:
-        """Append a line to the trial's log.txt."""
+        """Append a line to the trial's log.txt, where what the core prints goes too."""
 
 
 class Core(ABC):
-    """Turns recipes into outcomes. Subclass it, name it in a study file as ``core: module:Class``."""
+    """Turns recipes into outcomes. Subclass it, name it in a study file as ``core: module:Class``.
+
+    A function is a core too (see `ablate.function_core`): a class is for what needs checkpoints of its own, shared
+    beginnings, or several recipes in one program.
+    """
 
     name: ClassVar[str]
     version: ClassVar[str] = "1"
     """Bump whenever the same recipe would give other numbers: it is part of every stage digest."""
     Settings: ClassVar[type[CoreSettings]]
     metrics: ClassVar[tuple[MetricInfo, ...]]
+    more_metrics: ClassVar[bool] = False
+    """True when outcomes may hold metrics that are not in `metrics`, and nothing is said about it."""
+    metrics_from_study: ClassVar[bool] = False
+    """True when the study file declares what the core measures; `made_for` is then given the declarations."""
+
+    @classmethod
+    def made_for(cls, parameters: Mapping[str, Any], folder: Path | None) -> type[Core]:
+        """Return the core of one study, where the study file itself describes it (see the core `command`).
+
+        `parameters` are JSON-ready data that goes with the study to its storage and to its workers; `folder` is the
+        study file's. Must not import torch. The default: the same core for every study.
+        """
+        return cls
+
+    @classmethod
+    def for_workers(cls, folder: Path) -> Mapping[str, Any]:
+        """Return what workers need to make this core again, beside what the study says of it, as JSON-ready data.
+
+        `folder` is the study's in the results, to write into. The default: nothing, the core's name is enough.
+        """
+        return {}
 
     @classmethod
     def check(cls, settings: Any) -> list[str]:
@@ -304,6 +334,10 @@ class Core(ABC):
     @abstractmethod
     def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterable[tuple[Recipe, Outcome]]:
         """Compute `recipes` and yield each one's outcome as soon as it is known (a generator, or return a list).
+
+        Metrics may be numbers of any kind (NumPy's and torch's scalars too). When the primary metric is not finite the
+        trial is *diverged*; any other metric that is not finite counts as missing. Without the primary metric the
+        trial is *failed*.
 
         Raise StoppedError when `context.stop_requested` and the checkpoint is saved, DivergedError at the first
         non-finite loss. Any other exception is recorded as `failed` with its traceback (out of memory is recognised)

@@ -1,11 +1,17 @@
-"""The user's own Python: objects named ``module:name`` in a study file, looked for beside it."""
+"""The user's own Python: objects named ``module:name`` or ``file.py:name`` in a study file, looked for beside it."""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
+import importlib.util
+import re
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ablate.errors import AblateError
@@ -15,27 +21,97 @@ from ablate.paths import is_in_results
 def load_object(reference: str, *, what: str, search: Path | None = None) -> Any:
     """Return the object ``module:name``; modules beside the study file (`search`) come first.
 
+    ``path/to/file.py:name`` is the file at that path, relative to the study file's folder.
+
     Importing runs the module's code: a study file is as trusted as the programs beside it. A copy of one in a results
     folder is not.
-    Raises AblateError, naming `what` it is for, when the module cannot be imported or has no such name.
+    Raises AblateError, naming `what` it is for, when importing the module fails in any way (it ends the program, it
+    raises) or when it has no such name.
     """
-    module_name, _, name = reference.partition(":")
+    module_name, _, name = reference.rpartition(":")
+    subject = f"{what} {reference!r}"
     if search is not None and is_in_results(search):
         raise AblateError(
-            f"{what} {reference!r}: the study file lies in a results folder, and nothing there is run",
+            f"{subject}: the study file lies in a results folder, and nothing there is run",
             hint="what is there may come from somebody else: copy the study file to your own code, and use it there",
         )
+    module = (
+        _at(module_name, subject, search) if module_name.endswith(".py") else _imported(module_name, subject, search)
+    )
+    if not hasattr(module, name):
+        close = difflib.get_close_matches(name, vars(module), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it was read from {getattr(module, '__file__', None)}"
+        raise AblateError(f"{what} {reference!r}: {module_name!r} has no {name!r}", hint=hint)
+    return getattr(module, name)
+
+
+def _at(written: str, subject: str, search: Path | None) -> ModuleType:
+    """The module in the file at a path; its folder comes first where it imports."""
+    path = ((search or Path.cwd()) / written).absolute()
+    if not path.is_file():
+        close = difflib.get_close_matches(path.name, [file.name for file in path.parent.glob("*.py")], n=1)
+        raise AblateError(f"{subject}: there is no file {path}", hint=f"did you mean {close[0]!r}?" if close else None)
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    if known is not None or name in sys.stdlib_module_names or not name.isidentifier():
+        # Another module has that name: this one gets one of its own.
+        plain, digest = re.sub(r"\W", "_", name), hashlib.sha256(str(path).encode()).hexdigest()
+        name = f"{plain}_{digest[:8]}"
+        if name in sys.modules:
+            return sys.modules[name]
+
+    def execute() -> ModuleType:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return module
+
+    return _executed(execute, written, subject, path.parent)
+
+
+def _imported(name: str, subject: str, search: Path | None) -> ModuleType:
+    return _executed(lambda: importlib.import_module(name), name, subject, search)
+
+
+def _executed(execute: Callable[[], ModuleType], name: str, subject: str, search: Path | None) -> ModuleType:
+    """Run the code of a module; whatever it does instead of ending becomes an AblateError."""
     if search is not None and str(search) not in sys.path:
         sys.path.insert(0, str(search))
     try:
-        module = importlib.import_module(module_name)
+        return execute()
     except (ImportError, SyntaxError) as error:
-        hint = _nearest_module(module_name, search)
-        raise AblateError(f"{what} {reference!r}: cannot import {module_name!r}: {error}", hint=hint) from error
-    found = getattr(module, name, None)
-    if found is None and (close := difflib.get_close_matches(name, vars(module), n=1)):
-        raise AblateError(f"{what} {reference!r}: {module_name!r} has no {name!r}", hint=f"did you mean {close[0]!r}?")
-    return found
+        hint = _nearest_module(name, search)
+        raise AblateError(f"{subject}: cannot import {name!r}: {error}", hint=hint) from error
+    except SystemExit as error:
+        raise AblateError(
+            f"{subject}: importing {name!r} ends the program: sys.exit({'' if error.code is None else error.code!r})"
+            f"{_place(error)}",
+            hint="put what the script does under: if __name__ == '__main__':",
+        ) from error
+    except Exception as error:
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        raise AblateError(
+            f"{subject}: importing {name!r} raises {text}{_place(error)}",
+            hint=f"python {name if name.endswith('.py') else f'-m {name}'} shows the same, with its traceback",
+        ) from error
+
+
+def _place(error: BaseException) -> str:
+    """Where in the user's code it happened: the innermost frame outside the standard library and ablate."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(("<", str(Path(__file__).parent), sys.base_prefix, sys.prefix))
+    ]
+    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
 def _nearest_module(name: str, search: Path | None) -> str | None:

@@ -8,7 +8,49 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ablate.errors import CoreError
+
 SCHEMA_VERSION = 1
+
+
+def number_of(value: Any, what: str) -> float:
+    """Return a single number as a float: Python's, NumPy's and torch's scalars, 0-d arrays and tensors on any device.
+
+    Truth values count as 1 and 0. The result may be NaN or infinite. Raises CoreError, naming `what` it is, for
+    anything else: None, a text, an array with a shape, a complex number.
+    """
+    if type(value) in (float, int, bool):
+        return float(value)
+    shape = getattr(value, "shape", ())
+    if isinstance(value, str | bytes | complex) or value is None or not hasattr(value, "__float__"):
+        raise CoreError(f"{what} is {_described(value)}: one number is wanted")
+    if tuple(shape) != ():
+        raise CoreError(f"{what} is {_described(value)}: one number is wanted", hint="for example its mean")
+    try:
+        # A tensor that still has its graph would warn when it is turned into a number.
+        return float(value.detach() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CoreError(f"{what} is {_described(value)}: one number is wanted ({error})") from error
+
+
+def whole_number_of(value: Any, what: str) -> int:
+    """Return a whole number from 0 to 2**53, of any of the types of `number_of`; raises CoreError for anything else."""
+    number = number_of(value, what)
+    if not (math.isfinite(number) and number.is_integer() and 0 <= number <= 2**53):
+        raise CoreError(f"{what} is {value!r}: a whole number from 0 on is wanted")
+    return int(number)
+
+
+def _described(value: Any) -> str:
+    if value is None:
+        return "None"
+    kind = type(value)
+    named = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    shape = getattr(value, "shape", None)
+    if shape is not None and tuple(shape) != ():
+        return f"a {named} of shape {tuple(shape)}"
+    text = repr(value)
+    return f"the {named} {text}" if len(text) <= 40 else f"a {named}"
 
 
 class OutcomeKind(StrEnum):
@@ -36,8 +78,11 @@ class OutcomeKind(StrEnum):
 class Outcome:
     """What one trial gave.
 
-    `metrics` holds finite floats only; a metric that has no finite value (PSNR of identical images) is left out and
-    named in `notes`. `seconds` is the wall time of this trial as measured, plus what reused stages once cost
+    `metrics` holds finite floats only. A core may give any number (NumPy's and torch's too): those that are not finite
+    go to `non_finite`, and the worker makes *diverged* of the outcome when the primary metric is among them, else a
+    note that the metric is missing. Raises CoreError for a metric that is no number.
+
+    `seconds` is the wall time of this trial as measured, plus what reused stages once cost
     (`reused`: stage name -> seconds measured when it was computed), so sharing never makes an arm look free.
     """
 
@@ -60,11 +105,30 @@ class Outcome:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Versions, precision and determinism settings, thread count, peak memory."""
     notes: tuple[str, ...] = ()
+    non_finite: Mapping[str, float] = field(default_factory=dict)
+    """Metrics whose value is NaN or infinite. Not kept: the worker says in `notes` what became of them."""
 
     def __post_init__(self) -> None:
-        for name, value in self.metrics.items():
-            if not math.isfinite(value):
-                raise ValueError(f"metric {name!r} is not finite: {value!r}")
+        """Turn what a core may reasonably give into what survives as JSON; raises CoreError for the rest."""
+        if not isinstance(self.metrics, Mapping):
+            raise CoreError(f"an outcome's metrics are {_described(self.metrics)}: a mapping of names is wanted")
+        numbers = {str(name): number_of(value, f"metric {name!r}") for name, value in self.metrics.items()}
+        known: dict[str, Any] = {
+            "kind": _kind(self.kind),
+            "metrics": {name: value for name, value in numbers.items() if math.isfinite(value)},
+            "non_finite": {
+                **self.non_finite,
+                **{name: value for name, value in numbers.items() if not math.isfinite(value)},
+            },
+            "seconds": _finite_number(self.seconds, "an outcome's seconds"),
+            "images_seen": whole_number_of(self.images_seen, "an outcome's images_seen"),
+            "samples": None if self.samples is None else str(self.samples),
+            "reused": {str(name): _finite_number(value, f"reused {name!r}") for name, value in self.reused.items()},
+            "environment": {str(name): str(value) for name, value in self.environment.items()},
+            "notes": (self.notes,) if isinstance(self.notes, str) else tuple(str(note) for note in self.notes),
+        }
+        for name, value in known.items():
+            object.__setattr__(self, name, value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data with `schema_version`."""
@@ -96,7 +160,7 @@ class Outcome:
         return cls(
             kind=OutcomeKind(data["kind"]),
             recipe_digest=str(data["recipe_digest"]),
-            metrics={str(name): float(value) for name, value in data["metrics"].items()},
+            metrics={str(name): _finite(name, value) for name, value in data["metrics"].items()},
             seconds=float(data["seconds"]),
             images_seen=int(data["images_seen"]),
             device=str(data["device"]),
@@ -108,3 +172,26 @@ class Outcome:
             environment={str(name): str(value) for name, value in data["environment"].items()},
             notes=tuple(str(note) for note in data["notes"]),
         )
+
+
+def _kind(kind: Any) -> OutcomeKind:
+    try:
+        return OutcomeKind(kind)
+    except ValueError:
+        raise CoreError(
+            f"an outcome's kind is {_described(kind)}", hint=f"known: {', '.join(OutcomeKind)}, of ablate.OutcomeKind"
+        ) from None
+
+
+def _finite_number(value: Any, what: str) -> float:
+    number = number_of(value, what)
+    if not math.isfinite(number):
+        raise CoreError(f"{what} is {number}: a finite number is wanted")
+    return number
+
+
+def _finite(name: str, value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"metric {name!r} is not finite: {number!r}")
+    return number

@@ -147,6 +147,11 @@ class StudyPaths:
         return self.folder / "workers"
 
     @property
+    def functions(self) -> Path:
+        """Folder of a function that is the core and that workers cannot import."""
+        return self.folder / "functions"
+
+    @property
     def trials(self) -> Path:
         return self.folder / "trials"
 

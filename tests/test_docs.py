@@ -79,6 +79,22 @@ def test_the_own_core_example_runs_as_printed(tmp_path: Path) -> None:
     check_results_page(tmp_path / "results", "parabola", metrics={"loss"})
 
 
+def test_the_own_function_page_runs_as_printed(tmp_path: Path) -> None:
+    blocks = FENCE.findall((ROOT / "docs" / "tutorials" / "own-function.md").read_text(encoding="utf-8"))
+    functions = [text for kind, text in blocks if kind == "python"]
+    (tmp_path / "train.py").write_text(functions[0], encoding="utf-8")
+    (tmp_path / "widths.yaml").write_text(next(text for kind, text in blocks if kind == "yaml"), encoding="utf-8")
+    command = [sys.executable, "-m", "ablate", "run", "widths.yaml", "--slots", "1", "--no-figures"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "layers=[32, 32]" in (tmp_path / "results" / "widths" / "arms.csv").read_text(encoding="utf-8")
+    check_results_page(tmp_path / "results", "widths", metrics={"accuracy", "parameters"})
+    for text in functions:
+        names: dict[str, Any] = {"__name__": "page"}
+        exec(text, names)
+        assert ablate.function_core(names["train"]).metrics_from_study
+
+
 def test_the_python_page_runs_as_printed(tmp_path: Path) -> None:
     """Its blocks are one script, beside the files of the page on own code."""
     write_own_code(tmp_path)

@@ -13,7 +13,10 @@ import ablate
 PACKAGE = Path(ablate.__file__).parent
 
 SHARED = "errors json_values recipe outcome paths interface search beta_tables loading human_units"
-CORE = "core core.shared core.schedules core.settings core.data core.programs core.diffusion core.dip core.scores"
+CORE = (
+    "core core.functions core.shared core.schedules core.settings core.data core.programs core.diffusion core.dip "
+    "core.scores"
+)
 BELOW_ENGINE = f"{SHARED} study study.reading storage {CORE}"
 ENGINE = f"{BELOW_ENGINE} engine engine.rules engine.display engine.records engine.workers engine.clusters"
 BELOW_REPORT = f"{SHARED} study storage core.schedules core.settings core.replay.noise_tables"
@@ -28,7 +31,8 @@ MAY_IMPORT = {
     "study.reading": f"{SHARED} study",
     # HOW a trial is computed
     "core": SHARED,
-    "core.shared": SHARED,
+    "core.functions": SHARED,
+    "core.shared": f"{SHARED} core.functions",
     "core.schedules": f"{SHARED} core.shared",
     "core.settings": f"{SHARED} core.shared core.schedules",
     "core.data": f"{SHARED} core.shared",

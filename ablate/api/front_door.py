@@ -70,7 +70,8 @@ def run(
 ) -> StudyResults:
     """Run a study, or resume it where it stopped, and return what it gave.
 
-    `study` is the path of a study file, or the mapping that such a file would hold; `sections` (``vary=...``,
+    `study` is the path of a study file, the mapping that such a file would hold, or a function that trains and returns
+    its metrics: ``run(train, vary={"lr": [0.1, 0.01]}, metrics={"accuracy": "max:0.5%"})``. `sections` (``vary=...``,
     ``metrics=...``) add keys to a mapping or replace them. The same call resumes: what is done stays done.
 
     `seeds` is the number of seeds per arm instead of the declared one, `add_seeds` how many more than now. ``until=

@@ -127,7 +127,7 @@ def prepare(request: Request) -> PreparedRun:
         path, text = written, None
     study = load_study(path, resolve_core=beside, overrides=request.overrides, name=request.name, text=text)
     _check_options(request, study)
-    core = beside(study.core, path.parent)
+    core = core_class(study.core, path.parent.absolute(), study.core_parameters)
     place = ResultsLocation.of(request.results, request.storage)
     stored = place.known(study.name, "plain")
     if request.confirm:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -18,7 +19,7 @@ class StudySections(TypedDict, total=False):
     """The keys of a study file, for a study written in Python. See the reference of study files for each."""
 
     question: str
-    core: str
+    core: str | type | Callable[..., Any]
     data: str
     baseline: Mapping[str, Any]
     vary: Mapping[str, Sequence[Any]]
@@ -64,15 +65,20 @@ class StudyDefinition:
             ) from error
 
 
-StudyLike = str | os.PathLike[str] | Mapping[str, Any] | StudyDefinition
-"""A study: the path of its file, the mapping that the file would hold, or a definition with a name of its own."""
+StudyLike = str | os.PathLike[str] | Mapping[str, Any] | StudyDefinition | Callable[..., Any]
+"""A study: the path of its file, the mapping that the file would hold, a definition with a name of its own, or a
+function that trains: its parameters are the factors (see `ablate.function_core`)."""
 
 
 def source_of(study: StudyLike, name: str | None, sections: Mapping[str, Any]) -> Path | StudyDefinition:
     """Return where a study comes from; `sections` replace keys of a mapping.
 
+    A function is the core of a study that is called like it, with an empty baseline unless `sections` have one.
     Raises AblateError for a name that a study cannot have, and for sections beside a file, which `overrides` change.
     """
+    if callable(study):
+        called = name or re.sub(r"\W+", "-", getattr(study, "__name__", "")).strip("-_") or DEFAULT_NAME
+        study = StudyDefinition(called, {"core": study, "baseline": {}}, Path.cwd())
     if isinstance(study, StudyDefinition):
         content: Mapping[str, Any] = study.content
         called, folder = name or study.name, study.folder
@@ -89,7 +95,17 @@ def source_of(study: StudyLike, name: str | None, sections: Mapping[str, Any]) -
     if not is_study_name(called):
         hint = "begin with a letter or digit; letters, digits, spaces and _ . + - may follow"
         raise AblateError(f"{called!r} cannot be a study's name", hint=hint)
-    return StudyDefinition(called, {**content, **sections}, folder)
+    return StudyDefinition(called, _with_core_by_name({**content, **sections}), folder)
+
+
+def _with_core_by_name(content: dict[str, Any]) -> dict[str, Any]:
+    """A function as the core becomes its name: that of its module, or one under which this process knows it."""
+    core = content.get("core")
+    if callable(core) and not isinstance(core, type):
+        from ablate.core.shared.registry import register_function
+
+        content["core"] = register_function(core)
+    return content
 
 
 def _plain(value: Any) -> Any:

@@ -167,10 +167,13 @@ class Loop:
 
     def _gone(self, slot: int, reap: Callable[[], End]) -> None:
         """A worker's process is gone: what its files say counts, then what is left is lost."""
-        for key in self._state.batch_on(slot):
+        batch = self._state.batch_on(slot)
+        for key in batch:
             self._read_outcome(slot, key)
         end = reap()
-        reason = f"{end.reason} ({self._pool.log(slot)})"
+        # Its last words are where it was writing: in the log of the trial, or in that of the slot.
+        log = self._recorder.log_of(batch[0]) if batch else self._pool.log(slot)
+        reason = f"{end.reason} ({log})"
         if self._state.slots[slot] in (SlotState.STARTING, SlotState.QUEUED) and slot not in self._killed:
             self._announcer.note(f"slot {slot}: no worker: {reason}")
         self._killed.discard(slot)

@@ -157,13 +157,17 @@ def run_study(
             _tell_start(announcer, study, found, slots, paths, ended)
             policy = _policy(study, options, slots, keep_idle=launcher.keeps_idle)
             state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
+            with writing(paths.folder):
+                sent = core.for_workers(paths.folder)
             setup = WorkerSetup(
                 core=study.core,
+                parameters={**study.core_parameters, **sent},
                 search=_home(study) if study.file else None,
                 path=tuple(Path(entry).absolute() for entry in sys.path),
                 results=results.folder,
                 cache=results.cache,
                 metrics=frozenset(metric.name for metric in study.metrics),
+                primary=study.primary.name,
                 checkpoint_s=options.checkpoint_s,
                 fusion=options.fusion,
                 fused=frozenset(fusing.keys),

@@ -120,6 +120,8 @@ class Study:
     """The sections that state arms, in study-file order."""
     searches: tuple[Search, ...] = ()
     """What is looked for before arms are compared: one ``search``, or one for every arm that is tuned."""
+    core_parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What the study file says of its core itself, for a core that is described there (`Core.made_for`)."""
     budget: Mapping[str, float] = field(default_factory=dict)
     """Limits the user declared, for example ``{"hours": 2.0}``: checked by plan, enforced by the engine."""
     text: str = ""
@@ -180,6 +182,7 @@ class Study:
             "first_seed": self.first_seed,
             "designs": [design.to_dict() for design in self.designs],
             "searches": [search.to_dict() for search in self.searches],
+            "core_parameters": dict(self.core_parameters),
             "budget": dict(self.budget),
             "text": self.text,
             "file": self.file,
@@ -201,6 +204,7 @@ class Study:
             first_seed=data.get("first_seed", 0),
             designs=tuple(Design.from_dict(design) for design in data.get("designs", ())),
             searches=tuple(Search.from_dict(search) for search in data.get("searches", ())),
+            core_parameters=data.get("core_parameters", {}),
             budget=data["budget"],
             text=data["text"],
             file=data["file"],

@@ -49,7 +49,7 @@ def test_every_kind_of_end_is_recorded(bench: Bench) -> None:
     assert (summary.done, summary.total, summary.exit_code) == (3, 6, ExitCode.INCOMPLETE)
     assert {error.arm: error.error for error in summary.errors} == {
         "raise": "RuntimeError: this cannot work with seed 0",
-        "exit": "SystemExit: 3",
+        "exit": "the core called sys.exit(3)",
         "memory": "MemoryError",
     }
     assert "this cannot work" in bench.paths.trial("raise", 0).log.read_text(encoding="utf-8")

@@ -33,7 +33,9 @@ _STUDY = {
     "plan": "The resolved study: arms, settings, metrics.",
     "run_log": "Every event of every run, one line each.",
     "lock": "Who runs the study now.",
-    "workers": "`slot-N.log`: what a worker printed. On clusters also the tickets by which workers find the engine.",
+    "functions": "A function of a notebook or script that is the core, as workers are sent it. Read by nothing else.",
+    "workers": "`slot-N.log`: what a worker printed apart from its trials. On clusters also the tickets by which "
+    "workers find the engine.",
     "trials": "One folder per replicate, see below.",
     "report_html": "The report as one page that needs no network.",
     "report_md": "The report as Markdown.",
@@ -48,7 +50,7 @@ _TRIAL = {
     "recipe": "All settings of the trial.",
     "outcome": "What the trial gave. A damaged one is kept as `outcome.damaged-1` and the trial runs again.",
     "curve": "The learning curve.",
-    "log": "The trial's log.",
+    "log": "The trial's log, and what the training code printed.",
     "samples": "Image grid. Task `restoration`: original, input, and what the method made of it. "
     "Task `generation`: training images, Gaussian control, and the first samples.",
 }
@@ -352,8 +354,12 @@ def _outcomes() -> str:
     return table(("outcome", "what happened", "what follows", "retries in one run"), rows)
 
 
+_NOT_KEPT = frozenset({"non_finite"})
+"""Fields of an outcome that its file does not have."""
+
+
 def _attributes() -> str:
-    said = meanings((one.name for one in fields(Outcome)), _OUTCOME_FIELDS)
+    said = meanings((one.name for one in fields(Outcome) if one.name not in _NOT_KEPT), _OUTCOME_FIELDS)
     outcome = [(_RENAMED.get(name.strip("`"), name.strip("`")), meaning) for name, meaning in said]
     return table(("attribute", "meaning"), _coded([*_ATTRIBUTES, *outcome, *_SEARCH_ATTRIBUTES.items()]))
 

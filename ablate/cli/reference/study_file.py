@@ -10,7 +10,7 @@ from ablate.cli.reference.markdown import code, from_docstring, head, meanings, 
 from ablate.core.shared.registry import BUILT_IN
 from ablate.interface import DEFAULT_CORE
 from ablate.search import NEEDED_PACKAGES, PRUNERS, SAMPLERS, Search
-from ablate.study.reading import metrics, ranges, search_sections, sections
+from ablate.study.reading import declared_metrics, metrics, ranges, search_sections, sections
 from ablate.study.reading.designs import READERS
 from ablate.study.reading.drafts import MOST_ARMS, TOP_LEVEL
 from ablate.study.reading.overrides import CREATED
@@ -26,7 +26,10 @@ A key given twice is an error.
 """
 _TOP = {
     "question": ("text", "The question in a sentence. It heads the report."),
-    "core": (f"name (`{DEFAULT_CORE}`)", f"The training code: {', '.join(map(code, BUILT_IN))}, or `module:Class`."),
+    "core": (
+        f"name (`{DEFAULT_CORE}`)",
+        f"The training code: {', '.join(map(code, BUILT_IN))}, or your own: `train.py:function` or `module:Class`.",
+    ),
     "data": ("name", "The data set; the same as the factor `data` of the baseline. Only if the core has this factor."),
     "schedules": ("mapping", "Noise schedules of your own, by name: see [schedules](#schedules)."),
     "baseline": ("mapping, required", "The levels that the arms are compared with. `{}` takes the core's defaults."),
@@ -98,7 +101,7 @@ def page() -> str:
             "A list of names takes the core's suggested margins, and its first metric is primary. "
             "A mapping gives each metric these keys. Without the section, a study has every metric for which the core "
             "suggests a margin.",
-            table(("key", "meaning"), meanings(metrics.KEYS, _METRIC)),
+            table(("key", "meaning"), meanings(metrics.KEYS, _METRIC)) + _declared(),
         ),
         _section(
             "report",
@@ -126,6 +129,16 @@ def page() -> str:
         _section("Template", "`ablate init STUDY.yaml` writes this file.", f"```yaml\n{template()}```\n"),
     ]
     return "\n".join(parts)
+
+
+def _declared() -> str:
+    more = " and ".join(map(code, declared_metrics.MORE_KEYS))
+    return (
+        "\nA [function](../tutorials/own-function.md) does not say what it measures, so the study does. "
+        f"Each metric then needs a `direction` and may have {more}.\n"
+        "In short, `accuracy: max:0.5%` stands for `accuracy: {direction: max, margin: 0.5%}`. If all metrics are "
+        "written in short, the first is primary.\n"
+    )
 
 
 _OVERRIDES = f"""

@@ -1,4 +1,4 @@
 """Seeding, numerics, the stage cache, the registry of cores and what data they need.
 
-Imports: the shared words. No other wing of core.
+Imports: the shared words and core.functions.
 """

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.errors import AblateError, DivergedError, StoppedError
+from ablate.errors import AblateError, CoreError, DivergedError, StoppedError
 from ablate.outcome import OutcomeKind
 
 _TRACEBACK_LINES = 24
@@ -39,6 +39,9 @@ def classify(error: BaseException) -> Failure:
         return Failure(OutcomeKind.DIVERGED, _one_line(str(error)), None, error.images_seen)
     tail = "".join(traceback.format_exception(error)).strip().splitlines()[-_TRACEBACK_LINES:]
     kind = OutcomeKind.OUT_OF_MEMORY if is_out_of_memory(error) else OutcomeKind.FAILED
+    inside = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, CoreError) and inside and Path(inside[-1]).name == "outcome_checks.py":
+        return Failure(kind, summary(error), None)  # said of what the core gave: where in ablate is no help
     return Failure(kind, summary(error), "\n".join(tail))
 
 
@@ -46,6 +49,8 @@ def summary(error: BaseException) -> str:
     """Return ``ValueError: message`` on one line, with the hint of an expected error."""
     if isinstance(error, AblateError):
         return _one_line(f"{error.message}; {error.hint}" if error.hint else error.message)
+    if isinstance(error, SystemExit):
+        return f"the core called sys.exit({'' if error.code is None else repr(error.code)})"
     text = str(error)
     return _one_line(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 

@@ -36,6 +36,8 @@ class WorkerSetup:
 
     core: str
     """Name of the core, as in the study file."""
+    parameters: Mapping[str, Any]
+    """What makes the core that of this study (`Core.made_for`, `Core.for_workers`), as JSON-ready data."""
     search: Path | None
     """The folder searched first for a user's core; None when there is no study file."""
     path: tuple[Path, ...]
@@ -44,6 +46,8 @@ class WorkerSetup:
     cache: Path
     metrics: frozenset[str]
     """Names of the study's metrics."""
+    primary: str
+    """The one that no measured trial is without."""
     checkpoint_s: float
     """Shortest time between checkpoints, in seconds."""
     fusion: Fusion

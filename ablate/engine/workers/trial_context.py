@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Set
@@ -10,14 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.engine.workers.curve_file import CurveFile
+from ablate.engine.workers.fork_guard import ForkGuard
 from ablate.engine.workers.messages import Assignment, CurvePoint, FromWorker, Progress, RunBatch, WorkerNote
+from ablate.errors import CoreError
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
+from ablate.outcome import number_of, whole_number_of
 from ablate.paths import TrialPaths
 from ablate.recipe import Recipe
 
 Send = Callable[[FromWorker], None]
 
 _LOGGER = logging.getLogger("ablate")
+LARGEST_AMOUNT = 2**53
 _PROGRESS_S = 0.2
 """A recipe's progress is passed on at most this often within a stage."""
 CHECKPOINT_SHARE = 0.02
@@ -70,6 +75,8 @@ class _Trial:
     curve: CurveFile
     stage: str = ""
     sent_at: float = field(default=float("-inf"))
+    not_finite: set[str] = field(default_factory=set)
+    """Values of the curve that were not finite: said once."""
 
 
 class WorkerTrialContext:
@@ -106,6 +113,7 @@ class WorkerTrialContext:
         self._study = ""
         self._trials: dict[str, _Trial] = {}
         self._warnings = _Warnings(self)
+        self._guard = ForkGuard()
 
     def begin(self, order: RunBatch, *, fused: bool = True) -> None:
         """Start a batch, `fused` as far as fusion is on. Known points of curves are sent again."""
@@ -162,11 +170,11 @@ class WorkerTrialContext:
 
     def arm(self, recipe: Recipe) -> str:
         """Return the name of the trial's arm."""
-        return self._trials[recipe.digest].assignment.arm
+        return self._trial(recipe, "arm").assignment.arm
 
     def seed_index(self, recipe: Recipe) -> int:
         """Return which of the study's seeds the trial has."""
-        return self._trials[recipe.digest].assignment.seed_index
+        return self._trial(recipe, "seed_index").assignment.seed_index
 
     @property
     def stop_requested(self) -> bool:
@@ -184,27 +192,48 @@ class WorkerTrialContext:
 
     def folder(self, recipe: Recipe) -> Path:
         """Return the trial's folder."""
-        return self._trials[recipe.digest].paths.folder
+        return self._trial(recipe, "folder").paths.folder
 
     def progress(self, recipe: Recipe, stage: str, done: int, total: int, **numbers: float) -> None:
         """Pass the progress on, unless it was passed on a moment ago."""
-        trial = self._trials[recipe.digest]
+        self._guard.refuse_forked("context.progress")
+        trial = self._trial(recipe, "progress")
+        done, total = (_amount(value, f"progress: {name}") for name, value in (("done", done), ("total", total)))
         now = self._clock()
         if stage == trial.stage and done < total and now - trial.sent_at < _PROGRESS_S:
             return
         trial.stage, trial.sent_at = stage, now
-        shown = {name: float(value) for name, value in numbers.items()}
-        self._send(Progress(recipe.digest, str(stage), int(done), int(total), shown))
+        shown = {name: number_of(value, f"progress: {name}") for name, value in numbers.items()}
+        self._send(Progress(recipe.digest, str(stage), done, total, shown))
 
     def curve(self, recipe: Recipe, images: int, **values: float) -> None:
         """Add a point to curve.jsonl and pass it on."""
-        added = self._trials[recipe.digest].curve.append(int(images), values)
+        self._guard.refuse_forked("context.curve")
+        trial = self._trial(recipe, "curve")
+        images = whole_number_of(images, "curve: images")
+        numbers = {name: number_of(value, f"curve: {name}") for name, value in values.items()}
+        for name, value in numbers.items():
+            if not math.isfinite(value) and name not in trial.not_finite:
+                trial.not_finite.add(name)
+                append_log(
+                    trial.paths, f"curve: {name} is {value} at {images}; points without a finite value are left out"
+                )
+        added = trial.curve.append(images, numbers)
         if added:
-            self._send(CurvePoint(recipe.digest, int(images), added))
+            self._send(CurvePoint(recipe.digest, images, added))
 
     def log(self, recipe: Recipe, text: str) -> None:
         """Append `text` as a line to the trial's log.txt."""
-        append_log(self._trials[recipe.digest].paths, text)
+        append_log(self._trial(recipe, "log").paths, str(text))
+
+    def _trial(self, recipe: Recipe, method: str) -> _Trial:
+        """The trial that a core reports on; raises CoreError for a recipe that is none of the batch's."""
+        if not isinstance(recipe, Recipe):
+            raise CoreError(f"context.{method} takes the recipe first, not a {type(recipe).__name__}")
+        found = self._trials.get(recipe.digest)
+        if found is None:
+            raise CoreError(f"context.{method}: this recipe (seed {recipe.seed}) is not one of those being computed")
+        return found
 
     def warn(self, text: str) -> None:
         """Append `text` to the log of every trial of the batch, and say it at the terminal."""
@@ -216,6 +245,14 @@ class WorkerTrialContext:
 def _trial(assignment: Assignment) -> _Trial:
     paths = TrialPaths(assignment.folder)
     return _Trial(assignment, paths, CurveFile(paths.curve))
+
+
+def _amount(value: float | None, what: str) -> int:
+    """How much of something, for display only: fractions are cut off, nothing (an unknown total) is 0."""
+    number = 0.0 if value is None else number_of(value, what)
+    if not 0 <= number <= LARGEST_AMOUNT:
+        raise CoreError(f"{what} is {value!r}: a number from 0 on is wanted")
+    return int(number)
 
 
 class _Warnings(logging.Handler):

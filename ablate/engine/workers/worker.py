@@ -9,6 +9,7 @@ place away: at SIGTERM or SIGUSR1 such a worker saves and leaves, and its trials
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import os
@@ -18,6 +19,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from typing import TypeAlias
 from ablate.core.shared.registry import core_class
 from ablate.engine.workers import peak_memory
 from ablate.engine.workers.failures import Failure, breaks_device, classify, is_disk_full, summary
+from ablate.engine.workers.fork_guard import ForkGuard
 from ablate.engine.workers.framing import MessageStream, read_chunk, write_message
 from ablate.engine.workers.handshake import (
     NO_ENGINE,
@@ -53,9 +56,12 @@ from ablate.engine.workers.messages import (
     RunBatch,
     Stop,
     Unreadable,
+    WorkerNote,
     decode_to_worker,
     other_version,
 )
+from ablate.engine.workers.outcome_checks import MetricChecks, outcomes_of
+from ablate.engine.workers.output_capture import OutputCapture
 from ablate.engine.workers.slots import list_gpus, processor_name, visible_gpus
 from ablate.engine.workers.trial_context import Send, WorkerTrialContext, append_log
 from ablate.errors import AblateError, CompileError
@@ -111,7 +117,7 @@ class Worker:
         self._device_name = hello.device_name or name_of_device(hello.device)
         self._peak_mb: float | None = None
         sys.path.extend(entry for entry in map(str, self._setup.path) if entry not in sys.path)
-        self._core: Core = core_class(self._setup.core, self._setup.search)()
+        self._core: Core = core_class(self._setup.core, self._setup.search, self._setup.parameters)()
         self._context = WorkerTrialContext(
             device=hello.device,
             threads=hello.threads,
@@ -124,6 +130,9 @@ class Worker:
             fusion=self._setup.fusion,
             compilation=self._setup.compilation,
         )
+        self._checks = MetricChecks(self._core, self._setup.metrics, self._setup.primary)
+        self._output = OutputCapture()
+        self._guard = ForkGuard(lambda text: send(WorkerNote(text)))
 
     def run(self, order: RunBatch) -> None:
         """Compute one batch: every recipe ends with an outcome file, unless the disk is full or nothing compiles."""
@@ -133,7 +142,8 @@ class Worker:
         waiting = {one.recipe.digest: one.recipe for one in order.batch}
         spent = False
         try:
-            spent = self._compute(order, waiting, began)
+            with self._output.into([TrialPaths(one.folder).log for one in order.batch]):
+                spent = self._compute(order, waiting, began)
         except CompileError as error:
             self._send(Broken(error.message, error.hint))
         except Exception as error:
@@ -152,13 +162,12 @@ class Worker:
         self._context.begin(order, fused=self._core.batch_key(recipes[0]) in self._setup.fused)
         apply_threads(self._hello.threads)
         try:
-            for recipe, outcome in self._core.run(recipes, self._context):
-                if waiting.pop(recipe.digest, None) is None:
-                    raise ValueError(f"the core gave an outcome for a recipe it was not given: {recipe.digest[:12]}")
-                self._keep(folders[recipe.digest], outcome, recipe, began)
-            if waiting:
-                raise ValueError(f"the core gave no outcome for {len(waiting)} of {len(recipes)} recipes")
-        except (Exception, SystemExit) as error:
+            for recipe, outcome in outcomes_of(self._core, recipes, self._core.run(recipes, self._context)):
+                self._guard.leave_if_forked()
+                self._settle(folders[recipe.digest], outcome, recipe, began)
+                del waiting[recipe.digest]
+        except BaseException as error:
+            self._guard.leave_if_forked(error)
             if isinstance(error, CompileError) or is_disk_full(error, self._setup.results):
                 raise
             failure = classify(error)
@@ -169,6 +178,17 @@ class Worker:
             waiting.clear()
             return breaks_device(error)
         return False
+
+    def _settle(self, paths: TrialPaths, outcome: Outcome, recipe: Recipe, began: float) -> None:
+        """Write a core's outcome as it counts, and say what is doubtful about it."""
+        settled, said = self._checks.settled(outcome)
+        for sentence in said:
+            self._send(WorkerNote(sentence))
+        if settled.kind is not outcome.kind:
+            append_log(paths, f"{settled.kind}: {settled.error}")
+        for note in settled.notes[len(outcome.notes) :]:
+            append_log(paths, note)
+        self._keep(paths, settled, recipe, began)
 
     def _keep(self, paths: TrialPaths, outcome: Outcome, recipe: Recipe, began: float) -> None:
         """Complete the core's outcome with what the worker knows, and write it."""
@@ -187,6 +207,7 @@ class Worker:
             device_name=outcome.device_name or self._device_name,
             environment={**known, **outcome.environment},
         )
+        self._output.give(paths.log)
         write_json(paths.outcome, kept.to_dict())
         self._send(OutcomeWritten(recipe.digest))
 
@@ -270,10 +291,11 @@ def main(arguments: Sequence[str]) -> None:
     else:
         incoming, outgoing, parent = map(int, arguments)
         die_with(parent)
-    lock = threading.Lock()
+    lock, own = threading.Lock(), os.getpid()
 
     def send(message: FromWorker) -> None:
-        with lock:
+        # In a process that the core forked the lock may be held by a thread that is not there.
+        with lock if os.getpid() == own else contextlib.nullcontext():
             try:
                 write_message(outgoing, message)
             except OSError:  # nobody reads any more, or the way there is gone
@@ -297,6 +319,11 @@ def serve(orders: queue.SimpleQueue[Order], send: Send, wishes: Wishes) -> None:
         worker = Worker(hello, send, wishes)
     except AblateError as error:
         send(Broken(error.message, error.hint))
+        return
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises
+        traceback.print_exc()  # into the slot's log
+        hint = "ablate makes the core's class without arguments; the traceback is in the log of the slot"
+        send(Broken(f"core {hello.setup.core!r} cannot be started: {summary(error)}", hint))
         return
     send(Ready())
     while isinstance(order := orders.get(), RunBatch) and not wishes.evicted:

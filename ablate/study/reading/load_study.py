@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ablate.errors import AblateError, Problem, StudyFileError
-from ablate.interface import DEFAULT_CORE, Core
+from ablate.interface import DECLARED_METRICS, DEFAULT_CORE, Core
 from ablate.paths import is_study_name
 from ablate.search import Search
 from ablate.study.factors import FactorInfo, factors_of
@@ -21,6 +22,7 @@ from ablate.study.problems import (
     nearest,
 )
 from ablate.study.reading import values
+from ablate.study.reading.declared_metrics import DeclaredMetrics, read_declared
 from ablate.study.reading.designs import READERS
 from ablate.study.reading.drafts import MOST_ARMS, TOP_LEVEL, Context, Draft, Drafted, Level, read_level, read_settings
 from ablate.study.reading.merge import merge, refuse_bad_names
@@ -142,6 +144,8 @@ class _Loader:
         self.whole = Mark(root.mark.source, 1, 1)
         self.tables: Tables | None = NO_TABLES
         self._table = root
+        self._declared: DeclaredMetrics | None = None
+        self._parameters: dict[str, Any] = {}
 
     def load(self, name: str) -> Study | None:
         """Return the study, or None when no core or no arm could be read; problems say why."""
@@ -159,7 +163,8 @@ class _Loader:
         budget = read_budget(self.nodes.get("budget"), self.problems, self.keys.get("budget"))
         if core is None:
             return None
-        metrics = read_metrics(self.nodes.get("metrics"), core.metrics, self.problems, self.keys.get("metrics"))
+        stated = self.nodes.get("metrics") if self._declared is None else self._declared.node
+        metrics = read_metrics(stated, core.metrics, self.problems, self.keys.get("metrics"))
         arms, designs, searches = self._arms(core, factors, metrics)
         if not arms or self.problems.errors:
             return None
@@ -175,6 +180,7 @@ class _Loader:
             method=method,
             designs=designs,
             searches=searches,
+            core_parameters=self._parameters,
             budget=budget,
             text=self.text,
             file=str(self.path),
@@ -199,14 +205,25 @@ class _Loader:
             return "", None
         try:
             core = self.resolve_core(name, self.path.parent)
-            if not core.metrics:
+            if not core.metrics and not core.metrics_from_study:
                 raise AblateError(f"core {name!r} measures nothing: its 'metrics' are empty")
             if not core.Settings.model_fields:
                 raise AblateError(f"core {name!r} has nothing to vary: its 'Settings' have no fields")
+            if core.metrics_from_study:
+                return self._with_declared_metrics(name, core)
         except AblateError as error:
             self.problems.error(self.whole if node is None else node.mark, error.message, suggestion=error.hint)
             return name, None
         return name, core
+
+    def _with_declared_metrics(self, name: str, core: type[Core]) -> tuple[str, type[Core] | None]:
+        """The core, that says nothing of what it measures, with what the study says of it."""
+        key, node = self._table.key("metrics"), self._table.get("metrics")
+        self._declared = read_declared(key, node, name, self.whole, self.problems)
+        if self._declared is None:
+            return name, None
+        self._parameters = {DECLARED_METRICS: [dict(vars(info)) for info in self._declared.infos]}
+        return name, core.made_for(self._parameters, self.path.parent.absolute())
 
     def _factors(self, core: type[Core] | None) -> dict[str, FactorInfo]:
         try:

@@ -21,8 +21,12 @@ def test_built_in_cores_are_found_by_name(name: str) -> None:
     [
         ("registry_absent:Core", None, "cannot import 'registry_absent'"),
         ("registry_broken:Core", "def broken(:\n", "cannot import 'registry_broken': invalid syntax"),
-        ("registry_other:Core", "Core = int\n", "'Core' in 'registry_other' is not a subclass of ablate.Core"),
-        ("registry_empty:Core", "", "'Core' in 'registry_empty' is not a subclass of ablate.Core"),
+        (
+            "registry_other:Core",
+            "Core = int\n",
+            "'Core' in 'registry_other' is no subclass of ablate.Core, and no function",
+        ),
+        ("registry_empty:Core", "", "'registry_empty' has no 'Core'"),
     ],
 )
 def test_what_is_no_core_is_one_error(

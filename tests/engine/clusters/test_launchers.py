@@ -187,11 +187,13 @@ def hello_for(core: str, bench: Bench) -> Hello:
     """Return the first message to a worker of one thread."""
     setup = WorkerSetup(
         core=core,
+        parameters={},
         search=bench.folder,
         path=(),
         results=bench.results.folder,
         cache=bench.folder,
         metrics=frozenset({"score"}),
+        primary="score",
         checkpoint_s=20.0,
         fusion=SERIAL,
         fused=frozenset(),

@@ -58,11 +58,13 @@ RECIPES = st.builds(Recipe, TEXT, st.dictionaries(TEXT, SETTINGS, max_size=4), s
 SETUPS = st.builds(
     messages.WorkerSetup,
     core=TEXT,
+    parameters=st.dictionaries(TEXT, SETTINGS, max_size=3),
     search=st.none() | FOLDERS,
     path=st.lists(FOLDERS, max_size=3).map(tuple),
     results=FOLDERS,
     cache=FOLDERS,
     metrics=st.frozensets(TEXT, max_size=3),
+    primary=TEXT,
     checkpoint_s=NUMBERS,
     fusion=st.builds(Fusion, COUNT, st.booleans()),
     fused=st.frozensets(TEXT, max_size=3),
@@ -195,7 +197,7 @@ def test_a_recipe_with_any_settings_arrives_or_is_refused(settings: object) -> N
 @pytest.mark.parametrize("path", [["setup"], ["setup", "fusion"], ["setup", "compilation"]])
 def test_a_field_too_many_is_refused_inside_a_message_too(path: list[str]) -> None:
     setup = messages.WorkerSetup(
-        "c", None, (), Path("/r"), Path("/c"), frozenset(), 1.0, Fusion(), frozenset(), Compilation()
+        "c", {}, None, (), Path("/r"), Path("/c"), frozenset(), "loss", 1.0, Fusion(), frozenset(), Compilation()
     )
     whole = json.loads(encode(Hello("v", setup, "cpu", None, 1)))
     inner = whole

@@ -1,0 +1,127 @@
+"""Functions as cores, from a study file and from Python, with real workers."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import ablate
+from ablate.cli.app import main
+from ablate.errors import AblateError
+from ablate.paths import ResultsPaths
+
+TRAIN = '''
+"""Somebody's training."""
+import random
+
+from pydantic import BaseModel
+
+import neighbour
+
+
+class Optimizer(BaseModel):
+    lr: float = 0.1
+
+
+def train(*, layers: list[int] = [8], opt: Optimizer = Optimizer(), seed: int, trial):
+    print("training", trial.study, trial.arm, trial.seed_index, trial.seed)
+    noise = random.Random(seed).random() / 100
+    for epoch in range(1, 4):
+        yield {"step": epoch, "acc": epoch / 10}
+    return {"acc": neighbour.BASE + opt.lr + sum(layers) / 1000 + noise, "size": sum(layers)}
+'''
+SCRIPT = """
+import ablate
+from pydantic import BaseModel
+
+class Optimizer(BaseModel):
+    lr: float = 0.1
+
+SCALE = 2.0
+
+def train(*, opt: Optimizer = Optimizer(), layers: list[int] = [8], seed: int) -> dict[str, float]:
+    return {"acc": SCALE * opt.lr + sum(layers) / 100 + seed / 1000}
+
+results = ablate.run(
+    train, vary={"opt.lr": [0.2], "layers": [[4, 4, 4]]}, seeds=3, metrics={"acc": "max:0.5%", "size": "min"},
+    progress="none", slots=1, gpus="none",
+)
+print(results.study.core, results.study.name, results.complete)
+print(sorted(results.trials[results.trials.seed == 2].acc.round(6)))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with a training of one's own in it."""
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "neighbour.py").write_text("BASE = 0.5\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    yield tmp_path
+    for name in ("train", "neighbour"):
+        sys.modules.pop(name, None)
+
+
+def test_a_study_file_names_a_function_by_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "widths.yaml").write_text(
+        "core: train.py:train\nbaseline: {}\nvary: {layers: [[4, 4]], opt: {lr: [0.2]}}\nseeds: 2\n"
+        "metrics: {acc: {primary: true, direction: max, margin: 0.5%}, size: min}\n"
+    )
+    with pytest.raises(SystemExit) as left:
+        main(["run", "widths.yaml", "--slots", "1", "--gpus", "none", "--quiet", "--no-figures"])
+    assert left.value.code in (0, None)
+    results = ablate.load("widths")
+    assert results.study.core == "train.py:train"
+    means = results.trials.groupby("arm").acc.mean()
+    assert means["opt.lr=0.2"] - means["baseline"] == pytest.approx(0.1)
+    assert means["layers=[4, 4]"] == pytest.approx(means["baseline"])
+    log = ResultsPaths(folder / "results").study("widths").trial("layers=[4, 4]", 1).log.read_text()
+    assert log.splitlines() == ["training widths layers=[4, 4] 1 1"]
+    assert results.curves[results.curves.arm == "baseline"].value.tolist() == pytest.approx([0.1, 0.2, 0.3] * 2)
+
+
+def test_a_script_passes_its_own_function_and_resumes(folder: Path) -> None:
+    """It cannot be imported by workers: it is sent to them. No main guard is needed."""
+    (folder / "script.py").write_text(SCRIPT)
+    first, second = (
+        subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, check=False)
+        for _ in range(2)
+    )
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.splitlines() == ["__main__:train train True", "[0.282, 0.322, 0.482]"]
+    assert second.stdout == first.stdout
+    (sent,) = (folder / "results" / "train" / "functions").iterdir()
+    assert sent.suffix == ".pkl"
+    # What reads results has no need of the function, and what would run it does not unpickle it.
+    sent.write_bytes(b"cos\nsystem\n(S'touch unpickled'\ntR.")
+    assert ablate.load("train").complete
+    for command in ("status", "report train --no-figures", "cache list", "run results/train/study.yaml"):
+        with contextlib.suppress(SystemExit):
+            main(command.split())
+    assert not (folder / "unpickled").exists()
+
+
+def test_a_function_of_a_module_is_imported_by_workers(folder: Path) -> None:
+    from train import train  # type: ignore[import-not-found]
+
+    found = ablate.run(
+        train, vary={"layers": [[2]]}, seeds=2, metrics={"acc": "max:1%"}, progress="none", slots=1, gpus="none"
+    )
+    assert (found.study.core, found.study.name) == ("train:train", "train")
+    assert not (folder / "results" / "train" / "functions").exists()
+    assert set(found.trials.columns) >= {"acc", "size"}
+
+
+def test_a_wrong_level_is_refused_before_anything_starts(folder: Path) -> None:
+    from train import train
+
+    with pytest.raises(AblateError) as caught:
+        ablate.run(train, vary={"layers": [8, 16]}, metrics={"acc": "max"}, progress="none")
+    assert "each of its levels is a list of its own" in str(caught.value.problems)  # type: ignore[attr-defined]
+    assert not (folder / "results").exists()

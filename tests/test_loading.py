@@ -1,0 +1,78 @@
+"""The user's own Python: by module or by file, and what is said when it cannot be had."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ablate.errors import AblateError
+from ablate.loading import load_object
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forget what a test imported."""
+    before = set(sys.modules)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_a_file_is_found_from_the_study_files_folder_with_its_loading_neighbours(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "loading_neighbour.py").write_text("VALUE = 3\n")
+    (tmp_path / "code" / "mine.py").write_text(
+        "import loading_neighbour\ndef train(): return loading_neighbour.VALUE\n"
+    )
+    found = load_object("code/mine.py:train", what="core", search=tmp_path)
+    assert found() == 3
+    assert found.__module__ == "mine"
+    assert load_object("mine:train", what="core", search=tmp_path / "code") is found
+    assert load_object(f"{tmp_path}/code/mine.py:train", what="core") is found
+
+
+@pytest.mark.parametrize("name", ["random.py", "this.py", "my-train.py", "pytest.py"])
+def test_a_file_may_have_any_name(name: str, tmp_path: Path) -> None:
+    """Also that of a module of Python's, of one that is imported already, or one that cannot be imported."""
+    (tmp_path / name).write_text("VALUE = 'mine'\n")
+    known = sys.modules.get(Path(name).stem)
+    assert load_object(f"{name}:VALUE", what="core", search=tmp_path) == "mine"
+    assert load_object(f"{name}:VALUE", what="core", search=tmp_path) == "mine"
+    assert sys.modules.get(Path(name).stem) is known
+
+
+def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "samename.py").write_text(f"VALUE = {folder!r}\n")
+    found = [load_object("samename.py:VALUE", what="core", search=tmp_path / folder) for folder in ("one", "two")]
+    assert found == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("reference", "words", "hint"),
+    [
+        ("trian.py:train", "there is no file", "did you mean 'train.py'?"),
+        ("train.py:trian", "'train.py' has no 'trian'", "did you mean 'train'?"),
+        ("broken.py:train", "importing 'broken.py' raises ZeroDivisionError: division by zero (broken.py, line 2)", ""),
+    ],
+)
+def test_what_is_not_there_is_named_with_the_nearest(reference: str, words: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("def train(): pass\n")
+    (tmp_path / "broken.py").write_text("x = 1\ny = x / 0\n")
+    with pytest.raises(AblateError) as caught:
+        load_object(reference, what="core", search=tmp_path)
+    assert words in caught.value.message
+    assert hint in str(caught.value.hint)
+
+
+def test_a_file_that_could_not_be_read_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "again.py").write_text("y = 1 / 0\n")
+    with pytest.raises(AblateError):
+        load_object("again.py:y", what="core", search=tmp_path)
+    (tmp_path / "again.py").write_text("y = 1\n")
+    assert load_object("again.py:y", what="core", search=tmp_path) == 1
