@@ -102,9 +102,9 @@ class StudyLock:
             raise self._locked() from None
         except OSError as error:
             self._close()
-            hint = "choose a folder on a disk with file locks by --results"
+            hint = "choose a folder on a disk with file locks with --results"
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                hint = "make the folder writable, or choose another by --results"
+                hint = "make the folder writable, or choose another with --results"
             raise ResultsError(f"cannot lock {self._path}: {error.strerror}", hint=hint) from error
         self.orphans = tuple(mark for mark in self._workers() if ProcessMark.of(mark.pid) == mark)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

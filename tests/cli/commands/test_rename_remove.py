@@ -187,7 +187,7 @@ def test_a_study_with_another_baseline_is_refused_and_can_have_another_name(abla
     assert ablate("run", "steps.yaml", *words).code == 0
     said = ablate("import", ARCHIVE)
     assert said.code == ExitCode.USAGE
-    assert "no longer agrees with what is stored: baseline: steps was 20, is 10" in said.err
+    assert "does not match the stored one: baseline: steps was 20, is 10" in said.err
     assert ablate("import", ARCHIVE, "--name", "theirs").code == 0
     assert study_names(URL) == ["steps", "theirs"]
 
