@@ -113,7 +113,7 @@ def _stated(
     else:
         problems.error(
             node.mark if not isinstance(node, Leaf) or node.text else key.mark,
-            f"{key.text!r} holds several factors: a mapping of them is wanted, not {values.describe(node)}",
+            f"{key.text!r} contains several factors: expected a mapping of them, got {values.describe(node)}",
             suggestion=f"write {inner[0]}: ..., or {key.text}: {{{inner[0].removeprefix(key.text + '.')}: ...}}",
             note=known_words(inner),
         )

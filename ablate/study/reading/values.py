@@ -76,14 +76,14 @@ def json_value(node: Node, wanted: JsonType) -> JsonValue:
     match node:
         case Items() if wanted.takes_list:
             if wanted.fixed and len(wanted.fixed) != len(node.items):
-                raise _misfit(node, wanted, f"a list of {len(wanted.fixed)} is wanted, not of {len(node.items)}")
+                raise _misfit(node, wanted, f"expected a list of {len(wanted.fixed)}, got one of {len(node.items)}")
             return tuple(json_value(item, wanted.item(index)) for index, item in enumerate(node.items))
         case Table() if wanted.takes_mapping:
             return freeze({key.text: json_value(item, wanted.value(key.text)) for key, item in node.entries})
         case Leaf():
             return _single(node, wanted)
         case _:
-            raise _misfit(node, wanted, f"{_wanted(wanted)} is wanted, not {describe(node)}")
+            raise _misfit(node, wanted, f"expected {_wanted(wanted)}, got {describe(node)}")
 
 
 def _wanted(wanted: JsonType) -> str:
@@ -101,11 +101,11 @@ def _single(node: Leaf, wanted: JsonType) -> JsonValue:
     if node.is_null and not any(choice == node.text for choice in wanted.choices):
         if wanted.takes_null:
             return None
-        raise _misfit(Leaf("", True, node.mark), wanted, f"{_wanted(wanted)} is wanted, not nothing")
+        raise _misfit(Leaf("", True, node.mark), wanted, f"expected {_wanted(wanted)}, got nothing")
     if node.text in wanted.choices:
         return node.text
     if not wanted.takes_scalar:
-        raise _misfit(node, wanted, f"{_wanted(wanted)} is wanted, not {describe(node)}")
+        raise _misfit(node, wanted, f"expected {_wanted(wanted)}, got {describe(node)}")
     try:
         found = _as_choice(node, wanted) if not wanted.scalars - {"null"} else _of_kinds(node, wanted.scalars)
     except BadValueError as bad:

@@ -82,7 +82,7 @@ def test_ray_takes_resources_only() -> None:
     assert parse_job(["cpus=2", "gpus=1", "mem=2G"], "ray").mem_bytes == 2 * 2**30
     with pytest.raises(AblateError, match="--job partition is not an option for Ray"):
         parse_job(["partition=gpu"], "ray")
-    with pytest.raises(AblateError, match="--job time means nothing to Ray"):
+    with pytest.raises(AblateError, match="--job time is not an option for Ray"):
         parse_job(["time=10"], "ray")
 
 
