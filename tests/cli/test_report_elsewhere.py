@@ -115,7 +115,7 @@ def test_the_best_arm_is_confirmed_on_fresh_seeds_once(finished: Path, ablate: A
     said = ablate(*run, "--confirm", "--seeds", "4")
     assert said.code == ExitCode.DONE, said.err
     assert "Of 1 arm compared with the baseline on score over 4 seeds" in said.out
-    assert "one test on fresh ones" in said.out
+    assert "one test on fresh seeds" in said.out
     stored = json.loads((finished / "results" / "steps-confirm" / "report.json").read_text(encoding="utf-8"))
     assert sorted(stored["comparison"]["rows"][0]["values"]) == ["2000", "2001", "2002", "2003"]
     again = ablate(*run, "--confirm", "--seeds", "9")

@@ -213,7 +213,7 @@ def _read(packed: zipfile.ZipFile, path: Path) -> Archive:
         raise _damaged(path, "its entries differ from its list")
     for name, digest in manifest.entries.items():
         if name != TRIALS and not (name.startswith(FILES) and is_safe(name.removeprefix(FILES).split("/"))):
-            raise _damaged(path, f"entry {name!r} does not belong into a study's folder")
+            raise _damaged(path, f"entry {name!r} does not belong in a study's folder")
         if _digest(packed, name) != digest:
             raise _damaged(path, f"entry {name!r} does not match its checksum")
     rows = tuple(_rows(_small(packed, TRIALS, path), path))
