@@ -140,9 +140,7 @@ class StudyLock:
         who = "another process"
         if holder is not None:
             who = f"process {holder.pid} on {holder.host} since {holder.since}"
-        return StudyLockedError(
-            f"this study is being run by {who}", hint="watch it with: ablate status; a second run would only wait"
-        )
+        return StudyLockedError(f"this study is being run by {who}", hint="watch it with: ablate status")
 
     def _workers(self) -> list[ProcessMark]:
         found = self._read()
