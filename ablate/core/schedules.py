@@ -211,7 +211,7 @@ def _validate(schedule: Schedule, *, last_may_be_one: bool) -> None:
             f"t = {t}; every beta must lie between 0 and 1"
         )
     if np.any(np.diff(schedule.alpha_bars) >= 0):
-        raise ValueError(f"noise schedule {schedule.name} does not fall at every one of its {schedule.steps} steps")
+        raise ValueError(f"noise schedule {schedule.name} does not decrease at every one of its {schedule.steps} steps")
 
 
 def schedule_warnings(schedule: Schedule) -> list[str]:
@@ -220,6 +220,6 @@ def schedule_warnings(schedule: Schedule) -> list[str]:
     if last <= 0.03:
         return []
     return [
-        f"noise schedule {schedule.name} ends at sqrt(alpha-bar) = {last:.3f}: the last step still holds signal, so "
-        f"generation from pure noise starts from the wrong distribution"
+        f"noise schedule {schedule.name} ends at sqrt(alpha-bar) = {last:.3f}: the last step still contains signal, "
+        f"so generation from pure noise starts from the wrong distribution"
     ]

@@ -42,7 +42,7 @@ def require_compilable(asked: Compilation, stages: Iterable[Stage]) -> None:
     if asked.mode == "on" and not any(stage.program for stage in stages):
         raise AblateError(
             "--compile on: no trial of this study has a network that can be compiled",
-            hint="denoisers of ddpm-dip without dropout can; leave the option out",
+            hint="only denoisers of ddpm-dip without dropout can; leave the option out",
         )
 
 

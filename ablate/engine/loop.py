@@ -159,7 +159,7 @@ class Loop:
                 self._fail(AblateError(message.error, hint=message.hint))
             case DiskFull():
                 hint = "nothing recorded so far is lost; free some space and run the same command again"
-                self._fail(ResultsError(f"a worker cannot write any more: {message.error}", hint=hint))
+                self._fail(ResultsError(f"a worker can no longer write: {message.error}", hint=hint))
             case Unreadable():
                 self._refuse(slot, f"the worker sent an invalid message: {message.reason}")
             case _:

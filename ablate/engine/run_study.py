@@ -306,9 +306,9 @@ def _tell_start(
         )
     )
     if ended:
-        announcer.note(f"workers that outlived an earlier run and were ended: {', '.join(map(str, ended))}")
+        announcer.note(f"ended workers that were left from an earlier run: {', '.join(map(str, ended))}")
     if found.settled:
-        announcer.note(f"trials of a killed run that go on from their last checkpoints: {found.settled}")
+        announcer.note(f"trials of a killed run that resume from their last checkpoints: {found.settled}")
     for key, number, outcome, copied in found.recorded:
         announcer.found(key, number, outcome, copied=copied)
 

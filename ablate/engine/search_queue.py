@@ -148,9 +148,7 @@ class SearchQueue:
             place.search, place.number, self._found(place.search)
         ):
             return None
-        return Outcome(
-            OutcomeKind.PRUNED, digest, error="given up: its first seeds are worse than the best candidate's"
-        )
+        return Outcome(OutcomeKind.PRUNED, digest, error="pruned: its first seeds are worse than the best candidate's")
 
     def observe(self, key: Key, images: int, value: float) -> bool:
         """Take note of a point of a learning curve; True when the candidate is to be given up."""
@@ -210,7 +208,7 @@ class SearchQueue:
                 return levels
         raise AblateError(
             f"search {place.search.name!r}: the core refused {_MOST_REFUSED} suggestions in a row: {refusal}",
-            hint="narrow the ranges to what goes together, or search a factor only where it applies (when:)",
+            hint="narrow the ranges, or search a factor only where it applies (when:)",
         )
 
     def _recipe(self, place: CandidatePlace, levels: Mapping[str, JsonValue]) -> Recipe:

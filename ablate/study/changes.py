@@ -30,13 +30,13 @@ def check_against_stored(stored: Study, new: Study) -> None:
     more = len(changes) - _SHOWN_CHANGES
     text = "; ".join(changes[:_SHOWN_CHANGES]) + (f"; and {more} more" if more > 0 else "")
     raise StudyChangedError(
-        f"study {new.name!r} no longer agrees with what is stored: {text}",
-        hint="give the changed study another --name, or keep its results elsewhere with --results",
+        f"study {new.name!r} does not match the stored one: {text}",
+        hint="give the changed study another --name, or another results folder with --results",
     )
 
 
 def _core_change(stored: Study, new: Study) -> list[str]:
-    return [f"core was {stored.core}, is {new.core}"] if stored.core != new.core else []
+    return [f"core was {stored.core}, now {new.core}"] if stored.core != new.core else []
 
 
 def _arm_changes(stored: Study, new: Study) -> list[str]:
@@ -59,10 +59,10 @@ def _search_changes(stored: Study, new: Study) -> list[str]:
         if old is None:
             continue
         if without_budget(old) != without_budget(search):
-            changes.append(f"the search of {search.name!r} looks elsewhere, or in another way")
+            changes.append(f"the search of {search.name!r} has other settings")
         elif search.trials != old.trials and any(arm.name == search.arm and arm.tuned for arm in stored.arms):
             changes.append(
-                f"the search of {search.name!r} had {old.trials} trials, has {search.trials}, and was confirmed"
+                f"the search of {search.name!r} was confirmed after {old.trials} trials, now {search.trials}"
             )
     return changes
 
@@ -71,7 +71,7 @@ def _setting_changes(before: Mapping[str, JsonValue], after: Mapping[str, JsonVa
     # A setting that only one side knows comes from another version of the core.
     both = dict.fromkeys((*after, *before))
     return [
-        f"{name} was {_known(before, name)}, is {_known(after, name)}"
+        f"{name} was {_known(before, name)}, now {_known(after, name)}"
         for name in both
         if name not in before or name not in after or not is_same(before[name], after[name])
     ]
@@ -85,9 +85,9 @@ def _metric_changes(stored: Study, new: Study) -> list[str]:
     before = {metric.name: metric for metric in stored.metrics}
     changes = []
     if stored.primary.name != new.primary.name:
-        changes.append(f"the primary metric was {stored.primary.name}, is {new.primary.name}")
+        changes.append(f"the primary metric was {stored.primary.name}, now {new.primary.name}")
     for metric in new.metrics:
         old = before.get(metric.name)
         if old is not None and old.direction != metric.direction:
-            changes.append(f"{metric.name}: direction was {old.direction}, is {metric.direction}")
+            changes.append(f"{metric.name}: direction was {old.direction}, now {metric.direction}")
     return changes

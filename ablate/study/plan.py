@@ -269,7 +269,7 @@ def _unequal_work(core: type[Core], study: Study, arms: Sequence[str]) -> list[P
             "the work of the baseline",
             file=study.file,
             severity="warning",
-            note="what costs more may win because it costs more; the report says so too",
+            note="an arm that costs more may win because of that; the report says so too",
         )
     ]
 
@@ -305,7 +305,7 @@ def _over_budget(study: Study, cost: float) -> list[Problem]:
             f"about {cost:.0f} s of work, one trial at a time on the reference laptop; the budget is {allowed:.0f} s",
             file=study.file,
             severity="warning",
-            note="the run stops when the budget is spent; the same command goes on later",
+            note="the run stops when the budget is spent; the same command resumes it",
         )
     ]
 

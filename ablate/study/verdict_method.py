@@ -37,7 +37,7 @@ class Method:
             if (value := getattr(self, word)) not in known:
                 raise AblateError(f"{word} is one of {', '.join(known)}; got {value!r}")
         if self.noise == "pooled" and self.test != "paired":
-            raise AblateError(f"pooled noise goes with the paired test, not with {self.test}")
+            raise AblateError(f"pooled noise needs the paired test, not {self.test}")
 
     def __str__(self) -> str:
         return ", ".join(f"{word} {value}" for word, value in asdict(self).items())

@@ -63,7 +63,7 @@ def _in_order(words: tuple[str, ...]) -> list[str]:
         (("--listen", "here"), "--listen is for jobs of a cluster"),
         (("--launcher", "slurm", "--gpus", "0"), "--gpus picks GPUs of this machine"),
         (("--launcher", "slurm", "--job", "gpus=4"), "a worker uses one GPU"),
-        (("--launcher", "ray", "--job", "partition=gpu"), "means nothing to Ray"),
+        (("--launcher", "ray", "--job", "partition=gpu"), "is not an option for Ray"),
         (("--launcher", "slurm", "--listen", "a:b"), "is not an address"),
     ],
 )

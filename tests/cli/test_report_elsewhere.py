@@ -63,7 +63,7 @@ def test_a_change_for_the_worse_fails_the_gate(twice: Path, ablate: Ablate) -> N
         (("report", "a", "b", "--columns", "n"), "--columns goes with one study"),
         (("report", "steps", "--csv", "runs.csv"), "csv:runs.csv and the study 'steps' do not go together"),
         (("report", "steps", "--baseline", "plain"), "--baseline goes with --csv"),
-        (("report", "steps", "--test", "welch", "--noise", "pooled"), "pooled noise goes with the paired test"),
+        (("report", "steps", "--test", "welch", "--noise", "pooled"), "pooled noise needs the paired test"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -115,7 +115,7 @@ def test_the_best_arm_is_confirmed_on_fresh_seeds_once(finished: Path, ablate: A
     said = ablate(*run, "--confirm", "--seeds", "4")
     assert said.code == ExitCode.DONE, said.err
     assert "Of 1 arm compared with the baseline on score over 4 seeds" in said.out
-    assert "one test on fresh ones" in said.out
+    assert "one test on fresh seeds" in said.out
     stored = json.loads((finished / "results" / "steps-confirm" / "report.json").read_text(encoding="utf-8"))
     assert sorted(stored["comparison"]["rows"][0]["values"]) == ["2000", "2001", "2002", "2003"]
     again = ablate(*run, "--confirm", "--seeds", "9")
@@ -166,7 +166,7 @@ def test_a_declared_method_is_used_and_a_change_after_the_run_is_said(declared: 
 def test_a_method_that_does_not_go_with_the_declared_one_is_refused(declared: Path, ablate: Ablate) -> None:
     said = ablate("report", "steps", "--no-figures", "--test", "welch")
     assert said.code == ExitCode.USAGE
-    assert "pooled noise goes with the paired test, not with welch" in said.err
+    assert "pooled noise needs the paired test, not welch" in said.err
     assert ablate("report", "steps", "--no-figures", "--test", "welch", "--noise", "own").code == ExitCode.DONE
 
 

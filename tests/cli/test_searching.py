@@ -52,7 +52,7 @@ def test_the_best_candidate_is_confirmed_on_fresh_seeds(ablate: Ablate, project:
     assert more.code == 0, more.err
     assert (rows("look")["best of search"], rows("look")["baseline"]) == (3, 3)
     (project / "look.yaml").write_text(text.replace("trials: 4", "trials: 9"))
-    assert "had 4 trials, has 9, and was confirmed" in ablate("run", "look.yaml", *RUN).err
+    assert "was confirmed after 4 trials, now 9" in ablate("run", "look.yaml", *RUN).err
 
 
 def test_every_arm_is_compared_at_its_own_best_levels(ablate: Ablate, project: Path) -> None:

@@ -212,7 +212,7 @@ def test_cifar_fetch_needs_no_network_when_verified(cifar_folder: Path, monkeypa
     monkeypatch.setattr("torchvision.datasets.CIFAR10.url", "http://127.0.0.1:9/none.tar.gz")
     said: list[str] = []
     assert data.fetch("cifar10", cifar_folder, said.append) == cifar_folder
-    assert said == [f"cifar10 is in {cifar_folder} already, verified"]
+    assert said == [f"cifar10 is already in {cifar_folder}, verified"]
 
 
 @pytest.mark.parametrize("fault", ["missing", "corrupt"])

@@ -47,7 +47,7 @@ def test_resolved_settings_give_the_same_settings() -> None:
         ({"attention": "8", "channel_mults": "1-2"}, "ends at 16 pixels"),
         ({"dip_stop": "wmv", "dip_steps": 10}, "dip_window 20 is longer"),
         ({"diffusion_steps": 10}, "beta = "),
-        ({"dip_epochs": 5, "dip_steps": 60}, "state one"),
+        ({"dip_epochs": 5, "dip_steps": 60}, "state only one"),
         ({"dip_epochs": 0}, "greater than or equal to 1"),
         ({"noise_schedule": "cosin"}, "'cosine'"),
         ({"noise_sigma": -1.0}, "greater than or equal to 0"),

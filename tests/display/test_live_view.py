@@ -58,7 +58,7 @@ def test_a_trial_whose_place_was_taken_away_is_not_said_to_be_retried() -> None:
         at=START, trial=40, arm=ARMS[2], seed=1, slot=1, retry=0, retries=2, reason="pre-empted"
     )
     made.take(taken)
-    assert "   again: batch_size=128 s1 goes on, no retry used: pre-empted" in picture(made, START + 331, 80, 24).plain
+    assert "   again: batch_size=128 s1 resumes, no retry used: pre-empted" in picture(made, START + 331, 80, 24).plain
 
 
 def progress(*, at: float, done: int, fraction: float, left_s: float | None = None) -> display_events.TrialProgress:

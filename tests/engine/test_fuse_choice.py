@@ -224,7 +224,7 @@ def test_plan_says_of_every_arm_why_it_is_alone(tmp_path: Path) -> None:
     assert told == (
         "fuse   programs of 8 lanes for 6 trials\n"
         "       alone  baseline, wide: 3 trials of one shape, and 4 are asked for\n"
-        "       alone  dropout, before: denoiser: dropout would draw its masks from one stream for all lanes\n"
+        "       alone  dropout, before: denoiser: with dropout, the masks of all lanes would come from one stream\n"
         "       alone  half: denoiser: bf16 (autocast) does not work under vmap\n"
         "       alone  TV: nothing is trained\n"
     )

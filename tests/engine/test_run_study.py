@@ -122,7 +122,7 @@ def test_three_equal_failures_stop_the_run(bench: Bench) -> None:
     arms = ", ".join(f"a{n}: {{mode: raise, offset: {n}.5}}" for n in range(6))
     summary = bench.run(f"baseline: {{mode: raise}}\narms: {{{arms}}}\nseeds: 1\n")
     assert summary.counts == {"failed": 3}
-    assert summary.reason == "3 trials in a row failed alike: RuntimeError: this cannot work with seed 0"
+    assert summary.reason == "3 trials in a row failed in the same way: RuntimeError: this cannot work with seed 0"
     assert summary.exit_code is ExitCode.INCOMPLETE
 
 
@@ -131,7 +131,7 @@ def test_an_arm_that_always_fails_starves_no_other(bench: Bench) -> None:
     text = "baseline: {offset: 0.0}\narms: {bad: {mode: raise}, good: {offset: 1.5}}\nseeds: 6\n"
     first = bench.run(text)
     assert first.counts == {"measured": 12, "failed": 4}
-    assert first.reason == "3 trials in a row failed alike: RuntimeError: this cannot work with seed 3"
+    assert first.reason == "3 trials in a row failed in the same way: RuntimeError: this cannot work with seed 3"
     tried = [(row.arm, row.seed) for row in bench.rows()]
     assert tried[-3:] == [("bad", 1), ("bad", 2), ("bad", 3)]
     second = bench.run(text.replace("seeds: 6", "seeds: 8"))
@@ -266,7 +266,7 @@ def test_results_that_are_a_file_give_a_clear_message(bench: Bench) -> None:
 def test_a_worker_on_a_full_disk_stops_the_run_and_loses_nothing(bench: Bench) -> None:
     """The worker's writes fail (a limit on file size stands for the full disk); the next run goes on."""
     text = "baseline: {offset: 0.0}\narms: {f: {mode: full}}\nseeds: 1\n"
-    with pytest.raises(ResultsError, match="cannot write any more"):
+    with pytest.raises(ResultsError, match="can no longer write"):
         bench.run(text)
     assert bench.results_of().keys() == {("baseline", 0)}
     assert bench.run(text).done == 2

@@ -59,7 +59,7 @@ def test_a_pruned_trial_is_pruned_and_has_no_value(store: Store, optuna_storage:
     """Its last point is no measurement, so that no mean over values can contain it."""
     number = store.start("search #3", 1000, LEVELS)
     store.curve(number, 100, 20.0)
-    store.finish(number, Outcome(OutcomeKind.PRUNED, "00", error="given up by its search"))
+    store.finish(number, Outcome(OutcomeKind.PRUNED, "00", error="pruned by its search"))
     store.close()
     (trial,) = optuna.load_study(study_name="demo", storage=optuna_storage()).trials
     assert (trial.state, trial.value, trial.intermediate_values) == (TrialState.PRUNED, None, {100: 20.0})

@@ -164,18 +164,18 @@ def test_an_arm_that_left_the_file_is_no_change(load: Load) -> None:
 @pytest.mark.parametrize(
     ("text", "change"),
     [
-        (TEXT.replace("0.001", "0.003"), "baseline: lr was 0.001, is 0.003"),
-        (TEXT.replace("{lr: 0.001}", "{lr: 0.001, epochs: 2}"), "baseline: epochs was 10, is 2"),
-        ("core: toy\n" + TEXT, "core was ddpm-dip, is toy"),
-        (TEXT + "metrics: [ssim, psnr]", "the primary metric was psnr, is ssim"),
-        (TEXT + "metrics: {psnr: {direction: min}}", "psnr: direction was max, is min"),
-        ("baseline: {lr: 0.001}\narms: {lr=0.01: {lr: 0.05}}", "lr=0.01: lr was 0.01, is 0.05"),
+        (TEXT.replace("0.001", "0.003"), "baseline: lr was 0.001, now 0.003"),
+        (TEXT.replace("{lr: 0.001}", "{lr: 0.001, epochs: 2}"), "baseline: epochs was 10, now 2"),
+        ("core: toy\n" + TEXT, "core was ddpm-dip, now toy"),
+        (TEXT + "metrics: [ssim, psnr]", "the primary metric was psnr, now ssim"),
+        (TEXT + "metrics: {psnr: {direction: min}}", "psnr: direction was max, now min"),
+        ("baseline: {lr: 0.001}\narms: {lr=0.01: {lr: 0.05}}", "lr=0.01: lr was 0.01, now 0.05"),
     ],
 )
 def test_what_would_mix_two_experiments_is_refused(text: str, change: str, load: Load) -> None:
     with pytest.raises(StudyChangedError) as caught:
         check_against_stored(load(TEXT), load(text))
-    assert caught.value.message.startswith(f"study 'study' no longer agrees with what is stored: {change}")
+    assert caught.value.message.startswith(f"study 'study' does not match the stored one: {change}")
     assert caught.value.hint is not None
     assert "--name" in caught.value.hint
     assert "--results" in caught.value.hint
@@ -191,7 +191,7 @@ def test_a_setting_of_another_version_of_the_core_is_a_change(load: Load) -> Non
     data = load(TEXT).to_dict()
     for arm in data["arms"]:
         del arm["settings"]["warmup"]
-    with pytest.raises(StudyChangedError, match="baseline: warmup was unknown, is true"):
+    with pytest.raises(StudyChangedError, match="baseline: warmup was unknown, now true"):
         check_against_stored(Study.from_dict(data), load(TEXT))
 
 

@@ -58,12 +58,12 @@ def test_two_components_are_each_others_complement(load: Load) -> None:
 
 def test_a_single_component_cannot_be_kept_alone(refuse: Refuse) -> None:
     (problem,) = refuse(f"{BASE}only-one: {{average: {{ema: false}}}}")
-    assert problem.message == "'only-one' wants two components or more"
+    assert problem.message == "'only-one' needs at least two components"
 
 
 def test_components_that_share_a_factor_cannot_be_kept_alone(refuse: Refuse) -> None:
     problems = refuse(f"{BASE}only-one: {{a: {{ema: false}}, b: {{ema: false, warmup: false}}}}")
-    assert problems[0].message == "'only a' would switch a off too: other components set ema as well"
+    assert problems[0].message == "'only a' would also switch a off: other components set ema too"
 
 
 def test_a_path_makes_one_change_after_the_other(load: Load) -> None:
@@ -97,14 +97,14 @@ def test_a_path_in_another_order_shares_the_target(load: Load) -> None:
 @pytest.mark.parametrize(
     ("section", "message", "column"),
     [
-        ("{lr: 0.01}", "'path' wants two changes or more", 1),
+        ("{lr: 0.01}", "'path' needs at least two changes", 1),
         ("{lr: 0.01, ema: on}", "ema=true is the baseline's own level: no change", 23),
         ("{lr: 0.01, a: {lr: 0.1}}", "lr is changed twice on the path", 26),
-        ("{lr: [0.01, 0.1], ema: off}", "lr: one level is wanted, not a list", 12),
+        ("{lr: [0.01, 0.1], ema: off}", "lr: expected one level, got a list", 12),
         ("{lr: 0.01, em: off}", "unknown factor 'em'", 18),
-        ("{lr: fast, ema: off}", "lr: a number is wanted, not 'fast'", 12),
+        ("{lr: fast, ema: off}", "lr: expected a number, got 'fast'", 12),
         ("{lr: 0.01, a: {}}", "'a' is empty", 21),
-        ("[lr]", "'path': a mapping is wanted, not a list", 7),
+        ("[lr]", "'path': expected a mapping, got a list", 7),
     ],
 )
 def test_what_is_wrong_with_a_path_has_its_place(section: str, message: str, column: int, refuse: Refuse) -> None:

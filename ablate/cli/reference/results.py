@@ -149,7 +149,7 @@ _OUTCOMES = {
     OutcomeKind.OUT_OF_MEMORY: (
         "It did not fit on its slot.",
         "A batch is halved; a trial beside others is tried again alone. A trial that ran out of memory alone is final; "
-        "trials with the same or a larger footprint are recorded as `out_of_memory` without being run.",
+        "trials with the same footprint are recorded as `out_of_memory` without being run.",
     ),
 }
 _OUTCOME_FIELDS = {

@@ -47,7 +47,7 @@ def fetch(name: str, folder: Path | None = None, progress: Callable[[str], None]
     _require_known(name)
     if name == "cifar10":
         return fetch_cifar(folder or default_folder(), tell)
-    tell(f"{name} comes with ablate's dependencies: nothing to download")
+    tell(f"{name} comes with ablate's dependencies; there is nothing to download")
     return source_folder()
 
 

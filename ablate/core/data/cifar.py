@@ -46,7 +46,7 @@ def fetch(folder: Path, tell: Callable[[str], None]) -> Path:
     except DataError:
         tell(f"downloading cifar10 from {data_set.url} to {folder}")
     else:
-        tell(f"cifar10 is in {folder} already, verified")
+        tell(f"cifar10 is already in {folder}, verified")
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def fetch(folder: Path, tell: Callable[[str], None]) -> Path:
 
 def _bring(data_set: Any, folder: Path) -> str:
     """How to go on without a network."""
-    return f"unpack {data_set.filename} so that {folder / data_set.base_folder} exists, then run it again"
+    return f"unpack {data_set.filename} so that {folder / data_set.base_folder} exists, then run this command again"
 
 
 def _torchvision() -> Any:

@@ -73,7 +73,9 @@ def source_folder() -> Path:
     """Return scikit-image's data folder."""
     found = importlib.util.find_spec("skimage")
     if found is None or found.origin is None:
-        raise DataError("scikit-image is not installed, and with it the photographs", hint="pip install scikit-image")
+        raise DataError(
+            "scikit-image, which contains the photographs, is not installed", hint="pip install scikit-image"
+        )
     return Path(found.origin).parent / "data"
 
 

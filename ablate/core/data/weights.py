@@ -19,10 +19,10 @@ def fetch(folder: Path, tell: Callable[[str], None]) -> Path:
 
     path = folder / FID_FILE
     if path.is_file() and file_sha256(path) == FID_SHA256:
-        tell(f"inception is in {folder} already, verified")
+        tell(f"inception is already in {folder}, verified")
         return path
     tell(f"downloading inception from {FID_URL} to {folder}")
-    bring = f"bring {FID_FILE} (sha256 {FID_SHA256}) to {folder}, or name it in {FID_VARIABLE}"
+    bring = f"copy {FID_FILE} (sha256 {FID_SHA256}) to {folder}, or name it in {FID_VARIABLE}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(FID_URL, str(path), hash_prefix=FID_SHA256)

@@ -55,9 +55,9 @@ def trainings(recipe: Recipe, device: str, fusion: Fusion) -> dict[str, str | No
     if settings.uses_dip:
         found["DIP"] = why_dip_alone(settings, device, fusion)
     if settings.smooths_training:
-        found["DIP of training images"] = "its many images are programs of their own"
+        found["DIP of training images"] = "its images already fill programs of their own"
     if settings.uses_ddpm:
-        off = "on CPU auto fuses DIP fits only" if device == "cpu" and not fusion.forced else None
+        off = "on a CPU, auto fuses only DIP fits" if device == "cpu" and not fusion.forced else None
         found["denoiser"] = why_denoiser_alone(settings) or off
     return found
 
@@ -65,13 +65,13 @@ def trainings(recipe: Recipe, device: str, fusion: Fusion) -> dict[str, str | No
 def why_denoiser_alone(settings: DdpmDipSettings) -> str | None:
     """Why a denoiser does not train beside others, None when it does."""
     if settings.method not in _TRAINED_IN_LANES:
-        return f"method {settings.method} teaches it in its own way"
+        return f"method {settings.method} has its own training"
     if settings.dropout:
-        return "dropout would draw its masks from one stream for all lanes"
+        return "with dropout, the masks of all lanes would come from one stream"
     if settings.precision == "bf16":
         return "bf16 (autocast) does not work under vmap"
     if settings.budget == "compute":
-        return "budget compute ends it where the work of the DIP says"
+        return "with budget compute, its length depends on the work of the DIP"
     return None
 
 
@@ -80,5 +80,5 @@ def why_dip_alone(settings: DdpmDipSettings, device: str, fusion: Fusion) -> str
     if not most_rows(images(settings), fusion.width, device):
         return f"{images(settings)} images of one trial fill a program"
     if device == "cpu" and not fusion.forced and settings.uses_ddpm:
-        return "on CPU auto fuses trials that are DIP fits and nothing else"
+        return "on a CPU, auto fuses only trials that are nothing but DIP fits"
     return None

@@ -29,8 +29,8 @@ _NO_MEMORY = frozenset(
 def _require_quality(name: str, settings: Any) -> None:
     if settings.quality is None:
         raise AblateError(
-            f"metric {name} needs the quality to be reached, declared before anything runs",
-            hint="set quality, in dB of psnr (restoration) or in gfd78 (generation)",
+            f"metric {name} needs a declared quality",
+            hint="set the factor quality, in dB of psnr (restoration) or in gfd78 (generation)",
         )
     setting = "samples" if settings.task == "generation" else "eval_images"
     full = settings.samples if settings.task == "generation" else settings.eval_images * settings.eval_seeds
@@ -59,7 +59,7 @@ class DdpmDip(Core):
         """Warn about settings that can be computed but hardly mean what was wanted."""
         warnings = []
         if settings.uses_dip and settings.dip_stop == "oracle":
-            warnings.append("dip_stop oracle looks at the clean image: an upper bound, not a method to compare with")
+            warnings.append("dip_stop oracle uses the clean image: it is an upper bound, not a method to compare with")
         if not settings.uses_ddpm:
             return warnings
         schedule = make_schedule(
@@ -71,8 +71,8 @@ class DdpmDip(Core):
         warnings += schedule_warnings(schedule)
         if settings.method == "dip_target" and settings.dip_target_form == "literal" and _weighs_by_snr(settings):
             warnings.append(
-                "dip_target_form literal asks for x_0 from a smoothed image; loss_weight simple weighs its error by "
-                "the SNR, so the first steps decide alone; use prediction x0, or loss_weight min-snr"
+                "dip_target_form literal asks for x_0 from a smoothed image; loss_weight simple weights its error by "
+                "the SNR, so only the first steps count; use prediction x0, or loss_weight min-snr"
             )
         from_data = settings.method != "dip+ddpm"
         asked = settings.noise_sigma if from_data else settings.start_sigma
@@ -81,7 +81,7 @@ class DdpmDip(Core):
             return warnings
         if asked < 0.9 * least and (from_data or settings.start_fraction is None):
             warnings.append(
-                f"noise schedule {schedule.name} begins at pixel noise {least:.3g}: a start at {asked:g} is moved there"
+                f"noise schedule {schedule.name} begins at pixel noise {least:.3g}; a start at {asked:g} is moved there"
             )
         return warnings
 

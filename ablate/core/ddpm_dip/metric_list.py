@@ -14,9 +14,9 @@ The lowest is the least noise that every schedule has a step for (``exponential`
 """
 
 _KNOWN_SETS = {
-    "real": "the same of other training images: what a perfect generator scores at this N",
-    "heldout": "the same of held-out images",
-    "gaussian": "the same of a Gaussian with the training images' pixel mean and covariance",
+    "real": "for other training images: what a perfect generator scores at this N",
+    "heldout": "for held-out images",
+    "gaussian": "for samples of a Gaussian with the training images' pixel mean and covariance",
 }
 
 
@@ -31,7 +31,7 @@ def _loss(name: str, doc: str) -> MetricInfo:
 def _beside(infos: tuple[MetricInfo, ...], *sets: str) -> tuple[MetricInfo, ...]:
     """Return each metric followed by the same metric of sets whose quality is known."""
     return tuple(
-        replace(info, name=f"{info.name}_{known}", doc=f"{info.name}, {_KNOWN_SETS[known]}") if known else info
+        replace(info, name=f"{info.name}_{known}", doc=f"{info.name} {_KNOWN_SETS[known]}") if known else info
         for info in infos
         for known in ("", *sets)
     )
@@ -40,7 +40,7 @@ def _beside(infos: tuple[MetricInfo, ...], *sets: str) -> tuple[MetricInfo, ...]
 def _until(name: str, unit: str, doc: str) -> tuple[MetricInfo, ...]:
     """Return a metric that may be censored, whether it was reached, and the last value tried."""
     return (
-        MetricInfo(name, "min", unit=unit, scale="log", doc=f"{doc}; left out when that is never the case"),
+        MetricInfo(name, "min", unit=unit, scale="log", doc=f"{doc}; left out if never reached"),
         MetricInfo(f"{name}_reached", "max", digits=0, doc=f"1 when {name} was reached, 0 when it is censored"),
         MetricInfo(f"{name}_limit", "max", unit=unit, digits=0, doc=f"the last value tried for {name}"),
     )
@@ -48,18 +48,26 @@ def _until(name: str, unit: str, doc: str) -> tuple[MetricInfo, ...]:
 
 RESTORATION = (
     MetricInfo("psnr", "max", unit="dB", margin=0.1, doc="mean PSNR of the restored held-out images, on [0, 1]"),
-    MetricInfo("ssim", "max", margin=0.005, digits=4, doc="mean SSIM (Gaussian window 1.5, range 1) of the same"),
-    MetricInfo("mse", "min", scale="log", digits=5, doc="mean squared error of the same, on [0, 1]"),
+    MetricInfo(
+        "ssim",
+        "max",
+        margin=0.005,
+        digits=4,
+        doc="mean SSIM of the restored held-out images (Gaussian window 1.5, range 1)",
+    ),
+    MetricInfo(
+        "mse", "min", scale="log", digits=5, doc="mean squared error of the restored held-out images, on [0, 1]"
+    ),
     MetricInfo("psnr_input", "max", unit="dB", doc="PSNR of the corrupted images: what doing nothing scores"),
     MetricInfo("ssim_input", "max", digits=4, doc="SSIM of the corrupted images: what doing nothing scores"),
     MetricInfo("gpd", "min", scale="log", digits=5, doc="mean squared difference of Gabor moduli to the originals"),
-    MetricInfo("gpd_input", "min", scale="log", digits=5, doc="the same of the corrupted images"),
+    MetricInfo("gpd_input", "min", scale="log", digits=5, doc="gpd of the corrupted images: what doing nothing scores"),
     MetricInfo("psnr_start", "max", unit="dB", doc="PSNR of the DIP output, before any reverse diffusion"),
     MetricInfo(
         "psnr_onestep",
         "max",
         unit="dB",
-        doc="PSNR of one network evaluation on the noisy image (1 NFE; corruption noise)",
+        doc="PSNR of a single network evaluation on the noisy image (corruption noise only)",
     ),
     MetricInfo("aulc_psnr", "max", unit="dB", doc="mean of the learning curve of psnr over log images"),
 )
@@ -71,12 +79,14 @@ _QUALITY = (
         "min",
         scale="log",
         digits=2,
-        doc="Gabor-Fréchet distance of N samples to N training images; not FID, comparable at equal N only",
+        doc="Gabor-Fréchet distance of N samples to N training images; not FID; comparable only at equal N",
     ),
-    MetricInfo("kid_gabor", "min", digits=4, doc="unbiased kernel distance of the same features; may be negative"),
+    MetricInfo("kid_gabor", "min", digits=4, doc="unbiased kernel distance of the Gabor features; may be negative"),
     MetricInfo("precision", "max", doc="share of samples that lie among training images (5th neighbour)"),
     MetricInfo("recall", "max", doc="share of training images that lie among samples (5th neighbour)"),
-    MetricInfo("density", "max", doc="balls of training images that a sample lies in, over 5; may exceed 1"),
+    MetricInfo(
+        "density", "max", doc="number of training images' balls that a sample lies in, divided by 5; may exceed 1"
+    ),
     MetricInfo("coverage", "max", doc="share of training images with a sample in their ball"),
     MetricInfo("pairwise_distance", "max", doc="mean distance of two samples' features: how different they are"),
     MetricInfo("effective_rank", "max", doc="number of directions in which the samples' features vary"),
@@ -99,44 +109,57 @@ EVALUATION = (
     MetricInfo("eval_sd", "min", digits=4, doc="standard deviation of psnr or gfd78 over evaluations (eval_seeds)"),
 )
 TRAINING = (
-    _loss("val_loss", "noise-prediction error, mean over steps spread over 1..T; NOT comparable across schedules"),
-    _loss("wiener_loss", "the same of the best linear denoiser: the bar for val_loss"),
+    _loss(
+        "val_loss", "error of the predicted noise, mean over steps spread over 1..T; NOT comparable between schedules"
+    ),
+    _loss("wiener_loss", "the same for the best linear denoiser: the bound for val_loss"),
     _loss("val_loss_low", "mean of val_loss_s15 and val_loss_s25: the low-noise steps"),
-    _loss("wiener_low", "the same of the best linear denoiser: the bar for val_loss_low"),
-    _loss("val_ratio_low", "val_loss_low / wiener_low: below 1 is more than second-order statistics"),
+    _loss("wiener_low", "the same for the best linear denoiser: the bound for val_loss_low"),
+    _loss("val_ratio_low", "val_loss_low / wiener_low; below 1 is more than second-order statistics"),
     *(
         info
         for sigma in VALIDATION_SIGMAS
         for info in (
             _loss(
-                f"val_loss_s{sigma}", f"noise-prediction error at pixel noise {sigma}/255; comparable across schedules"
+                f"val_loss_s{sigma}",
+                f"error of the predicted noise at pixel noise {sigma}/255; comparable between schedules",
             ),
-            _loss(f"wiener_s{sigma}", f"the same of the best linear denoiser: the bar for val_loss_s{sigma}"),
-            _loss(f"val_ratio_s{sigma}", f"val_loss_s{sigma} / wiener_s{sigma}: below 1 is more than second order"),
+            _loss(f"wiener_s{sigma}", f"the same for the best linear denoiser: the bound for val_loss_s{sigma}"),
+            _loss(
+                f"val_ratio_s{sigma}",
+                f"val_loss_s{sigma} / wiener_s{sigma}; below 1 is more than second-order statistics",
+            ),
         )
     ),
 )
 """Losses on fixed (x_0, t, eps) triples."""
 CONVERGENCE = (
-    *_until("steps_to_quality", "steps", "least sampling steps from which on the declared quality is kept"),
-    *_until("images_to_quality", "images", "training images from which on the declared quality is kept"),
-    *_until("seconds_to_quality", "s", "training seconds from which on the declared quality is kept"),
+    *_until(
+        "steps_to_quality", "steps", "smallest number of sampling steps from which on the declared quality is kept"
+    ),
+    *_until("images_to_quality", "images", "training images after which the declared quality is kept"),
+    *_until("seconds_to_quality", "s", "training seconds after which the declared quality is kept"),
 )
 """How fast the declared quality comes."""
 COST = (
-    _seconds("train_seconds", "training of the denoiser"),
-    _seconds("dip_seconds", "DIP fits of all observed images together"),
-    _seconds("dip_train_seconds", "DIP fits of the training images"),
-    _seconds("warm_seconds", "updates before the training proper (dip_warm)"),
-    _seconds("total_seconds", "everything a method spends: training, warm-up, DIP fits, and all images once"),
-    _seconds("sample_seconds", "reverse process of all images together, once"),
-    _seconds("seconds_per_image", "time per image, without training: DIP, and the reverse process timed in batches"),
+    _seconds("train_seconds", "time to train the denoiser"),
+    _seconds("dip_seconds", "time to fit the DIPs of all observed images"),
+    _seconds("dip_train_seconds", "time to fit the DIPs of the training images"),
+    _seconds("warm_seconds", "time for the warm-up updates (dip_warm)"),
+    _seconds("total_seconds", "total time of a method: training, warm-up, DIP fits, and all images once"),
+    _seconds("sample_seconds", "time for the reverse process of all images, once"),
+    _seconds("seconds_per_image", "time per image without training: DIP fit, and the reverse process timed in batches"),
     MetricInfo("images_per_second", "max", unit="/s", scale="log", doc="the inverse of seconds_per_image"),
     _seconds("seconds_per_epoch", "training time per pass over the training images"),
-    MetricInfo("updates", "min", digits=0, doc="updates of the denoiser"),
-    MetricInfo("nfe", "min", digits=0, doc="network evaluations per image, counted"),
+    MetricInfo("updates", "min", digits=0, doc="number of updates of the denoiser"),
+    MetricInfo("nfe", "min", digits=0, doc="counted network evaluations per image"),
     MetricInfo("dip_stopped_at", "min", digits=1, doc="iteration at which the DIP stopped, mean over images"),
-    MetricInfo("blur_sigma_matched", "min", unit="pixels", doc="blur with the error of the DIP's outputs (dip_target)"),
+    MetricInfo(
+        "blur_sigma_matched",
+        "min",
+        unit="pixels",
+        doc="width of the blur that has the same error as the DIP's outputs (dip_target)",
+    ),
 )
 """Time and work."""
 METRICS = (*RESTORATION, *GENERATION, *FID, *EVALUATION, *TRAINING, *CONVERGENCE, *COST)

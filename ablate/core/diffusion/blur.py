@@ -38,9 +38,9 @@ def matched_sigma(images: Tensor, error: float, *, tolerance: float = 1e-3) -> f
     low, high = 0.0, LARGEST_SIGMA
     if error_of(high) < error:
         raise AblateError(
-            f"the DIP's outputs are further from the training images (mean squared error {error:.3g}) than a blur of "
+            f"the DIP's outputs differ more from the training images (mean squared error {error:.3g}) than a blur of "
             f"{LARGEST_SIGMA:g} pixels",
-            hint="raise dip_steps: after so few iterations there is no image yet",
+            hint="raise dip_steps: so few iterations give no image yet",
         )
     while high - low > 1e-4:
         middle = (low + high) / 2

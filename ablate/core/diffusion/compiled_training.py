@@ -38,7 +38,7 @@ def prepare(trainer: Trainer, program: str, context: TrialContext, make: Make) -
     """
     asked = context.compilation.mode
     if asked == "off" or not program:
-        return Choice(False, "off" if program else "dropout draws at addresses of its own")
+        return Choice(False, "off" if program else "with dropout, a network is not compiled")
     if asked == "on":
         compile_now(trainer, program, context)
         return Choice(True, "asked for")

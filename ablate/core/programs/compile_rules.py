@@ -40,7 +40,7 @@ def missing(device: str) -> str | None:
     else:
         compiler = _first(os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++"))
     if compiler is None:
-        return "C++ compiler (g++, or what CXX names)" if device == "cpu" else "C compiler (gcc, or what CC names)"
+        return "C++ compiler (g++, or the one in CXX)" if device == "cpu" else "C compiler (gcc, or the one in CC)"
     if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
         return "C headers of Python (python3-dev)"
     return None
@@ -56,10 +56,10 @@ def before_measuring(device: str, *, tensors: int, eager_s: float, updates: int)
     `tensors` are the network's tensors of weights, `eager_s` the seconds of one update as it is, `updates` what waits.
     """
     if updates < LEAST_UPDATES:
-        return Choice(False, f"only {updates:,} updates wait for it")
+        return Choice(False, f"only {updates:,} updates would use it")
     cost_s, work_s = COMPILE_S_PER_TENSOR * tensors, eager_s * updates
     if cost_s > MEASURING_SHARE[device.partition(":")[0]] * work_s:
-        return Choice(False, f"compiling takes about {cost_s:.0f} s and {work_s:.0f} s of training wait for it")
+        return Choice(False, f"compiling takes about {cost_s:.0f} s, for {work_s:.0f} s of training")
     return None
 
 
@@ -71,9 +71,9 @@ def by_measurement(measured: Mapping[str, float], updates: int) -> Choice:
     gain = measured["eager_s"] / measured["compiled_s"]
     saved_s = updates * (measured["eager_s"] - measured["compiled_s"])
     if not measured["apart"] <= APART:
-        return Choice(False, f"its losses are {measured['apart']:.1e} apart, {APART:g} is allowed")
+        return Choice(False, f"its losses differ by {measured['apart']:.1e}; {APART:g} is allowed")
     if gain < GAIN:
-        return Choice(False, f"measured {gain:.2f}x, {GAIN:g}x is asked for")
+        return Choice(False, f"measured {gain:.2f}x; {GAIN:g}x is required")
     if saved_s < measured["compile_s"]:
         return Choice(
             False, f"measured {gain:.2f}x saves {saved_s:.0f} s, compiling takes {measured['compile_s']:.0f} s"

@@ -36,11 +36,15 @@ class Replay(Core):
         MetricInfo("ssim_first_image", "max", digits=4, doc="the report's protocol: first training image, one draw"),
         MetricInfo("train_loss", "min", scale="log", digits=6, doc="mean training loss of the denoiser's last epoch"),
         MetricInfo("dip_loss", "min", scale="log", digits=6, doc="mean training loss of the autoencoder's last epoch"),
-        MetricInfo("train_seconds", "min", unit="s", scale="log", margin=0.05, doc="training of the denoiser"),
-        MetricInfo("dip_seconds", "min", unit="s", scale="log", margin=0.05, doc="training of the autoencoder"),
-        MetricInfo("seconds_per_epoch", "min", unit="s", scale="log", margin=0.05, doc="one epoch of the denoiser"),
-        MetricInfo("dip_seconds_per_epoch", "min", unit="s", scale="log", margin=0.05, doc="one of the autoencoder"),
-        MetricInfo("score_seconds", "min", unit="s", scale="log", margin=0.05, doc="all evaluations together"),
+        MetricInfo("train_seconds", "min", unit="s", scale="log", margin=0.05, doc="time to train the denoiser"),
+        MetricInfo("dip_seconds", "min", unit="s", scale="log", margin=0.05, doc="time to train the autoencoder"),
+        MetricInfo(
+            "seconds_per_epoch", "min", unit="s", scale="log", margin=0.05, doc="time per epoch of the denoiser"
+        ),
+        MetricInfo(
+            "dip_seconds_per_epoch", "min", unit="s", scale="log", margin=0.05, doc="time per epoch of the autoencoder"
+        ),
+        MetricInfo("score_seconds", "min", unit="s", scale="log", margin=0.05, doc="time for all evaluations"),
     )
 
     @classmethod
@@ -49,11 +53,11 @@ class Replay(Core):
         warnings = []
         if settings.noise_schedule == "polynomial":
             warnings.append(
-                "noise_schedule polynomial is the report's table of that name: entry by entry its cosine table, so "
-                "this arm repeats cosine; polynomial-real is a polynomial"
+                "noise_schedule polynomial is the report's table of that name, which equals its cosine table: this "
+                "arm repeats cosine; polynomial-real is a real polynomial"
             )
         if settings.network == "identity":
-            warnings.append("network identity trains nothing: lr, batch_size and epochs change nothing")
+            warnings.append("network identity is not trained: lr, batch_size and epochs have no effect")
         return warnings
 
     @classmethod

@@ -30,23 +30,25 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
     def _possible(self) -> Self:
         """Refuse combinations that cannot be computed."""
         if self.task == "generation" and (self.is_guided or self.method in ("dip", "nl-means", "tv")):
-            raise ValueError(f"task generation needs images from noise, and method {self.method} has none; use ddpm")
+            raise ValueError(
+                f"task generation needs a method that generates from noise, and {self.method} does not; use ddpm"
+            )
         if self.corruption != "noise" and self.method in ("gaussian", "nl-means", "tv"):
-            raise ValueError(f"method {self.method} removes noise alone, not corruption {self.corruption}")
+            raise ValueError(f"method {self.method} removes only noise, not corruption {self.corruption}")
         self._check_truncation()
         if self.corruption == "noise" and self.noise_sigma == 0:
-            raise ValueError("corruption noise with noise_sigma 0 leaves nothing to restore")
+            raise ValueError("with corruption noise and noise_sigma 0 there is nothing to restore")
         if self.corruption != "noise" and not self.uses_dip and not self.data_consistency:
             raise ValueError(
-                f"under corruption {self.corruption} method {self.method} starts from pure noise and sees the data by "
-                "data_consistency alone; set it to true"
+                f"with corruption {self.corruption}, method {self.method} starts from pure noise and sees the data "
+                f"only through data_consistency; set it to true"
             )
         if self.task == "generation" and self.curve_count > self.samples:
             raise ValueError(f"curve_images {self.curve_count} is more than samples {self.samples}")
         levels = len(self.mults)
         if self.attention in ("8", "16") and IMAGE_SIZE >> (levels - 1) > int(self.attention):
             raise ValueError(
-                f"attention at {self.attention} pixels, but channel_mults {self.channel_mults} ends at "
+                f"attention at {self.attention} pixels is not possible: channel_mults {self.channel_mults} ends at "
                 f"{IMAGE_SIZE >> (levels - 1)} pixels"
             )
         if self.dip_stop == "wmv" and self.dip_window > self.dip_steps:

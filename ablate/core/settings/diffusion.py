@@ -33,35 +33,41 @@ class DiffusionSettings(CoreSettings):
 
     noise_schedule: NoiseSchedule | TableText = factor(
         "linear",
-        "how alpha-bar falls from 1 to about 0 over the diffusion steps; or a table of the study's `schedules`",
+        "how alpha-bar falls from 1 to about 0 over the diffusion steps; or the name of a table in the study's "
+        "`schedules`",
         tables=True,
     )
-    schedule_power: float = factor(2.0, "p of polynomial, tau of cosine-tau; others ignore it", gt=0, le=10)
+    schedule_power: float = factor(
+        2.0, "exponent p of polynomial, tau of cosine-tau; other schedules ignore it", gt=0, le=10
+    )
     zero_terminal_snr: bool = factor(False, "rescale the schedule to alpha-bar = 0 at the last step (Lin et al. 2023)")
     diffusion_steps: int = factor(
         1000,
-        "T, length of the forward process; a table brings its own where nothing is stated",
+        "T, the length of the forward process; with a table, the table's length by default",
         unit="steps",
         ge=2,
         le=10_000,
     )
     prediction: Literal["epsilon", "x0", "v", "edm"] = factor(
-        "epsilon", "what the network predicts; edm: its input and output are scaled as by Karras et al. (2022)"
+        "epsilon", "what the network predicts; edm: with input and output scaled as in Karras et al. (2022)"
     )
     loss_weight: Literal["simple", "min-snr"] = factor("simple", "weight of each step's loss; min-snr has gamma = 5")
     step_law: Literal["uniform", "lognormal"] = factor(
-        "uniform", "which steps are trained: t uniform, or the noise level log-normal as in Karras et al. (2022)"
+        "uniform", "how training steps are drawn: t uniform, or the noise level log-normal as in Karras et al. (2022)"
     )
 
-    sampler: Literal["ddim", "ancestral", "heun"] = factor("ddim", "how the reverse process is run")
+    sampler: Literal["ddim", "ancestral", "heun"] = factor("ddim", "sampler of the reverse process")
     sample_grid: Literal["linspace", "karras", "log-snr"] = factor(
         "linspace",
-        "steps that the sampler visits: even in t, as Karras et al. (2022), or even in log-SNR: alike in all schedules",
+        "spacing of the sampler's steps: even in t, as in Karras et al. (2022), or even in log-SNR (the same noise "
+        "levels in all schedules)",
     )
-    sample_steps: int = factor(5, "network evaluations per restored image, at most", unit="steps", ge=1, le=10_000)
+    sample_steps: int = factor(
+        5, "largest number of network evaluations per restored image", unit="steps", ge=1, le=10_000
+    )
     eta: float = factor(0.0, "DDIM's noise: 0 is deterministic, 1 is ancestral with small variance", ge=0, le=1)
     variance: Literal["large", "small"] = factor(
-        "large", "ancestral noise: beta_t (large) or its posterior value (small)"
+        "large", "variance of ancestral sampling: beta_t (large) or the posterior variance (small)"
     )
 
     @model_validator(mode="before")

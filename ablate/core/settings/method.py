@@ -21,29 +21,30 @@ class MethodSettings(CoreSettings):
 
     method: Method = factor(
         "dip+ddpm",
-        "ddpm; dip; dip+ddpm (or dip_start): DDPM from the re-noised DIP output; dip_target: denoiser trained with the "
-        "DIP's output of its target; truncated: only steps below the start are trained; dip_warm: weights of a "
-        "DIP-fitted U-Net to begin with; gaussian: best linear model; nl-means and tv: not learned",
+        "ddpm; dip; dip+ddpm (or dip_start): DDPM from the re-noised DIP output; dip_target: denoiser that gets the "
+        "DIP output of its target; truncated: only steps below the start are trained; dip_warm: training starts from "
+        "a U-Net fitted as a DIP; gaussian: best linear model; nl-means and tv: without learning",
     )
     start_sigma: float = factor(
         15.0,
-        "pixel noise at the start step t0 of dip+ddpm, and the highest that truncated trains",
+        "pixel noise at the start step t0 of dip+ddpm; for truncated, the highest noise that is trained",
         unit="/255",
         gt=0,
         le=100_000,
     )
     start_fraction: float | None = factor(
-        None, "t0 as a fraction of T, instead of start_sigma; 1 starts from nearly pure noise", gt=0, le=1
+        None, "t0 as a fraction of T, instead of start_sigma; 1 starts from almost pure noise", gt=0, le=1
     )
     data_consistency: bool = factor(
-        False, "pull every x0 estimate towards what was measured (proximal step of DiffPIR)"
+        False, "pull every estimate of x0 towards the measured data (proximal step of DiffPIR)"
     )
     dip_target_form: Literal["condition", "literal"] = factor(
         "condition",
-        "dip_target: show the denoiser the smoothed image beside x_t, or build x_t from it (the founding report's way)",
+        "dip_target: give the denoiser the smoothed image as a second input, or build x_t from it (as in the founding "
+        "report)",
     )
     dip_target_source: Literal["dip", "blur"] = factor(
-        "dip", "dip_target: smoothed by the DIP, or (control) by a Gaussian blur of equal mean squared error"
+        "dip", "dip_target: smooth with the DIP, or (control) with a Gaussian blur of equal mean squared error"
     )
     truncated_start: Literal["dip", "blur", "gaussian", "noise"] = factor(
         "gaussian",
@@ -52,13 +53,15 @@ class MethodSettings(CoreSettings):
     )
     blur_sigma: float = factor(1.0, "truncated_start blur: standard deviation of the blur", unit="pixels", gt=0, le=7)
     warm_source: Literal["dip", "denoising"] = factor(
-        "dip", "dip_warm: first fit images from fixed noise as a DIP does, or (control) denoise the same images"
+        "dip",
+        "dip_warm: warm up by fitting images from fixed noise, as a DIP does, or (control) by denoising them",
     )
-    warm_steps: int = factor(200, "dip_warm: updates before the training proper", unit="steps", ge=1, le=100_000)
-    warm_images: int = factor(8, "dip_warm: training images they are done on", unit="images", ge=1, le=1024)
+    warm_steps: int = factor(200, "dip_warm: number of warm-up updates", unit="steps", ge=1, le=100_000)
+    warm_images: int = factor(8, "dip_warm: training images used for the warm-up", unit="images", ge=1, le=1024)
     budget: Literal["updates", "compute"] = factor(
         "updates",
-        "what methods have in common: updates of the denoiser, or compute: DIP fits and warm-up are taken out of them",
+        "what is equal for all methods: updates of the denoiser, or compute (DIP fits and warm-up are subtracted from "
+        "the updates)",
     )
 
     @model_validator(mode="before")

@@ -18,7 +18,9 @@ IMAGES_AT_ONCE = {"cpu": 16, "cuda": 256}
 class PriorSettings(CoreSettings):
     """How every image's own network is fitted."""
 
-    dip_steps: int = factor(100, "optimiser iterations of the DIP per image, at most", unit="steps", ge=1, le=100_000)
+    dip_steps: int = factor(
+        100, "largest number of optimiser iterations of the DIP per image", unit="steps", ge=1, le=100_000
+    )
     dip_epochs: int | None = factor(
         None, "DIP duration in epochs of 10 iterations per image; sets dip_steps", ge=1, le=10_000
     )
@@ -27,12 +29,13 @@ class PriorSettings(CoreSettings):
         "skip", "skip: encoder-decoder with skips; decoder: deep decoder"
     )
     dip_channels: int = factor(16, "channels of the DIP network", ge=4, le=512)
-    dip_scales: int = factor(3, "halvings of the resolution inside the DIP network", ge=1, le=4)
+    dip_scales: int = factor(3, "how often the DIP network halves the resolution", ge=1, le=4)
     dip_stop: Literal["fixed", "wmv", "oracle"] = factor(
-        "fixed", "stop after dip_steps, at the variance minimum (ES-WMV), or at the best PSNR (uses the clean image)"
+        "fixed",
+        "when the DIP stops: after dip_steps, at the variance minimum (ES-WMV), or at the best PSNR (oracle)",
     )
     dip_ema: float = factor(0.9, "decay of the average over the DIP's outputs; 0 takes the last output", ge=0, lt=1)
-    dip_window: int = factor(20, "outputs in the variance window of wmv", unit="steps", ge=2, le=1000)
+    dip_window: int = factor(20, "number of outputs in the variance window of wmv", unit="steps", ge=2, le=1000)
     dip_patience: int = factor(60, "iterations without a new variance minimum before wmv stops", unit="steps", ge=1)
     dip_input_noise: float = factor(1 / 30, "standard deviation of the noise added to the DIP's input", ge=0, le=1)
 
@@ -44,5 +47,7 @@ class PriorSettings(CoreSettings):
             return data
         steps = DIP_STEPS_PER_EPOCH * data["dip_epochs"]
         if data.get("dip_steps", steps) != steps:
-            raise ValueError(f"dip_epochs sets dip_steps to {steps}, but dip_steps is {data['dip_steps']}; state one")
+            raise ValueError(
+                f"dip_epochs sets dip_steps to {steps}, but dip_steps is {data['dip_steps']}; state only one"
+            )
         return {**data, "dip_steps": steps, "dip_epochs": None} if 0 < steps <= 100_000 else data

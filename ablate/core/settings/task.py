@@ -15,28 +15,27 @@ class TaskSettings(CoreSettings):
     """Task, data and evaluation."""
 
     task: Literal["restoration", "generation"] = factor(
-        "restoration", "what the models are compared on: restoring corrupted held-out images, or images from noise"
+        "restoration", "what is compared: restoring corrupted held-out images, or generating images from noise"
     )
 
     data: Literal["skimage-patches", "cifar10"] = factor("skimage-patches", "data set of 32x32 colour images")
     split: Literal["block", "image"] = factor(
-        "block", "held out: the right-hand block of every photograph, or whole photographs (skimage-patches)"
+        "block", "what is held out: the right-hand block of every photograph, or whole photographs (skimage-patches)"
     )
-    cap_per_image: int = factor(3000, "at most this many training patches per photograph", unit="images", ge=1)
+    cap_per_image: int = factor(3000, "largest number of training patches per photograph", unit="images", ge=1)
     train_images: int = factor(0, "size of a seeded subset of the training images; 0 takes all", unit="images", ge=0)
     horizontal_flip: bool = factor(True, "flip training images left-right with probability 1/2")
     corruption: Literal["noise", "inpainting", "super-resolution-2x", "super-resolution-4x"] = factor(
         "noise",
-        "what the images to restore suffered besides noise_sigma: missing pixels, or means over 2x2 or 4x4 blocks",
+        "how the images to restore are corrupted, in addition to noise_sigma: missing pixels, or means over 2x2 or "
+        "4x4 blocks",
     )
-    mask_fraction: float = factor(0.5, "share of pixels missing (inpainting)", gt=0, lt=1)
-    noise_sigma: float = factor(
-        25.0, "noise on what is observed of the images to restore, on the 0..255 scale", unit="/255", ge=0, le=255
-    )
+    mask_fraction: float = factor(0.5, "share of missing pixels (inpainting)", gt=0, lt=1)
+    noise_sigma: float = factor(25.0, "noise on the observed images, on the 0..255 scale", unit="/255", ge=0, le=255)
     eval_images: int = factor(32, "held-out images that every trial restores", unit="images", ge=1, le=10_000)
     samples: int = factor(
         256,
-        "images generated and scored, against as many training images (generation)",
+        "images generated and compared with as many training images (generation)",
         unit="images",
         ge=20,
         le=50_000,
@@ -47,10 +46,14 @@ class TaskSettings(CoreSettings):
         ge=2,
         le=50_000,
     )
-    eval_seeds: int = factor(1, "evaluations, each with noise of its own; eval_sd is their spread", ge=1, le=100)
+    eval_seeds: int = factor(
+        1, "number of evaluations, each with its own noise; eval_sd is their standard deviation", ge=1, le=100
+    )
     timing_batch: int = factor(16, "images per batch when the reverse process is timed", unit="images", ge=1, le=4096)
     quality: float | None = factor(
-        None, "declared quality for steps_to_quality and its kin: PSNR in dB (restoration) or gfd78 (generation)", gt=0
+        None,
+        "declared quality for steps_to_quality and similar metrics: PSNR in dB (restoration) or gfd78 (generation)",
+        gt=0,
     )
     quality_steps: str = factor(
         "5-10-20-50-100-200",
@@ -61,14 +64,14 @@ class TaskSettings(CoreSettings):
         8, "images generated from pure noise for the report (restoration)", unit="images", ge=0, le=256
     )
     generation_steps: int = factor(
-        20, "network evaluations per generated image, at most", unit="steps", ge=1, le=10_000
+        20, "largest number of network evaluations per generated image", unit="steps", ge=1, le=10_000
     )
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
         """Refuse a grid of steps that does not ascend."""
         if any(b <= a for a, b in pairwise(self.steps_grid)):
-            raise ValueError(f"quality_steps {self.quality_steps} does not ascend")
+            raise ValueError(f"quality_steps {self.quality_steps} is not ascending")
         return self
 
     @property

@@ -18,9 +18,9 @@ class TrainingSettings(CoreSettings):
     batch_size: int = factor(16, "training images per update", unit="images", ge=1, le=8192)
     epochs: int = factor(1, "passes over the training images", ge=1, le=100_000)
     warmup_steps: int = factor(100, "updates over which lr rises linearly from 0", unit="steps", ge=0)
-    lr_decay: Literal["constant", "cosine"] = factor("constant", "course of lr after warm-up; cosine falls to 0")
-    ema_decay: float = factor(0.995, "decay of the weight average, after a ramp (1+n)/(10+n)", ge=0, lt=1)
-    grad_clip: float = factor(1.0, "largest gradient norm; 0 switches clipping off", ge=0)
+    lr_decay: Literal["constant", "cosine"] = factor("constant", "lr after warm-up; cosine falls to 0")
+    ema_decay: float = factor(0.995, "decay of the weight average, after the ramp (1+n)/(10+n)", ge=0, lt=1)
+    grad_clip: float = factor(1.0, "largest gradient norm; 0 disables clipping", ge=0)
 
     channels: int = factor(16, "channels of the U-Net at full resolution", ge=8, le=512, multiple_of=8)
     channel_mults: ChannelMults = factor("1-2", "channels per resolution, as multiples of `channels`")
@@ -30,8 +30,8 @@ class TrainingSettings(CoreSettings):
     )
     dropout: float = factor(0.0, "dropout probability in the residual blocks", ge=0, lt=1)
 
-    precision: Literal["fp32", "tf32", "bf16"] = factor("fp32", "arithmetic of the denoiser's training and sampling")
-    deterministic: bool = factor(True, "deterministic algorithms only")
+    precision: Literal["fp32", "tf32", "bf16"] = factor("fp32", "precision of the denoiser's training and sampling")
+    deterministic: bool = factor(True, "use only deterministic algorithms")
 
     @property
     def mults(self) -> tuple[int, ...]:

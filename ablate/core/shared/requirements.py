@@ -49,14 +49,14 @@ def require_fid() -> None:
     path = fid_weights()
     if not path.is_file():
         raise DataError(
-            f"metric fid needs the Inception weights of 2015-12-05, and there is no {path}",
+            f"metric fid needs the Inception weights of 2015-12-05, but {path} does not exist",
             hint=f"ablate data fetch inception, or set {FID_VARIABLE} to a copy of {FID_FILE} (sha256 {FID_SHA256})",
         )
     found = file_sha256(path)
     if found != FID_SHA256:
         raise DataError(
             f"{path} is not the Inception network that defines FID (sha256 {found[:12]}..., not {FID_SHA256[:12]}...)",
-            hint=f"replace it by {FID_FILE}: ablate data fetch inception",
+            hint=f"replace it with {FID_FILE}: ablate data fetch inception",
         )
 
 

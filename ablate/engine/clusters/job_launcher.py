@@ -34,7 +34,7 @@ _SLOWER = 1.5
 _PUZZLED_S = 15.0
 """A job whose worker is gone is looked up for so long; then it is cancelled, whatever it does."""
 
-_MISSING = JobStanding(end=End("is not in the queue any more"))
+_MISSING = JobStanding(end=End("is no longer in the queue"))
 
 
 class JobQueue(Protocol):
@@ -117,7 +117,7 @@ class ClusterLauncher:
     def launch(self, slot: Slot, log: Path, hello: Hello) -> RemoteWorker:
         """Let a job be submitted for the slot's worker; what becomes of it shows at the worker's `news`."""
         if self._bug is not None:
-            raise OSError(f"no jobs can be submitted any more: {self._bug!r}")
+            raise OSError(f"no more jobs can be submitted: {self._bug!r}")
         name, ticket = self._dock.expect(lambda *arrival: worker.serve(*arrival))
         worker = RemoteWorker(name, Job(ticket, log, variables(slot)), hello, self._poke.set)
         self._workers.append(worker)
@@ -132,7 +132,7 @@ class ClusterLauncher:
         except Exception as error:  # noqa: BLE001 - raised again at the end of the run
             self._bug = error
             for worker in list(self._workers):
-                worker.finish(End(f"{worker.who} cannot be followed any more: {error!r}"))
+                worker.finish(End(f"{worker.who} can no longer be followed: {error!r}"))
                 worker.kill()
 
     def _serve(self) -> None:
@@ -152,7 +152,7 @@ class ClusterLauncher:
         for worker in list(self._workers):
             if worker.identity is None and not worker.over:
                 if worker.unwanted:
-                    worker.finish(End("it was not started any more"))
+                    worker.finish(End("it was no longer needed and not started"))
                     continue
                 try:
                     worker.identity = self._queue.submit(worker.job)
@@ -192,7 +192,7 @@ class ClusterLauncher:
             worker.finish(End(f"{worker.who} {end.reason}", out_of_memory=end.out_of_memory, evicted=end.evicted))
         elif worker.gone_at is not None:
             if time.monotonic() - worker.gone_at > _PUZZLED_S:
-                self._end([worker], "lost its connection, and was ended")
+                self._end([worker], "lost its connection and was ended")
         elif standing.node is not None:
             worker.begins(standing.node)
         else:
@@ -219,13 +219,13 @@ def exit_words(code: int) -> str:
     """Return what the exit code of a job (negative for a signal) says, about a worker that never reported above all."""
     if code < 0 or code > _SHELLS:
         return how_it_ended(code if code < 0 else _SHELLS - code).reason
-    shared = "put --results, and the Python environment, where all nodes see them under the same path"
+    shared = "put --results and the Python environment where all nodes see them under the same path"
     return {
-        126: f"its Python cannot be run there: {shared}",
+        126: f"its Python cannot run there: {shared}",
         127: f"its Python is not there: {shared}",
         NO_TICKET: f"it does not see the results folder, or cannot write there: {shared}",
-        NO_ENGINE: "it cannot connect to this machine: choose an address that it can reach by --listen",
-        WRONG_ENGINE: "at the address that it was given it did not find this run: choose another by --listen",
+        NO_ENGINE: "it cannot connect to this machine: choose an address that it can reach with --listen",
+        WRONG_ENGINE: "this run was not found at the address it was given: choose another with --listen",
         WRONG_VERSION: "it has another version of ablate: use one Python environment on all nodes",
     }.get(code, f"exit code {code}")
 

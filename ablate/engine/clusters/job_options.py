@@ -82,7 +82,7 @@ def parse_job(words: Sequence[str], kind: str) -> JobOptions:
             raise _one_gpu(option, value)
     if kind == "ray" and (given or options.time or options.setup):
         key = next(iter([*given, *(key for key in ("time", "setup") if key in taken)]))
-        raise AblateError(f"--job {key} means nothing to Ray", hint="keys for Ray: cpus, gpus, mem")
+        raise AblateError(f"--job {key} is not an option for Ray", hint="keys for Ray: cpus, gpus, mem")
     return options
 
 
@@ -92,7 +92,7 @@ def _check_key(key: str, word: str) -> None:
             f"--job {word!r} is not KEY=VALUE", hint="for example --job gpus=1 --job time=4:00:00 --job partition=gpu"
         )
     if key in _OURS:
-        raise AblateError(f"--job {key} is not yours to say: ablate decides it", hint=f"leave out --job {word}")
+        raise AblateError(f"--job {key} is set by ablate", hint=f"leave out --job {word}")
     close = difflib.get_close_matches(key, (*_KNOWN, "partition", "account"), 1, 0.75)
     if close and close[0] != key and "-" not in key:
         raise AblateError(f"--job {key} is not known", hint=f"did you mean {close[0]!r}?")
@@ -116,7 +116,7 @@ def _gpus(text: str) -> str:
 
 
 def _one_gpu(option: str, text: str) -> AblateError:
-    hint = "gpus=1 or gpus=a100:1, and --slots says how many workers there are"
+    hint = "write gpus=1 or gpus=a100:1; --slots sets the number of workers"
     return AblateError(f"--job {option}={text}: a worker uses one GPU", hint=hint)
 
 

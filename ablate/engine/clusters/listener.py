@@ -44,8 +44,8 @@ class Listener:
         if ip_address(self.host).is_unspecified:
             self._listener.close()
             raise AblateError(
-                f"{host} is every address of this machine, and no worker can connect to that",
-                hint="name the one that the workers can reach: --listen HOST or HOST:PORT",
+                f"{host} stands for every address of this machine; workers cannot connect to it",
+                hint="name one that the workers can reach: --listen HOST or HOST:PORT",
             )
         threading.Thread(target=self._accept, name="dock", daemon=True).start()
 

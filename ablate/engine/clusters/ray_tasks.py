@@ -40,7 +40,7 @@ class RayTasks:
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, namespace=name, include_dashboard=False)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 raise AblateError(
-                    f"cannot connect to Ray: {_first_line(error)}", hint="try ray status, and look at RAY_ADDRESS"
+                    f"cannot connect to Ray: {_first_line(error)}", hint="try ray status, and check RAY_ADDRESS"
                 ) from error
 
     def reach(self) -> str:

@@ -115,7 +115,7 @@ class RemoteWorker:
     def reap(self) -> End:
         """Wait until its job is known to be over; release everything, and say how it ended."""
         if not self._over.wait(_GONE_S):
-            self.finish(End(f"nobody says how {self.who} ended"))
+            self.finish(End(f"it is not known how {self.who} ended"))
         os.close(self.news)
         assert self._end is not None
         return self._end
@@ -197,7 +197,7 @@ class RemoteWorker:
         """The connection ended: the worker has said why, or the queue must tell."""
         self.gone_at = time.monotonic()
         if self._evicted is not None:
-            self.finish(End(f"{self.who} on {node} had to go: {self._evicted}", evicted=True))
+            self.finish(End(f"{self.who} on {node} was evicted: {self._evicted}", evicted=True))
         elif self._leaving:
             self.finish(End(f"{self.who} left"))
         self._changed()
@@ -213,7 +213,7 @@ class RemoteWorker:
 
 def _not_shared(folder: Path, node: str) -> Broken:
     return Broken(
-        f"what a worker on {node} writes into {folder} does not turn up here",
+        f"files that a worker on {node} writes into {folder} do not appear here",
         "workers write outcomes and checkpoints there: put --results on a file system that all nodes share",
     )
 

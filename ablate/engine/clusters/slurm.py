@@ -59,7 +59,7 @@ class Slurm:
                 probe.connect((node, 9))  # sends nothing: the system says which way it would go
                 return str(probe.getsockname()[0])
         raise AblateError(
-            "this machine knows no way to a node of the cluster", hint="name its address in the cluster by --listen"
+            "this machine has no route to a node of the cluster", hint="name its address in the cluster with --listen"
         )
 
     def nodes(self) -> list[str]:
@@ -70,7 +70,7 @@ class Slurm:
         """Submit a worker; raises OSError with what sbatch says."""
         said = _say("sbatch", *self.arguments(job), stdin=self.script(job)).split()
         if not said:
-            raise OSError("sbatch does not say which job it submitted")
+            raise OSError("sbatch did not say which job it submitted")
         return said[-1].partition(";")[0]  # behind it, the cluster's name
 
     def arguments(self, job: Job) -> list[str]:
@@ -108,7 +108,7 @@ def require_programs(programs: Sequence[str]) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         raise AblateError(
-            f"no {missing[0]} on this machine", hint="run where Slurm's commands are, or leave out --launcher"
+            f"no {missing[0]} on this machine", hint="run ablate where Slurm's commands are, or leave out --launcher"
         )
 
 

@@ -27,7 +27,7 @@ class Steps(Slurm):
         require_programs(("srun", "sinfo"))
         if "SLURM_JOB_ID" not in os.environ:
             raise AblateError(
-                "this is not inside an allocation of Slurm",
+                "this is not inside a Slurm allocation",
                 hint="reserve one with salloc or sbatch, or let ablate submit jobs: --launcher slurm",
             )
         self._steps: dict[str, subprocess.Popen[bytes]] = {}

@@ -128,7 +128,7 @@ class Retrying(TrialEvent):
     @property
     def which(self) -> str:
         """``retry 1 of 2``, or that it is no retry."""
-        return f"retry {self.retry} of {self.retries}" if self.retry else "goes on, no retry used"
+        return f"retry {self.retry} of {self.retries}" if self.retry else "resumes, no retry used"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ def check_name(name: str) -> None:
     if not is_study_name(name):
         raise AblateError(
             f"{name!r} cannot be a study's name",
-            hint="letters, digits and ' _.+-', up to 100 of them, the first a letter or digit",
+            hint="use up to 100 letters, digits and ' _.+-', beginning with a letter or digit",
         )
 
 
@@ -50,7 +50,7 @@ def rename(results: ResultsPaths, url: str, study: Study, new_name: str, command
     before, after = results.study(study.name), results.study(new_name)
     moved = not before.folder.exists() and _belongs_to(after, study.name)
     if after.folder.exists() and not moved:
-        raise ResultsError(f"{after.folder} exists already", hint="choose another name, or move that folder away")
+        raise ResultsError(f"{after.folder} already exists", hint="choose another name, or move that folder away")
     renamed = replace(study, name=new_name)
     with writing(results.folder):
         here = after if moved else before

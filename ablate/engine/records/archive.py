@@ -210,12 +210,12 @@ def _read(packed: zipfile.ZipFile, path: Path) -> Archive:
     except DamagedError as error:
         raise _damaged(path, f"its plan: {error}") from error
     if packed.namelist() != [*manifest.entries, MANIFEST]:
-        raise _damaged(path, "its entries are not those it lists")
+        raise _damaged(path, "its entries differ from its list")
     for name, digest in manifest.entries.items():
         if name != TRIALS and not (name.startswith(FILES) and is_safe(name.removeprefix(FILES).split("/"))):
-            raise _damaged(path, f"entry {name!r} has no place in a study's folder")
+            raise _damaged(path, f"entry {name!r} does not belong in a study's folder")
         if _digest(packed, name) != digest:
-            raise _damaged(path, f"entry {name!r} does not have its checksum")
+            raise _damaged(path, f"entry {name!r} does not match its checksum")
     rows = tuple(_rows(_small(packed, TRIALS, path), path))
     files = tuple(name.removeprefix(FILES) for name in manifest.entries if name != TRIALS)
     size = sum(packed.getinfo(FILES + name).file_size for name in files)
@@ -256,7 +256,7 @@ def _not_ours(manifest: bytes, path: Path) -> AblateError:
 def _small(packed: zipfile.ZipFile, name: str, path: Path) -> bytes:
     """An entry that is read into memory as a whole."""
     if packed.getinfo(name).file_size > _LARGEST_TEXT:
-        raise _damaged(path, f"entry {name!r} is larger than any study's")
+        raise _damaged(path, f"entry {name!r} is larger than a study's file can be")
     return packed.read(name)
 
 

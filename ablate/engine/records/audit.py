@@ -99,15 +99,15 @@ def _replicate(study: Study, key: Key, rows: Sequence[TrialRow], paths: StudyPat
     results = [row for row in rows if _is_result(row)]
     running = [row for row in rows if row.state == "RUNNING"]
     if len(running) > 1:
-        yield Fault("running-twice", f"{len(running)} trials of it are running", name)
+        yield Fault("running-twice", f"{len(running)} of its trials are running", name)
     digest = study.recipe(arm, key[1]).digest if arm is not None else None
     ours = [row for row in results if digest in (None, row.recipe_digest)]
     for row in results:
         if row not in ours:
-            yield Fault("other-recipe", f"trial {row.number} is a result of other settings than planned", name)
+            yield Fault("other-recipe", f"trial {row.number} is a result of settings that differ from the plan", name)
     if len(ours) > 1:
         numbers = ", ".join(str(row.number) for row in ours)
-        yield Fault("double", f"{len(ours)} results, trials {numbers}; there may be one", name)
+        yield Fault("double", f"{len(ours)} results, trials {numbers}; expected one", name)
     yield from _files(paths.trial(*key), digest, ours, running=bool(running), found=found)
 
 
@@ -120,15 +120,15 @@ def _files(
     if isinstance(recipe, Fault):
         yield recipe
     elif recipe is not None and expected is not None and recipe.digest != expected:
-        yield Fault("recipe", "the recipe is not the planned one", str(trial.recipe))
+        yield Fault("recipe", "the recipe differs from the plan", str(trial.recipe))
     elif recipe is None and results:
-        yield Fault("recipe", "there is a result, and no recipe beside it", str(trial.recipe))
+        yield Fault("recipe", "there is a result but no recipe", str(trial.recipe))
     outcome = _read(trial.outcome, Outcome.from_dict, found)
     if isinstance(outcome, Fault):
         yield outcome
     elif outcome is None and results and not running:
         hint = "the storage has the numbers; the file is not written again"
-        yield Fault("no-file", f"trial {results[0].number} has a result, its file is gone", str(trial.outcome), hint)
+        yield Fault("no-file", f"trial {results[0].number} has a result, but no file", str(trial.outcome), hint)
     elif outcome is not None:
         yield from _outcome(trial, outcome, expected, results, running=running)
 
@@ -138,10 +138,10 @@ def _outcome(
 ) -> Iterator[Fault]:
     where = str(trial.outcome)
     if expected is not None and outcome.recipe_digest != expected:
-        yield Fault("outcome", "the outcome is one of another recipe", where)
+        yield Fault("outcome", "the outcome belongs to another recipe", where)
     elif not results:
         if outcome.kind.is_result and not running:
-            yield Fault("unrecorded", "a result that is not in the storage", where, "the next `ablate run` records it")
+            yield Fault("unrecorded", "a result is missing from the storage", where, "the next `ablate run` records it")
     elif outcome.kind is not results[0].outcome:
         stored = results[0].outcome
         yield Fault(
@@ -151,7 +151,7 @@ def _outcome(
         names = sorted(dict(outcome.metrics.items() ^ results[0].metrics.items()))
         yield Fault("numbers", f"file and storage differ in {', '.join(names)}", where)
     if outcome.samples and not (trial.folder / outcome.samples).is_file():
-        yield Fault("samples", f"the pictures {outcome.samples} are gone", where)
+        yield Fault("samples", f"the pictures {outcome.samples} are missing", where)
 
 
 def _read(path: Path, build: Any, found: Audit) -> Any:
@@ -178,12 +178,12 @@ def _processes(paths: StudyPaths, holder: Holder | None, rows: Sequence[TrialRow
         if row.state == "RUNNING":
             yield Fault(
                 "left-running",
-                f"trial {row.number} is marked as running, and no run is",
+                f"trial {row.number} is marked as running, but no run is",
                 f"{row.arm}, seed {row.seed}",
                 go_on,
             )
     for mark in holder.workers if holder is not None else ():
-        yield Fault("orphan-process", f"process {mark.pid} is a worker of a run that is over", str(paths.lock), go_on)
+        yield Fault("orphan-process", f"process {mark.pid} is a worker of a run that has ended", str(paths.lock), go_on)
 
 
 def _strangers(paths: StudyPaths, known: set[str]) -> Iterator[Fault]:
@@ -196,14 +196,14 @@ def _strangers(paths: StudyPaths, known: set[str]) -> Iterator[Fault]:
 
 def _cache(results: ResultsPaths, found: Audit) -> Iterator[Fault]:
     """Files of the stage cache whose content is not what was written. They are passed over when a trial reads them."""
-    hint = "trials compute it again; delete the file"
+    hint = "delete the file; trials compute it again"
     for path in sorted(results.cache.glob("*/*.pt")):
         if NAME.fullmatch(path.name) is None:
             continue
         try:
             found.files += 1
             if not is_intact(path):
-                yield Fault("cache", "the content is not what was written", str(path), hint)
+                yield Fault("cache", "the content does not match its checksum", str(path), hint)
         except FileNotFoundError:
             continue  # replaced by a newer one just now
         except OSError as error:

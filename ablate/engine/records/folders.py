@@ -49,7 +49,7 @@ def make_folders(results: ResultsPaths, paths: StudyPaths) -> None:
             marks = (paths.lock, paths.plan, paths.study_file)
             if not any(mark.exists() for mark in marks):
                 raise ResultsError(
-                    f"{paths.folder} holds files that are not a study's results",
+                    f"{paths.folder} contains files that are not a study's results",
                     hint="choose another folder with --results, or another name with --name",
                 )
         for folder in (paths.folder, paths.workers, paths.trials, results.cache):
@@ -73,7 +73,7 @@ def check_recipe(trial: TrialPaths, recipe: Recipe) -> None:
         return  # damaged: it is written anew
     if kept != recipe:
         raise ResultsError(
-            f"{trial.folder} holds a trial with other settings",
+            f"{trial.folder} contains a trial with other settings",
             hint="give the study another name with --name, or move this folder away",
         )
 

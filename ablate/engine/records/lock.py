@@ -102,9 +102,9 @@ class StudyLock:
             raise self._locked() from None
         except OSError as error:
             self._close()
-            hint = "choose a folder on a disk with file locks by --results"
+            hint = "choose a folder on a disk with file locks with --results"
             if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-                hint = "make the folder writable, or choose another by --results"
+                hint = "make the folder writable, or choose another with --results"
             raise ResultsError(f"cannot lock {self._path}: {error.strerror}", hint=hint) from error
         self.orphans = tuple(mark for mark in self._workers() if ProcessMark.of(mark.pid) == mark)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -140,9 +140,7 @@ class StudyLock:
         who = "another process"
         if holder is not None:
             who = f"process {holder.pid} on {holder.host} since {holder.since}"
-        return StudyLockedError(
-            f"this study is being run by {who}", hint="watch it with: ablate status; a second run would only wait"
-        )
+        return StudyLockedError(f"this study is being run by {who}", hint="watch it with: ablate status")
 
     def _workers(self) -> list[ProcessMark]:
         found = self._read()

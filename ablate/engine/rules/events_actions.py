@@ -57,7 +57,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Event:
-    """Base of everything that can happen."""
+    """Base of all events."""
 
     at: float
 
@@ -83,16 +83,16 @@ class WorkerQueued(Event):
 
 @dataclass(frozen=True)
 class WorkerBegun(Event):
-    """The worker of a slot has left the queue: its process begins."""
+    """The worker of a slot has left the queue: its process starts."""
 
     slot: int
 
 
 @dataclass(frozen=True)
 class WorkerDied(Event):
-    """A worker's process is gone, whether it was told to leave or not. Its outcome files have been looked at before.
+    """A worker's process is gone, whether it was told to leave or not. Its outcome files have been read before.
 
-    `out_of_memory` when the system killed it because memory ran out, `evicted` when the cluster took its place away:
+    `out_of_memory` when the system killed it because memory ran out, `evicted` when the cluster took its job away:
     a time limit, a pre-emption.
     """
 
@@ -104,7 +104,7 @@ class WorkerDied(Event):
 
 @dataclass(frozen=True)
 class ProgressMade(Event):
-    """A worker gave a sign of life for a replicate, in the stage called `stage` (None when it does not say).
+    """A worker gave a sign of life for a replicate, in the stage called `stage` (None if unknown).
 
     `done` counts the units of the stage that are done.
     """
@@ -126,9 +126,9 @@ class OutcomeArrived(Event):
 
 @dataclass(frozen=True)
 class BatchEnded(Event):
-    """A worker is through with its batch. `spent` when its process should be replaced (memory, broken device).
+    """A worker has finished its batch. `spent` if its process should be replaced (memory, broken device).
 
-    `peak_mb` is the most memory that the batch needed at any time, None when that is not known.
+    `peak_mb` is the most memory that the batch needed at any time, None if unknown.
     """
 
     slot: int
@@ -138,7 +138,7 @@ class BatchEnded(Event):
 
 @dataclass(frozen=True)
 class StopRequested(Event):
-    """The user (or a fault that ends the run) wants everything saved and stopped; `force` when it must be now."""
+    """The user (or a fault that ends the run) asks to save everything and stop; `force` to stop at once."""
 
     reason: str
     force: bool = False
@@ -146,12 +146,12 @@ class StopRequested(Event):
 
 @dataclass(frozen=True)
 class TimePassed(Event):
-    """Nothing happened but time: deadlines are looked at."""
+    """Time has passed: deadlines are checked."""
 
 
 @dataclass(frozen=True)
 class Action:
-    """Base of everything the engine may want."""
+    """Base of all actions."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +163,9 @@ class StartWorker(Action):
 
 @dataclass(frozen=True)
 class PlaceBatch(Action):
-    """Give a batch to the idle worker of a slot; each replicate's attempt begins.
+    """Give a batch to the idle worker of a slot; an attempt of each replicate begins.
 
-    `together` batches run on the slot's device then, this one included.
+    `together` is the number of batches then on the slot's device, this one included.
     """
 
     slot: int
@@ -175,7 +175,7 @@ class PlaceBatch(Action):
 
 @dataclass(frozen=True)
 class TellCompany(Action):
-    """Tell a busy worker that more batches than it knows of run on its device: `together`, its own included."""
+    """Tell a busy worker that the number of batches on its device has grown to `together`, its own included."""
 
     slot: int
     together: int
@@ -185,7 +185,7 @@ class TellCompany(Action):
 class RecordOutcome(Action):
     """Store the outcome of the attempt that just ended, and the same for `copies`.
 
-    These are replicates with an equal recipe, and after out of memory those that need as much.
+    These are replicates with an equal recipe, and after out of memory those with the same footprint.
 
     `retry` is the number of the retry that follows (0 for one that costs none, None when this outcome stands),
     `retries` how many are granted.
@@ -222,7 +222,7 @@ class KillWorker(Action):
 
 @dataclass(frozen=True)
 class AnnounceStop(Action):
-    """Say that nothing more is placed, and why."""
+    """Report that nothing more is placed, and why."""
 
     reason: str
     saving: bool
@@ -231,6 +231,6 @@ class AnnounceStop(Action):
 
 @dataclass(frozen=True)
 class EndRun(Action):
-    """All workers are gone and nothing is left to do: leave the loop. `reason` when it is early."""
+    """All workers are gone and nothing is left to do: leave the loop. `reason` if the run ends early."""
 
     reason: str | None

@@ -172,7 +172,7 @@ class EngineState:
             yield from self._kill(self._roster.with_worker(), f"did not stop within {self.policy.stop_s:g} s")
         spent = budget_s is not None and self._began_at is not None and event.at - self._began_at >= budget_s
         if spent and self.halted is None and self._waiting:
-            yield self._halt(f"the budget of {budget_s:g} s is used up")
+            yield self._halt(f"the budget of {budget_s:g} s is spent")
 
     # ------------------------------------------------------------------ outcomes
 
@@ -238,7 +238,7 @@ class EngineState:
         for planned in self._waiting.with_footprint(replicate.planned.footprint):
             self._waiting.remove(planned)
             for key in (planned.key, *self._replicates[planned.key].copies):
-                self._replicates[key].move(ReplicateState.OUT_OF_MEMORY, at, f"needs as much as {replicate.who}")
+                self._replicates[key].move(ReplicateState.OUT_OF_MEMORY, at, f"needs as much memory as {replicate.who}")
                 given_up.append(key)
         return tuple(given_up)
 
@@ -255,7 +255,7 @@ class EngineState:
             reason = f"{planned.key[0]} s{planned.key[1]} ended as {kind.value}: {outcome.error or ''}"
             yield from self._stop_requested(events_actions.StopRequested(at, reason))
         elif alike:
-            yield self._halt(f"{self.policy.same_failures} trials in a row failed alike: {outcome.error}")
+            yield self._halt(f"{self.policy.same_failures} trials in a row failed in the same way: {outcome.error}")
 
     # ------------------------------------------------------------------ what follows from where everything is
 
@@ -325,7 +325,7 @@ class EngineState:
             slot.move(SlotState.STARTING, at)
             yield events_actions.StartWorker(slot.index)
         if not fresh:
-            yield self._halt("no device that is left has room for what waits")
+            yield self._halt("no remaining device has enough memory for the waiting trials")
             yield from self._staff(at)
 
     def _staff(self, at: float) -> Iterable[Action]:

@@ -17,33 +17,33 @@ _HEAD = """\
 
 <!-- Written by: python -m ablate.cli.reference docs. Do not edit by hand. -->
 
-What happens next in a run is decided by a pure state machine, `ablate/engine/rules/machine.py`.
+A pure state machine, `ablate/engine/rules/machine.py`, decides what happens next in a run.
 It takes events, returns actions, and knows no clock, no file and no process.
-The loop around it carries the actions out and answers with events.
-Every way from one state to another is a row below.
-Anything else is a bug, and stops the run with the story of what led there.
+The loop around it carries the actions out and reports back with events.
+Every transition from one state to another is a row below.
+Any other transition is a bug, and stops the run with the history that led there.
 """
 _MEMORY = """\
 ## Memory
 
 Slots of one device share its memory.
-A batch is placed beside others only when its footprint fits beside theirs: the peak of an earlier batch plus 10 %.
-On a GPU the first of every footprint runs alone; on CPU a footprint that is not known yet counts as an even share.
-Which recipes have the same footprint the core says (`Core.memory_key`); seeds of one arm always have.
-Where a longer replicate finds no room a shorter one of the same seed may go first, one of a later seed may not.
-After out of memory beside others such a recipe runs alone until it has been measured.
-With everything measured, the device is taken to have less memory than was thought.
-Where the engine decides how many run on a GPU, it adds them one by one.
+A batch is placed next to others only if its footprint fits: the peak of an earlier batch plus 10 %.
+On a GPU the first trial of every footprint runs alone; on a CPU an unknown footprint counts as an even share.
+The core says which recipes have the same footprint (`Core.memory_key`); seeds of one arm always have.
+If a longer replicate finds no room, a shorter one of the same seed may go first; one of a later seed may not.
+A recipe that ran out of memory next to others runs alone until it has been measured.
+If everything on the device had been measured, the device is assumed to have less memory than expected.
+If the engine decides how many trials run on a GPU, it adds them one by one.
 Each must raise the measured throughput by 5 %: units of progress per second, within one stage of one footprint.
 """
 _PLACING = """\
 ## Placing
 
 Seed by seed, so that all arms get their first seed before any gets its second.
-Inside a seed the longest expected replicate comes first.
+Within a seed the replicate with the longest expected time comes first.
 A stage that several replicates share is computed once.
-While one slot computes it, the others take something else, from the next seed if need be.
-They wait only when nothing else is left.
+While one slot computes it, the other slots take other work, from the next seed if necessary.
+They wait only if nothing else is left.
 Replicates with equal recipes are run once; the others get a copy of the outcome, each as a trial of its own.
 """
 
@@ -90,11 +90,11 @@ def _retry_note(kind: OutcomeKind) -> str:
         return "a result: never run again"
     if kind is OutcomeKind.OUT_OF_MEMORY:
         return (
-            "a batch is halved, which costs no retry; a recipe that had others beside it is tried once more alone; "
-            "one that was alone stands, and so do those that need as much; the next run tries again"
+            "a batch is halved, which uses no retry; a recipe that ran next to others is tried once more alone; one "
+            "that was alone is final, and so are those with the same footprint; the next run tries again"
         )
     if kind is OutcomeKind.LOST:
-        return "an eviction of an attempt that had got further than those before costs none; the next run tries again"
+        return "an eviction uses none if the attempt had got further than those before; the next run tries again"
     return "the next run tries again"
 
 

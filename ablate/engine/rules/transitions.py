@@ -47,10 +47,10 @@ REPLICATE_TRANSITIONS: Mapping[tuple[ReplicateState, ReplicateState], str] = {
     (_R.WAITING, _R.RUNNING): "placed on a slot; an attempt (an Optuna trial) begins",
     (_R.RUNNING, _R.MEASURED): "its outcome file has every metric",
     (_R.RUNNING, _R.DIVERGED): "its outcome file says diverged: a result",
-    (_R.RUNNING, _R.PRUNED): "its search gave it up: a result, and no measurement",
+    (_R.RUNNING, _R.PRUNED): "stopped early by its search: a result without a measurement",
     (_R.RUNNING, _R.FAILED): "the core raised an exception, and no retry is left",
     (_R.RUNNING, _R.LOST): "the worker died without an outcome file, and no retry is left",
-    (_R.RUNNING, _R.STOPPED): "stopped on request; the next run goes on from its checkpoint",
+    (_R.RUNNING, _R.STOPPED): "stopped on request; the next run resumes from its checkpoint",
     (_R.RUNNING, _R.OUT_OF_MEMORY): "does not fit, even alone",
     (_R.RUNNING, _R.WAITING): "lost, out of memory or failed, with a retry left; the attempt is recorded",
     (_R.WAITING, _R.MEASURED): "a replicate with the same recipe was measured; its outcome is copied",
@@ -58,7 +58,7 @@ REPLICATE_TRANSITIONS: Mapping[tuple[ReplicateState, ReplicateState], str] = {
     (_R.WAITING, _R.PRUNED): "a replicate with the same recipe was pruned; its outcome is copied",
     (_R.WAITING, _R.FAILED): "a replicate with the same recipe failed; its outcome is copied",
     (_R.WAITING, _R.LOST): "a replicate with the same recipe was lost; its outcome is copied",
-    (_R.WAITING, _R.OUT_OF_MEMORY): "a replicate with the same recipe, or one that needs as much memory, did not fit",
+    (_R.WAITING, _R.OUT_OF_MEMORY): "a replicate with the same recipe, or with the same footprint, did not fit",
 }
 
 SLOT_TRANSITIONS: Mapping[tuple[SlotState, SlotState], str] = {
@@ -66,15 +66,15 @@ SLOT_TRANSITIONS: Mapping[tuple[SlotState, SlotState], str] = {
     (_S.DOWN, _S.CLOSED): "there is no work left for it, or its workers cannot be started",
     (_S.STARTING, _S.QUEUED): "on a cluster: the worker's job waits in the queue",
     (_S.QUEUED, _S.STARTING): "the job has begun",
-    (_S.QUEUED, _S.DOWN): "the job was taken out of the queue, by us or by others",
+    (_S.QUEUED, _S.DOWN): "the job was removed from the queue",
     (_S.STARTING, _S.IDLE): "the worker has imported the core",
     (_S.STARTING, _S.DOWN): "the worker died before it was ready",
     (_S.IDLE, _S.BUSY): "a batch was placed on it",
-    (_S.IDLE, _S.LEAVING): "no work is left, or the worker is to be replaced",
+    (_S.IDLE, _S.LEAVING): "no work is left, or the worker will be replaced",
     (_S.IDLE, _S.DOWN): "the worker died while idle",
-    (_S.BUSY, _S.IDLE): "the worker is through with the batch",
-    (_S.BUSY, _S.DOWN): "the worker died: what had no outcome is lost",
-    (_S.LEAVING, _S.DOWN): "the worker is gone, as told",
+    (_S.BUSY, _S.IDLE): "the worker has finished the batch",
+    (_S.BUSY, _S.DOWN): "the worker died: replicates without an outcome are lost",
+    (_S.LEAVING, _S.DOWN): "the worker has exited, as told",
 }
 
 RETRIES: Mapping[OutcomeKind, int] = {

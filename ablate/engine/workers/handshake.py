@@ -131,9 +131,9 @@ def _show_to_engine(connection: socket.socket, ticket: Ticket, probe: str) -> No
         # The engine answers when it has seen the probe, which may take a network file system a while.
         answer = _receive(Admission, connection, time.monotonic() + 2 * _CONNECT_S)
     except (OSError, MalformedMessage) as error:
-        raise Refused(f"{ticket.host} port {ticket.port} does not greet as the engine does: {error!r}") from error
+        raise Refused(f"{ticket.host} port {ticket.port} does not answer like the engine: {error!r}") from error
     if not _same(answer.proof, ticket.proof("engine", theirs.nonce, nonce, probe)):
-        raise Refused(f"whoever listens on {ticket.host} port {ticket.port} is not the engine of this ticket")
+        raise Refused(f"{ticket.host} port {ticket.port} is not the engine of this ticket")
     if theirs.version != VERSION:
         raise OtherVersion(f"the engine runs {other_version(theirs.version)}")
     settle(connection)
@@ -169,7 +169,7 @@ def examine(connection: socket.socket, tickets: dict[str, Ticket]) -> Caller:
     # An unknown name is compared too, so that the time taken tells nothing about names.
     ticket = tickets.get(words.name) or Ticket.new("", 0)
     if not _same(words.proof, ticket.proof("worker", nonce, words.nonce, words.probe)):
-        raise Refused("it does not know a token")
+        raise Refused("it does not know the token")
     answer = Admission(ticket.proof("engine", nonce, words.nonce, words.probe))
     return Caller(words.name, words.node, words.probe, words.version, answer)
 
@@ -196,7 +196,7 @@ def _receive(kind: type[_G], connection: socket.socket, until: float) -> _G:
     line = bytearray()
     while not line.endswith(b"\n"):
         if len(line) >= _MOST_BYTES:
-            raise MalformedMessage("too long a greeting")
+            raise MalformedMessage("the greeting is too long")
         connection.settimeout(max(0.001, until - time.monotonic()))
         byte = connection.recv(1)
         if not byte:

@@ -150,7 +150,7 @@ def how_it_ended(code: int, memory_ran_out: bool = False) -> End:
     if code >= 0:
         return End(f"the worker process ended with exit code {code}")
     if code == -signal.SIGKILL and memory_ran_out:
-        return End("the worker process was killed by the system: the machine's memory ran out", out_of_memory=True)
+        return End("the worker process was killed by the system: out of memory", out_of_memory=True)
     with contextlib.suppress(ValueError):
         return End(f"the worker process was killed by {signal.Signals(-code).name}")
     return End(f"the worker process was killed by signal {-code}")

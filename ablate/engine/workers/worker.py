@@ -223,7 +223,7 @@ class Worker:
     def _fail(self, paths: TrialPaths, failure: Failure, recipe: Recipe, began: float) -> None:
         """Write the outcome of a recipe whose computation raised."""
         if failure.kind is OutcomeKind.STOPPED and recipe.digest in self._wishes.pruned:
-            failure = replace(failure, kind=OutcomeKind.PRUNED, error="given up by its search")
+            failure = replace(failure, kind=OutcomeKind.PRUNED, error="pruned by its search")
         append_log(paths, f"{failure.kind}: {failure.error}")
         if failure.traceback:
             append_log(paths, failure.traceback)
@@ -276,7 +276,7 @@ def main(arguments: Sequence[str]) -> None:
     wishes = Wishes()
 
     def evict(number: int, _: object) -> None:
-        wishes.evicted = f"it was sent {signal.Signals(number).name}"
+        wishes.evicted = f"it received {signal.Signals(number).name}"
         wishes.stop.set()
         orders.put(Leave())
 

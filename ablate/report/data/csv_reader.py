@@ -102,7 +102,7 @@ def read_table(path: Path) -> TableFile:
                 rows.append((line, tuple(armed(cell.strip()) for cell in cells)))
     except csv.Error as error:
         raise AblateError(
-            f"{path}:{before + 1}: {error}", hint="a cell with a comma or a line break is quoted"
+            f"{path}:{before + 1}: {error}", hint="a cell with a comma or a line break needs quotes"
         ) from None
     table = TableFile(path, text, header, tuple(rows))
     _check_shape(table)
@@ -122,7 +122,7 @@ def _text(path: Path) -> str:
         line = raw[: error.start].count(b"\n") + 1
         raise AblateError(f"{path}:{line}: byte 0x{raw[error.start]:02X} is not UTF-8") from None
     if not text.strip():
-        raise AblateError(f"{path} is empty", hint="wanted: a header such as arm,seed,psnr, then one line per trial")
+        raise AblateError(f"{path} is empty", hint="expected a header such as arm,seed,psnr, then one line per trial")
     if "\x00" in text:
         raise AblateError(f"{path} is not a text file")
     return text
@@ -158,7 +158,7 @@ def read_lines(table: TableFile, metrics: Sequence[MetricSpec]) -> list[CsvLine]
         if not arm:
             problems.at(line, arm_at, "no arm")
         if seed is None:
-            problems.at(line, seed_at, f"a seed is a whole number, not {cells[seed_at]!r}")
+            problems.at(line, seed_at, f"a seed must be a whole number, got {cells[seed_at]!r}")
         if outcome not in OUTCOMES:
             problems.at(line, outcome_at, f"unknown outcome {outcome!r}", note=f"known: {', '.join(OUTCOMES)}")
         if outcome == MEASURED:
@@ -197,7 +197,7 @@ def number_of(cell: str) -> float | None:
 def _wrong(cell: str, metric: MetricSpec, *, may_lack: bool) -> str | None:
     """What is wrong with a measured value, or None."""
     if not cell:
-        return None if may_lack else "is missing: a column 'outcome' says why (diverged, failed, ...)"
+        return None if may_lack else "is missing: add a column 'outcome' that says why (diverged, failed, ...)"
     try:
         value = float(cell)
     except ValueError:
@@ -205,5 +205,5 @@ def _wrong(cell: str, metric: MetricSpec, *, may_lack: bool) -> str | None:
     if not math.isfinite(value):
         return f"is {cell}: give such a trial the outcome 'diverged' in a column 'outcome'"
     if metric.scale == "log" and value <= 0:
-        return f"must be above 0 on the log scale, not {cell}"
+        return f"must be above 0 on the log scale, got {cell}"
     return None

@@ -79,7 +79,7 @@ def _name(path: Path, name: str | None) -> str:
     wanted = path.stem if name is None else name
     if not is_study_name(wanted):
         raise AblateError(
-            f"{wanted!r} cannot be a study's name", hint="give it one with letters and digits: --name results"
+            f"{wanted!r} cannot be a study's name", hint="give it a name of letters and digits: --name results"
         )
     return wanted
 
@@ -96,7 +96,7 @@ def _metrics(table: TableFile, texts: Sequence[str]) -> tuple[MetricSpec, ...]:
         if not found:
             columns = ", ".join(column for column in table.header if column not in KEYS) or "no other columns"
             raise AblateError(
-                f"{table.path}: no column says by its name which way is better ({columns})",
+                f"{table.path}: no column has a name that says which direction is better ({columns})",
                 hint="name the metrics: --metric psnr:max:0.1",
             )
     return settle_metrics(found)
@@ -120,7 +120,7 @@ def _arms(
     if first not in names:
         near = difflib.get_close_matches(first, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the arms are {', '.join(names[:8]) or 'none'}"
-        asked = "" if baseline is not None else "; say which arm is the baseline: --baseline NAME"
+        asked = "" if baseline is not None else "; name the baseline: --baseline NAME"
         raise AblateError(f"{table.path} has no arm {first!r}", hint=hint + asked)
     names.remove(first)
     settings = _settings(table, lines, {metric.name for metric in metrics})
@@ -193,6 +193,6 @@ def _described(table: TableFile, baseline: str, metrics: Sequence[MetricSpec]) -
     digest = hashlib.sha256(table.text.encode()).hexdigest()
     named = [f"{metric.name} ({metric.direction}{', primary' if metric.primary else ''})" for metric in metrics]
     return (
-        f"# Results that ablate did not produce.\n# file: {table.path.name}, {len(table.rows)} rows\n"
+        f"# Results that were not produced by ablate.\n# file: {table.path.name}, {len(table.rows)} rows\n"
         f"# sha256 of its text: {digest}\n# baseline: {baseline}\n# metrics: {', '.join(named)}\n"
     )

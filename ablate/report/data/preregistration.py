@@ -25,7 +25,7 @@ def predeclared(study: Study, starts: Iterable[str | None], attributes: Mapping[
     if all(metric.margin is None for metric in study.metrics):
         return "no: the study declares no margin"
     if not study.core:
-        return "not known: the results come from a table, and ablate did not run them"
+        return "not known: the results come from a table and were not run by ablate"
     if began is None:
         return "not shown: no trial has started"
     found = (attributes or {}).get(ATTRIBUTE)

@@ -170,7 +170,7 @@ def _span(rows: Sequence[TrialRow]) -> str:
 
 def _hours(rows: Sequence[TrialRow]) -> str:
     seconds = sum(row.seconds or 0.0 for row in rows)
-    return f"{seconds / 3600:.2f} h over all trials, failed and repeated ones too; reused work counts in each"
+    return f"{seconds / 3600:.2f} h over all trials, including failed and repeated ones; reused work counts in each"
 
 
 def _packages() -> str:

@@ -47,12 +47,13 @@ class SearchResult:
         """Which factors mattered, with what chance would give."""
         if not self.importance:
             return (
-                f"Importance of factors: not said with {self.measured} measured candidates, fewer than {FEWEST_RANKED}."
+                f"Importance of factors: not given, because only {self.measured} candidates are measured, fewer than "
+                f"{FEWEST_RANKED}."
             )
         parts = [f"{one.factor} {one.share:.2f} (p = {one.chance:.2g})" for one in self.importance]
         return (
-            f"Importance (PED-ANOVA): {', '.join(parts)}. Shares add up to 1 even in pure noise; p is how often "
-            f"{SHUFFLES} shuffles of the results gave a factor as much."
+            f"Importance (PED-ANOVA): {', '.join(parts)}. Shares add up to 1 even in pure noise; p says how often a "
+            f"factor got such a share in {SHUFFLES} shuffles of the results."
         )
 
 

@@ -145,7 +145,9 @@ def _shared_metrics(old: Study, new: Study, names: tuple[str, str]) -> tuple[Met
             hint=f"{names[0]} measures {_listed(list(known))}",
         )
     if known[primary.name].direction != primary.direction:
-        raise AblateError(f"{primary.name} is better {primary.direction} in {names[1]}, the other way in {names[0]}")
+        raise AblateError(
+            f"the better direction of {primary.name} is {primary.direction} in {names[1]} but not in {names[0]}"
+        )
     return tuple(
         metric for metric in new.metrics if metric.name in known and known[metric.name].direction == metric.direction
     )
@@ -166,7 +168,7 @@ def _problem(trials: Trials, names: tuple[str, str]) -> str | None:
     results = trials.measured | trials.diverged
     for name, own in zip(names, (trials.baselines, ~trials.baselines), strict=True):
         if not results[own].any():
-            return f"{name} has no results in the arms that both have"
+            return f"{name} has no results in the arms that both studies have"
     if not (results & results[trials.partner])[~trials.baselines].any():
         return f"{names[0]} and {names[1]} share no seed in any arm"
     return None
@@ -177,7 +179,9 @@ def _mismatches(
 ) -> Iterator[Lint]:
     for pair in pairs:
         if pair.by != "recipe":
-            text = f"{pair.after} has other settings than in {names[0]} ({_listed(pair.changed)}): matched by {pair.by}"
+            text = (
+                f"{pair.after} has settings that differ from {names[0]} ({_listed(pair.changed)}): matched by {pair.by}"
+            )
             yield Lint("other-recipe", text, pair.after)
         elif pair.before != pair.after:
             yield Lint("other-name", f"{pair.after} is called {pair.before} in {names[0]}: same settings", pair.after)

@@ -57,6 +57,6 @@ def _words(shown: list[Stability], known: int) -> Words:
         section="stability",
         title="Share of runs that diverged",
         alt=f"Share of runs that diverged with exact intervals for {numerals.plural(len(shown), 'arm')}; in {some} of "
-        "them at least one run did. The numbers are in the table of trials by outcome.",
+        "them at least one run diverged. The numbers are in the table of trials by outcome.",
         caption=f"Share of runs that diverged, with exact 95 % binomial (Clopper-Pearson) intervals.{left_out}",
     )

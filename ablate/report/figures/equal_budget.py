@@ -153,7 +153,7 @@ def _words(metric: MetricSpec, shown_arms: int, arms: int) -> Words:
         alt=f"Difference of {name} to the baseline along the budget, at equal {BUDGETS['images']} and at equal "
         f"{BUDGETS['seconds']}, {numerals.plural(shown_arms, 'panel')}, one per arm. The numbers at the end of the "
         "budget are in the table.",
-        caption=f"{name}, arm minus baseline, where both had spent the same, along the smaller of their two budgets: "
+        caption=f"{name}, arm minus baseline, at equal spending, along the smaller of their two budgets: "
         "solid blue at equal training images, dashed orange at equal seconds of training. Bands are pointwise 95 % "
         f"t-intervals of the paired difference, read from the learning curves between their points.{margin}{left_out}",
     )

@@ -110,7 +110,7 @@ def _words(comparison: Comparison, rows: Sequence[Row], left_out: int) -> Words:
     arms = numerals.plural(len(rows), "arm")
     margin = numerals.margin_text(metric)
     thin = (
-        "thin: interval at the level where Holm's procedure decided"
+        "thin: interval at the level at which Holm's procedure decided"
         if comparison.correct == "holm"
         else "thin: corrected"
     )

@@ -113,7 +113,7 @@ def _restored(kept: Mapping[str, Mapping[str, Images]], seed: int) -> Iterator[S
     if first is None or not any("restored" in images for images in kept.values()):
         return
     count = _images_text(len(first["original"]))
-    caption = f"The first {count} of the held-out set, seed {seed}: not picked. Mean PSNR of the images shown."
+    caption = f"The first {count} of the held-out set, seed {seed}, without selection. Mean PSNR of the images shown."
     original = first["original"]
     yield _strip("restored", "original", "", caption, original)
     if "noisy" in first:
@@ -142,7 +142,8 @@ def _generated(kept: Mapping[str, Mapping[str, Images]], seed: int) -> Iterator[
     for arm, images in kept.items():
         if "generated" in images:
             caption = (
-                f"Generated from pure noise, the same noise in every arm, seed {seed}: the first ones, not picked."
+                f"Generated from pure noise, the same noise in every arm, seed {seed}: the first ones, without "
+                "selection."
             )
             yield _strip("generated", arm, "", caption, images["generated"])
 
@@ -157,7 +158,7 @@ def _over_training(trained: Mapping[str, Mapping[int, Images]], seed: int) -> It
         if len({points[count].shape[1:] for count in counts}) > 1:
             continue
         caption = (
-            f"The first image while training goes on, from left to right, seed {seed}: the same noise at every point "
+            f"The first image during training, from left to right, seed {seed}: the same noise at every point "
             "and in every arm. Under the name: training images seen at the first and the last point shown."
         )
         note = f"{counts[0]:,} to {counts[-1]:,} images"

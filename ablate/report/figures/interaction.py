@@ -152,6 +152,6 @@ def _words(family: Family, at: int, metric: MetricSpec, shown: Sequence[tuple[st
         alt=f"Heatmap of the mean {numerals.label(metric)} for {named}. The numbers are in the figure's CSV file, the "
         "tests in the table of contrasts.",
         caption=f"Mean {numerals.label(metric)} over seeds with the half-width of its 95 % t-interval; bright is high "
-        f"({numerals.arrow_words(metric)}).{averaged} Whether effects add up is tested below, not seen here: "
-        f"intervals of cell means are wider than that of their differences.{left_out}",
+        f"({numerals.arrow_words(metric)}).{averaged} Whether effects add up is tested below and cannot be seen here: "
+        f"intervals of cell means are wider than those of their differences.{left_out}",
     )

@@ -128,7 +128,7 @@ def _series(axis: Axes, table: pd.DataFrame, x: str, colour: str, line: str, div
 def _words(metric: str, shown: int, arms: int, x: str) -> Words:
     left_out = f" The first {shown} of {arms} arms are drawn; curves.csv has all." if arms > shown else ""
     over = "training images seen" if x == "images" else "seconds of training"
-    placed = "" if x == "images" else " A mean stands at the mean time at which its seeds had seen the same images."
+    placed = "" if x == "images" else " A mean is drawn at the mean time at which its seeds had seen the same images."
     return Words(
         name="curves" if x == "images" else "curves-seconds",
         section="curves",
@@ -136,6 +136,6 @@ def _words(metric: str, shown: int, arms: int, x: str) -> Words:
         alt=f"Learning curves of {numerals.label(metric)} against {over}, {numerals.plural(shown, 'panel')}, "
         "each an arm over the baseline. The numbers are in curves.csv.",
         caption=f"Over {over}. Solid: the arm; dashed grey: the baseline. Bands are 95 % t-intervals of the mean over "
-        "seeds; thin lines are single seeds, a cross is where one diverged; "
-        f"there is no mean where a seed is missing.{placed}{left_out}",
+        "seeds; thin lines are single seeds, a cross marks where one diverged; no mean is drawn where a seed is "
+        f"missing.{placed}{left_out}",
     )

@@ -81,7 +81,7 @@ def _diffusion(found: Mapping[str, Schedule]) -> Drawing | None:
             left.plot(time, bars, label=brief(label), **look)
             right.plot(time, np.where(np.isfinite(snr), snr, np.nan), **look)
             rows += [(label, *row) for row in zip(steps.tolist(), bars.tolist(), snr.tolist(), strict=True)]
-        left.set_ylabel("alpha-bar: signal that is left")
+        left.set_ylabel("alpha-bar: remaining signal")
         right.set_ylabel("log-SNR")
         for axis in (left, right):
             axis.set_xlabel("t / T")
@@ -109,7 +109,7 @@ def _words(found: Mapping[str, Schedule]) -> Words:
         section="factors",
         title="Noise schedules",
         alt=f"Two panels with the curves alpha-bar and log-SNR over t/T of the noise schedules {', '.join(found)}.",
-        caption=f"Signal that is left at the last step, sqrt(alpha-bar_T): {ends}.{same}",
+        caption=f"Remaining signal at the last step, sqrt(alpha-bar_T): {ends}.{same}",
     )
 
 

@@ -148,7 +148,7 @@ def _pareto_words(metric: MetricSpec, label: str, count: int) -> Words:
         caption="Means over seeds; crosses are 95 % t-intervals of each arm's own mean (not of the difference). "
         "Shape and colour are the verdict on quality; the diamond is the baseline. "
         "Rings: arms that no other is shown to dominate (better or equivalent in both, better in one). Dotted: the "
-        "means that no other mean beats in both, decided or not.",
+        "means that no other mean beats in both, whether decided or not.",
     )
 
 
@@ -205,5 +205,6 @@ def _dose_words(factor: str, metric: MetricSpec, values: Sequence[float]) -> Wor
         section="factors",
         title=f"{numerals.label(metric)} against {factor}",
         alt=f"{numerals.label(metric)} at {factor} = {levels}, mean over seeds with 95 % t-intervals.",
-        caption=f"{factor}: mean over seeds with the 95 % t-interval of each level; thin lines join one seed's levels.",
+        caption=f"{factor}: mean over seeds with the 95 % t-interval of each level; thin lines connect the levels of "
+        "one seed.",
     )

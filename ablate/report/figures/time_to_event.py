@@ -50,7 +50,7 @@ def _figure(material: Material, race: Race) -> Drawing:
         for at, axis in enumerate(axes):
             axis.set_visible(at < len(shown))
         figure.supxlabel(_axis_label(race), fontsize=9.5)
-        figure.supylabel("seeds that got there (%)", fontsize=9.5)
+        figure.supylabel("seeds that reached it (%)", fontsize=9.5)
         return finish(_words(race, len(shown), len(arms)), figure, _HEADER, _data(race))
 
 
@@ -143,7 +143,7 @@ def _words(race: Race, shown: int, arms: int) -> Words:
         alt=f"Kaplan-Meier curves of the share of seeds that reached the quality{quality} against {name}, "
         f"{numerals.plural(shown, 'panel')}, each an arm over the baseline. Medians: {medians}.",
         caption=f"Kaplan-Meier estimate of the share of seeds that reached the quality{quality}, over {name}. Solid: "
-        "the arm; dashed grey: the baseline; bands are pointwise 95 % log-log intervals; a bar is where a seed was "
-        "seen for the last time without having got there. Numbers below: seeds still on their way at that time, the "
-        f"arm's first, then the baseline's.{left_out}",
+        "the arm; dashed grey: the baseline; bands are pointwise 95 % log-log intervals; a bar marks where a seed was "
+        "last observed without having reached it. Numbers below: seeds at risk at that time, the arm's first, then "
+        f"the baseline's.{left_out}",
     )

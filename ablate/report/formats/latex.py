@@ -202,4 +202,4 @@ def _caption(material: Material) -> str:
     text += f", margin {latex(margin)}." if margin else ", no equivalence margin declared."
     if comparison.changed:
         text += f" Changed after the run: {latex(comparison.changed)}."
-    return text + " Bold: the best arm that is decided better, and better arms not shown to be worse than it."
+    return text + " Bold: the best arm with the verdict better, and better arms not shown to be worse than it."

@@ -55,7 +55,7 @@ def _answer_parts(found: Answer) -> list[str]:
     for heading, group in (
         ("", found.decided),
         ("Undecided:", found.undecided),
-        ("Beside the comparisons with the baseline:", found.findings),
+        ("Further comparisons:", found.findings),
         ("What this does not show:", found.untested),
     ):
         if group:
@@ -104,7 +104,7 @@ def _baseline(study: Study) -> str:
 def _left_out(material: Material) -> str:
     shown = columns_in_words(material)
     rest = [numerals.label(metric) for metric in secondary_metrics(material.comparison) if metric.name not in shown]
-    return markdown(f"Also measured, in arms.csv and report.html: {', '.join(rest)}.") if rest else ""
+    return markdown(f"Also measured, see arms.csv and report.html: {', '.join(rest)}.") if rest else ""
 
 
 def _budgets(material: Material) -> list[str]:

@@ -143,12 +143,12 @@ def _legend(comparison: Comparison, left_out: Sequence[str], *, chosen: bool) ->
         f"{numerals.label(metric)}: {numerals.arrow_words(metric)}; difference to {visible(comparison.reference)} "
         f"[95 % interval]{_CORRECTED[comparison.correct]}",
         f"over {numerals.plural(comparison.tested, 'comparison')}, level {comparison.alpha:.4g}, "
-        + (f"margin {margin}" if margin else "no margin declared, so nothing can be equivalent"),
+        + (f"margin {margin}" if margin else "no margin declared, so no arm can be equivalent"),
     ]
     if left_out and chosen:
-        lines.append(f"no room here, in report.html and in a wider terminal: {', '.join(left_out)}")
+        lines.append(f"no room here; shown in report.html and in a wider terminal: {', '.join(left_out)}")
     elif left_out:
-        lines.append(f"also measured, in arms.csv and report.html: {', '.join(left_out)}")
+        lines.append(f"also measured, see arms.csv and report.html: {', '.join(left_out)}")
     return lines
 
 

@@ -211,10 +211,10 @@ def _caption(material: Material, columns: Sequence[Column]) -> str:
     comparison = material.comparison
     margin = numerals.margin_text(comparison.primary)
     return (
-        f"Difference to the baseline with 95 % t-interval, mean over n seeds; the baseline's own row shows its mean. "
+        "Difference to the baseline with 95 % t-interval, mean over n seeds; the baseline's own row shows its mean. "
         f"Verdicts are about {numerals.label(comparison.primary)}, corrected over "
         f"{numerals.plural(comparison.tested, 'comparison')} at level {comparison.alpha:.4g}"
         f"{f', margin {margin}' if margin else ', no margin declared'}; other metrics are exploratory. "
-        "Bold: the best arm that is decided better, and better arms not shown to be worse than it."
+        "Bold: the best arm with the verdict better, and better arms not shown to be worse than it."
         + "".join(f" {column.key}: {_MEANINGS[column.key]}." for column in columns if column.key in _MEANINGS)
     )

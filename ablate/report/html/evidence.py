@@ -40,7 +40,7 @@ def trend_sentence(trend: Trend) -> str:
     test = f"Page's trend test, {p}, {numerals.plural(trend.seeds, 'seed')}{chosen}"
     name, where = numerals.label(trend.metric), f"{trend.factor} ({levels})"
     if trend.hump:
-        return f"{where}: the mean {name} is best or worst inside the range, so compare neighbours ({test})."
+        return f"{where}: the mean {name} is best or worst inside the range, so compare neighbouring levels ({test})."
     if trend.p is not None and trend.p <= _CLEAR:
         return f"{where}: {name} is {trend.course} with the level ({test})."
     return f"{where}: no trend of {name} is shown ({test})."
@@ -91,13 +91,14 @@ def _cost_table(material: Material) -> Html:
         ]
         rows.append(tag("tr", tag("th", arm.name, scope="row"), cells))
     head = ("mean per trial", "relative to the baseline", "all trials together")
-    caption = "Wall time of trials; work that was reused counts with the time it once took"
+    caption = "Wall time of trials; reused work counts with the time it once took"
     if front is None:
         return scroller("Time per arm", table(caption, ("arm", *head), rows))
     caption = (
-        f"{caption}. Front: arms that no other dominates, which takes better or equivalent both in "
-        f"{numerals.label(front.quality)} and in {numerals.label(front.time)}, and better in one. Against the baseline "
-        f"the verdicts above hold; {numerals.plural(front.pairs, 'other pair')} are a family of their own. Exploratory"
+        f"{caption}. Front: arms that no other arm dominates. To dominate is to be better or equivalent both in "
+        f"{numerals.label(front.quality)} and in {numerals.label(front.time)}, and better in one. Against the "
+        f"baseline the verdicts above apply; {numerals.plural(front.pairs, 'other pair')} are a family of their own. "
+        "Exploratory"
     )
     return scroller("Time per arm", table(caption, ("arm", "front", *head), rows, words=2))
 

@@ -31,7 +31,7 @@ def stability_section(material: Material, drawn: Sequence[Html]) -> Html:
     if not diverged and not again:
         return tag("p", f"{measured} measured; none diverged, none failed.")
     others = sum(total[kind] for kind in again)
-    said = f"{measured} measured, {diverged} diverged, {others} ended for other reasons and are run again."
+    said = f"{measured} measured, {diverged} diverged, {others} ended for other reasons and will be run again."
     return join(tag("p", said), drawn, _shares(material, counts, again), _ends(material))
 
 
@@ -77,6 +77,6 @@ def _ends(material: Material) -> Html | None:
         ]
         rows.append(tag("tr", tag("th", arm, scope="row"), cells))
     rest = f" The first {len(rows)} are shown; trials.csv has all." if len(ended) > len(rows) else ""
-    caption = f"Trials that ended without numbers, and the training images they had seen by then.{rest}"
+    caption = f"Trials that ended without numbers, and the training images they had seen.{rest}"
     listed = table(caption, ("arm", "outcome", "what was reported", "seed", "images seen"), rows, words=3)
     return tag("details", tag("summary", f"What ended them ({len(ended)})"), scroller("Ends of trials", listed))

@@ -48,7 +48,7 @@ def _table(family: Family, material: Material) -> Html:
     caption = (
         f"Contrasts of the {family.kind} design with 95 % t-intervals, corrected over "
         f"{numerals.plural(family.tested, 'test')} at level {family.alpha:.4g}, a family of their own. An interaction "
-        f"is better where the changes together do better than their separate effects add up to.{more}"
+        f"is better if the changes together do better than the sum of their separate effects.{more}"
     )
     return scroller(f"Contrasts of the {family.kind} design", table(caption, head, rows, words=3))
 

@@ -106,7 +106,7 @@ def checklist_section(material: Material) -> Html:
         tag("tr", tag("th", item, scope="row"), tag("td", tag("mark", text) if text.startswith(_TODO) else text))
         for item, text in _checklist(material)
     ]
-    caption = "Filled in from what was recorded; what is not known is left to you"
+    caption = "Filled in from the records; anything unknown is left to you"
     return scroller("Checklist", table(caption, ("question", "answer"), rows, words=2, class_="checklist"))
 
 
@@ -119,7 +119,7 @@ def _checklist(material: Material) -> list[tuple[str, str]]:
     commits = ", ".join(provenance.commits)
     return [
         (
-            "4 Reproducibility: can the main result be reproduced from what is given?",
+            "4 Reproducibility: can the main result be reproduced from the information given?",
             f"Study file and settings of every arm: section Provenance. Command: {reproduce_command(material)}.",
         ),
         ("5 Open access to code", f"Commit {commits}" if commits else f"{_TODO}: say which commit of your code ran"),

@@ -207,7 +207,7 @@ def _note(
     if counts.pruned[place]:
         parts.append(f"{int(counts.pruned[place])} pruned")
     if waiting > 0:
-        parts.append(f"{waiting} more measured, kept for the next look")
+        parts.append(f"{waiting} more measured, reserved for the next look")
     if not runs:
         parts.insert(0, "not measured yet")
     if exploratory and word is not None:
@@ -236,4 +236,4 @@ def _censored_note(trials: Trials, metric: str, place: int) -> str:
     return "; ".join(parts)
 
 
-_SURVIVORS = ", numbers are of the others"
+_SURVIVORS = ", numbers are those of the others"

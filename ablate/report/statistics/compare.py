@@ -142,7 +142,7 @@ def _problem(trials: Trials, counts: Counts, baseline: str) -> str | None:
     if is_diverged(diverged, runs):
         return f"the baseline {baseline!r} diverged in {diverged} of {runs} seeds"
     if len(trials.arms) == 1:
-        return f"there is no arm beside the baseline {baseline!r}"
+        return f"there is no arm other than the baseline {baseline!r}"
     return None
 
 

@@ -19,7 +19,7 @@ def confirm_name(name: str) -> str:
     """Return the name of the study that confirms the study `name`; raises AblateError when it gets too long."""
     found = f"{name}-confirm"
     if not is_study_name(found):
-        raise AblateError(f"{found!r} cannot be a study's name", hint="run the study under a shorter --name")
+        raise AblateError(f"{found!r} cannot be a study's name", hint="run the study with a shorter --name")
     return found
 
 
@@ -36,7 +36,7 @@ def winner_of(comparison: Comparison) -> str:
     ]
     if not better:
         raise AblateError(
-            "no arm is decided better than the baseline: there is nothing to confirm",
+            "no arm has the verdict better, so there is nothing to confirm",
             hint="more seeds may decide one: ablate report says which, and about how many",
         )
     return max(better, key=lambda row: row.improvement or 0.0).arm

@@ -45,7 +45,9 @@ def check_looks(looks: Sequence[int]) -> tuple[int, ...]:
     """Return `looks` as a tuple; raises AblateError unless they are rising numbers of seeds, 1 at least."""
     rising = all(first < second for first, second in pairwise(looks))
     if not looks or looks[0] < 1 or not rising:
-        raise AblateError(f"looks must be rising numbers of seeds, got {list(looks)}", hint="for example [3, 5, 10]")
+        raise AblateError(
+            f"looks must be increasing numbers of seeds, got {list(looks)}", hint="for example [3, 5, 10]"
+        )
     return tuple(int(look) for look in looks)
 
 

@@ -50,7 +50,7 @@ def method_lints(used: Method, declared: Method) -> tuple[Lint, ...]:
     return (
         Lint(
             "method-changed",
-            f"changed after the run: {text}; a test chosen with the results in sight is wrong more often",
+            f"changed after the run: {text}; a test chosen after seeing the results is wrong more often",
         ),
     )
 
@@ -68,7 +68,9 @@ def _same_recipes(study: Study) -> Iterator[Lint]:
         groups[digest_of(dict(arm.settings))].append(arm.name)
     for names in groups.values():
         if len(names) > 1:
-            yield Lint("same-recipe", f"{_listed(names)} resolve to the same recipe: they are one experiment", names[1])
+            yield Lint(
+                "same-recipe", f"{_listed(names)} resolve to the same recipe: they are the same experiment", names[1]
+            )
 
 
 def _several_factors(study: Study) -> Iterator[Lint]:
@@ -84,7 +86,7 @@ def _several_factors(study: Study) -> Iterator[Lint]:
 def _no_margin(metrics: Sequence[MetricSpec]) -> Iterator[Lint]:
     for metric in metrics:
         if metric.margin is None and metric.primary:
-            text = f'no margin for metric {metric.name}: "equivalent" is possible for identical results only'
+            text = f'no margin for metric {metric.name}: only identical results can be "equivalent"'
             yield Lint("no-margin", text)
 
 
@@ -119,7 +121,9 @@ def _identical_arms(trials: Trials, metrics: Sequence[MetricSpec]) -> Iterator[L
             groups[np.stack([trials.values[name][place] for name in names]).tobytes()].append(arm)
     for arms in groups.values():
         if len(arms) > 1:
-            yield Lint("identical-arms", f"{_listed(arms)} give identical results: they are one experiment", arms[1])
+            yield Lint(
+                "identical-arms", f"{_listed(arms)} give identical results: they are the same experiment", arms[1]
+            )
 
 
 def _is_time(metric: MetricSpec) -> bool:
@@ -170,7 +174,10 @@ def _off_plan(trials: Trials, plan: LookPlan) -> Iterator[Lint]:
         if 0 < number < plan.runs_wanted:
             yield Lint("partial", f"{arm} has {number} of {plan.runs_wanted} seeds: its verdict may change", arm)
         if number > plan.runs_wanted:
-            text = f"{arm} has {number} seeds, {plan.runs_wanted} were declared: seeds added after a look raise errors"
+            text = (
+                f"{arm} has {number} seeds, {plan.runs_wanted} were declared: seeds added after a look raise the error "
+                "rate"
+            )
             yield Lint("extra-seeds", text, arm)
 
 

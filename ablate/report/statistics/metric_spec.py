@@ -12,7 +12,7 @@ from ablate.errors import AblateError
 from ablate.report.statistics.model import Lint
 from ablate.study.spec import Direction, MetricSpec
 
-GRAMMAR = "NAME:max or NAME:min, then a margin (0.1, or 2%) and log where wanted: psnr:max:0.1, seconds:min:5%:log"
+GRAMMAR = "NAME:max or NAME:min, then optionally a margin (0.1, or 2%) and log: psnr:max:0.1, seconds:min:5%:log"
 KEYS = frozenset({"arm", "seed", "outcome", "study", "device", "recipe_digest", "images_seen", "trial", "error"})
 """Columns that are never a metric unless somebody says so."""
 _HIGHER = frozenset(
@@ -65,12 +65,12 @@ def read_metric(text: str) -> MetricSpec:
     """
     name, *words = (part.strip() for part in text.split(":"))
     if not name or not words or words[0] not in ("max", "min"):
-        raise AblateError(f"the metric {text!r} does not say which way is better", hint=GRAMMAR)
+        raise AblateError(f"the metric {text!r} does not say which direction is better", hint=GRAMMAR)
     direction: Direction = "max" if words.pop(0) == "max" else "min"
     log = "log" in words
     margins = [word for word in words if word != "log"]
     if len(margins) > 1 or words.count("log") > 1:
-        raise AblateError(f"the metric {text!r} says too much", hint=GRAMMAR)
+        raise AblateError(f"the metric {text!r} has too many parts", hint=GRAMMAR)
     margin, relative = _margin(margins[0], text) if margins else (None, False)
     return MetricSpec(name, direction, "log" if log else "identity", margin, relative=relative)
 
@@ -80,7 +80,7 @@ def _margin(word: str, text: str) -> tuple[float, bool]:
     try:
         value = float(number)
     except ValueError:
-        raise AblateError(f"the metric {text!r}: {word!r} is no margin", hint=GRAMMAR) from None
+        raise AblateError(f"the metric {text!r}: {word!r} is not a margin", hint=GRAMMAR) from None
     relative = word.endswith("%")
     return (value / 100 if relative else value), relative
 
@@ -88,7 +88,7 @@ def _margin(word: str, text: str) -> tuple[float, bool]:
 def declared_metrics(metrics: Sequence[MetricSpec | str]) -> tuple[MetricSpec, ...]:
     """Return the metrics, those given as text read; where none is primary, the first one is."""
     if isinstance(metrics, str):
-        raise AblateError(f"metrics is a list, got the text {metrics!r}", hint=f"write [{metrics!r}]")
+        raise AblateError(f"metrics must be a list, got the text {metrics!r}", hint=f"write [{metrics!r}]")
     found = [read_metric(metric) if isinstance(metric, str) else metric for metric in metrics]
     if found and not any(metric.primary for metric in found):
         found[0] = replace(found[0], primary=True)
@@ -113,7 +113,7 @@ def found_metrics(frame: pd.DataFrame) -> tuple[tuple[MetricSpec, ...], tuple[Li
     if not known:
         example = f"metrics=['{unknown[0]}:max']" if unknown else "metrics=['psnr:max:0.1']"
         raise AblateError(
-            "no metric was given, and no column of numbers says by its name which way is better",
+            "no metric was given, and no numeric column has a name that says which direction is better",
             hint=f"for example {example}",
         )
     lints = (

@@ -128,7 +128,7 @@ def _against(arm: str, times: Mapping[int, Time], baseline: Mapping[int, Time]) 
     return Reaching(arm, times, curve, middle, earlier=earlier, later=later, p=p, test="exact sign test")
 
 
-_TOO_FEW = f"no test: some seeds never got there, and there are fewer than {FEWEST_WITH_P} shared seeds"
+_TOO_FEW = f"no test: some seeds never reached it, and there are fewer than {FEWEST_WITH_P} shared seeds"
 
 
 def _first(one: Time, other: Time) -> bool:

@@ -211,14 +211,14 @@ def _refuse_duplicates(table: pd.DataFrame) -> None:
     if len(twice):
         arm, seed = twice["arm"].iloc[0], twice["seed"].iloc[0]
         raise AblateError(
-            f"two results of arm {arm!r}, seed {seed}", hint="keep one row per (arm, seed): retries are no new seeds"
+            f"two results of arm {arm!r}, seed {seed}", hint="keep one row per (arm, seed): retries are not new seeds"
         )
 
 
 def _arm_order(found: list[str], baseline: str, arms: Sequence[str] | None) -> tuple[str, ...]:
     """The baseline first, then the arms asked for, or all in order of appearance."""
     if isinstance(arms, str):
-        raise AblateError(f"arms is a list of names, got the text {arms!r}")
+        raise AblateError(f"arms must be a list of names, got the text {arms!r}")
     wanted = found if arms is None else list(dict.fromkeys(arms))
     return (baseline, *(arm for arm in wanted if arm != baseline))
 

@@ -33,8 +33,8 @@ def _confirmed(study: Study) -> list[str]:
     if not is_confirmation(study):
         return []
     return [
-        "This arm was picked on other seeds; here it had one test on fresh ones, so neither its difference nor its p "
-        "needs a correction for having been picked."
+        "This arm was chosen on other seeds. Here it had one test on fresh seeds, so neither its difference nor its p "
+        "needs a correction for the choice."
     ]
 
 

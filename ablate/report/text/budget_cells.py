@@ -86,8 +86,8 @@ def budget_caption(comparison: Comparison) -> str:
     """Return what the table shows and how far it may be read."""
     unit = numerals.unit_of_difference(comparison.primary)
     return (
-        f"{numerals.label(comparison.primary)} minus the baseline's{f' ({unit})' if unit else ''}, as trained and "
-        "where both had spent the same: each seed at the smaller of the two budgets, read from the learning curves, "
+        f"{numerals.label(comparison.primary)} minus the baseline's{f' ({unit})' if unit else ''}, as trained and at "
+        "equal spending: each seed at the smaller of the two budgets, read from the learning curves, "
         "with the 95 % t-interval and the arm's whole budget against the baseline's. Exploratory: one test per cell, "
         "without correction"
     )

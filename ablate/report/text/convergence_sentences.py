@@ -36,7 +36,7 @@ def _race(race: Race) -> str:
     late = [f"{visible(found.arm)} in {_share(found)}" for found in others if found.reached < len(found.times)]
     sooner = [_ratio(found) for found in others if _told(found) and (found.ratio or 1.0) < 1]
     later = [_ratio(found) for found in others if _told(found) and (found.ratio or 1.0) > 1]
-    parts = [f"{name}{declared}: the baseline got there in {_share(base)}{half}"]
+    parts = [f"{name}{declared}: the baseline reached it in {_share(base)}{half}"]
     parts += [
         f"{words} {_few(names)}" for words, names in (("only", late), ("sooner", sooner), ("later", later)) if names
     ]

@@ -43,7 +43,7 @@ def _sentence(effect: Effect, metric: MetricSpec) -> str:
     shown = _shown(effect, metric)
     subject = _SUBJECTS[effect.kind].format(name=visible(effect.name), of=_factors(effect))
     if effect.verdict is None:
-        return f"{subject} cannot be told: {visible(effect.note) or 'an arm is missing'}."
+        return f"{subject} cannot be computed: {visible(effect.note) or 'an arm is missing'}."
     words = _WORDS[effect.kind if effect.kind in _WORDS else "main"][effect.verdict]
     note = f"; {visible(effect.note)}" if effect.note else ""
     return f"{subject} {words}: {shown}{note}{'' if note.endswith('?') else '.'}"
@@ -77,15 +77,15 @@ _MAIN = {
 _WORDS = {
     "main": _MAIN,
     "interaction": {
-        Verdict.BETTER: "together they do better than their separate effects add up to",
-        Verdict.WORSE: "together they do worse than their separate effects add up to",
+        Verdict.BETTER: "together they do better than the sum of their separate effects",
+        Verdict.WORSE: "together they do worse than the sum of their separate effects",
         Verdict.EQUIVALENT: "the effects add up",
         Verdict.UNDECIDED: "whether the effects add up is undecided",
         Verdict.DIVERGED: "diverged",
     },
     "together": {
-        Verdict.BETTER: "less is lost than the separate losses add up to",
-        Verdict.WORSE: "more is lost than the separate losses add up to",
+        Verdict.BETTER: "less is lost than the sum of the separate losses",
+        Verdict.WORSE: "more is lost than the sum of the separate losses",
         Verdict.EQUIVALENT: "the losses add up",
         Verdict.UNDECIDED: "whether the losses add up is undecided",
         Verdict.DIVERGED: "diverged",

@@ -17,7 +17,7 @@ _TESTS = {
 _CORRECTIONS = {
     "holm": "Holm's procedure bounds the chance of even one false better or worse",
     "bh": "the Benjamini-Hochberg procedure bounds the share of false ones among all better and worse",
-    "none": "there is no correction for the number of arms, so read the verdicts as exploratory",
+    "none": "there is no correction for the number of arms, so the verdicts are exploratory",
 }
 
 
@@ -34,8 +34,8 @@ def method_paragraphs(material: Material) -> list[str]:
         "Bars and brackets are 95 % t-intervals over training seeds: they show how much the result changes when "
         "training is repeated with other random numbers on the same data. They say nothing about other data sets, "
         "other hardware or interactions between factors.",
-        "Diverged runs are results: they are counted, never averaged away. Failed, lost and stopped runs are "
-        "infrastructure: they are run again and never counted.",
+        "Diverged runs are results: they are counted and never averaged away. Failed, lost and stopped runs are "
+        "infrastructure faults: they are run again and never counted.",
         "Adding seeds because a result is close raises the share of false verdicts unless the numbers of seeds "
         "(looks) were declared before.",
     ]
@@ -46,8 +46,8 @@ def _design(material: Material) -> str:
     arms = numerals.plural(len(study.arms) - 1, "arm")
     if not study.looks:
         return (
-            f"{arms} compared with one baseline. The results were made elsewhere: whether the number of seeds was "
-            f"decided before they were seen is not known, nor whether equal seeds mean equal random numbers. "
+            f"{arms} compared with one baseline. The results were made elsewhere. It is not known whether the number "
+            "of seeds was fixed before they were seen, nor whether equal seeds mean equal random numbers. "
             f"Level {study.alpha:g}."
         )
     looks = ", ".join(str(look) for look in study.looks)
@@ -73,8 +73,9 @@ def _bought(comparison: Comparison) -> str:
         f" (median of {numerals.plural(len(rhos), 'arm')}, {rhos[0]:.2f} to {rhos[-1]:.2f})" if len(rhos) > 1 else ""
     )
     return (
-        f" The correlation with the baseline over seeds, rho, is {median(rhos):.2f}{spread}: where seed noise is "
-        "alike, a difference has 1 - rho times the variance that it would have with other seeds in every arm."
+        f" The correlation with the baseline over seeds, rho, is {median(rhos):.2f}{spread}: if seed noise is equal "
+        "in both arms, a difference has 1 - rho times the variance that it would have with different seeds in every "
+        "arm."
     )
 
 
@@ -94,11 +95,11 @@ def _metric(metric: MetricSpec) -> str:
 
 
 def _tests(comparison: Comparison) -> str:
-    pooled = " Seed noise is pooled over arms where their variances agree." if comparison.noise == "pooled" else ""
+    pooled = " Seed noise is pooled over arms whose variances agree." if comparison.noise == "pooled" else ""
     return (
         f"Test: {_TESTS[comparison.test]}.{pooled} The study makes "
         f"{numerals.plural(comparison.tested, 'comparison')} on {numerals.label(comparison.primary)}; "
-        f"{_CORRECTIONS[comparison.correct]}. All other metrics are exploratory: same numbers, no correction."
+        f"{_CORRECTIONS[comparison.correct]}. All other metrics are exploratory: the same numbers without correction."
     )
 
 
@@ -111,11 +112,11 @@ def _changed(comparison: Comparison) -> list[str]:
 def _verdicts(comparison: Comparison) -> str:
     margin = numerals.margin_text(comparison.primary)
     equal = (
-        f"equivalent: two one-sided tests place the difference within {margin}"
+        f"equivalent: two one-sided tests show that the difference is within {margin}"
         if margin
         else "equivalent: not available, because no margin was declared"
     )
     return (
-        "Verdicts, first that fits. diverged: half or more of the runs diverged; "
+        "Verdicts; the first that applies is given. diverged: half or more of the runs diverged; "
         f"{equal}; better or worse: the corrected p is at most {comparison.alpha:.4g}; undecided: everything else."
     )

@@ -8,10 +8,10 @@ from ablate.report.data.search_results import SearchResult
 from ablate.report.text.escape import markdown, visible
 
 _CAVEAT = (
-    "These values chose the candidates, so they flatter them: what the best one is worth is in the comparison, "
-    "on seeds that the search has not seen."
+    "These values chose the candidates, so they are too good. The comparison shows what the best one is worth, on "
+    "seeds that the search has not seen."
 )
-_UNTESTED = "These values chose the candidates, so they flatter them: nothing here was tested on fresh seeds."
+_UNTESTED = "These values chose the candidates, so they are too good: nothing here was tested on fresh seeds."
 
 
 def title(one: SearchResult) -> str:

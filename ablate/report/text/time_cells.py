@@ -56,8 +56,9 @@ def race_caption(race: Race) -> str:
     quality = "" if race.quality is None else f" of {race.quality:g}"
     unit = {"s": "seconds", "": numerals.label(race.metric)}.get(race.unit, race.unit)
     return (
-        f"Reaching the quality{quality}, counted in {unit}: in how many seeds it was, the Kaplan-Meier median with "
+        f"Reaching the quality{quality}, counted in {unit}: in how many seeds it was reached, the Kaplan-Meier median "
+        "with "
         "its log-log interval (asymptotic: a rough guide for few seeds), and the arm against the baseline: the ratio "
-        "of times where every shared seed got there, else in how many seeds one was first. A seed that never got "
-        "there stays in as censored; a diverged run has no time. Exploratory"
+        "of times if every shared seed reached it, else in how many seeds each was first. A seed that never reached "
+        "it is censored; a diverged run has no time. Exploratory"
     )

@@ -83,7 +83,8 @@ def _notes(comparison: Comparison) -> Iterator[str]:
 def _untested(across: Across) -> list[str]:
     others = [numerals.label(metric) for metric in across.comparison.metrics if not metric.primary]
     found = [
-        "Not tested: what made the difference. Code, packages, devices and settings may all differ between two studies."
+        "Not tested: what caused the difference. Code, packages, devices and settings may all differ between two "
+        "studies."
     ]
     if others:
         found.append(f"Exploratory, without correction for multiple comparisons: {', '.join(others)}.")

@@ -157,7 +157,7 @@ def _summary(comparison: Comparison, rows: Sequence[Row]) -> Sentence:
     if comparison.problem is not None:
         return Sentence(f"Nothing can be compared: {visible(comparison.problem)}.")
     if not rows:
-        return Sentence("There is no arm beside the baseline, so nothing is compared.")
+        return Sentence("There is no arm other than the baseline, so nothing is compared.")
     counts = Counter(row.verdict.value if row.verdict else Verdict.UNDECIDED.value for row in rows)
     words = [f"{counts[verdict.value]} {verdict.value}" for verdict in Verdict if counts[verdict.value]]
     arms = "Of 1 arm" if len(rows) == 1 else f"Of {len(rows)} arms"
@@ -272,7 +272,7 @@ def _unconfirmed(study: Study, rows: Sequence[Row], command: str) -> Iterator[Se
     best = max(better, key=lambda row: row.improvement or 0.0)
     text = (
         f"Not tested: {visible(best.arm)} on fresh seeds. As the best of {len(rows)} arms it looks better than it is, "
-        "by some part of the seed noise."
+        "by part of the seed noise."
     )
     yield Sentence(text, command=f"{command} --confirm" if command else None)
 
@@ -280,10 +280,10 @@ def _unconfirmed(study: Study, rows: Sequence[Row], command: str) -> Iterator[Se
 def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | None]) -> list[Sentence]:
     found = []
     if not any(design.kind in ("factorial", "grid") for design in study.designs) and len(study.arms) > 2:
-        found.append(Sentence("Not tested: interactions between factors; arms are compared with the baseline alone."))
+        found.append(Sentence("Not tested: interactions between factors; arms are only compared with the baseline."))
     data = study.baseline.settings.get("data")
     if isinstance(data, str):
-        found.append(Sentence(f"Not tested: other data than {visible(data)}."))
+        found.append(Sentence(f"Not tested: data other than {visible(data)}."))
     unequal = [arm for arm, ratio in times.items() if ratio is not None and _differs(ratio)]
     if unequal:
         named = ", ".join(visible(arm) for arm in unequal[:_LISTED])

@@ -37,7 +37,7 @@ def only_one(key: Leaf, node: Node, context: Context) -> Drafted:
     parts = _parts(key, node, context)
     if len(parts) == 1:
         context.problems.error(
-            key.mark, f"{key.text!r} wants two components or more", note="with a single one, 'only' is the baseline"
+            key.mark, f"{key.text!r} needs at least two components", note="with one component, 'only' is the baseline"
         )
         return Drafted()
     before = len(context.problems.errors)
@@ -49,7 +49,7 @@ def only_one(key: Leaf, node: Node, context: Context) -> Drafted:
         if shared := own.keys() & draft.levels.keys():
             context.problems.error(
                 at.mark,
-                f"'only {name}' would switch {name} off too: other components set {', '.join(sorted(shared))} as well",
+                f"'only {name}' would also switch {name} off: other components set {', '.join(sorted(shared))} too",
             )
         cell = _cell(parts, off=set(others))
         drafts.append(Draft(draft.name, draft.levels, at.mark, cell=cell))
@@ -73,7 +73,7 @@ def _together(key: Leaf, parts: Parts, context: Context, *, name: str = ALL) -> 
                 context.problems.error(
                     level.mark,
                     f"{name!r} cannot set {factor} to two levels",
-                    note=f"the other one: {level_text(together[factor].value)} at {together[factor].mark}",
+                    note=f"the other level is {level_text(together[factor].value)} at {together[factor].mark}",
                 )
             together.setdefault(factor, level)
     if len(context.problems.errors) > before:

@@ -68,7 +68,7 @@ def zip_(key: Leaf, node: Node, context: Context) -> Drafted:
     lengths = {factor.name: len(levels) for factor, levels in columns.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-        context.problems.error(key.mark, f"{key.text!r} wants as many levels for each factor", note=counts)
+        context.problems.error(key.mark, f"{key.text!r} needs the same number of levels for every factor", note=counts)
         return Drafted()
     return _combinations(key.mark, columns, zip(*columns.values(), strict=True), context)
 
@@ -123,7 +123,7 @@ def _levels_by_factor(key: Leaf, node: Node, context: Context, wanted: str) -> I
             continue
         nodes = listed.items if isinstance(listed, Items) else (listed,)
         if not nodes or (isinstance(listed, Leaf) and listed.is_null and not factor.optional):
-            context.problems.error(name.mark, f"{name.text!r} lists no levels", note=f"wanted: {wanted}")
+            context.problems.error(name.mark, f"{name.text!r} lists no levels", note=f"expected: {wanted}")
         elif (hint := one_level_taken_for_many(listed, factor)) is not None:
             context.problems.error(
                 listed.mark, f"{factor.name}: each of its levels is a list of its own", suggestion=hint

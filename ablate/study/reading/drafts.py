@@ -113,7 +113,7 @@ def _stated(
     else:
         problems.error(
             node.mark if not isinstance(node, Leaf) or node.text else key.mark,
-            f"{key.text!r} holds several factors: a mapping of them is wanted, not {values.describe(node)}",
+            f"{key.text!r} contains several factors: expected a mapping of them, got {values.describe(node)}",
             suggestion=f"write {inner[0]}: ..., or {key.text}: {{{inner[0].removeprefix(key.text + '.')}: ...}}",
             note=known_words(inner),
         )
@@ -158,7 +158,7 @@ def read_settings(table: Table, factors: Mapping[str, FactorInfo], problems: Pro
         if isinstance(node, Items) and not factor.takes_list:
             problems.error(
                 node.mark,
-                f"{factor.name}: one level is wanted, not a list",
+                f"{factor.name}: expected one level, got a list",
                 suggestion=f"levels to compare go under 'vary: {{{factor.name}: [...]}}'",
             )
         elif factor.name in levels:
@@ -190,10 +190,10 @@ def table_of(node: Node, key: Leaf, wanted: str, problems: Problems) -> Table | 
         return node
     mark = key.mark if isinstance(node, Leaf) and not node.text else node.mark
     if isinstance(node, Table) or (isinstance(node, Leaf) and node.is_null):
-        problems.error(mark, f"{key.text!r} is empty", note=f"wanted: {wanted}")
+        problems.error(mark, f"{key.text!r} is empty", note=f"expected: {wanted}")
     else:
         problems.error(
-            mark, f"{key.text!r}: a mapping is wanted, not {values.describe(node)}", note=f"wanted: {wanted}"
+            mark, f"{key.text!r}: expected a mapping, got {values.describe(node)}", note=f"expected: {wanted}"
         )
     return None
 

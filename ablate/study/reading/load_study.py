@@ -265,16 +265,16 @@ class _Loader:
         if key is None or node is None:
             self.problems.error(
                 self.whole,
-                "no baseline: what are the arms compared with?",
+                "no baseline to compare the arms with",
                 suggestion="write 'baseline: {factor: level, ...}', or {} for the core's defaults",
             )
             return None
         if not isinstance(node, Table):
             self.problems.error(
                 key.mark if isinstance(node, Leaf) and node.is_null else node.mark,
-                f"baseline: a mapping is wanted, not {values.describe(node)}",
+                f"baseline: expected a mapping, got {values.describe(node)}",
                 suggestion="write {} for the core's defaults" if isinstance(node, Leaf) and node.is_null else None,
-                note="wanted: {factor: level, ...}",
+                note="expected: {factor: level, ...}",
             )
             return None
         data = self._data(factors, node)
@@ -289,9 +289,9 @@ class _Loader:
         if (twice := baseline.key("data")) is not None:
             self.problems.error(
                 twice.mark,
-                "data is named twice",
+                "data is given twice",
                 suggestion="remove one",
-                note=f"the other one: {self.keys['data'].mark}",
+                note=f"the other is at {self.keys['data'].mark}",
             )
             return None
         level = read_level(node, factors["data"], self.problems)
@@ -345,7 +345,7 @@ class _Loader:
             found[name] = READERS[name](self.keys[name], self.nodes[name], context)
             empty = not found[name].drafts and len(self.problems.errors) == before
             if empty and context.baseline is not None:
-                self.problems.error(self.keys[name].mark, f"{name!r} adds no arm: it holds only the baseline")
+                self.problems.error(self.keys[name].mark, f"{name!r} adds no arm: it contains only the baseline")
         if not found and "search" not in self.keys:
             self.problems.error(
                 self.whole,

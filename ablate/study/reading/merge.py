@@ -32,7 +32,7 @@ def refuse_bad_names(drafts: Iterable[Draft], problems: Problems) -> None:
                 draft.mark,
                 f"two arms are called {name!r}{alike}",
                 suggestion="choose another name",
-                note=f"the other one: {other.mark}",
+                note=f"the other is at {other.mark}",
             )
 
 
@@ -67,7 +67,7 @@ def merge(
                     draft.mark,
                     f"arm {draft.name!r} resolves to the same recipe as the baseline",
                     suggestion="remove one of them",
-                    note=f"the other one: {baseline[0].mark}",
+                    note=f"the other is at {baseline[0].mark}",
                 )
                 continue
             name = _name(kind, draft, arm, first.setdefault(recipe, (kind, draft, arm)), problems)
@@ -86,7 +86,7 @@ def _name(kind: str, draft: Draft, arm: Arm, first: tuple[str, Draft, Arm], prob
     if kind == other_kind and draft.name == other.name:
         problems.error(
             draft.mark,
-            f"arm {draft.name!r} is stated twice",
+            f"arm {draft.name!r} is defined twice",
             suggestion="remove one of them",
             note=f"first at {other.mark}",
         )
@@ -97,6 +97,6 @@ def _name(kind: str, draft: Draft, arm: Arm, first: tuple[str, Draft, Arm], prob
         draft.mark,
         f"arms {other.name!r} and {draft.name!r} resolve to the same recipe: one experiment, run once",
         suggestion="remove one of them: every arm costs statistical power",
-        note=f"the other one: {other.mark}",
+        note=f"the other is at {other.mark}",
     )
     return draft.name

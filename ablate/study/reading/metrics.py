@@ -33,7 +33,7 @@ def read_metrics(
         return _mapping(node, infos, problems, key)
     names = node.items if isinstance(node, Items) else (node,)
     if isinstance(node, Table) or not names or (isinstance(node, Leaf) and node.is_null):
-        problems.error(key.mark, "'metrics' is empty", note=f"wanted: {WANTED}")
+        problems.error(key.mark, "'metrics' is empty", note=f"expected: {WANTED}")
         return ()
     return _listing(names, infos, problems)
 
@@ -43,7 +43,7 @@ def _listing(names: Sequence[Node], infos: Mapping[str, MetricInfo], problems: P
     for node in names:
         if not isinstance(node, Leaf):
             problems.error(
-                node.mark, f"a metric's name is wanted, not {values.describe(node)}", note=f"wanted: {WANTED}"
+                node.mark, f"expected a metric's name, got {values.describe(node)}", note=f"expected: {WANTED}"
             )
         elif node.text not in infos:
             problems.unknown(node.mark, "metric", node.text, infos)
@@ -88,7 +88,7 @@ def _metric(name: Leaf, node: Node, info: MetricInfo, problems: Problems) -> Met
         node = Table((), node.mark)
     if not isinstance(node, Table):
         suggestion = f"did you mean {name.text}: {{margin: {node.text}}}?" if isinstance(node, Leaf) else None
-        problems.error(node.mark, f"{name.text}: a mapping is wanted", suggestion=suggestion, note=_known_keys())
+        problems.error(node.mark, f"{name.text}: expected a mapping", suggestion=suggestion, note=_known_keys())
         return spec
     for key, value in node.entries:
         try:
@@ -132,7 +132,7 @@ def _margin(node: Node) -> tuple[float | None, bool]:
     # `2%` means the same with quotes and without.
     stated = values.number(Leaf(digits, plain=value.plain or percent, mark=value.mark))
     if stated <= 0:
-        raise BadValueError(f"a margin is above 0, not {value.text}", suggestion="write null for no margin")
+        raise BadValueError(f"a margin must be above 0, got {value.text}", suggestion="write null for no margin")
     # Shifting the decimal point, not dividing: 7% is 0.07, never 0.07000000000000001.
     return (float(Decimal(repr(stated)).scaleb(-2)) if percent else stated), percent
 
@@ -161,7 +161,7 @@ def _warn_without_margin(mark: Mark, spec: MetricSpec, info: MetricInfo, problem
     if info.margin is not None and spec.scale == info.scale:
         size = f"{info.margin:.0%}" if info.scale == "log" else level_text(info.margin)
         hint = f"{size}{' ' + info.unit if info.unit and info.scale != 'log' else ''} is a usual margin"
-    problems.warn(mark, f'no margin for metric {spec.name}: "equivalent" will not be available', suggestion=hint)
+    problems.warn(mark, f'no margin for metric {spec.name}: no arm can be "equivalent"', suggestion=hint)
 
 
 def _known_keys() -> str:

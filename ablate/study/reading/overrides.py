@@ -68,7 +68,7 @@ def _put(table: Table, path: list[str], value: Node, mark: Mark, problems: Probl
     inner = table.get(name)
     if inner is None or (isinstance(inner, Leaf) and inner.is_null):
         if top and name not in CREATED:
-            problems.error(mark, f"the study file states no {name!r} to override")
+            problems.error(mark, f"the study file has no {name!r} to override")
             return table
         inner = Table((), mark)
     if not isinstance(inner, Table):

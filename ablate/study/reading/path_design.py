@@ -27,7 +27,7 @@ def path(key: Leaf, node: Node, context: Context) -> Drafted:
     before = len(context.problems.errors)
     changes = _changes(key, node, context)
     if len(changes) == 1 and len(context.problems.errors) == before:
-        context.problems.error(key.mark, f"{key.text!r} wants two changes or more", suggestion="use 'vary' for one")
+        context.problems.error(key.mark, f"{key.text!r} needs at least two changes", suggestion="use 'vary' for one")
     if len(context.problems.errors) > before:
         return Drafted()
     drafts: list[Draft] = []
@@ -79,7 +79,7 @@ def _change(name: Leaf, stated: Node, context: Context) -> tuple[str, dict[str, 
         if isinstance(node, Items) and not factor.takes_list:
             problems.error(
                 node.mark,
-                f"{factor.name}: one level is wanted, not a list",
+                f"{factor.name}: expected one level, got a list",
                 note="a path has one target",
             )
         elif (level := read_level(node, factor, problems)) is not None:

@@ -35,8 +35,8 @@ def _range(name: Leaf, stated: Node, factor: FactorInfo, before: Mapping[str, Ra
     if not isinstance(stated, Table) or not stated.entries:
         context.problems.error(
             stated.mark if isinstance(stated, Table) or not stated.is_null else name.mark,
-            f"{factor.name}: a range or a list of levels is wanted, not {values.describe(stated)}",
-            note=f"wanted: {WANTED}",
+            f"{factor.name}: expected a range or a list of levels, got {values.describe(stated)}",
+            note=f"expected: {WANTED}",
         )
         return None
     errors = len(context.problems.errors)
@@ -65,7 +65,7 @@ def _choices(
     found = [level.value for level in levels if level is not None]
     labels = {level_text(value) for value in found}
     if len({identity(value) for value in found}) < len(found) or len(labels) < len(found) or len(found) < 2:
-        problems.error(name.mark, f"{factor.name}: a search wants two different levels or more")
+        problems.error(name.mark, f"{factor.name}: a search needs at least two different levels")
         return None
     return Range(factor.name, choices=tuple(found), when=when)
 
@@ -77,7 +77,7 @@ def _span(
     if factor.kind not in ("int", "float"):
         problems.error(
             name.mark,
-            f"{factor.name} is no number: its levels are listed",
+            f"{factor.name} is not a number: list its levels",
             suggestion=f"write {factor.name}: [{_examples(factor)}]",
         )
         return None
@@ -100,30 +100,30 @@ def _examples(factor: FactorInfo) -> str:
 def _end(name: Leaf, stated: Table, word: str, factor: FactorInfo, problems: Problems) -> Level | None:
     node = stated.get(word)
     if node is None:
-        problems.error(name.mark, f"{factor.name}: a range has 'from' and 'to'", note=f"wanted: {WANTED}")
+        problems.error(name.mark, f"{factor.name}: a range needs 'from' and 'to'", note=f"expected: {WANTED}")
         return None
     level = read_level(node, factor, problems)
     if level is not None and level.value is None:
-        problems.error(node.mark, f"{factor.name}: a range begins and ends with numbers")
+        problems.error(node.mark, f"{factor.name}: a range needs numbers for 'from' and 'to'")
     return level
 
 
 def _log_and_step(stated: Table, whole: bool, low: float, high: float) -> tuple[bool, float | None]:
     if low >= high:
-        raise BadValueError(f"a range goes upwards, not from {level_text(low)} to {level_text(high)}")
+        raise BadValueError(f"'from' must be below 'to', got {level_text(low)} and {level_text(high)}")
     log = (node := stated.get("log")) is not None and values.boolean(node)
     if log and low <= 0:
-        raise BadValueError(f"a range on the log scale begins above 0, not at {level_text(low)}")
+        raise BadValueError(f"a range on the log scale must be above 0, got {level_text(low)}")
     if (node := stated.get("step")) is None:
         return log, None
     step = values.whole(node) if whole else values.number(node)
     if log:
-        raise BadValueError("a range on the log scale has no step", suggestion="leave out 'step' or 'log'")
+        raise BadValueError("a range on the log scale cannot have a step", suggestion="leave out 'step' or 'log'")
     if step <= 0:
-        raise BadValueError(f"a step is above 0, not {level_text(step)}")
+        raise BadValueError(f"a step must be above 0, got {level_text(step)}")
     steps = (high - low) / step
     if not math.isclose(steps, round(steps), abs_tol=1e-9) or round(steps) < 1:
-        raise BadValueError(f"no whole number of steps of {level_text(step)} leads to {level_text(high)}")
+        raise BadValueError(f"{level_text(high)} is not reached by whole steps of {level_text(step)}")
     return log, step
 
 
@@ -136,7 +136,7 @@ def _when(
         return conditions
     problems = context.problems
     if not isinstance(node, Table) or not node.entries:
-        problems.error(node.mark, f"{factor.name} when: a mapping is wanted", note="wanted: {other factor: level}")
+        problems.error(node.mark, f"{factor.name} when: expected a mapping", note="expected: {other factor: level}")
         return conditions
     for name, stated, other in stated_factors(node, context.factors, problems):
         if other.name not in before:

@@ -55,7 +55,7 @@ def read_tables(
     if key is None or node is None or not takers:
         return NO_TABLES, dict(factors)
     if not isinstance(node, Table) or not node.entries:
-        problems.error(key.mark, f"{key.text!r} is a mapping of names to tables", note=f"wanted: {WANTED}")
+        problems.error(key.mark, f"{key.text!r}: expected a mapping of names to tables", note=f"expected: {WANTED}")
         return None, dict(factors)
     taken = {choice for name in takers for choice in factors[name].choices}
     found: dict[str, str | None] = {}
@@ -116,7 +116,7 @@ class _MarkedError(Exception):
 
 def _entry(node: Node) -> tuple[TableKind, Node, Leaf | None]:
     if not isinstance(node, Table):
-        raise BadValueError(f"a mapping is wanted, not {values.describe(node)}", suggestion="write {betas: ...}")
+        raise BadValueError(f"expected a mapping, got {values.describe(node)}", suggestion="write {betas: ...}")
     for key, _ in node.entries:
         if key.text not in (*KINDS, "steps"):
             known = (*KINDS, "steps")
@@ -126,14 +126,14 @@ def _entry(node: Node) -> tuple[TableKind, Node, Leaf | None]:
             raise _MarkedError(key.mark, bad)
     given = [kind for kind in KINDS if node.get(kind) is not None]
     if len(given) != 1:
-        raise BadValueError(f"one of betas and alpha_bars is wanted, {'both are' if given else 'none is'} given")
+        raise BadValueError(f"expected one of betas and alpha_bars, {'both are' if given else 'none is'} given")
     source, steps = node.get(given[0]), node.get("steps")
     assert source is not None  # its kind was found
     is_function = isinstance(source, Leaf) and _FUNCTION.fullmatch(source.text) is not None
     if steps is None and is_function:
-        raise BadValueError("a function needs to know for how many steps", suggestion="add steps: 1000")
+        raise BadValueError("a function needs the number of steps", suggestion="add steps: 1000")
     if steps is not None and not is_function:
-        raise _MarkedError(steps.mark, BadValueError("steps go with a function; a table has as many as it has numbers"))
+        raise _MarkedError(steps.mark, BadValueError("only a function needs 'steps'; a table has one step per number"))
     return given[0], source, steps if isinstance(steps, Leaf) else None
 
 
@@ -141,7 +141,7 @@ def _numbers(source: Node, steps: Leaf | None, folder: Path) -> _Numbers:
     if isinstance(source, Items):
         return _Numbers([_number(item) for item in source.items], [item.mark for item in source.items], source.mark)
     if not isinstance(source, Leaf) or source.is_null:
-        raise BadValueError(f"a list of numbers, a file or module:function is wanted, not {values.describe(source)}")
+        raise BadValueError(f"expected a list of numbers, a file or module:function, got {values.describe(source)}")
     if steps is not None:
         return _called(source, steps, folder)
     return _from_file(source, folder)

@@ -63,7 +63,7 @@ def read_search(key: Leaf, node: Node, context: Context, metrics: Sequence[Metri
 def _ranges(key: Leaf, table: Table, context: Context) -> tuple[Range, ...]:
     stated, node = table.key("factors"), table.get("factors")
     if stated is None or node is None:
-        context.problems.error(key.mark, f"{key.text!r} names no factors", note=f"wanted: {WANTED}")
+        context.problems.error(key.mark, f"{key.text!r} names no factors", note=f"expected: {WANTED}")
         return ()
     return read_ranges(stated, node, context)
 
@@ -99,7 +99,7 @@ def _objectives(node: Node, metrics: Sequence[MetricSpec]) -> tuple[tuple[str, D
     nodes = node.items if isinstance(node, Items) else (node,)
     chosen = [known[values.name(item, tuple(known))] for item in nodes]
     if len({metric.name for metric in chosen}) < len(chosen) or not 1 <= len(chosen) <= 2:
-        raise BadValueError("one or two different metrics are wanted")
+        raise BadValueError("expected one or two different metrics")
     if not chosen[0].primary:
         primary = next(name for name, metric in known.items() if metric.primary)
         raise BadValueError(f"the primary metric comes first: {primary}")
@@ -122,25 +122,25 @@ def _check(search: Search, table: Table, key: Leaf, problems: Problems) -> None:
         )
     numbers = [one for one in search.ranges if not one.choices and not one.when]
     if search.sampler == "cma-es" and len(numbers) < 2:
-        problems.error(at("sampler"), "sampler 'cma-es' wants two numbers or more to search, without 'when'")
+        problems.error(at("sampler"), "sampler 'cma-es' needs at least two numeric ranges without 'when'")
     two = len(search.objectives) > 1
     if two and search.sampler == "cma-es":
         problems.error(at("sampler"), "sampler 'cma-es' takes one metric", suggestion="use nsga-ii or tpe for two")
     if two and search.pruner != "none":
-        problems.error(at("pruner"), "with two metrics nothing can be pruned: a curve has one of them")
+        problems.error(at("pruner"), "with two metrics nothing can be pruned: learning curves have only one")
     if two and search.confirm:
-        problems.error(at("confirm"), "two metrics have no single best candidate to confirm")
+        problems.error(at("confirm"), "with two metrics there is no single best candidate to confirm")
     if search.pruner in CURVE_PRUNERS and search.seeds > 1:
         problems.error(
             at("pruner"),
-            f"pruner {search.pruner!r} looks at one curve per candidate, not at {search.seeds} seeds",
+            f"pruner {search.pruner!r} uses one curve per candidate, not {search.seeds} seeds",
             suggestion="leave out 'seeds', or use the pruner 'wilcoxon', which compares seeds",
         )
     if search.pruner == "wilcoxon" and search.seeds < FEWEST_FOR_WILCOXON:
         problems.error(
             at("pruner"),
-            f"pruner 'wilcoxon' compares seeds: at least {FEWEST_FOR_WILCOXON} per candidate",
-            suggestion=f"write seeds: {FEWEST_FOR_WILCOXON} beside it",
+            f"pruner 'wilcoxon' compares seeds and needs at least {FEWEST_FOR_WILCOXON} per candidate",
+            suggestion=f"add seeds: {FEWEST_FOR_WILCOXON}",
         )
 
 
@@ -159,8 +159,8 @@ def searches_of(
             if clash and arm is not arms[0]:
                 problems.error(
                     places.get(arm.name, one.mark),
-                    f"arm {arm.name!r} states {', '.join(clash)}, which 'tune' would change",
-                    suggestion="take the factor out of one of them",
+                    f"arm {arm.name!r} states {', '.join(clash)}, which 'tune' changes",
+                    suggestion="remove the factor from one of them",
                 )
             found.append(replace(one.search, name=arm.name, start=base | dict(arm.levels)))
     return tuple(found)
@@ -172,4 +172,4 @@ def refuse_candidate_names(searches: Sequence[Search], places: Mapping[str, Mark
     for arm, mark in places.items():
         head, mark_sign, number = arm.rpartition(" #")
         if arm in taken or (searches and mark_sign and number.isdecimal() and head):
-            problems.error(mark, f"{arm!r} is a name that a search gives", suggestion="choose another name")
+            problems.error(mark, f"{arm!r} is a name that a search uses", suggestion="choose another name")

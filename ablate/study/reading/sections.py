@@ -35,8 +35,8 @@ def read_looks(node: Node | None, problems: Problems) -> tuple[int, ...]:
     if isinstance(node, Items):
         problems.error(
             node.mark,
-            "seeds: how many, not which",
-            suggestion="write {looks: [3, 5, 10]} to look several times",
+            "seeds: expected a number, got a list",
+            suggestion="write {looks: [3, 5, 10]} for several looks",
             note="seeds are always 0, 1, 2, ..., the same in every arm",
         )
         return DEFAULT_LOOKS
@@ -54,12 +54,12 @@ def _looks(table: Table, problems: Problems) -> tuple[int | None, ...]:
     node = table.get("looks")
     if node is None or not isinstance(node, Items) or not node.items:
         where = table.mark if node is None else node.mark
-        problems.error(where, "seeds: numbers of seeds are wanted", suggestion="write {looks: [3, 5, 10]}")
+        problems.error(where, "seeds: expected a list of seed counts", suggestion="write {looks: [3, 5, 10]}")
         return ()
     counts = tuple(_count(item, problems) for item in node.items)
     for earlier, later, item in zip(counts, counts[1:], node.items[1:], strict=False):
         if earlier is not None and later is not None and later <= earlier:
-            problems.error(item.mark, f"looks increase, but {later} follows {earlier}")
+            problems.error(item.mark, f"looks must increase, but {later} follows {earlier}")
     return counts
 
 
@@ -97,9 +97,9 @@ def read_method(key: Leaf | None, node: Node | None, looks: tuple[int, ...], pro
         empty = isinstance(node, Table) or (isinstance(node, Leaf) and node.is_null)
         problems.error(
             key.mark if empty else node.mark,
-            f"report: a mapping is wanted, not {'an empty one' if isinstance(node, Table) else values.describe(node)}",
+            f"report: expected a mapping, got {'an empty one' if isinstance(node, Table) else values.describe(node)}",
             suggestion="leave it out for the defaults" if empty else None,
-            note=f"wanted: {_METHOD}",
+            note=f"expected: {_METHOD}",
         )
         return Method()
     chosen: dict[str, Any] = {}
@@ -120,7 +120,7 @@ def _agreeing(chosen: Mapping[str, Any], table: Table, looks: tuple[int, ...], p
     if chosen.get("noise") == "pooled" and test != "paired":
         problems.error(
             _value(table, "noise", table).mark,
-            f"report noise: pooled noise goes with the paired test, not with {test}",
+            f"report noise: pooled noise needs the paired test, not {test}",
             suggestion="leave out one of them",
         )
         return Method()
@@ -134,13 +134,13 @@ def _check_flips(node: Node, looks: tuple[int, ...], problems: Problems) -> None
     if max(looks) > LARGEST_FLIP:
         problems.error(
             node.mark,
-            f"report test: exact sign flips take at most {LARGEST_FLIP} shared seeds, the study plans {max(looks)}",
+            f"report test: exact sign flips work for at most {LARGEST_FLIP} shared seeds; the study plans {max(looks)}",
             suggestion="use the paired test",
         )
     elif min(looks) < FEWEST_FLIPS:
         problems.warn(
             node.mark,
-            f"exact sign flips decide nothing below {FEWEST_FLIPS} shared seeds, the study looks at {min(looks)}",
+            f"exact sign flips need {FEWEST_FLIPS} shared seeds or more; the first look is at {min(looks)}",
             suggestion=f"plan {FEWEST_FLIPS} seeds or more, or use the paired test",
         )
 
@@ -157,7 +157,7 @@ def read_budget(node: Node | None, problems: Problems, key: Leaf | None = None) 
     if not isinstance(node, Table) or not node.entries:
         mark = key.mark if isinstance(node, Leaf) and node.is_null else node.mark
         hint = f"did you mean {{hours: {node.text}}}?" if isinstance(node, Leaf) and not node.is_null else None
-        problems.error(mark, "budget: a unit is needed", suggestion=hint, note="wanted: {hours: 2}")
+        problems.error(mark, "budget: a unit is needed", suggestion=hint, note="expected: {hours: 2}")
         return {}
     budget: dict[str, float] = {}
     for unit, amount in node.entries:
@@ -169,12 +169,12 @@ def read_budget(node: Node | None, problems: Problems, key: Leaf | None = None) 
         except BadValueError as bad:
             problems.bad(amount.mark, bad, subject="budget")
     if len(budget) > 1:
-        problems.error(key.mark, "a budget has one unit", note=f"stated: {', '.join(budget)}")
+        problems.error(key.mark, "a budget can have only one unit", note=f"stated: {', '.join(budget)}")
     return budget
 
 
 def _positive(node: Node) -> float:
     amount = values.number(node)
     if amount <= 0:
-        raise BadValueError("a budget is above 0")
+        raise BadValueError("a budget must be above 0")
     return amount

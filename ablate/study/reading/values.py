@@ -45,7 +45,7 @@ def leaf(node: Node, wanted: str) -> Leaf:
     """Return `node` when it is a single value; raises BadValueError otherwise."""
     if isinstance(node, Leaf):
         return node
-    raise BadValueError(f"{wanted} is wanted, not {describe(node)}")
+    raise BadValueError(f"expected {wanted}, got {describe(node)}")
 
 
 def level(node: Node, factor: FactorInfo) -> JsonValue:
@@ -56,9 +56,9 @@ def level(node: Node, factor: FactorInfo) -> JsonValue:
     if value.is_null and value.text not in factor.choices:
         if factor.optional:
             return None
-        raise BadValueError(f"a level is wanted, not nothing (default: {level_text(factor.default)})")
+        raise BadValueError(f"expected a level, got nothing (default: {level_text(factor.default)})")
     if factor.optional and factor.kind in ("int", "float") and value.text.casefold() == "none":
-        raise BadValueError("'none' is a word", suggestion="write null for nothing at all")
+        raise BadValueError("'none' is only a text here", suggestion="write null for no value")
     match factor.kind:
         case "bool":
             return boolean(value)
@@ -77,14 +77,14 @@ def json_value(node: Node, wanted: JsonType) -> JsonValue:
     match node:
         case Items() if wanted.takes_list:
             if wanted.fixed and len(wanted.fixed) != len(node.items):
-                raise _misfit(node, wanted, f"a list of {len(wanted.fixed)} is wanted, not of {len(node.items)}")
+                raise _misfit(node, wanted, f"expected a list of {len(wanted.fixed)}, got one of {len(node.items)}")
             return tuple(json_value(item, wanted.item(index)) for index, item in enumerate(node.items))
         case Table() if wanted.takes_mapping:
             return freeze({key.text: json_value(item, wanted.value(key.text)) for key, item in node.entries})
         case Leaf():
             return _single(node, wanted)
         case _:
-            raise _misfit(node, wanted, f"{_wanted(wanted)} is wanted, not {describe(node)}")
+            raise _misfit(node, wanted, f"expected {_wanted(wanted)}, got {describe(node)}")
 
 
 def _wanted(wanted: JsonType) -> str:
@@ -102,11 +102,11 @@ def _single(node: Leaf, wanted: JsonType) -> JsonValue:
     if node.is_null and not any(choice == node.text for choice in wanted.choices):
         if wanted.takes_null:
             return None
-        raise _misfit(Leaf("", True, node.mark), wanted, f"{_wanted(wanted)} is wanted, not nothing")
+        raise _misfit(Leaf("", True, node.mark), wanted, f"expected {_wanted(wanted)}, got nothing")
     if node.text in wanted.choices:
         return node.text
     if not wanted.takes_scalar:
-        raise _misfit(node, wanted, f"{_wanted(wanted)} is wanted, not {describe(node)}")
+        raise _misfit(node, wanted, f"expected {_wanted(wanted)}, got {describe(node)}")
     try:
         found = _as_choice(node, wanted) if not wanted.scalars - {"null"} else _of_kinds(node, wanted.scalars)
     except BadValueError as bad:
@@ -178,7 +178,7 @@ def text(node: Node, wanted: str = "a text") -> str:
     """Return a text as written; nothing is no text."""
     value = leaf(node, wanted)
     if value.is_null:
-        raise BadValueError(f"{wanted} is wanted, not nothing")
+        raise BadValueError(f"expected {wanted}, got nothing")
     return value.text
 
 
@@ -191,7 +191,7 @@ def boolean(node: Node) -> bool:
     hint = {"1": "did you mean true?", "0": "did you mean false?"}.get(word)
     if not value.plain and word in TRUE | FALSE:
         hint = f"did you mean {value.text}, without quotes?"
-    raise BadValueError(f"true or false is wanted, not {describe(value)}", suggestion=hint)
+    raise BadValueError(f"expected true or false, got {describe(value)}", suggestion=hint)
 
 
 def whole(node: Node) -> int:
@@ -203,7 +203,7 @@ def whole(node: Node) -> int:
     elif parsed.is_integer():
         found = int(parsed)
     else:
-        raise BadValueError(f"a whole number is wanted, not {describe(value)}")
+        raise BadValueError(f"expected a whole number, got {describe(value)}")
     if abs(found) > LARGEST_INTEGER:
         raise BadValueError(f"{_short(value.text)} is too large for a whole number: at most 2**53")
     return found
@@ -229,20 +229,20 @@ def _parse(value: Leaf, wanted: str) -> float:
     digits = raw.replace("_", "")
     if value.plain and _OCTAL.fullmatch(raw) and int(digits, 8) != int(digits):
         raise BadValueError(
-            f"{raw} is ambiguous: YAML 1.1 reads it as {int(digits, 8)}, others as {int(digits)}",
+            f"{raw} is ambiguous: YAML 1.1 reads it as {int(digits, 8)}, other readers as {int(digits)}",
             suggestion=f"write {int(digits)}",
         )
     if value.plain and _BASED.fullmatch(raw):
-        raise BadValueError(f"{wanted} is written in decimal digits, not {describe(value)}")
+        raise BadValueError(f"expected {wanted} in decimal digits, got {describe(value)}")
     if value.plain and (clock := _SEXAGESIMAL.fullmatch(raw)):
         total = 0
         for part in clock.groups():
             total = total if part is None else total * 60 + int(part)
         raise BadValueError(f"{raw} is not a number (YAML 1.1 reads it as {total}, counting in sixties)")
     if len(raw) > _LONGEST_NUMBER or not _NUMBER.fullmatch(raw):
-        raise BadValueError(f"{wanted} is wanted, not {describe(value)}")
+        raise BadValueError(f"expected {wanted}, got {describe(value)}")
     if not value.plain:
-        raise BadValueError(f"{wanted} is wanted, not a text", suggestion=f"did you mean {raw}, without quotes?")
+        raise BadValueError(f"expected {wanted}, got a text", suggestion=f"did you mean {raw}, without quotes?")
     parsed = float(digits)
     if not math.isfinite(parsed):
         raise BadValueError(f"{raw} is too large for a number")

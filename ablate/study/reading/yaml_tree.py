@@ -167,7 +167,9 @@ class _Builder:
         """Handle one event; false means that reading on makes no sense (the reason is recorded)."""
         match event:
             case yaml.DocumentStartEvent() if self.root is not None:
-                self.problems.error(self.mark(event.start_mark, event.end_mark), "a study file is one document")
+                self.problems.error(
+                    self.mark(event.start_mark, event.end_mark), "a study file must be one YAML document"
+                )
                 return False
             case yaml.ScalarEvent():
                 self._leaf(event)
@@ -231,7 +233,7 @@ class _Builder:
         if not isinstance(key, Leaf):
             self.problems.error(key.mark, "a key must be a name, not a list or a mapping")
         elif key.plain and key.text == "<<":
-            self.problems.error(key.mark, "merge keys (<<) are not read: an arm states only what it changes")
+            self.problems.error(key.mark, "merge keys (<<) are not supported: an arm states only what it changes")
         elif key.text in frame.entries:
             first = frame.entries[key.text][0].mark
             self.problems.error(key.mark, f"duplicate key {key.text!r}", note=f"first given in line {first.line}")
@@ -240,4 +242,4 @@ class _Builder:
 
     def _refuse_tag(self, event: Any, mark: Mark) -> None:
         if event.tag is not None:
-            self.problems.error(mark, "YAML tags (a word after '!') are not read in a study file")
+            self.problems.error(mark, "YAML tags (a word after '!') are not supported in a study file")

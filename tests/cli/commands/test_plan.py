@@ -94,7 +94,7 @@ def test_a_glob_that_matches_nothing_names_the_nearest(ablate: Ablate) -> None:
 def test_a_changed_baseline_is_refused_with_a_way_out(ablate: Ablate) -> None:
     said = ablate("plan", "steps.yaml", "--set", "steps=20")
     assert said.code == ExitCode.USAGE
-    assert said.err.startswith("error: study 'steps' no longer agrees with what is stored: baseline: steps was 10")
+    assert said.err.startswith("error: study 'steps' does not match the stored one: baseline: steps was 10")
     assert "--name" in said.err
 
 

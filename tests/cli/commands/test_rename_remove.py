@@ -53,7 +53,7 @@ def test_a_renamed_study_goes_on_under_its_new_name(ablate: Ablate, finished: Pa
     ("new", "message"),
     [
         ("../up", "'../up' cannot be a study's name"),
-        ("taken", "results/taken exists already"),
+        ("taken", "results/taken already exists"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_and_nothing_moves(
@@ -187,7 +187,7 @@ def test_a_study_with_another_baseline_is_refused_and_can_have_another_name(abla
     assert ablate("run", "steps.yaml", *words).code == 0
     said = ablate("import", ARCHIVE)
     assert said.code == ExitCode.USAGE
-    assert "no longer agrees with what is stored: baseline: steps was 20, is 10" in said.err
+    assert "does not match the stored one: baseline: steps was 20, now 10" in said.err
     assert ablate("import", ARCHIVE, "--name", "theirs").code == 0
     assert study_names(URL) == ["steps", "theirs"]
 
@@ -210,7 +210,7 @@ def test_damage_is_found_before_anything_is_written(ablate: Ablate, archived: Pa
     rewritten(spoil)
     said = ablate("import", "changed.zip")
     assert said.code == ExitCode.USAGE
-    assert "entry 'files/trials/baseline-s0/outcome.json' does not have its checksum" in said.err
+    assert "entry 'files/trials/baseline-s0/outcome.json' does not match its checksum" in said.err
     assert not Path("results").exists()
 
 
@@ -225,7 +225,7 @@ def test_an_archive_cannot_write_outside_a_studys_folder(ablate: Ablate, archive
     rewritten(smuggle)
     said = ablate("import", "changed.zip")
     assert said.code == ExitCode.USAGE
-    assert "has no place in a study's folder" in said.err
+    assert "does not belong in a study's folder" in said.err
     assert not Path("results").exists()
 
 

@@ -318,16 +318,16 @@ def test_compute_budget_takes_the_dip_out_of_the_training(shared: Path) -> None:
 
 
 def test_nothing_left_to_train_is_said(shared: Path) -> None:
-    with pytest.raises(AblateError, match=r"equals \d+ updates, and 6 are planned"):
+    with pytest.raises(AblateError, match=r"cost \d+ updates, and 6 are planned"):
         updates_spent(run_of(shared, method="dip+ddpm", budget="compute", dip_steps=500, dip_channels=32))
 
 
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"method": "nl-means", "corruption": "inpainting"}, "removes noise alone"),
-        ({"method": "dip_target", "task": "generation"}, "needs images from noise"),
-        ({"method": "tv", "task": "generation"}, "needs images from noise"),
+        ({"method": "nl-means", "corruption": "inpainting"}, "removes only noise"),
+        ({"method": "dip_target", "task": "generation"}, "needs a method that generates from noise"),
+        ({"method": "tv", "task": "generation"}, "needs a method that generates from noise"),
     ],
 )
 def test_what_a_method_cannot_do_is_refused(wrong: dict[str, Scalar], words: str) -> None:

@@ -83,7 +83,7 @@ def test_small_work_is_not_even_measured() -> None:
     assert few is not None
     assert "only 9,999 updates" in few.why
     short = before_measuring("cpu", tensors=150, eager_s=0.1, updates=LEAST_UPDATES)
-    assert short == Choice(False, "compiling takes about 90 s and 1000 s of training wait for it")
+    assert short == Choice(False, "compiling takes about 90 s, for 1000 s of training")
     assert before_measuring("cpu", tensors=150, eager_s=0.1, updates=2 * LEAST_UPDATES) is None
     assert before_measuring("cuda:0", tensors=150, eager_s=0.1, updates=LEAST_UPDATES) is None
 
@@ -92,10 +92,10 @@ def test_small_work_is_not_even_measured() -> None:
     ("compiled_s", "compile_s", "apart", "word"),
     [
         (0.5, 10.0, 0.0, "measured 2.00x"),
-        (1 / (GAIN - 0.01), 10.0, 0.0, "is asked for"),
+        (1 / (GAIN - 0.01), 10.0, 0.0, "is required"),
         (0.5, 501.0, 0.0, "saves 500 s"),
-        (0.5, 10.0, 2 * APART, "apart"),
-        (0.5, 10.0, float("nan"), "apart"),
+        (0.5, 10.0, 2 * APART, "differ by"),
+        (0.5, 10.0, float("nan"), "differ by"),
     ],
 )
 def test_a_measurement_must_show_a_gain_that_pays_back(
@@ -144,7 +144,7 @@ def test_off_and_dropout_measure_nothing(tmp_path: Path, fake: list[str]) -> Non
 def test_without_a_compiler_auto_says_so_and_stays_eager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     choice = prepare(trainer(), KEY, context(tmp_path), trainer)
-    assert choice == Choice(False, "no C++ compiler (g++, or what CXX names) here")
+    assert choice == Choice(False, "no C++ compiler (g++, or the one in CXX) here")
 
 
 def test_shapes_decide_what_is_one_program() -> None:

@@ -166,11 +166,11 @@ def test_a_trial_scores_the_corrupted_input_too(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
-        ({"noise_sigma": 0.0}, "leaves nothing to restore"),
+        ({"noise_sigma": 0.0}, "there is nothing to restore"),
         ({"corruption": "inpainting", "method": "ddpm"}, "set it to true"),
         ({"mask_fraction": 1.0}, "less than 1"),
         ({"corruption": "blur"}, "'inpainting'"),
-        ({"quality_steps": "10-5"}, "does not ascend"),
+        ({"quality_steps": "10-5"}, "is not ascending"),
         ({"quality_steps": "5,10"}, "pattern"),
     ],
 )

@@ -361,7 +361,7 @@ def test_stage_digests_cover_what_a_stage_reads() -> None:
 def test_check_warns_about_the_repeated_table() -> None:
     """The report can say why two arms agree to the last bit."""
     assert "cosine" in Replay.check(ReplaySettings(noise_schedule="polynomial"))[0]
-    assert "trains nothing" in Replay.check(ReplaySettings(network="identity"))[0]
+    assert "is not trained" in Replay.check(ReplaySettings(network="identity"))[0]
     assert Replay.check(ReplaySettings()) == []
 
 

@@ -64,8 +64,8 @@ def test_no_gpu_is_recognised_too(word: str) -> None:
         (["mem=lots"], "cannot be read"),
         (["time=tomorrow"], "cannot be read"),
         (["setup=/nowhere/at all"], "no such file"),
-        (["output=/tmp/x"], "ablate decides it"),
-        (["wrap=rm -rf /"], "ablate decides it"),
+        (["output=/tmp/x"], "is set by ablate"),
+        (["wrap=rm -rf /"], "is set by ablate"),
         (["--partition=gpu"], "is not KEY=VALUE"),
         (["Partition=gpu"], "is not KEY=VALUE"),
         (["; rm -rf ~"], "is not KEY=VALUE"),
@@ -80,9 +80,9 @@ def test_what_cannot_be_asked_for_is_refused(words: list[str], problem: str) -> 
 
 def test_ray_takes_resources_only() -> None:
     assert parse_job(["cpus=2", "gpus=1", "mem=2G"], "ray").mem_bytes == 2 * 2**30
-    with pytest.raises(AblateError, match="--job partition means nothing to Ray"):
+    with pytest.raises(AblateError, match="--job partition is not an option for Ray"):
         parse_job(["partition=gpu"], "ray")
-    with pytest.raises(AblateError, match="--job time means nothing to Ray"):
+    with pytest.raises(AblateError, match="--job time is not an option for Ray"):
         parse_job(["time=10"], "ray")
 
 

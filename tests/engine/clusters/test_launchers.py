@@ -370,7 +370,7 @@ def test_a_trial_whose_job_is_taken_away_goes_on_in_another(bench: Bench, slurm:
     assert bench.steps("g", 0) == [1, 2, 3, 4]
     assert bench.results_of() == UNDISTURBED
     [retry] = bench.of(display_events.Retrying)
-    assert "it was sent SIGUSR1" in retry.reason
+    assert "it received SIGUSR1" in retry.reason
     assert retry.retry == 0
 
 
@@ -477,14 +477,14 @@ def test_a_job_of_another_version_is_sent_away_and_named(bench: Bench, monkeypat
 def test_a_folder_that_is_not_shared_ends_the_run_before_a_trial(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ablate.engine.clusters.listener._PROBE_S", 0.0)
     monkeypatch.setattr("ablate.engine.clusters.listener.probe_path", lambda folder, name: folder / "elsewhere" / name)
-    with pytest.raises(AblateError, match="does not turn up here"):
+    with pytest.raises(AblateError, match="do not appear here"):
         bench.run(GATED, launcher=ClusterLauncher(Processes(), Listen()))
     assert bench.rows() == []
 
 
 def test_steps_need_an_allocation(bench: Bench, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    with pytest.raises(AblateError, match="not inside an allocation"):
+    with pytest.raises(AblateError, match="not inside a Slurm allocation"):
         bench.run(GATED, launcher=ClusterLauncher(Steps(JobOptions()), Listen()))
     assert slurm.jobs == []
 

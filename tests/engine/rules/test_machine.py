@@ -450,7 +450,7 @@ def test_the_same_failure_three_times_in_a_row_ends_the_run() -> None:
     for seed in range(3):
         world.give(0, outcome(OutcomeKind.FAILED, error=f"ValueError: seed {seed}", traceback=trace))
     assert world.state.halted is not None
-    assert "3 trials in a row failed alike: ValueError: seed 2" in world.state.halted
+    assert "3 trials in a row failed in the same way: ValueError: seed 2" in world.state.halted
     assert len(world.placed()) == 3
 
 
@@ -504,7 +504,7 @@ def test_the_budget_ends_placing_and_lets_running_trials_finish() -> None:
     world = running_world(plan(3, 1), budget_s=60.0)
     assert world.state.next_deadline() == 60.0
     world.take(events_actions.TimePassed(60.0))
-    assert world.state.halted == "the budget of 60 s is used up"
+    assert world.state.halted == "the budget of 60 s is spent"
     world.give(0, outcome(OutcomeKind.MEASURED))
     world.finish()
     assert sorted(world.state.states.values()) == ["measured", "waiting", "waiting"]

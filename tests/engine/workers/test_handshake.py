@@ -190,7 +190,7 @@ def test_an_address_that_is_not_here_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_an_address_that_nobody_can_connect_to_is_refused(tmp_path: Path, host: str) -> None:
-    with pytest.raises(AblateError, match="is every address of this machine"):
+    with pytest.raises(AblateError, match="stands for every address of this machine"):
         Listener(host, 0, tmp_path)
 
 

@@ -206,7 +206,7 @@ def test_ends_of_processes_are_told_in_words() -> None:
 
 def test_a_kill_while_memory_ran_out_counts_as_out_of_memory() -> None:
     assert how_it_ended(-9, memory_ran_out=True).out_of_memory
-    assert "memory ran out" in how_it_ended(-9, memory_ran_out=True).reason
+    assert "out of memory" in how_it_ended(-9, memory_ran_out=True).reason
     assert not how_it_ended(-15, memory_ran_out=True).out_of_memory
     assert not how_it_ended(1, memory_ran_out=True).out_of_memory
 

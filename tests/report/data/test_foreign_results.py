@@ -78,11 +78,11 @@ def test_semicolons_tabs_and_a_byte_order_mark_are_read(tmp_path: Path, delimite
 def test_every_problem_is_found_in_one_pass_with_its_place(tmp_path: Path) -> None:
     text = 'arm,seed,psnr\na,0,1\na,x,2\na,0,3\nb,1,inf\n,2,4\n"b, c",2,\nb,3,zz\n'
     assert problems_of(tmp_path / "bad.csv", text) == [
-        (3, 3, "a seed is a whole number, not 'x'"),
+        (3, 3, "a seed must be a whole number, got 'x'"),
         (4, 1, "a second result of arm 'a', seed 0"),
         (5, 5, "psnr is inf: give such a trial the outcome 'diverged' in a column 'outcome'"),
         (6, 1, "no arm"),
-        (7, 1, "psnr is missing: a column 'outcome' says why (diverged, failed, ...)"),
+        (7, 1, "psnr is missing: add a column 'outcome' that says why (diverged, failed, ...)"),
         (8, 5, "psnr is not a number: 'zz'"),
     ]
 
@@ -102,7 +102,7 @@ def test_a_line_that_does_not_fit_is_named(tmp_path: Path, text: str, problem: t
 
 def test_a_log_scale_refuses_what_has_no_logarithm(tmp_path: Path) -> None:
     found = problems_of(tmp_path / "bad.csv", "arm,seed,seconds\na,0,0\n", "seconds:min:log")
-    assert found == [(2, 5, "seconds must be above 0 on the log scale, not 0")]
+    assert found == [(2, 5, "seconds must be above 0 on the log scale, got 0")]
 
 
 @pytest.mark.parametrize(
@@ -114,9 +114,14 @@ def test_a_log_scale_refuses_what_has_no_logarithm(tmp_path: Path) -> None:
         ("arm,sed,psnr\na,0,1\n", {}, "no column 'seed'", "did you mean 'sed'?"),
         ("arm,seed,psnr\nplain,0,1\n", {}, "has no arm 'baseline'", "--baseline NAME"),
         ("arm,seed,psnr\nplain,0,1\n", {"baseline": "plian"}, "has no arm 'plian'", "did you mean 'plain'?"),
-        ("arm,seed,quality\na,0,1\n", {"baseline": "a"}, "which way is better (quality)", "--metric psnr:max:0.1"),
+        (
+            "arm,seed,quality\na,0,1\n",
+            {"baseline": "a"},
+            "which direction is better (quality)",
+            "--metric psnr:max:0.1",
+        ),
         ("arm,seed,psnr\na,0,1\n", {"metrics": ["pnsr:max"]}, "no column 'pnsr'", "did you mean 'psnr'?"),
-        ('arm,seed,psnr\na,0,"1\n', {"baseline": "a"}, "unexpected end of data", "quoted"),
+        ('arm,seed,psnr\na,0,"1\n', {"baseline": "a"}, "unexpected end of data", "needs quotes"),
         ("arm,seed,psnr\na,0,\x00\n", {"baseline": "a"}, "is not a text file", None),
     ],
 )

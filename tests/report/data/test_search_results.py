@@ -47,7 +47,8 @@ def test_the_best_candidates_are_shown_with_what_they_tried() -> None:
         ["#2", "22.00", "0.001", "18"],
     ]
     assert len({len(line) for line in lines[1:-1]}) == 1
-    assert lines[-1] == f"Importance of factors: not said with 7 measured candidates, fewer than {FEWEST_RANKED}."
+    few = f"only 7 candidates are measured, fewer than {FEWEST_RANKED}"
+    assert lines[-1] == f"Importance of factors: not given, because {few}."
     page = search_markdown(found)
     assert "| \\#6 | 26.00 | 0.001 | 22 |" in page
     assert "on seeds that the search has not seen" in page

@@ -138,7 +138,7 @@ def test_what_changed_is_said_first(changed: Across) -> None:
     assert said[0] == "The 2 arms of both studies, new against old on PSNR over 5 shared seeds: 1 better, 1 equivalent."
     assert said[1].startswith("arm in new is better than in old: +0.55")
     assert said[2].startswith("baseline in new is equivalent to old")
-    assert said[-1].startswith("Not tested: what made the difference.")
+    assert said[-1].startswith("Not tested: what caused the difference.")
 
 
 def test_nothing_in_common_is_one_clear_error() -> None:

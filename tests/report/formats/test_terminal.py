@@ -24,7 +24,7 @@ dip_epochs=20               ^ better        5  +0.602 [+0.558, +0.646]  <.001
 both lr 0.03                x diverged    1/5       -                       -
 PSNR: higher is better; difference to the baseline [95 % interval]; p by Holm
 over 4 comparisons, level 0.05, margin ±0.1 dB
-also measured, in arms.csv and report.html: SSIM, train seconds"""
+also measured, see arms.csv and report.html: SSIM, train seconds"""
 
 
 def printed(renderable: Any, width: int, *, colour: bool = False) -> str:

@@ -190,7 +190,7 @@ def test_stability_says_when_and_how_trials_ended(make_case: Callable[..., Any])
     text = page_of(replace(case, rows=rows)).text
     section = text[text.rindex("Stability", 0, text.rindex("Method")) : text.rindex("Method")]
 
-    assert "25 trials measured, 4 diverged, 1 ended for other reasons and are run again." in section
+    assert "25 trials measured, 4 diverged, 1 ended for other reasons and will be run again." in section
     assert "both lr 0.03 1 4 4/5 [28%, 99%] .021 0" in section
     assert section.count("diverged loss is nan") == 4
     assert "dip_epochs=5 out of memory needs 9 GB 0 –" in section

@@ -63,7 +63,7 @@ def verdict_of(values: Sequence[float | None], metric: MetricSpec = PSNR) -> tup
         (
             [DIVERGED, 29.9, 29.35, 29.62, 29.88],
             Verdict.BETTER,
-            "1 of 5 seeds diverged, numbers are of the others",
+            "1 of 5 seeds diverged, numbers are those of the others",
         ),
     ],
 )
@@ -233,7 +233,7 @@ def test_stability_by_exact_tests() -> None:
     [
         ({"arm": BASE}, "the baseline 'baseline' has no results; arms with results: arm"),
         ({"baseline": [DIVERGED] * 3, "arm": BASE}, "the baseline 'baseline' diverged in 3 of 3 seeds"),
-        ({"baseline": BASE}, "there is no arm beside the baseline 'baseline'"),
+        ({"baseline": BASE}, "there is no arm other than the baseline 'baseline'"),
     ],
 )
 def test_nothing_comparable_keeps_the_numbers_and_says_why(

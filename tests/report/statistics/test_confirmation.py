@@ -52,7 +52,7 @@ def test_it_is_reported_as_one_test_without_correction(case: Any, tmp_path: Any)
     assert row.p == row.p_holm
     assert material.state.word == "complete"
     said = lines_of_answer(material)
-    assert any(line.startswith("This arm was picked on other seeds") for line in said)
+    assert any(line.startswith("This arm was chosen on other seeds") for line in said)
     assert not any("--confirm" in line for line in said)
 
 

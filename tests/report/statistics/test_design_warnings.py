@@ -46,7 +46,7 @@ def test_sound_data_have_no_lints() -> None:
 
 def test_arms_of_one_recipe() -> None:
     lints = design_lints(study(("a", {"lr": 0.2}), ("b", {"lr": 0.2})))
-    assert lints == (Lint("same-recipe", "a and b resolve to the same recipe: they are one experiment", "b"),)
+    assert lints == (Lint("same-recipe", "a and b resolve to the same recipe: they are the same experiment", "b"),)
 
 
 def test_an_arm_of_several_factors() -> None:
@@ -74,7 +74,7 @@ def test_identical_results_of_two_arms() -> None:
     """A schedule that repeats another's formula under a new name gives the very same numbers."""
     rows = [("baseline", 0, 1.0), ("baseline", 1, 2.0)]
     rows += [(arm, seed, 3.0 + seed) for arm in ("cosine", "polynomial") for seed in (0, 1)]
-    message = "cosine and polynomial give identical results: they are one experiment"
+    message = "cosine and polynomial give identical results: they are the same experiment"
     assert found(rows)["identical-arms"] == message
 
 

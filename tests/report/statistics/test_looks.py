@@ -42,7 +42,7 @@ def test_seeds_between_two_looks_wait() -> None:
     row = compare(frame, metrics=[METRIC], looks=LOOKS).row("arm")
     expected = compare(frame[frame.seed < 3], metrics=[METRIC], looks=LOOKS).row("arm")
     assert (row.n, row.p, row.diff) == (3, expected.p, expected.diff)
-    assert row.note.endswith("1 more measured, kept for the next look")
+    assert row.note.endswith("1 more measured, reserved for the next look")
 
 
 def test_before_the_first_look_there_is_no_test() -> None:

@@ -34,11 +34,11 @@ def test_a_metric_is_read_from_one_word(text: str, metric: MetricSpec) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("psnr", "does not say which way is better"),
-        ("psnr:higher", "does not say which way is better"),
-        (":max", "does not say which way is better"),
-        ("psnr:max:wide", "'wide' is no margin"),
-        ("psnr:max:0.1:0.2", "says too much"),
+        ("psnr", "does not say which direction is better"),
+        ("psnr:higher", "does not say which direction is better"),
+        (":max", "does not say which direction is better"),
+        ("psnr:max:wide", "'wide' is not a margin"),
+        ("psnr:max:0.1:0.2", "too many parts"),
     ],
 )
 def test_a_word_that_is_no_metric_is_refused_with_the_grammar(text: str, message: str) -> None:
@@ -66,11 +66,11 @@ def test_metrics_are_found_by_names_that_say_which_way_is_better() -> None:
 
 
 def test_a_table_without_a_known_metric_asks_for_directions() -> None:
-    with pytest.raises(AblateError, match="no column of numbers says by its name") as caught:
+    with pytest.raises(AblateError, match="no numeric column has a name that says") as caught:
         ablate.compare(frame(quality=[*BASE, *BASE]))
     assert caught.value.hint == "for example metrics=['quality:max']"
 
 
 def test_a_list_of_metrics_is_not_one_text() -> None:
-    with pytest.raises(AblateError, match="metrics is a list"):
+    with pytest.raises(AblateError, match="metrics must be a list"):
         ablate.compare(frame(psnr=[*BASE, *BASE]), metrics="psnr:max")

@@ -131,8 +131,8 @@ def test_one_sentence_says_who_did_not_get_there_and_who_was_sooner() -> None:
     arms = {"baseline": runs(5, 5.2, 5), "arm": runs(1, 1, -9), "fast": runs(1, 1.1, 1), "same": runs(5, 5, 5.1)}
     (said,) = race_sentences([race(arms, "baseline", quality=28)])
     assert said == (
-        "images_to_quality (quality 28): the baseline got there in 3 of 3 seeds, half of them by 5; only arm in 2 of 3 "
-        "seeds; sooner fast 0.20x (exploratory; every arm in the section on times to the quality)."
+        "images_to_quality (quality 28): the baseline reached it in 3 of 3 seeds, half of them by 5; only arm in 2 of "
+        "3 seeds; sooner fast 0.20x (exploratory; every arm in the section on times to the quality)."
     )
 
 

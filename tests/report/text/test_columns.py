@@ -74,7 +74,7 @@ def test_the_latex_table_has_as_many_cells_as_columns(case: Any) -> None:
 
 def test_a_column_without_room_in_the_terminal_is_named_below(case: Any) -> None:
     lines = comparison_table(case.material().comparison, columns=CHOSEN).lines(80)
-    assert lines[-1].plain.startswith("no room here, in report.html and in a wider terminal: SSIM diff, rho")
+    assert lines[-1].plain.startswith("no room here; shown in report.html and in a wider terminal: SSIM diff, rho")
 
 
 def test_the_page_shows_what_verdicts_cost_and_what_sharing_seeds_bought(case: Any) -> None:

@@ -54,10 +54,10 @@ def test_the_answer_reads_as_expected(case: Any) -> None:
         "    ablate run studies/example.yaml --arms dip_epochs=5 --seeds 9",
         "Note: both lr 0.03 changes 2 factors at once (lr, dip_lr): the difference belongs to all of them.",
         "Not tested: dip_epochs=20 on fresh seeds. As the best of 5 arms it looks better than it is, "
-        "by some part of the seed noise.",
+        "by part of the seed noise.",
         "    ablate run studies/example.yaml --confirm",
-        "Not tested: interactions between factors; arms are compared with the baseline alone.",
-        "Not tested: other data than skimage-patches.",
+        "Not tested: interactions between factors; arms are only compared with the baseline.",
+        "Not tested: data other than skimage-patches.",
         "Not tested: equal compute; the time differs from the baseline's in dip_epochs=5, dip_epochs=20.",
         "Exploratory, without correction for multiple comparisons: SSIM, train seconds.",
     ]

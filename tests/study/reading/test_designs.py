@@ -48,7 +48,7 @@ def test_grid_takes_every_combination_but_the_baselines(load: Load) -> None:
 
 def test_a_grid_of_the_baseline_alone_is_refused(refuse: Refuse) -> None:
     problems = refuse("baseline: {lr: 0.01}\ngrid: {lr: [0.01], batch_size: [64]}")
-    assert messages(problems) == ["'grid' adds no arm: it holds only the baseline"]
+    assert messages(problems) == ["'grid' adds no arm: it contains only the baseline"]
 
 
 def test_a_level_listed_twice_in_a_grid_is_said_once(refuse: Refuse) -> None:
@@ -66,7 +66,7 @@ def test_zip_takes_levels_in_step(load: Load) -> None:
 
 def test_zip_wants_lists_of_one_length(refuse: Refuse) -> None:
     (problem,) = refuse("baseline: {}\nzip: {lr: [0.002, 0.004], batch_size: [128]}")
-    assert problem.message == "'zip' wants as many levels for each factor"
+    assert problem.message == "'zip' needs the same number of levels for every factor"
     assert problem.note == "lr has 2, batch_size has 1"
 
 

@@ -50,20 +50,20 @@ CASES = [
         None,
     ),
     # The baseline.
-    ("«v»ary: {lr: [0.01]}\n", ["no baseline: what are the arms compared with?"], None),
-    ("«baseline»:\n" + ARM, ["baseline: a mapping is wanted, not nothing"], "write {} for the core's defaults"),
-    ("baseline: «[lr]»\n" + ARM, ["baseline: a mapping is wanted, not a list"], None),
+    ("«v»ary: {lr: [0.01]}\n", ["no baseline to compare the arms with"], None),
+    ("«baseline»:\n" + ARM, ["baseline: expected a mapping, got nothing"], "write {} for the core's defaults"),
+    ("baseline: «[lr]»\n" + ARM, ["baseline: expected a mapping, got a list"], None),
     ("baseline: {«shedule»: linear}\n" + ARM, ["unknown factor 'shedule'"], "did you mean 'noise_schedule'?"),
     (
         "baseline: {«seeds»: 3}\n" + ARM,
         ["'seeds' is not a factor"],
         "move 'seeds' to the top level of the study file",
     ),
-    ("baseline: {lr: «fast»}\n" + ARM, ["lr: a number is wanted, not 'fast'"], None),
+    ("baseline: {lr: «fast»}\n" + ARM, ["lr: expected a number, got 'fast'"], None),
     ("baseline: {lr: «-1»}\n" + ARM, ["lr: -1 is out of range: above 0, at most 1"], None),
     (
         "baseline: {epochs: «010»}\n" + ARM,
-        ["epochs: 010 is ambiguous: YAML 1.1 reads it as 8, others as 10"],
+        ["epochs: 010 is ambiguous: YAML 1.1 reads it as 8, other readers as 10"],
         "write 10",
     ),
     (
@@ -72,30 +72,30 @@ CASES = [
         None,
     ),
     ("baseline: {method: «dip-ddpm»}\n" + ARM, ["method: unknown name 'dip-ddpm'"], "did you mean 'dip+ddpm'?"),
-    ("baseline: {ema: «1»}\n" + ARM, ["ema: true or false is wanted, not '1'"], "did you mean true?"),
+    ("baseline: {ema: «1»}\n" + ARM, ["ema: expected true or false, got '1'"], "did you mean true?"),
     (
         "baseline: {lr: «[0.1, 0.2]»}\n" + ARM,
-        ["lr: one level is wanted, not a list"],
+        ["lr: expected one level, got a list"],
         "levels to compare go under 'vary: {lr: [...]}'",
     ),
     ("«baseline»: {method: dip}\n" + ARM, ["method dip has no ema with warmup"], None),
     ("baseline: {channels: «12»}\n" + ARM, ["channels: Input should be a multiple of 8"], None),
-    ("data: cifar10\nbaseline: {«data»: cifar10}\n" + ARM, ["data is named twice"], "remove one"),
+    ("data: cifar10\nbaseline: {«data»: cifar10}\n" + ARM, ["data is given twice"], "remove one"),
     ("data: «mnist»\n" + BASE + ARM, ["data: unknown name 'mnist'"], None),
     # Arms.
     ("«b»aseline: {}\n", ["nothing is compared with the baseline"], "add 'vary: {factor: [level, ...]}'"),
     (BASE + "«vary»:\n", ["'vary' is empty"], None),
     (BASE + "vary: «{}»\n", ["'vary' is empty"], None),
-    (BASE + "vary: «[lr]»\n", ["'vary': a mapping is wanted, not a list"], None),
+    (BASE + "vary: «[lr]»\n", ["'vary': expected a mapping, got a list"], None),
     (BASE + "vary: {«lr»: []}\n", ["'lr' lists no levels"], None),
     (BASE + "vary: {«lr»: }\n", ["'lr' lists no levels"], None),
-    (BASE + "vary: {lr: [«{a: 1}»]}\n", ["lr: one level is wanted, not a mapping"], None),
+    (BASE + "vary: {lr: [«{a: 1}»]}\n", ["lr: expected one level, got a mapping"], None),
     (
         BASE + "vary: {lr: [0.01, «1e-3»]}\n",
         ["lr=0.001 is the baseline's own level"],
         "remove it: the baseline is an arm already",
     ),
-    (BASE + "vary: {lr: [0.01, «1e-2»]}\n", ["arm 'lr=0.01' is stated twice"], "remove one of them"),
+    (BASE + "vary: {lr: [0.01, «1e-2»]}\n", ["arm 'lr=0.01' is defined twice"], "remove one of them"),
     (
         BASE + "arms: {«same»: {lr: 0.001, epochs: 10}}\n",
         ["arm 'same' resolves to the same recipe as the baseline"],
@@ -117,46 +117,50 @@ CASES = [
     ),
     (BASE + "arms: {«a»: }\n", ["'a' is empty"], None),
     (BASE + "arms: {a: «{}»}\n", ["'a' is empty"], None),
-    (BASE + "arms: {a: «0.1»}\n", ["'a': a mapping is wanted, not '0.1'"], None),
+    (BASE + "arms: {a: «0.1»}\n", ["'a': expected a mapping, got '0.1'"], None),
     (BASE + "arms: {«a»: {method: dip}}\n", ["method dip has no ema with warmup"], None),
     (BASE + "vary: {method: [«dip»]}\n", ["method dip has no ema with warmup"], None),
     (BASE + "vary: {channels: [«20»]}\n", ["channels: Input should be a multiple of 8"], None),
     # Seeds, alpha, budget, question.
     (BASE + ARM + "seeds: «0»", ["seeds: 0 is out of range: at least 1, at most 1000 seeds"], None),
-    (BASE + ARM + "seeds: «2.5»", ["seeds: a whole number is wanted, not '2.5'"], None),
-    (BASE + ARM + "seeds: «[3, 5]»", ["seeds: how many, not which"], "write {looks: [3, 5, 10]} to look several times"),
-    (BASE + ARM + "seeds: «{}»", ["seeds: numbers of seeds are wanted"], "write {looks: [3, 5, 10]}"),
-    (BASE + ARM + "seeds: {looks: «3»}", ["seeds: numbers of seeds are wanted"], "write {looks: [3, 5, 10]}"),
-    (BASE + ARM + "seeds: {looks: [3, «3», 10]}", ["looks increase, but 3 follows 3"], None),
+    (BASE + ARM + "seeds: «2.5»", ["seeds: expected a whole number, got '2.5'"], None),
+    (
+        BASE + ARM + "seeds: «[3, 5]»",
+        ["seeds: expected a number, got a list"],
+        "write {looks: [3, 5, 10]} for several looks",
+    ),
+    (BASE + ARM + "seeds: «{}»", ["seeds: expected a list of seed counts"], "write {looks: [3, 5, 10]}"),
+    (BASE + ARM + "seeds: {looks: «3»}", ["seeds: expected a list of seed counts"], "write {looks: [3, 5, 10]}"),
+    (BASE + ARM + "seeds: {looks: [3, «3», 10]}", ["looks must increase, but 3 follows 3"], None),
     (BASE + ARM + "seeds: {looks: [3], «lok»: 3}", ["unknown key of seeds 'lok'"], None),
     (BASE + ARM + "alpha: «5»", ["alpha: out of range: above 0, at most 0.5"], "did you mean 0.05?"),
-    (BASE + ARM + "alpha: «5%»", ["alpha: a number is wanted, not '5%'"], None),
+    (BASE + ARM + "alpha: «5%»", ["alpha: expected a number, got '5%'"], None),
     (BASE + ARM + "budget: «2»", ["budget: a unit is needed"], "did you mean {hours: 2}?"),
     (BASE + ARM + "budget: {«hour»: 2}", ["unknown unit of a budget 'hour'"], "did you mean 'hours'?"),
-    (BASE + ARM + "budget: {hours: «0»}", ["budget: a budget is above 0"], None),
-    (BASE + ARM + "«budget»: {hours: 1, minutes: 30}", ["a budget has one unit"], None),
-    (BASE + ARM + "question: «[why]»", ["question: a text is wanted, not a list"], None),
+    (BASE + ARM + "budget: {hours: «0»}", ["budget: a budget must be above 0"], None),
+    (BASE + ARM + "«budget»: {hours: 1, minutes: 30}", ["a budget can have only one unit"], None),
+    (BASE + ARM + "question: «[why]»", ["question: expected a text, got a list"], None),
     # The method.
-    (BASE + ARM + "report: «welch»", ["report: a mapping is wanted, not 'welch'"], None),
-    (BASE + ARM + "«report»: ", ["report: a mapping is wanted, not nothing"], "leave it out for the defaults"),
-    (BASE + ARM + "«report»: {}", ["report: a mapping is wanted, not an empty one"], "leave it out for the defaults"),
+    (BASE + ARM + "report: «welch»", ["report: expected a mapping, got 'welch'"], None),
+    (BASE + ARM + "«report»: ", ["report: expected a mapping, got nothing"], "leave it out for the defaults"),
+    (BASE + ARM + "«report»: {}", ["report: expected a mapping, got an empty one"], "leave it out for the defaults"),
     (BASE + ARM + "report: {«tset»: welch}", ["unknown key of 'report' 'tset'"], "did you mean 'test'?"),
     (BASE + ARM + "report: {test: «welsh»}", ["report test: unknown name 'welsh'"], "did you mean 'welch'?"),
     (BASE + ARM + "report: {correct: «null»}", ["report correct: unknown name 'null'"], None),
-    (BASE + ARM + "report: {noise: «[own]»}", ["report noise: a name is wanted, not a list"], None),
+    (BASE + ARM + "report: {noise: «[own]»}", ["report noise: expected a name, got a list"], None),
     (
         BASE + ARM + "report: {test: welch, noise: «pooled»}",
-        ["report noise: pooled noise goes with the paired test, not with welch"],
+        ["report noise: pooled noise needs the paired test, not welch"],
         "leave out one of them",
     ),
     (
         BASE + ARM + "seeds: 30\nreport: {test: «permutation»}",
-        ["report test: exact sign flips take at most 20 shared seeds, the study plans 30"],
+        ["report test: exact sign flips work for at most 20 shared seeds; the study plans 30"],
         "use the paired test",
     ),
     # The core.
     ("core: «tyo»\n" + BASE + ARM, ["unknown core 'tyo'"], "did you mean 'toy'?"),
-    ("core: «[toy]»\n" + BASE + ARM, ["core: the name of a core is wanted, not a list"], None),
+    ("core: «[toy]»\n" + BASE + ARM, ["core: expected the name of a core, got a list"], None),
 ]
 
 
@@ -220,7 +224,7 @@ def test_every_problem_is_found_in_one_pass(refuse: Refuse, pointed: Callable[[P
 def test_a_broken_baseline_does_not_accuse_the_arms(refuse: Refuse) -> None:
     """Arms are compared with a baseline that can be resolved, or not at all."""
     problems = refuse("baseline: {lr: fast}\nvary: {lr: [0.001], epochs: [10]}\n")
-    assert [problem.message for problem in problems] == ["lr: a number is wanted, not 'fast'"]
+    assert [problem.message for problem in problems] == ["lr: expected a number, got 'fast'"]
 
 
 def test_known_words_are_listed(refuse: Refuse) -> None:

@@ -86,7 +86,7 @@ def test_a_list_of_names_takes_the_margins_of_the_core(load: Load) -> None:
 def test_a_missing_margin_is_a_warning(section: str, column: int, suggestion: str | None, load: Load) -> None:
     (warning,) = load(HEAD + f"metrics: {section}").warnings
     assert warning.message.startswith("no margin for metric ")
-    assert warning.message.endswith(': "equivalent" will not be available')
+    assert warning.message.endswith(': no arm can be "equivalent"')
     assert (warning.line, warning.column, warning.severity) == (3, column, "warning")
     assert warning.suggestion == suggestion
 
@@ -111,19 +111,19 @@ def test_another_direction_than_the_cores_is_a_warning(load: Load) -> None:
         ("[psn]", "unknown metric 'psn'", 11, "did you mean 'psnr'?"),
         ("psn", "unknown metric 'psn'", 10, "did you mean 'psnr'?"),
         ("[psnr, psnr]", "metric 'psnr' is listed twice", 17, "remove one"),
-        ("[[psnr]]", "a metric's name is wanted, not a list", 11, None),
+        ("[[psnr]]", "expected a metric's name, got a list", 11, None),
         ("[]", "'metrics' is empty", 1, None),
         ("{}", "'metrics' is empty", 1, None),
         ("", "'metrics' is empty", 1, None),
-        ("{psnr: 0.1}", "psnr: a mapping is wanted", 17, "did you mean psnr: {margin: 0.1}?"),
-        ("{psnr: [0.1]}", "psnr: a mapping is wanted", 17, None),
+        ("{psnr: 0.1}", "psnr: expected a mapping", 17, "did you mean psnr: {margin: 0.1}?"),
+        ("{psnr: [0.1]}", "psnr: expected a mapping", 17, None),
         ("{psnr: {margn: 1}}", "unknown key of a metric 'margn'", 18, "did you mean 'margin'?"),
-        ("{psnr: {margin: -1}}", "psnr margin: a margin is above 0, not -1", 26, "write null for no margin"),
-        ("{psnr: {margin: 0%}}", "psnr margin: a margin is above 0, not 0%", 26, "write null for no margin"),
-        ("{psnr: {margin: some}}", "psnr margin: a number is wanted, not 'some'", 26, None),
+        ("{psnr: {margin: -1}}", "psnr margin: a margin must be above 0, got -1", 26, "write null for no margin"),
+        ("{psnr: {margin: 0%}}", "psnr margin: a margin must be above 0, got 0%", 26, "write null for no margin"),
+        ("{psnr: {margin: some}}", "psnr margin: expected a number, got 'some'", 26, None),
         ("{psnr: {direction: maxx}}", "psnr direction: unknown name 'maxx'", 29, "did you mean 'max'?"),
         ("{psnr: {scale: logs}}", "psnr scale: unknown name 'logs'", 25, "did you mean 'log'?"),
-        ("{psnr: {primary: 1}}", "psnr primary: true or false is wanted, not '1'", 27, "did you mean true?"),
+        ("{psnr: {primary: 1}}", "psnr primary: expected true or false, got '1'", 27, "did you mean true?"),
         (
             "{psnr: {margin: 1}, ssim: {margin: 1}}",
             "no primary metric: one metric decides the verdicts",

@@ -75,18 +75,18 @@ def test_two_names_of_one_table_are_one_recipe(load: Load) -> None:
     [
         ("{mine: {betas: [0.1, 1.5, 0.2]}}", "schedule 'mine': beta = 1.5 at t = 2", "1.5"),
         ("{mine: {alpha_bars: [0.9, 0.95]}}", "schedule 'mine': alpha-bar = 0.95 at t = 2, after 0.9", "0.95"),
-        ("{mine: {betas: [0.1, x]}}", "schedule 'mine': a number is wanted, not 'x'", "x"),
+        ("{mine: {betas: [0.1, x]}}", "schedule 'mine': expected a number, got 'x'", "x"),
         ("{mine: {betas: [0.1]}}", "1 betas: a table has 2 to 10000 numbers", "0.1"),
-        ("{mine: {}}", "one of betas and alpha_bars is wanted, none is given", "{}"),
+        ("{mine: {}}", "expected one of betas and alpha_bars, none is given", "{}"),
         ("{mine: {gammas: [0.1, 0.2]}}", "unknown key 'gammas'", "gammas"),
         ("{mine: {betas: absent.csv}}", "cannot read", "absent.csv"),
-        ('{mine: {betas: "absent_module:f"}}', "a function needs to know for how many steps", None),
+        ('{mine: {betas: "absent_module:f"}}', "a function needs the number of steps", None),
         ('{mine: {betas: "absent_module:f", steps: 5}}', "cannot import 'absent_module'", '"absent_module:f"'),
         ('{mine: {betas: "math:inf", steps: 5}}', "'math:inf' is not a function", '"math:inf"'),
         ('{mine: {betas: "math:sqrt", steps: 5}}', "math:sqrt(5) raised TypeError", '"math:sqrt"'),
-        ("{mine: {betas: [0.1, 0.2], steps: 2}}", "steps go with a function", "2"),
+        ("{mine: {betas: [0.1, 0.2], steps: 2}}", "only a function needs 'steps'", "2"),
         ("{linear: {betas: [0.1, 0.2]}, mine: {betas: [0.1, 0.2]}}", "'linear' is built in", "linear"),
-        ("[0.1, 0.2]", "'schedules' is a mapping of names to tables", "schedules"),
+        ("[0.1, 0.2]", "'schedules': expected a mapping of names to tables", "schedules"),
     ],
 )
 def test_a_fault_is_told_where_it_stands(

@@ -82,17 +82,21 @@ def test_tuning_searches_for_every_arm_with_the_same_budget(load: Load) -> None:
     ("section", "message", "column"),
     [
         ("{trials: 3}", "'search' names no factors", 1),
-        ("{factors: {lr: 0.1}}", "lr: a range or a list of levels is wanted, not '0.1'", 24),
+        ("{factors: {lr: 0.1}}", "lr: expected a range or a list of levels, got '0.1'", 24),
         ("{factors: {lrr: [1, 2]}}", "unknown factor 'lrr'", 20),
-        ("{factors: {lr: {from: 0.1}}}", "lr: a range has 'from' and 'to'", 20),
-        ("{factors: {lr: {from: 0.1, to: 0.01}}}", "lr: a range goes upwards, not from 0.1 to 0.01", 20),
+        ("{factors: {lr: {from: 0.1}}}", "lr: a range needs 'from' and 'to'", 20),
+        ("{factors: {lr: {from: 0.1, to: 0.01}}}", "lr: 'from' must be below 'to', got 0.1 and 0.01", 20),
         ("{factors: {lr: {from: 0.1, to: 7}}}", "lr: 7 is out of range: above 0, at most 1", 40),
         ("{factors: {lr: {from: 0.1, to: 0.5, lgo: true}}}", "unknown key of a range 'lgo'", 45),
-        ("{factors: {lr: {from: 0.1, to: 0.5, step: 0.3}}}", "lr: no whole number of steps of 0.3 leads to 0.5", 20),
-        ("{factors: {lr: {from: 0.1, to: 0.5, log: true, step: 0.1}}}", "lr: a range on the log scale has no step", 20),
-        ("{factors: {method: {from: a, to: b}}}", "method is no number: its levels are listed", 20),
-        ("{factors: {lr: [0.1]}}", "lr: a search wants two different levels or more", 20),
-        ("{factors: {lr: [0.1, 1e-1]}}", "lr: a search wants two different levels or more", 20),
+        ("{factors: {lr: {from: 0.1, to: 0.5, step: 0.3}}}", "lr: 0.5 is not reached by whole steps of 0.3", 20),
+        (
+            "{factors: {lr: {from: 0.1, to: 0.5, log: true, step: 0.1}}}",
+            "lr: a range on the log scale cannot have a step",
+            20,
+        ),
+        ("{factors: {method: {from: a, to: b}}}", "method is not a number: list its levels", 20),
+        ("{factors: {lr: [0.1]}}", "lr: a search needs at least two different levels", 20),
+        ("{factors: {lr: [0.1, 1e-1]}}", "lr: a search needs at least two different levels", 20),
         (
             "{factors: {lr: {levels: [0.1, 0.2], when: {epochs: 5}}}}",
             "lr depends on epochs, which is not searched before it",
@@ -113,31 +117,31 @@ def test_tuning_searches_for_every_arm_with_the_same_budget(load: Load) -> None:
         ("{factors: {lr: [0.1, 0.2]}, metrics: [ssim]}", "search metrics: the primary metric comes first: psnr", 46),
         (
             "{factors: {lr: [0.1, 0.2]}, sampler: cma-es}",
-            "sampler 'cma-es' wants two numbers or more to search, without 'when'",
+            "sampler 'cma-es' needs at least two numeric ranges without 'when'",
             46,
         ),
         (
             "{factors: {lr: [0.1, 0.2]}, pruner: wilcoxon}",
-            "pruner 'wilcoxon' compares seeds: at least 5 per candidate",
+            "pruner 'wilcoxon' compares seeds and needs at least 5 per candidate",
             45,
         ),
         (
             "{factors: {lr: [0.1, 0.2]}, pruner: asha, seeds: 2}",
-            "pruner 'asha' looks at one curve per candidate, not at 2 seeds",
+            "pruner 'asha' uses one curve per candidate, not 2 seeds",
             45,
         ),
         (
             "{factors: {lr: [0.1, 0.2]}, metrics: [psnr, ssim], pruner: median}",
-            "with two metrics nothing can be pruned: a curve has one of them",
+            "with two metrics nothing can be pruned: learning curves have only one",
             68,
         ),
         (
             "{factors: {lr: [0.1, 0.2]}, metrics: [psnr, ssim], confirm: yes}",
-            "two metrics have no single best candidate to confirm",
+            "with two metrics there is no single best candidate to confirm",
             69,
         ),
         ("{}", "'search' is empty", 9),
-        ("[lr]", "'search': a mapping is wanted, not a list", 9),
+        ("[lr]", "'search': expected a mapping, got a list", 9),
     ],
 )
 def test_what_is_wrong_with_a_search_has_its_place(section: str, message: str, column: int, refuse: Refuse) -> None:
@@ -158,14 +162,14 @@ def test_a_sampler_whose_package_is_missing_is_refused_before_anything_starts(
 
 def test_an_arm_may_not_state_what_is_tuned(refuse: Refuse) -> None:
     (problem,) = refuse(f"{BASE}vary: {{lr: [0.1]}}\ntune: {{{RANGES}}}")
-    assert problem.message == "arm 'lr=0.1' states lr, which 'tune' would change"
+    assert problem.message == "arm 'lr=0.1' states lr, which 'tune' changes"
     assert (problem.line, problem.column) == (2, 13)
 
 
 @pytest.mark.parametrize("name", ["best of search", "search #3", "x #0"])
 def test_names_that_a_search_gives_are_taken(name: str, refuse: Refuse) -> None:
     (problem,) = refuse(f"{BASE}arms: {{'{name}': {{epochs: 3}}}}\nsearch: {{{RANGES}}}")
-    assert problem.message == f"{name!r} is a name that a search gives"
+    assert problem.message == f"{name!r} is a name that a search uses"
 
 
 def test_the_best_candidate_becomes_an_arm_once_all_are_answered(load: Load, toy: type[Core]) -> None:
@@ -205,11 +209,11 @@ def test_a_search_may_go_on_but_not_change(load: Load, toy: type[Core]) -> None:
     stored = load(f"{BASE}search: {{{RANGES}, trials: 2}}")
     longer = load(f"{BASE}search: {{{RANGES}, trials: 9}}")
     check_against_stored(stored, longer)
-    with pytest.raises(StudyChangedError, match="looks elsewhere, or in another way"):
+    with pytest.raises(StudyChangedError, match="has other settings"):
         check_against_stored(stored, load(f"{BASE}search: {{{RANGES}, trials: 2, sampler: random}}"))
     rows = [tried("search", 0, 0.02, 30.0), tried("search", 1, 0.03, 31.0)]
     confirmed = stand(stored, toy, rows).study
-    with pytest.raises(StudyChangedError, match="'search' had 2 trials, has 9, and was confirmed"):
+    with pytest.raises(StudyChangedError, match="'search' was confirmed after 2 trials, now 9"):
         check_against_stored(confirmed, longer)
 
 

@@ -74,26 +74,26 @@ def test_a_level_is_read_as_the_factor_wants_it(text: str, factor: FactorInfo, e
 @pytest.mark.parametrize(
     ("text", "factor", "message", "suggestion"),
     [
-        ("010", SIZE, "010 is ambiguous: YAML 1.1 reads it as 8, others as 10", "write 10"),
+        ("010", SIZE, "010 is ambiguous: YAML 1.1 reads it as 8, other readers as 10", "write 10"),
         ("12:30", SIZE, "12:30 is not a number (YAML 1.1 reads it as 750, counting in sixties)", None),
         ("1:02:03", LR, "1:02:03 is not a number (YAML 1.1 reads it as 3723, counting in sixties)", None),
-        ("0x10", SIZE, "a whole number is written in decimal digits, not '0x10'", None),
+        ("0x10", SIZE, "expected a whole number in decimal digits, got '0x10'", None),
         (".nan", LR, "a number must be finite, not .nan", None),
         ("-inf", LR, "a number must be finite, not -inf", None),
         ("1e999", LR, "1e999 is too large for a number", None),
         ("1e20", SIZE, "1e20 is too large for a whole number: at most 2**53", None),
-        ("1" * 70, SIZE, f"a whole number is wanted, not '{'1' * 57}...'", None),
-        ("1.5", SIZE, "a whole number is wanted, not '1.5'", None),
+        ("1" * 70, SIZE, f"expected a whole number, got '{'1' * 57}...'", None),
+        ("1.5", SIZE, "expected a whole number, got '1.5'", None),
         ("0", SIZE, "0 is out of range: at least 1, at most 4096 images", None),
         ("0", LR, "0 is out of range: above 0, at most 1", None),
         ("1.5", LR, "1.5 is out of range: above 0, at most 1", None),
-        ("fast", LR, "a number is wanted, not 'fast'", None),
-        ("１２", SIZE, "a whole number is wanted, not '１２'", None),
-        ("", LR, "a level is wanted, not nothing (default: 0.001)", None),
-        ("none", WINDOW, "'none' is a word", "write null for nothing at all"),
-        ("1", EMA, "true or false is wanted, not '1'", "did you mean true?"),
-        ("0", EMA, "true or false is wanted, not '0'", "did you mean false?"),
-        ("maybe", EMA, "true or false is wanted, not 'maybe'", None),
+        ("fast", LR, "expected a number, got 'fast'", None),
+        ("１２", SIZE, "expected a whole number, got '１２'", None),
+        ("", LR, "expected a level, got nothing (default: 0.001)", None),
+        ("none", WINDOW, "'none' is only a text here", "write null for no value"),
+        ("1", EMA, "expected true or false, got '1'", "did you mean true?"),
+        ("0", EMA, "expected true or false, got '0'", "did you mean false?"),
+        ("maybe", EMA, "expected true or false, got 'maybe'", None),
         ("DIP", METHOD, "unknown name 'DIP'", "did you mean 'dip'?"),
         ("no", METHOD, "unknown name 'no'", None),
     ],
@@ -124,12 +124,12 @@ def test_a_quoted_null_is_a_text() -> None:
     ("node", "found"), [(Items((), MARK), "a list"), (Table((), MARK), "a mapping")], ids=["list", "mapping"]
 )
 def test_a_level_is_one_value(node: Items | Table, found: str) -> None:
-    with pytest.raises(BadValueError, match=f"one level is wanted, not {found}"):
+    with pytest.raises(BadValueError, match=f"expected one level, got {found}"):
         values.level(node, LR)
 
 
 def test_text_wants_something() -> None:
-    with pytest.raises(BadValueError, match="a text is wanted, not nothing"):
+    with pytest.raises(BadValueError, match="expected a text, got nothing"):
         values.text(word(""))
 
 

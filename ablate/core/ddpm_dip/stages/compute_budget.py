@@ -50,9 +50,9 @@ def updates_spent(run: Run) -> int:
     planned = TrainingCourse(images, min(settings.batch_size, images), settings.epochs).total
     if math.ceil(spent) >= planned:
         raise AblateError(
-            f"the work of DIP and warm-up equals {math.ceil(spent)} updates, and {planned} are planned: with budget "
-            "compute nothing is left to train",
-            hint="train longer, fit the DIP for fewer steps, or compare at budget updates",
+            f"DIP and warm-up cost {math.ceil(spent)} updates, and {planned} are planned: with budget compute no "
+            f"training is left",
+            hint="train longer, fit the DIP for fewer steps, or use budget updates",
         )
     return math.ceil(spent)
 

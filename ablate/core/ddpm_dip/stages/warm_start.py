@@ -60,7 +60,7 @@ def _fit(run: Run) -> Denoiser:
         optimizer.step()
         run.context.progress(run.recipe, "warm", step + 1, settings.warm_steps, loss=float(loss.detach()))
         if run.context.stop_requested:
-            raise StoppedError("stopped during the warm-up, which is short and starts again")
+            raise StoppedError("stopped during the warm-up, which starts again")
     return denoiser
 
 

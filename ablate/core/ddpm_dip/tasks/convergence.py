@@ -56,7 +56,7 @@ def _record(run: Run, name: str, found: QualityReached) -> None:
     run.found[f"{name}_reached"] = float(found.at is not None)
     run.found[f"{name}_limit"] = found.limit
     if found.at is None:
-        run.notes.append(f"{name} censored: the declared quality is not kept up to {found.limit:g}")
+        run.notes.append(f"{name} censored: the declared quality is not reached by {found.limit:g}, or not kept")
         return
     run.found[name] = found.at
     if found.first:
