@@ -113,6 +113,16 @@ class TrialPaths:
     def samples(self) -> Path:
         return self.folder / "samples.png"
 
+    @property
+    def files(self) -> Path:
+        """Folder for what a command writes, apart from ablate's own files."""
+        return self.folder / "files"
+
+    @property
+    def attempts(self) -> Path:
+        """What is known of earlier attempts at a command."""
+        return self.folder / "attempts.json"
+
     def pictures(self) -> list[Path]:
         """Every picture in the folder, by name."""
         return sorted(self.folder.glob("*.png"))

@@ -33,6 +33,8 @@ MAY_IMPORT = {
     "core": SHARED,
     "core.functions": SHARED,
     "core.shared": f"{SHARED} core.functions",
+    "core.command.spec": SHARED,  # what a study file says of a command
+    "core.command": f"{SHARED} core.shared core.command.spec",
     "core.schedules": f"{SHARED} core.shared",
     "core.settings": f"{SHARED} core.shared core.schedules",
     "core.data": f"{SHARED} core.shared",

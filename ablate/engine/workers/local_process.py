@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ablate
+from ablate.core.shared.oom_kills import killed_for_memory
 from ablate.engine.workers.framing import MessageStream, read_chunk, write_message
 from ablate.engine.workers.messages import (
     Evicted,
@@ -22,7 +23,6 @@ from ablate.engine.workers.messages import (
     Unreadable,
     decode_from_worker,
 )
-from ablate.engine.workers.oom_kills import killed_for_memory
 from ablate.engine.workers.slots import Slot
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
