@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "": SHARED,
     # WHAT is asked
     "study": SHARED,
-    "study.reading": f"{SHARED} study",
+    "study.reading": f"{SHARED} study core.command.spec",
     # HOW a trial is computed
     "core": SHARED,
     "core.functions": SHARED,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ablate.core.command.process import CommandRunner
-from ablate.core.command.programs import require_program
+from ablate.core.command.spec.programs import require_program
 from ablate.core.command.spec.settings import CommandSettings, settings_model
 from ablate.core.command.spec.specification import COMMAND, CommandSpec
 from ablate.core.command.trial import CommandTrial

@@ -28,6 +28,7 @@ from ablate.core.command.spec.template import Command, Template
 from ablate.core.shared.oom_kills import killed_for_memory
 from ablate.errors import StoppedError
 from ablate.interface import TrialContext
+from ablate.json_values import plain_settings
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths
 from ablate.recipe import Recipe
@@ -95,7 +96,7 @@ class CommandTrial:
     # ------------------------------------------------------------------ what the command is given
 
     def _all_values(self) -> dict[str, Any]:
-        settings = {name: value for name, value in self._recipe.settings.items() if name not in IDENTITY}
+        settings = plain_settings({n: value for n, value in self._recipe.settings.items() if n not in IDENTITY})
         return {
             **settings,
             "seed": self._recipe.seed,

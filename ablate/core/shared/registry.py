@@ -18,6 +18,7 @@ from ablate.loading import load_object
 BUILT_IN = {
     "ddpm-dip": "ablate.core.ddpm_dip.core:DdpmDip",
     "replay": "ablate.core.replay.core:Replay",
+    "command": "ablate.core.command.core:CommandCore",
 }
 
 

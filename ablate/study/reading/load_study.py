@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ablate.core.command.spec.specification import COMMAND
 from ablate.errors import AblateError, Problem, StudyFileError
 from ablate.interface import DECLARED_METRICS, DEFAULT_CORE, Core
 from ablate.paths import is_study_name
@@ -22,9 +23,11 @@ from ablate.study.problems import (
     nearest,
 )
 from ablate.study.reading import values
-from ablate.study.reading.declared_metrics import DeclaredMetrics, read_declared
+from ablate.study.reading.command_sections import COMMAND_KEYS
+from ablate.study.reading.command_study import CommandStudy, is_command, read_command, top_level
+from ablate.study.reading.declared_metrics import read_declared
 from ablate.study.reading.designs import READERS
-from ablate.study.reading.drafts import MOST_ARMS, TOP_LEVEL, Context, Draft, Drafted, Level, read_level, read_settings
+from ablate.study.reading.drafts import MOST_ARMS, Context, Draft, Drafted, Level, read_level, read_settings
 from ablate.study.reading.merge import merge, refuse_bad_names
 from ablate.study.reading.metrics import read_metrics
 from ablate.study.reading.overrides import apply_overrides
@@ -121,16 +124,6 @@ def _root(text: str, source: Source, problems: Problems) -> Table | None:
     return None
 
 
-def known_keys(factors: Mapping[str, FactorInfo]) -> tuple[str, ...]:
-    """Return the top-level keys that make sense with the factors of a core; all of them when there is no core."""
-    absent = set()
-    if factors and "data" not in factors:
-        absent.add("data")
-    if factors and not any(factor.tables for factor in factors.values()):
-        absent.add("schedules")
-    return tuple(key for key in TOP_LEVEL if key not in absent)
-
-
 class _Loader:
     """Reads one tree, section by section; every section records its own problems."""
 
@@ -144,7 +137,8 @@ class _Loader:
         self.whole = Mark(root.mark.source, 1, 1)
         self.tables: Tables | None = NO_TABLES
         self._table = root
-        self._declared: DeclaredMetrics | None = None
+        self._command: CommandStudy | None = None
+        self._metrics: Node | None = None
         self._parameters: dict[str, Any] = {}
 
     def load(self, name: str) -> Study | None:
@@ -163,11 +157,13 @@ class _Loader:
         budget = read_budget(self.nodes.get("budget"), self.problems, self.keys.get("budget"))
         if core is None:
             return None
-        stated = self.nodes.get("metrics") if self._declared is None else self._declared.node
+        stated = self.nodes.get("metrics") if self._metrics is None else self._metrics
         metrics = read_metrics(stated, core.metrics, self.problems, self.keys.get("metrics"))
         arms, designs, searches = self._arms(core, factors, metrics)
         if not arms or self.problems.errors:
             return None
+        if self._command is not None:
+            self._command.look_at_places(arms, name)
         return Study(
             name=name,
             question=question,
@@ -199,12 +195,20 @@ class _Loader:
     def _core(self) -> tuple[str, type[Core] | None]:
         node = self._table.get("core")
         try:
-            name = DEFAULT_CORE if node is None else values.text(node, "the name of a core")
+            default = COMMAND if is_command(self._table) else DEFAULT_CORE
+            name = default if node is None else values.text(node, "the name of a core")
         except BadValueError as bad:
             self.problems.bad(node.mark if node is not None else self.whole, bad, subject="core")
             return "", None
+        if name == COMMAND:
+            self._command = read_command(self._table, self.path.parent, self.problems)
+            if self._command is None:
+                return name, None
+            self._metrics, self._parameters = self._command.metrics, self._command.spec.to_dict()
         try:
             core = self.resolve_core(name, self.path.parent)
+            if self._command is not None:
+                core = core.made_for(self._parameters, self.path.parent.absolute())
             if not core.metrics and not core.metrics_from_study:
                 raise AblateError(f"core {name!r} measures nothing: its 'metrics' are empty")
             if not core.Settings.model_fields:
@@ -219,10 +223,11 @@ class _Loader:
     def _with_declared_metrics(self, name: str, core: type[Core]) -> tuple[str, type[Core] | None]:
         """The core, that says nothing of what it measures, with what the study says of it."""
         key, node = self._table.key("metrics"), self._table.get("metrics")
-        self._declared = read_declared(key, node, name, self.whole, self.problems)
-        if self._declared is None:
+        declared = read_declared(key, node, name, self.whole, self.problems)
+        if declared is None:
             return name, None
-        self._parameters = {DECLARED_METRICS: [dict(vars(info)) for info in self._declared.infos]}
+        self._metrics = declared.node
+        self._parameters = {DECLARED_METRICS: [dict(vars(info)) for info in declared.infos]}
         return name, core.made_for(self._parameters, self.path.parent.absolute())
 
     def _factors(self, core: type[Core] | None) -> dict[str, FactorInfo]:
@@ -235,20 +240,31 @@ class _Loader:
     def _sort_keys(self, factors: Mapping[str, FactorInfo]) -> None:
         """File every top-level key under its name; unknown keys are recorded."""
         for key, node in self._table.entries:
-            name = key.text if key.text in TOP_LEVEL else key.text.replace("_", "-")
+            name = key.text if key.text in top_level(self._table) else key.text.replace("_", "-")
             if name in self.keys:
                 self.problems.error(
                     key.mark, f"{name!r} is given twice", note=f"first in line {self.keys[name].mark.line}"
                 )
-            elif name not in known_keys(factors):
+            elif name not in self._known_keys(factors):
                 self._unknown_key(key, node, factors)
             else:
                 self.keys[name], self.nodes[name] = key, node
 
+    def _known_keys(self, factors: Mapping[str, FactorInfo]) -> tuple[str, ...]:
+        """The top-level keys that make sense with the factors of the core; all of them when there is no core."""
+        absent = set()
+        if factors and "data" not in factors:
+            absent.add("data")
+        if factors and not any(factor.tables for factor in factors.values()):
+            absent.add("schedules")
+        return tuple(key for key in top_level(self._table) if key not in absent)
+
     def _unknown_key(self, key: Leaf, node: Node, factors: Mapping[str, FactorInfo]) -> None:
-        known = known_keys(factors)
+        known = self._known_keys(factors)
         suggestion = None
-        if key.text in factors:
+        if key.text in COMMAND_KEYS:
+            suggestion = "it is for studies of a command: write core: command, or leave 'core' out"
+        elif key.text in factors:
             suggestion = f"{key.text!r} is a factor: put it under 'baseline' or 'vary'"
         elif (meant := nearest(key.text, known)) is not None:
             suggestion = f"did you mean {meant!r}?"

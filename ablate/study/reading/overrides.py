@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ablate.study.problems import Mark, Problems, Source
-from ablate.study.reading.drafts import TOP_LEVEL
+from ablate.study.reading.command_study import top_level
 from ablate.study.reading.yaml_tree import Leaf, Node, Table, read_tree, source_of
 
 CREATED = frozenset({"baseline", "budget", "seeds"})
 """Sections an override may begin; elsewhere a dotted key changes what the file states."""
-_OF_FACTORS = frozenset({"baseline", "vary", "grid", "zip", "factorial"})
+_OF_FACTORS = frozenset({"baseline", "vary", "grid", "zip", "factorial", "factors"})
 """Sections whose keys are factors, and may have dots in them: ``optim.lr``."""
 
 
@@ -42,8 +42,9 @@ def _apply(root: Table, text: str, problems: Problems) -> Table:
 
 def _path(root: Table, parts: list[str]) -> list[str]:
     """Where an override goes: a key of the study file, else a setting of the baseline."""
-    first = parts[0].replace("_", "-")
-    if first not in TOP_LEVEL or (first == "data" and root.get("data") is None):
+    known = top_level(root)
+    first = parts[0] if parts[0] in known else parts[0].replace("_", "-")
+    if first not in known or (first == "data" and root.get("data") is None):
         return ["baseline", *_spelt(root.get("baseline"), parts)]
     spelt = next((key.text for key, _ in root.entries if key.text.replace("_", "-") == first), first)
     rest = parts[1:]

@@ -10,7 +10,7 @@ from pydantic import Field, create_model, model_validator
 from ablate.core.command.spec.specification import IDENTITY
 from ablate.core.command.spec.template import FACTOR_NAME, RESERVED
 from ablate.interface import CoreSettings
-from ablate.recipe import Scalar
+from ablate.json_values import JsonValue
 
 
 class CommandSettings(CoreSettings):
@@ -26,15 +26,16 @@ class CommandSettings(CoreSettings):
             {name: value for name, value in given.items() if name not in IDENTITY} if isinstance(given, dict) else given
         )
 
-    def resolved(self) -> dict[str, Scalar]:
-        """Return every factor, and the command with its environment and version, as plain scalars."""
+    def resolved(self) -> dict[str, JsonValue]:
+        """Return every factor, and the command with its environment and version, as frozen JSON."""
         return {**super().resolved(), **self.identity}
 
 
 def settings_model(factors: Mapping[str, Any], identity: Mapping[str, str]) -> type[CommandSettings]:
     """Return the settings model with these factors and defaults.
 
-    A factor is of its default's type, or nothing; whole numbers are taken for a number with a decimal point.
+    A factor is of its default's type, or nothing; whole numbers are taken for a number with a decimal point, and a
+    factor whose default is nothing takes anything.
     """
     fields: dict[str, Any] = {name: (_type_of(default), Field(default)) for name, default in factors.items()}
     model = create_model("CommandSettings", __base__=CommandSettings, **fields)
@@ -57,5 +58,15 @@ def _type_of(default: Any) -> Any:
     if isinstance(default, bool):
         return bool
     if default is None:
-        return str | None
-    return type(default) | None
+        return Any
+    if isinstance(default, list):
+        return list[_item_type(default)] | None  # type: ignore[misc]
+    return dict[str, Any] | None if isinstance(default, dict) else type(default) | None
+
+
+def _item_type(items: list[Any]) -> Any:
+    """The type of a list's items, where all are of one; one number with a decimal point makes all such numbers."""
+    kinds = {type(item) for item in items}
+    if kinds == {int, float}:
+        return float
+    return kinds.pop() if len(kinds) == 1 and kinds <= {bool, int, float, str} else Any

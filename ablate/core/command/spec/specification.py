@@ -31,12 +31,12 @@ class CommandMetric:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
-        return {**vars(self), "source": vars_of(self.source)}
+        return {**vars(self), "source": str(self.source)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> CommandMetric:
         """Rebuild it from `to_dict`."""
-        return cls(**{**data, "source": Source(**data["source"])})
+        return cls(**{**data, "source": Source.parse(data["source"])})
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class Curve:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
-        return {"source": vars_of(self.source), "x": self.x, "columns": dict(self.columns)}
+        return {"source": str(self.source), "x": self.x, "columns": dict(self.columns)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Curve:
         """Rebuild it from `to_dict`."""
-        return cls(Source(**data["source"]), data["x"], dict(data["columns"]))
+        return cls(Source.parse(data["source"]), data["x"], dict(data["columns"]))
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ class Progress:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
-        return {**vars(self), "source": vars_of(self.source)}
+        return {**vars(self), "source": str(self.source)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Progress:
         """Rebuild it from `to_dict`."""
-        return cls(**{**data, "source": Source(**data["source"])})
+        return cls(**{**data, "source": Source.parse(data["source"])})
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,3 @@ class CommandSpec:
             ends={kind: Signs.from_dict(signs) for kind, signs in data["ends"].items()},
             directory=data["directory"],
         )
-
-
-def vars_of(source: Source) -> dict[str, str]:
-    """Return a source as plain data."""
-    return {"kind": source.kind, "place": source.place, "key": source.key}
