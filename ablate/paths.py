@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -122,6 +123,13 @@ class TrialPaths:
     def attempts(self) -> Path:
         """What is known of earlier attempts at a command."""
         return self.folder / "attempts.json"
+
+    def set_aside(self) -> Path:
+        """Move the folder out of the way, beside the folder of all trials; return where it is now."""
+        aside = self.folder.parent.with_name("set-aside")
+        aside.mkdir(exist_ok=True)
+        number = next(n for n in itertools.count(1) if not (aside / f"{self.folder.name}-{n}").exists())
+        return self.folder.rename(aside / f"{self.folder.name}-{number}")
 
     def pictures(self) -> list[Path]:
         """Every picture in the folder, by name."""

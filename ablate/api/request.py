@@ -138,7 +138,8 @@ def prepare(request: Request) -> PreparedRun:
         study = dataclasses.replace(study, looks=(seeds,))
     prepared = _planned(request, study, core, place, stored)
     if stored is not None:
-        check_against_stored(stored.study, prepared.study)
+        has_results = any(row.outcome is not None and row.outcome.is_result for row in stored.rows)
+        check_against_stored(stored.study, prepared.study, has_results=has_results)
     return prepared
 
 

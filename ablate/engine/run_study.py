@@ -242,7 +242,8 @@ def _check_stored(store: Store, study: Study, attributes: Mapping[str, JsonValue
     text = stored.get("ablate.plan")
     if isinstance(text, str):
         try:
-            check_against_stored(study_of_text(text), study)
+            has_results = any(row.outcome is not None and row.outcome.is_result for row in store.rows())
+            check_against_stored(study_of_text(text), study, has_results=has_results)
         except DamagedError as error:
             raise StorageError(f"the stored plan of study {study.name!r} is damaged: {error}", hint=MAY_HELP) from error
     changed = {name: value for name, value in attributes.items() if stored.get(name) != value}

@@ -13,16 +13,18 @@ from ablate.study.spec import Study
 _SHOWN_CHANGES = 3
 
 
-def check_against_stored(stored: Study, new: Study) -> None:
+def check_against_stored(stored: Study, new: Study, *, has_results: bool = True) -> None:
     """Refuse a study that would mix different experiments under one name.
 
     New arms, more seeds, other margins and another question are welcome. Raises StudyChangedError when the core, the
-    baseline's settings, those of an arm that is stored already, or what a metric means has changed.
+    baseline's settings, those of an arm that is stored already, or what a metric means has changed. Before any trial
+    has a result there is nothing to mix: settings, and where numbers are read from, may be put right then.
     """
+    results = [*_arm_changes(stored, new), *_source_changes(stored, new)] if has_results else []
     changes = [
         *_core_change(stored, new),
         *_search_changes(stored, new),
-        *_arm_changes(stored, new),
+        *results,
         *_metric_changes(stored, new),
     ]
     if not changes:
@@ -79,6 +81,17 @@ def _setting_changes(before: Mapping[str, JsonValue], after: Mapping[str, JsonVa
 
 def _known(settings: Mapping[str, JsonValue], name: str) -> str:
     return level_text(settings[name]) if name in settings else "unknown"
+
+
+def _source_changes(stored: Study, new: Study) -> list[str]:
+    """Metrics of a command that would be read from elsewhere than those that are stored."""
+    before = stored.core_parameters.get("metrics", {})
+    after = new.core_parameters.get("metrics", {})
+    return [
+        f"{name}: was read from {before[name]['source']}, is read from {metric['source']}"
+        for name, metric in after.items()
+        if name in before and before[name]["source"] != metric["source"]
+    ]
 
 
 def _metric_changes(stored: Study, new: Study) -> list[str]:

@@ -181,6 +181,13 @@ def test_what_would_mix_two_experiments_is_refused(text: str, change: str, load:
     assert "--results" in caught.value.hint
 
 
+def test_settings_may_be_put_right_while_nothing_has_a_result(load: Load) -> None:
+    """A first run in which everything failed is no experiment that could be mixed with another."""
+    check_against_stored(load(TEXT), load(TEXT.replace("0.001", "0.003")), has_results=False)
+    with pytest.raises(StudyChangedError, match="direction was max, is min"):
+        check_against_stored(load(TEXT), load(TEXT + "metrics: {psnr: {direction: min}}"), has_results=False)
+
+
 def test_many_changes_are_counted_not_listed(load: Load) -> None:
     """One line stays one line."""
     with pytest.raises(StudyChangedError, match="; and 1 more"):

@@ -64,18 +64,25 @@ def write_study(paths: StudyPaths, study: Study) -> None:
 
 
 def check_recipe(trial: TrialPaths, recipe: Recipe) -> None:
-    """Raise ResultsError when the trial's folder belongs to another recipe."""
+    """Raise ResultsError when the trial's folder holds a result of another recipe; without a result it is set aside.
+
+    So a mistake in a command can be put right: what a trial that failed left behind is kept, out of the way.
+    """
     try:
         kept = Recipe.from_dict(json.loads(trial.recipe.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return
     except (ValueError, KeyError, TypeError, AttributeError):
         return  # damaged: it is written anew
-    if kept != recipe:
+    if kept == recipe:
+        return
+    outcome = read_outcome(trial, kept.digest)
+    if outcome is not None and outcome.kind.is_result:
         raise ResultsError(
             f"{trial.folder} contains a trial with other settings",
             hint="give the study another name with --name, or move this folder away",
         )
+    trial.set_aside()
 
 
 def make_trial(trial: TrialPaths, recipe: Recipe) -> None:

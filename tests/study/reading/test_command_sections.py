@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 from ablate.core.command.spec.specification import CommandSpec
 from ablate.core.shared.registry import core_class
-from ablate.errors import Problem, StudyFileError
+from ablate.errors import Problem, StudyChangedError, StudyFileError
+from ablate.study.changes import check_against_stored
 from ablate.study.plan import replicates
 from ablate.study.reading.load_study import load_study
 from ablate.study.spec import Study
@@ -305,6 +307,16 @@ def test_resume_and_progress_are_read(folder: Path) -> None:
     text = changed(resume="{file: '{folder}/ckpt', add: [--resume, auto]}", progress="'(\\d+) of (\\d+)'")
     spec = CommandSpec.from_dict(load(folder, text).core_parameters)
     assert (spec.resume, spec.resume_file) == (("--resume", "auto"), "{folder}/ckpt")
+
+
+def test_a_metric_that_is_read_from_elsewhere_is_another_metric_once_there_are_results(folder: Path) -> None:
+    before, after = load(folder, STUDY), load(folder, STUDY.replace("#test/accuracy", "#val/accuracy"))
+    check_against_stored(before, after, has_results=False)
+    change = (
+        "accuracy: was read from json:{folder}/m.json#test/accuracy, is read from json:{folder}/m.json#val/accuracy"
+    )
+    with pytest.raises(StudyChangedError, match=re.escape(change)):
+        check_against_stored(Study.from_dict(before.to_dict()), after)
 
 
 def test_overrides_change_the_command_and_the_baseline(folder: Path) -> None:
