@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ablate.core.shared.oom_kills import killed_for_memory
 from ablate.engine.rules.memory import Device
 from ablate.engine.workers import slots as slots_module
 from ablate.engine.workers.local_process import environment, how_it_ended
-from ablate.core.shared.oom_kills import killed_for_memory
 from ablate.engine.workers.peak_memory import resident_peak_mb
 from ablate.engine.workers.slots import (
     Gpu,
