@@ -124,6 +124,23 @@ class TrialPaths:
         """What is known of earlier attempts at a command."""
         return self.folder / "attempts.json"
 
+    def make_files(self) -> Path:
+        """Make `files` and return a path to it that no command line takes apart.
+
+        Arms are called ``lr=0.1`` and ``two words``, and so are their folders, but Hydra takes a ``=`` for its own and
+        glob patterns a ``[``: then the path leads through a link in a folder beside all trials.
+        """
+        self.files.mkdir(exist_ok=True)
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "_", self.folder.name)
+        if plain == self.folder.name:
+            return self.files
+        digest = hashlib.sha256(self.folder.name.encode()).hexdigest()[:8]
+        link = self.folder.parent.with_name("links") / f"{plain}-{digest}"
+        with contextlib.suppress(OSError):  # there is one already, or the file system has no links
+            link.parent.mkdir(exist_ok=True)
+            link.symlink_to(os.path.relpath(self.files, link.parent), target_is_directory=True)
+        return link if link.exists() and link.samefile(self.files) else self.files
+
     def set_aside(self) -> Path:
         """Move the folder out of the way, beside the folder of all trials; return where it is now."""
         aside = self.folder.parent.with_name("set-aside")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.paths import ResultsPaths, folder_name, is_study_name, write_atomic, write_json
+from ablate.paths import ResultsPaths, TrialPaths, folder_name, is_study_name, write_atomic, write_json
 
 
 @given(st.text(min_size=1, max_size=300), st.integers(0, 999))
@@ -71,3 +72,28 @@ def test_write_json_refuses_non_finite_numbers(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "x.json", {"a": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arm", ["baseline", "lr=0.1", "two words, layers=[1]", "ü"])
+def test_a_trials_files_have_a_path_that_no_command_line_takes_apart(tmp_path: Path, arm: str) -> None:
+    trial = TrialPaths(tmp_path / "trials" / folder_name(arm, 0))
+    trial.folder.mkdir(parents=True)
+    path = trial.make_files()
+    assert re.fullmatch(r"[A-Za-z0-9._/-]+", str(path.relative_to(tmp_path)))
+    (path / "x").write_text(arm, encoding="utf-8")
+    assert (trial.files / "x").read_text(encoding="utf-8") == arm
+    assert trial.make_files() == path
+    moved = tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-moved"))
+    assert (moved / path.relative_to(tmp_path) / "x").read_text(encoding="utf-8") == arm
+
+
+def test_where_no_link_can_be_made_the_files_have_their_own_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    trial = TrialPaths(tmp_path / "trials" / "lr=0.1-s0")
+    trial.folder.mkdir(parents=True)
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    assert trial.make_files() == trial.files

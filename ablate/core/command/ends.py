@@ -20,6 +20,8 @@ _MEMORY_TEXTS = (
     r"CUBLAS_STATUS_ALLOC_FAILED|HIP out of memory|RESOURCE_EXHAUSTED",
     r"^MemoryError\b|numpy.*ArrayMemoryError|std::bad_alloc|[Cc]an(?:no|')t allocate memory",
 )
+_EXCEPTION = re.compile(r"\s*[\w.]*(Error|Exception)(: |$)")
+"""A line that tells which exception it was; what follows it is often advice."""
 _LONGEST = 500
 
 
@@ -69,8 +71,10 @@ def why_not_started(error: CannotStart, words: Sequence[str]) -> str:
 
 
 def _with_last_line(code: int, output: Output) -> str:
-    last = f": {output.last[-1].strip()}" if output.last else ", and it printed nothing"
-    return _cut(f"{how_it_ended(code)}{last}")
+    if not output.last:
+        return f"{how_it_ended(code)}, and it printed nothing"
+    told = [line for line in output.last if _EXCEPTION.match(line)]
+    return _cut(f"{how_it_ended(code)}: {(told or output.last)[-1].strip()}")
 
 
 def how_it_ended(code: int) -> str:

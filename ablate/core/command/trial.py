@@ -51,7 +51,7 @@ class CommandTrial:
         self._recipe = recipe
         self._context = context
         self._paths = TrialPaths(context.folder(recipe))
-        self._files = self._paths.files.absolute()
+        self._files = self._paths.make_files().absolute()
         self._values = self._all_values()
         self._attempts = Attempts.read(self._paths.attempts, recipe.digest)
         self._began = time.monotonic()
@@ -64,7 +64,6 @@ class CommandTrial:
 
         An earlier attempt that ended well, and of which only a metric was not found, is read again first.
         """
-        self._files.mkdir(exist_ok=True)
         resume = self._resume_words()
         words = [*self._spec.command.arguments(self._values), *resume]
         if (found := self._from_earlier(words)) is not None:

@@ -95,6 +95,7 @@ def test_a_match_that_is_no_number_is_said(bench: Bench) -> None:
         ("import sys; print('hello'); sys.exit(3)", {}, "failed", "exit code 3: hello"),
         ("import sys; sys.exit(3)", {}, "failed", "exit code 3, and it printed nothing"),
         ("raise ValueError('bad rate')", {}, "failed", "exit code 1: ValueError: bad rate"),
+        ("print('ValueError: bad'); print('see help'); import sys; sys.exit(1)", {}, "failed", "1: ValueError: bad"),
         ("import os; os.kill(os.getpid(), 11)", {}, "failed", "killed by SIGSEGV"),
         ("import sys; sys.exit(3)", {"diverged": Signs((3, 4))}, "diverged", "exit code 3"),
         ("print('loss is nan')", {"diverged": Signs((), ("loss is nan",))}, "diverged", "loss is nan"),

@@ -110,7 +110,8 @@ class Bench:
 
     @property
     def files(self) -> Path:
-        return TrialPaths(self.place).files
+        """The trial's folder as scripts know it: by a plain path."""
+        return TrialPaths(self.place).make_files()
 
     def close(self) -> None:
         """End what the cores started."""
