@@ -100,7 +100,9 @@ class CommandTrial:
             **settings,
             "seed": self._recipe.seed,
             "folder": str(self._files),
-            **_names(self._context, self._recipe),
+            "index": self._context.seed_index(self._recipe),
+            "arm": self._context.arm(self._recipe),
+            "study": self._context.study,
         }
 
     def _resume_words(self) -> list[str]:
@@ -264,16 +266,6 @@ class CommandTrial:
             environment=environment,
             notes=tuple(self._notes),
         )
-
-
-def _names(context: Any, recipe: Recipe) -> dict[str, Any]:
-    """What the trial is called, as far as the worker says so."""
-    named = hasattr(context, "arm")
-    return {
-        "index": context.seed_index(recipe) if named else recipe.seed,
-        "arm": context.arm(recipe) if named else "",
-        "study": context.study if named else "",
-    }
 
 
 def _number_of(match: re.Match[str]) -> float:
