@@ -37,13 +37,15 @@ from ablate.cli.options import (
 from ablate.display.console import Screen
 from ablate.display.error_display import place as place_of
 from ablate.display.text_columns import lay_out
-from ablate.errors import AblateError, Problem
+from ablate.errors import AblateError, ExitCode, Problem
 from ablate.human_units import plural, size, spoken, visible
 from ablate.json_values import JsonValue
+from ablate.outcome import OutcomeKind
 from ablate.study.verdict_method import Method
 
 if TYPE_CHECKING:
     from ablate.api.plan_cost import PlanCost
+    from ablate.api.try_baseline import BaselineTry
     from ablate.engine.workers.slots import Slot
     from ablate.study.plan import StageSharing
 
@@ -74,6 +76,13 @@ def plan(
         bool,
         typer.Option("--probe", help="Run the beginning of one trial, in a temporary folder, to measure this machine."),
     ] = False,
+    attempt: Annotated[
+        bool,
+        typer.Option(
+            "--try",
+            help="Run the baseline's first trial for at most a minute, in a temporary folder, to see whether it works.",
+        ),
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
     no_color: NoColor = False,
@@ -84,24 +93,38 @@ def plan(
     Example:
       ablate plan studies/schedules.yaml --set data=cifar10 --seeds 5
       ablate plan studies/schedules.yaml --probe
+      ablate plan mystudy.yaml --try
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
     where = LaunchOptions(launcher, tuple(job or ()), listen, gpus, slots)
     prepared, places = prepare_to_run(Request(study, *words, where=where, fuse=fuse, compile=compiling))
-    if probe and launcher is not Launchers.LOCAL:
-        raise AblateError("--probe measures this machine, not a job", hint="leave out --probe or --launcher")
-    show_plan(prepared, places, screen, probe=probe)
+    if (probe or attempt) and launcher is not Launchers.LOCAL:
+        word = "--try" if attempt else "--probe"
+        raise AblateError(f"{word} runs a trial on this machine, not in a job", hint=f"leave out {word} or --launcher")
+    tried = _try(prepared, places[0], screen) if attempt else None
+    show_plan(prepared, places, screen, probe=probe, tried=tried)
+    if tried is not None and not tried.works:
+        raise typer.Exit(int(ExitCode.INCOMPLETE))
 
 
-def show_plan(prepared: PreparedRun, slots: tuple[Slot, ...], screen: Screen, *, probe: bool = False) -> None:
+def show_plan(
+    prepared: PreparedRun,
+    slots: tuple[Slot, ...],
+    screen: Screen,
+    *,
+    probe: bool = False,
+    tried: BaselineTry | None = None,
+) -> None:
     """Print the plan: the result on stdout, warnings on stderr."""
     slots = timed_slots(prepared, slots)
     probed = _probe(prepared, slots[0], screen) if probe and prepared.plan.to_run else None
+    if tried is not None and tried.outcome.is_result:
+        probed = tried.seconds
     view = plan_of(prepared, slots, probed)
     cost, free = view.cost, view.free_bytes
     if screen.json:
-        screen.emit("plan", view.to_dict())
+        screen.emit("plan", {**view.to_dict(), **({} if tried is None else {"try": tried.to_dict()})})
         return
     lines = [
         _title(prepared),
@@ -112,15 +135,42 @@ def show_plan(prepared: PreparedRun, slots: tuple[Slot, ...], screen: Screen, *,
     ]
     how = (*fusion_lines(prepared, slots), compile_line(prepared, slots))
     texts = (*cost_lines(prepared, slots, cost), *how, _disk(prepared, free), can_see(prepared))
-    lines += [Text(text) for text in texts if text]
+    lines += [Text(text) for text in (*texts, *try_lines(tried)) if text]
     for line in lines:
         screen.out.print(line, soft_wrap=True)
     for warning in view.warnings if not screen.quiet else ():
         screen.err.print(warning_text(warning, screen.err.width), soft_wrap=True)
+    if tried is not None and not tried.works:
+        return
     if prepared.plan.to_run:
         screen.out.print(f"run it:  {prepared.request.command()}", soft_wrap=True)
     else:
         screen.out.print(f"nothing to run:  ablate report {shlex.quote(prepared.study.name)}", soft_wrap=True)
+
+
+def _try(prepared: PreparedRun, slot: Slot, screen: Screen) -> BaselineTry:
+    from ablate.api.try_baseline import LIMIT_S, try_baseline
+
+    screen.say(f"trying: the baseline's first trial, for at most {LIMIT_S:.0f} s, in a temporary folder ...")
+    return try_baseline(prepared, slot)
+
+
+def try_lines(tried: BaselineTry | None) -> list[str]:
+    """Say what came of a trial that was tried; what it printed only where it failed."""
+    if tried is None:
+        return []
+    curve = f", {plural(tried.curve_points, 'point')} of the learning curve" if tried.curve_points else ""
+    if tried.outcome is OutcomeKind.STOPPED:
+        how = "no progress told" if tried.progress is None else f"{tried.progress[0]} of {tried.progress[1]} done"
+        return [
+            f"try    works so far: stopped after {spoken(tried.seconds)}, {how}{curve}; "
+            "metrics are read when a trial has ended"
+        ]
+    if tried.works:
+        found = ", ".join(f"{name} {value:.6g}" for name, value in tried.metrics.items()) or visible(tried.error or "")
+        return [f"try    {tried.outcome} in {spoken(tried.seconds)}: {found}{curve}"]
+    last = [f"       | {visible(line)}" for line in tried.log]
+    return [f"try    {tried.outcome.replace('_', ' ')}: {visible(tried.error or '')}", *last]
 
 
 def _probe(prepared: PreparedRun, slot: Slot, screen: Screen) -> float | None:
