@@ -22,6 +22,7 @@ REPORT_FORMATS = ("html", "md", "csv", "tex", "json")
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9=+._ -]+")
 _LONGEST_FOLDER = 80
+_LINKS, _SET_ASIDE = "links", "set-aside"
 
 
 def is_study_name(name: str) -> bool:
@@ -135,7 +136,7 @@ class TrialPaths:
         if plain == self.folder.name:
             return self.files
         digest = hashlib.sha256(self.folder.name.encode()).hexdigest()[:8]
-        link = self.folder.parent.with_name("links") / f"{plain}-{digest}"
+        link = self.folder.parent.with_name(_LINKS) / f"{plain}-{digest}"
         with contextlib.suppress(OSError):  # there is one already, or the file system has no links
             link.parent.mkdir(exist_ok=True)
             link.symlink_to(os.path.relpath(self.files, link.parent), target_is_directory=True)
@@ -143,7 +144,7 @@ class TrialPaths:
 
     def set_aside(self) -> Path:
         """Move the folder out of the way, beside the folder of all trials; return where it is now."""
-        aside = self.folder.parent.with_name("set-aside")
+        aside = self.folder.parent.with_name(_SET_ASIDE)
         aside.mkdir(exist_ok=True)
         number = next(n for n in itertools.count(1) if not (aside / f"{self.folder.name}-{n}").exists())
         return self.folder.rename(aside / f"{self.folder.name}-{number}")
@@ -189,6 +190,16 @@ class StudyPaths:
     @property
     def trials(self) -> Path:
         return self.folder / "trials"
+
+    @property
+    def links(self) -> Path:
+        """Links to the folders of commands whose own paths a command line would take apart."""
+        return self.folder / _LINKS
+
+    @property
+    def set_aside(self) -> Path:
+        """What trials left behind that never had a result, of settings that the study no longer has."""
+        return self.folder / _SET_ASIDE
 
     @property
     def figures(self) -> Path:

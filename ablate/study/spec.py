@@ -145,6 +145,12 @@ class Study:
         return next(metric for metric in self.metrics if metric.primary)
 
     @property
+    def curve_over(self) -> str:
+        """What learning curves are drawn over, as their axis is called: of a command, the column that it names."""
+        curves = self.core_parameters.get("curves") or ()
+        return str(curves[0]["x"]) if curves else "training images seen"
+
+    @property
     def seeds(self) -> int:
         """Seeds per arm that a plain run computes: the first look; 0 for results that no run of ablate's declared."""
         return self.looks[0] if self.looks else 0

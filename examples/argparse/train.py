@@ -27,6 +27,11 @@ def forward(weights, x):
     return hidden, 1 / (1 + np.exp(-(hidden @ weights["w2"] + weights["b2"])))
 
 
+def score(weights, x, y):
+    """Return the share of points that are told apart."""
+    return float(np.mean((forward(weights, x)[1][:, 0] > 0.5) == y))
+
+
 def gradients(weights, x, y, decay):
     """Return the gradients of the mean cross entropy with weight decay."""
     hidden, probability = forward(weights, x)
@@ -74,7 +79,6 @@ def main():
     table = csv.writer(log)
     if not start:
         table.writerow(["epoch", "val_accuracy"])
-    accuracy = float("nan")
     for epoch in range(start, options.epochs):
         # The order of the batches depends on seed and epoch alone, so that a resumed run is the undisturbed one.
         order = np.random.default_rng([options.seed, epoch]).permutation(len(x))
@@ -89,7 +93,7 @@ def main():
                     weights[name] = weights[name] - options.lr * first[name] / (1 - 0.9**step) / scale
                 else:
                     weights[name] = weights[name] - options.lr * gradient
-        accuracy = float(np.mean((forward(weights, test_x)[1][:, 0] > 0.5) == test_y))
+        accuracy = score(weights, test_x, test_y)
         table.writerow([epoch + 1, accuracy])
         log.flush()
         print(f"epoch {epoch + 1}/{options.epochs}: accuracy {accuracy:.4f}", flush=True)
@@ -99,7 +103,7 @@ def main():
         (options.out / "new.npz").replace(options.out / "last.npz")
         if stop:
             sys.exit(143)
-    print(f"test accuracy: {accuracy}")
+    print(f"test accuracy: {score(weights, test_x, test_y)}")
 
 
 if __name__ == "__main__":

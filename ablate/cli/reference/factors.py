@@ -29,6 +29,9 @@ def page() -> str:
 def _core(name: str, core: type[Core]) -> str:
     default = " A study that names no core uses this one." if name == DEFAULT_CORE else ""
     infos = factors_of(core.Settings)
+    if not infos:  # a core that study files describe
+        about = "Its factors are those that the study file names: see [commands](../tutorials/commands.md)."
+        return f"\n## {name}\n\n{from_docstring((inspect.getdoc(core) or '').splitlines()[0])} {about}\n"
     groups = dict.fromkeys(_group(core.Settings, field) for field in infos)
     sections = [
         f"{_title(group) if len(groups) > 1 else ''}\n"

@@ -37,6 +37,8 @@ _STUDY = {
     "workers": "`slot-N.log`: what a worker printed apart from its trials. On clusters also the tickets by which "
     "workers find the engine.",
     "trials": "One folder per replicate, see below.",
+    "links": "Links to folders of commands: `{folder}` of an arm such as `lr=0.1`, by a path without odd characters.",
+    "set_aside": "Folders of trials without a result whose settings the study file no longer has.",
     "report_html": "The report as one page that needs no network.",
     "report_md": "The report as Markdown.",
     "report_json": "The report as data.",
@@ -51,6 +53,8 @@ _TRIAL = {
     "outcome": "What the trial gave. A damaged one is kept as `outcome.damaged-1` and the trial runs again.",
     "curve": "The learning curve.",
     "log": "The trial's log, and what the training code printed.",
+    "files": "What a [command](../tutorials/commands.md) wrote into its `{folder}`.",
+    "attempts": "Of a command: how long earlier attempts took, and whether one ended whose metrics were not found.",
     "samples": "Image grid. Task `restoration`: original, input, and what the method made of it. "
     "Task `generation`: training images, Gaussian control, and the first samples.",
 }

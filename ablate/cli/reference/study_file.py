@@ -7,10 +7,14 @@ from importlib import resources
 
 from ablate.beta_tables import KINDS, LONGEST, SHORTEST
 from ablate.cli.reference.markdown import code, from_docstring, head, meanings, table
+from ablate.core.command.spec import template as template_module
+from ablate.core.command.spec.sources import KINDS as KINDS_OF_SOURCE
+from ablate.core.command.spec.template import RESERVED
 from ablate.core.shared.registry import BUILT_IN
 from ablate.interface import DEFAULT_CORE
 from ablate.search import NEEDED_PACKAGES, PRUNERS, SAMPLERS, Search
 from ablate.study.reading import declared_metrics, metrics, ranges, search_sections, sections
+from ablate.study.reading.command_sections import COMMAND_KEYS
 from ablate.study.reading.designs import READERS
 from ablate.study.reading.drafts import MOST_ARMS, TOP_LEVEL
 from ablate.study.reading.overrides import CREATED
@@ -28,7 +32,8 @@ _TOP = {
     "question": ("text", "The question in a sentence. It heads the report."),
     "core": (
         f"name (`{DEFAULT_CORE}`)",
-        f"The training code: {', '.join(map(code, BUILT_IN))}, or your own: `train.py:function` or `module:Class`.",
+        f"The training code: {', '.join(map(code, BUILT_IN))}, or your own: `train.py:function` or `module:Class`. "
+        "A study with `command` need not name it.",
     ),
     "data": ("name", "The data set; the same as the factor `data` of the baseline. Only if the core has this factor."),
     "schedules": ("mapping", "Noise schedules of your own, by name: see [schedules](#schedules)."),
@@ -54,6 +59,54 @@ _METRIC = {
     "a margin no arm can be *equivalent*.",
     "direction": "`max` or `min`, if the core's own direction is not what you want.",
     "scale": "`identity`, or `log` for values whose ratios matter (times, distances).",
+}
+_COMMAND = {
+    "command": (
+        "text or list, required",
+        "The command line. A text is split into words as a shell does, a list is taken as it is; no shell runs. "
+        "Words have [placeholders](#placeholders).",
+    ),
+    "factors": (
+        "`{factor: default}`, required",
+        "The settings of the script. A default's type is the factor's; every factor but a truth value may be `null`.",
+    ),
+    "env": ("`{VARIABLE: value}`", "Environment variables, with placeholders. `null` takes a variable away."),
+    "version": ("text", "Change it when the script gives other numbers: results of another version are not mixed."),
+    "directory": ("folder", "Where the command runs, relative to the study file (default: the study file's folder)."),
+    "resume": (
+        "words, or `{file, add}`",
+        "Words that are added when the file in `{folder}` that they name is there. With `{file: PATH, add: WORDS}` "
+        "they need not name it.",
+    ),
+    "progress": (
+        "pattern, or `{from, done, total}`",
+        "A regular expression whose groups are units done and, if known, in total (or groups named so); or a "
+        "JSON-lines file, with the pointers or numbers `done` and `total`. Without it, output is a sign of life.",
+    ),
+    "diverged": ("pattern, exit code, or a list", "Signs in a line of the output, or exit codes, of divergence."),
+    "out_of_memory": ("the same", "Signs of lacking memory, beside those of torch, JAX, CUDA and Python."),
+    "failed": ("the same", "Signs of failure in the output of a command that ends with exit code 0."),
+}
+_COMMAND_METRIC = {
+    "from": "Where the number is found: see [sources](#sources). Needed.",
+    "unit": "The unit, as tables show it. `s` makes it a time: then one trial runs per device.",
+}
+_SOURCE = {
+    "json": ("`json:FILE#POINTER`", "A JSON file; the pointer leads to the number: `test/accuracy`, `epochs/-1/loss`."),
+    "jsonl": ("`jsonl:FILE#POINTER`", "The last line of a JSON-lines file that has it."),
+    "csv": ("`csv:FILE#COLUMN`", "The last row of a table that has it; commas, semicolons or tabs."),
+    "tensorboard": ("`tensorboard:FOLDER#TAG`", "The last step of a scalar in TensorBoard's event files."),
+    "stdout": (
+        "`stdout:PATTERN`",
+        "The last match of a regular expression in a line of the output; its group, or the one called `value`.",
+    ),
+}
+_RESERVED = {
+    "seed": "The trial's seed.",
+    "index": "Which of the study's seeds it is, from 0.",
+    "folder": "A folder of the trial's own, which is there and survives retries.",
+    "arm": "The arm's name.",
+    "study": "The study's name.",
 }
 _REPORT = {
     "test": "`paired` t-test over shared seeds; `welch` t-test for unshared seeds; `permutation`: exact sign flips.",
@@ -103,6 +156,7 @@ def page() -> str:
             "suggests a margin.",
             table(("key", "meaning"), meanings(metrics.KEYS, _METRIC)) + _declared(),
         ),
+        *_command_sections(),
         _section(
             "report",
             "The first word of each row is the default. Write it before the run: the report says when the choice was "
@@ -141,6 +195,43 @@ def _declared() -> str:
     )
 
 
+def _command_sections() -> list[str]:
+    """What is said of studies whose core is a command."""
+    keys = meanings(COMMAND_KEYS, {name: meaning for name, (_, meaning) in _COMMAND.items()})
+    kinds = meanings(KINDS_OF_SOURCE, {name: meaning for name, (_, meaning) in _SOURCE.items()})
+    forms = [line for line in (inspect.getdoc(template_module) or "").splitlines() if line.startswith("|")]
+    return [
+        _section(
+            "command",
+            "These keys are for [commands](../tutorials/commands.md). A study with `command` has no other core. "
+            "Recipes depend on the command, `env`, `version` and the factors; the other keys may change between runs.",
+            table(
+                ("key", "value", "meaning"),
+                [(name, _COMMAND[key][0], text) for key, (name, text) in zip(COMMAND_KEYS, keys, strict=True)],
+            ),
+        ),
+        _section("placeholders", "", from_docstring("\n".join(forms)).replace("augment|--", "augment\\|--")),
+        _section(
+            "",
+            "`null` leaves its word out, and in `--lr {lr}` the option before it. `{{` and `}}` are braces. "
+            "Every command also has:",
+            table(("placeholder", "is"), [(f"`{{{name}}}`", _RESERVED[name]) for name in RESERVED]),
+        ),
+        _section(
+            "sources",
+            "Each metric of a command has these keys beside those [above](#metrics), and `direction` is needed. "
+            "An entry with `x` is a learning curve instead: `{from: FILE, x: COLUMN, METRIC: COLUMN}`, from `jsonl`, "
+            "`csv` or `tensorboard` (with `x: step`).",
+            table(("key", "meaning"), meanings(_COMMAND_METRIC, _COMMAND_METRIC))
+            + "\n"
+            + table(
+                ("source", "the number"),
+                [(_SOURCE[key][0], text) for key, (_, text) in zip(KINDS_OF_SOURCE, kinds, strict=True)],
+            ),
+        ),
+    ]
+
+
 _OVERRIDES = f"""
 `--set KEY=VALUE` changes the study for one command; it may be repeated. `KEY` is a key of the study file
 (`--set alpha=0.01`, nested keys with dots: `--set metrics.psnr.margin=0.2`) or else a factor of the baseline
@@ -155,7 +246,7 @@ def template() -> str:
 
 
 def _section(title: str, text: str, body: str) -> str:
-    return "\n\n".join(part.strip() for part in (f"## {title}", text, body) if part) + "\n"
+    return "\n\n".join(part.strip() for part in (f"## {title}" if title else "", text, body) if part) + "\n"
 
 
 def _top_rows() -> list[tuple[str, str, str]]:

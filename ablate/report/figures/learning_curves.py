@@ -79,9 +79,10 @@ def _figure(material: Material, table: pd.DataFrame, metric: str, x: str) -> Dra
             axis.set_visible(at < len(shown))
             # The panel above an empty place is the last of its column, and says what its axis shows.
             axis.xaxis.set_tick_params(labelbottom=at + columns >= len(shown))
-        figure.supxlabel("training images seen" if x == "images" else "seconds of training", fontsize=9.5)
+        over = material.study.curve_over if x == "images" else "seconds of training"
+        figure.supxlabel(over, fontsize=9.5)
         figure.supylabel(_with_unit(material, metric), fontsize=9.5)
-        words = _words(metric, len(shown), len(arms), x)
+        words = _words(metric, len(shown), len(arms), x, over)
         return finish(words, figure, list(table.columns), table.itertuples(index=False))
 
 
@@ -125,9 +126,8 @@ def _series(axis: Axes, table: pd.DataFrame, x: str, colour: str, line: str, div
     )  # fmt: skip
 
 
-def _words(metric: str, shown: int, arms: int, x: str) -> Words:
+def _words(metric: str, shown: int, arms: int, x: str, over: str) -> Words:
     left_out = f" The first {shown} of {arms} arms are drawn; curves.csv has all." if arms > shown else ""
-    over = "training images seen" if x == "images" else "seconds of training"
     placed = "" if x == "images" else " A mean is drawn at the mean time at which its seeds had seen the same images."
     return Words(
         name="curves" if x == "images" else "curves-seconds",

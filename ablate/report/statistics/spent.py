@@ -27,7 +27,7 @@ def spending(study: Study, points: Sequence[tuple[str, int, int, str, float]]) -
 
     `points` are those of the learning curves: arm, seed, images, metric, value. Updates are images over the setting
     `batch_size`. Epochs take the last point of a trial for the end of its setting `epochs`. Seconds are the metric
-    ``train_seconds`` at the same point.
+    ``train_seconds`` at the same point. Curves of a command are over what the study file names: then that one is known.
     """
     seconds = {point[:3]: point[4] for point in points if point[3] == TRAIN_SECONDS}
     rows = [
@@ -40,7 +40,21 @@ def spending(study: Study, points: Sequence[tuple[str, int, int, str, float]]) -
     table["updates"] = table["images"] / table["arm"].map(_setting(study, "batch_size"))
     whole = table.groupby(["arm", "seed"])["images"].transform("max")
     table["epochs"] = table["images"] / whole * table["arm"].map(_setting(study, "epochs"))
+    own = _own_budget(study)
+    if own is not None:
+        table[own] = table["images"]
+        table[[other for other in ("updates", "images", "epochs") if other != own]] = np.nan
     return table
+
+
+def _own_budget(study: Study) -> Budget | None:
+    """The budget that a command's curves are over, by what their column is called; None where they are over images."""
+    if "curves" not in study.core_parameters:
+        return None
+    over = study.curve_over.casefold()
+    if "epoch" in over:
+        return "epochs"
+    return "images" if any(word in over for word in ("image", "sample", "example")) else "updates"
 
 
 def _setting(study: Study, name: str) -> dict[str, float]:

@@ -10,6 +10,7 @@ import pytest
 
 from ablate.report.statistics.equal_budget import MOST_ARMS, at_equal_budget, equal_budgets
 from ablate.report.statistics.model import Verdict
+from ablate.report.statistics.spent import BUDGETS, spending
 from ablate.report.text.budget_cells import budget_head
 from ablate.report.text.convergence_sentences import equal_sentences
 from ablate.study.spec import Arm, MetricSpec, Study
@@ -130,3 +131,17 @@ def test_a_study_of_hundreds_of_arms_is_not_compared_again() -> None:
     points += [("a", seed, 10, "psnr", 1.5) for seed in (0, 1)]
     assert [one.arm for one in equal_budgets(few, points)] == ["a"]
     assert equal_budgets(many, points) == ()
+
+
+@pytest.mark.parametrize(("x", "budget"), [("epoch", "epochs"), ("global_step", "updates"), ("samples", "images")])
+def test_curves_of_a_command_are_over_what_its_column_is_called(x: str, budget: str) -> None:
+    """Its epochs are no images, and are not divided by a factor that happens to be called batch_size."""
+    settings = {"batch_size": 4, "epochs": 7}
+    study = Study(
+        "toy", "", "command", (Arm("baseline", {}, settings),), (), (PSNR,), (5,),
+        core_parameters={"curves": [{"x": x, "source": "csv:log", "columns": {}}]},
+    )  # fmt: skip
+    assert study.curve_over == x
+    table = spending(study, [("baseline", 0, 3, "psnr", 1.0)])
+    known = {name: value for name, value in table.iloc[0].items() if name in BUDGETS and not math.isnan(value)}
+    assert known == {budget: 3.0}
