@@ -137,6 +137,16 @@ def test_every_word_of_the_vocabulary_has_a_definition() -> None:
     assert {*map(str, WORDS), *stages} - defined == set()
 
 
+def test_every_file_that_contributing_names_exists() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = [line for line in page.splitlines() if line.startswith("| a ")]
+    assert len(table) >= 10
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*|mkdocs\.yml)`", "\n".join(table)))
+    assert len(named) > 40
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    assert [line for line in table if "`tests/" not in line] == []
+
+
 CHECKS = {"S": 7, "P": 8, "G": 7, "I": 7, "U": 8, "M": 8, "R": 2}
 """How many acceptance checks there are, by letter."""
 

@@ -12,7 +12,7 @@ from ablate.interface import DEFAULT_CORE, Core, CoreSettings
 from ablate.study.factors import FactorInfo, factors_of, level_text
 
 _INTRO = """
-A factor is a setting of a core. Every factor can stand under `baseline` or in any design of a
+A factor is a setting of a core. Every factor can be used under `baseline` or in any design of a
 [study file](study-file.md); what a study does not name keeps the default.
 An unknown factor or an impossible level is refused before anything starts, with the nearest known word.
 

@@ -113,7 +113,7 @@ _CURVES_CSV = {
     "arm": "The arm.",
     "seed": "The seed index.",
     "images": "Training images seen.",
-    "metric": "The metric; `train_seconds` is the training time up to this point, whoever spent it.",
+    "metric": "The metric; `train_seconds` is the training time up to this point, even if another trial spent it.",
     "value": "Its value.",
 }
 _TABLE = {
@@ -152,8 +152,8 @@ _OUTCOMES = {
     OutcomeKind.STOPPED: ("You stopped the run; a checkpoint is saved.", "The next `ablate run` resumes it."),
     OutcomeKind.OUT_OF_MEMORY: (
         "It did not fit on its slot.",
-        "A batch is halved; a trial beside others is tried again alone. A trial that ran out of memory alone is final; "
-        "trials with the same footprint are recorded as `out_of_memory` without being run.",
+        "A batch is halved; a trial that ran next to others is tried again alone. A trial that ran out of memory alone "
+        "is final; trials with the same footprint are recorded as `out_of_memory` without being run.",
     ),
 }
 _OUTCOME_FIELDS = {
@@ -244,7 +244,7 @@ _JSON = """
 Everything the pages say, as data: `state`, the `answer` in sentences, `comparison` (every row with every number of
 arms.csv, per-seed values and differences, lints, stability), `contrasts`, `trends`, `races` to a declared quality,
 `equal` budgets, the `front` of quality and time, `costs`, `provenance`.
-[report.schema.json](report.schema.json) is its JSON Schema; a test holds real reports to it.
+[report.schema.json](report.schema.json) is its JSON Schema; a test checks real reports against it.
 `schema_version` changes when a field is renamed, removed or redefined, not when one is added.
 Numbers that do not exist are null; seeds are keys as text.
 

@@ -130,7 +130,7 @@ _RANGE = {
     "to": "Highest level, included.",
     "log": "`true` searches on the logarithmic scale.",
     "step": "Distance between levels; not together with `log`.",
-    "levels": "A list of levels instead of `from` and `to`; the list alone may stand for the mapping.",
+    "levels": "A list of levels instead of `from` and `to`; or just the list instead of the mapping.",
     "when": "`{other factor: level}`: search this factor only where another one, listed before it, has this level.",
 }
 _SCHEDULE = {

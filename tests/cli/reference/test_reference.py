@@ -58,6 +58,14 @@ def test_every_key_of_a_study_file_has_a_row() -> None:
     assert [key for key in TOP_LEVEL if f"\n| `{key}` |" not in text] == []
 
 
+def test_every_figure_is_on_the_page_of_results() -> None:
+    text = text_of("reference/results.md")
+    sources = (ROOT / "ablate" / "report" / "figures").glob("*.py")
+    names = {name for path in sources for name in re.findall(r'\bname="([a-z]+)', path.read_text(encoding="utf-8"))}
+    assert len(names) > 5
+    assert [name for name in names if not re.search(rf"`{name}[`-]", text)] == []
+
+
 def test_every_public_name_is_described() -> None:
     text = text_of("reference/python-api.md")
     names = [name for name in ablate.__all__ if not name.startswith("__")]
