@@ -23,21 +23,21 @@ def number_of(value: Any, what: str) -> float:
         return float(value)
     shape = getattr(value, "shape", ())
     if isinstance(value, str | bytes | complex) or value is None or not hasattr(value, "__float__"):
-        raise CoreError(f"{what} is {_described(value)}: one number is wanted")
+        raise CoreError(f"{what} is {_described(value)}, expected one number")
     if tuple(shape) != ():
-        raise CoreError(f"{what} is {_described(value)}: one number is wanted", hint="for example its mean")
+        raise CoreError(f"{what} is {_described(value)}, expected one number", hint="for example its mean")
     try:
         # A tensor that still has its graph would warn when it is turned into a number.
         return float(value.detach() if hasattr(value, "detach") else value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise CoreError(f"{what} is {_described(value)}: one number is wanted ({error})") from error
+        raise CoreError(f"{what} is {_described(value)}, expected one number ({error})") from error
 
 
 def whole_number_of(value: Any, what: str) -> int:
     """Return a whole number from 0 to 2**53, of any of the types of `number_of`; raises CoreError for anything else."""
     number = number_of(value, what)
     if not (math.isfinite(number) and number.is_integer() and 0 <= number <= 2**53):
-        raise CoreError(f"{what} is {value!r}: a whole number from 0 on is wanted")
+        raise CoreError(f"{what} is {value!r}, expected a whole number of at least 0")
     return int(number)
 
 
@@ -111,7 +111,7 @@ class Outcome:
     def __post_init__(self) -> None:
         """Turn what a core may reasonably give into what survives as JSON; raises CoreError for the rest."""
         if not isinstance(self.metrics, Mapping):
-            raise CoreError(f"an outcome's metrics are {_described(self.metrics)}: a mapping of names is wanted")
+            raise CoreError(f"an outcome's metrics are {_described(self.metrics)}, expected a mapping of names")
         numbers = {str(name): number_of(value, f"metric {name!r}") for name, value in self.metrics.items()}
         known: dict[str, Any] = {
             "kind": _kind(self.kind),
@@ -186,7 +186,7 @@ def _kind(kind: Any) -> OutcomeKind:
 def _finite_number(value: Any, what: str) -> float:
     number = number_of(value, what)
     if not math.isfinite(number):
-        raise CoreError(f"{what} is {number}: a finite number is wanted")
+        raise CoreError(f"{what} is {number}, expected a finite number")
     return number
 
 

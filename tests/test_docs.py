@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,11 +56,11 @@ def test_the_example_of_the_readme_is_a_core() -> None:
     """With a training of the test in the place of the reader's."""
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     code = next(text for kind, text in FENCE.findall(page) if kind == "python")
-    names: dict[str, Any] = {"ablate": ablate, "MySettings": ablate.CoreSettings, "train": lambda seed: seed / 4}
+    names: dict[str, Any] = {"fit": lambda lr, width, seed: SimpleNamespace(accuracy=lr * width + seed)}
     exec(code, names)
-    core: type[ablate.Core] = names["MyCore"]
-    recipe = ablate.Recipe(core="mine", settings={}, seed=3)
-    assert [outcome.metrics for _, outcome in core().run([recipe], None)] == [{"accuracy": 0.75}]  # type: ignore[arg-type]
+    core = ablate.function_core(names["train"], metrics={"accuracy": "max"})
+    assert list(core.Settings.model_fields) == ["lr", "width"]
+    assert names["train"](seed=2) == {"accuracy": pytest.approx(8.4)}
 
 
 def write_own_code(folder: Path) -> None:

@@ -85,7 +85,7 @@ class FunctionCore(Core):
         names = ", ".join(f"'{metric.name}': ..." for metric in self.metrics) or "'loss': ..."
         kind = "nothing" if given is None else f"a {type(given).__name__}"
         last = " (what it yields is its learning curve)" if generator else ""
-        raise CoreError(f"{self._who} returned {kind}: a dict of metrics is wanted{last}", hint=f"return {{{names}}}")
+        raise CoreError(f"{self._who} returned {kind}, expected a dict of metrics{last}", hint=f"return {{{names}}}")
 
     @property
     def _who(self) -> str:
@@ -105,7 +105,7 @@ def _followed(given: Generator[Any, Any, Any], trial: Trial, who: str) -> Any:
             return end.value
         if not isinstance(point, Mapping):
             raise CoreError(
-                f"{who} yielded a {type(point).__name__}: dicts are wanted, the points of its learning curve",
+                f"{who} yielded a {type(point).__name__}, expected dicts, the points of its learning curve",
                 hint="for example yield {'step': step, 'loss': loss}",
             )
         values = dict(point)

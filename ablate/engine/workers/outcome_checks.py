@@ -51,7 +51,7 @@ def _items(given: Any, who: str) -> Iterator[Any]:
     pair_alone = isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], Recipe)
     if pair_alone or isinstance(given, Outcome | dict | str) or not isinstance(given, Iterable):
         found = "one pair" if pair_alone else _described(given)
-        raise CoreError(f"{who} returned {found}: pairs of recipe and outcome are wanted", hint=f"write: {_PAIR}")
+        raise CoreError(f"{who} returned {found}, expected pairs of recipe and outcome", hint=f"write: {_PAIR}")
     iterator = iter(given)
     while True:
         try:
@@ -69,13 +69,13 @@ def _items(given: Any, who: str) -> Iterator[Any]:
 def _pair(item: Any, who: str) -> tuple[Recipe, Outcome]:
     if not (isinstance(item, tuple | list) and len(item) == 2):
         raise CoreError(
-            f"{who} gave {_described(item)}: a pair of recipe and outcome is wanted", hint=f"write: {_PAIR}"
+            f"{who} yielded {_described(item)}, expected a pair of recipe and outcome", hint=f"write: {_PAIR}"
         )
     recipe, outcome = item
     if not isinstance(recipe, Recipe):
-        raise CoreError(f"{who} gave {_described(recipe)} where a recipe is wanted", hint=f"write: {_PAIR}")
+        raise CoreError(f"{who} yielded {_described(recipe)}, expected a recipe", hint=f"write: {_PAIR}")
     if not isinstance(outcome, Outcome):
-        raise CoreError(f"{who} gave {_described(outcome)} where an Outcome is wanted", hint=f"write: {_PAIR}")
+        raise CoreError(f"{who} yielded {_described(outcome)}, expected an Outcome", hint=f"write: {_PAIR}")
     return recipe, outcome
 
 

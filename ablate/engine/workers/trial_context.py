@@ -251,7 +251,7 @@ def _amount(value: float | None, what: str) -> int:
     """How much of something, for display only: fractions are cut off, nothing (an unknown total) is 0."""
     number = 0.0 if value is None else number_of(value, what)
     if not 0 <= number <= LARGEST_AMOUNT:
-        raise CoreError(f"{what} is {value!r}: a number from 0 on is wanted")
+        raise CoreError(f"{what} is {value!r}, expected a number of at least 0")
     return int(number)
 
 

@@ -44,14 +44,14 @@ def read_declared(
     """Return the metrics of a study whose core declares none; None after recording what is wrong."""
     if key is None or node is None:
         message = f"core {core!r} does not say what it measures, and neither does the study"
-        problems.error(whole, message, suggestion="add a section 'metrics'", note=f"wanted: {WANTED}")
+        problems.error(whole, message, suggestion="add a section 'metrics'", note=f"expected: {WANTED}")
         return None
     if not isinstance(node, Table) or not node.entries:
         problems.error(
             key.mark if isinstance(node, Leaf) and node.is_null else node.mark,
             "metrics: which are there, and which way is better?",
             suggestion=_spelt(node),
-            note=f"wanted: {WANTED}",
+            note=f"expected: {WANTED}",
         )
         return None
     before = len(problems.errors)
@@ -81,7 +81,7 @@ def _table(name: Leaf, stated: Node, problems: Problems) -> Table | None:
         return Table((), name.mark)
     if not isinstance(stated, Leaf) or (found := _SHORT.fullmatch(stated.text)) is None:
         problems.error(
-            stated.mark, f"{name.text}: max or min is wanted, not {values.describe(stated)}", note=f"wanted: {WANTED}"
+            stated.mark, f"{name.text}: expected max or min, got {values.describe(stated)}", note=f"expected: {WANTED}"
         )
         return None
     words = {"direction": found[1], "margin": found[2]}
@@ -99,7 +99,7 @@ def _info(name: Leaf, table: Table, problems: Problems) -> MetricInfo | None:
             name.mark,
             f"{name.text}: which way is better?",
             suggestion=f"add direction: {likely_direction(name.text) or 'max, or min'}",
-            note=f"wanted: {WANTED}",
+            note=f"expected: {WANTED}",
         )
         return None
     before = len(problems.errors)
@@ -129,7 +129,7 @@ def _info(name: Leaf, table: Table, problems: Problems) -> MetricInfo | None:
 def _digits(node: Node) -> int:
     digits = values.whole(node)
     if not 0 <= digits <= _MOST_DIGITS:
-        raise BadValueError(f"0 to {_MOST_DIGITS} are wanted, not {digits}")
+        raise BadValueError(f"expected 0 to {_MOST_DIGITS}, got {digits}")
     return digits
 
 

@@ -160,12 +160,12 @@ def forgets_its_metrics(*, lr: float = 0.1, seed: int) -> Iterator[dict[str, flo
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (lambda lr=0.1, *, seed: None, "returned nothing: a dict of metrics"),
+        (lambda lr=0.1, *, seed: None, "returned nothing, expected a dict of metrics"),
         (lambda lr=0.1, *, seed: "0.5", "returned a str"),
         (lambda lr=0.1, *, seed: [0.5], "returned a list"),
         (lambda lr=0.1, *, seed: {"acc": None}, "metric 'acc' is None"),
         (lambda lr=0.1, *, seed: np.ones(3), "of shape (3,)"),
-        (yields_a_number, "yielded a float: dicts are wanted"),
+        (yields_a_number, "yielded a float, expected dicts"),
         (forgets_its_metrics, "(what it yields is its learning curve)"),
     ],
 )
