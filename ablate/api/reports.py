@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 import shlex
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.api.stored_studies import ResultsLocation, StoredStudy, base_command, name_of
-from ablate.errors import AblateError, ResultsError
+from ablate.errors import AblateError, NothingComparableError, ResultsError
 from ablate.paths import REPORT_FORMATS
 from ablate.storage.address import without_password
 from ablate.study.verdict_method import Method
@@ -76,6 +76,51 @@ def write_study_report(
     )
     write_report(material, stored.paths, formats=formats, figures=figures)
     return material
+
+
+FEWEST_AT_ONCE = 4
+"""Reports with figures from which processes are started: each imports for as long as a report takes to write."""
+
+
+def write_study_reports(
+    sources: Sequence[StoredStudy],
+    *,
+    formats: Collection[str] = REPORT_FORMATS,
+    figures: bool = True,
+    layout: str = "arms",
+    columns: Sequence[str] = (),
+    choose: Choose = as_declared,
+    processes: int | None = None,
+) -> Iterator[Material | NothingComparableError]:
+    """Write the reports of several studies; yield, in their order, what is in each, or why it compares nothing.
+
+    Several `processes` write them (default: one per core from `FEWEST_AT_ONCE` reports with figures on, else this
+    one alone); every file is the same to the byte. Raises for the rest as `write_study_report` does.
+    """
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    options = {"formats": formats, "figures": figures, "layout": layout, "columns": columns}
+    methods = [choose(stored.study.method) for stored in sources]
+    if processes is None:
+        processes = min(len(sources), joblib.cpu_count()) if figures and len(sources) >= FEWEST_AT_ONCE else 1
+    if processes == 1:
+        yield from (_written(stored, method, options) for stored, method in zip(sources, methods, strict=True))
+        return
+    jobs = (joblib.delayed(_written)(stored, method, options) for stored, method in zip(sources, methods, strict=True))
+    try:
+        yield from joblib.Parallel(processes, return_as="generator")(jobs)
+    except TerminatedWorkerError as error:
+        raise ResultsError(
+            "a process that wrote reports was killed (out of memory?)", hint="one study at a time: ablate report NAME"
+        ) from error
+
+
+def _written(stored: StoredStudy, method: Method, options: Mapping[str, Any]) -> Material | NothingComparableError:
+    try:
+        return write_study_report(stored, choose=lambda _: method, **options)
+    except NothingComparableError as error:
+        return error
 
 
 @dataclass(frozen=True)

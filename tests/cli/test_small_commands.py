@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,46 @@ def test_init_refuses_a_name_that_no_study_can_have(ablate: Ablate) -> None:
     said = ablate("init", ".yaml")
     assert said.code == ExitCode.USAGE
     assert said.err.startswith("error: a study cannot be called '.yaml'")
+
+
+def test_init_writes_the_studies_that_come_with_ablate(ablate: Ablate, project: Path) -> None:
+    names = [line.split()[0] for line in ablate("init", "--list").out.splitlines()[1:]]
+    assert "schedules" in names
+    for name in names:
+        assert ablate("init", "--example", name).err.startswith(f"wrote studies/{name}.yaml\n")
+        assert ablate("plan", f"studies/{name}.yaml").code == 0
+    assert ablate("init", "mine.yaml", "--example", "schedules").code == 0
+    assert (project / "mine.yaml").read_bytes() == (project / "studies" / "schedules.yaml").read_bytes()
+
+
+@pytest.mark.usefixtures("project")
+def test_an_unknown_example_is_refused_with_the_nearest(ablate: Ablate) -> None:
+    said = ablate("init", "--example", "schedule")
+    assert said.code == ExitCode.USAGE
+    assert "did you mean 'schedules'?" in said.err
+    assert "known: combinations" in ablate("init", "--example", "zzz").err
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("missing", "command"),
+    [
+        ("studies/schedules.yaml", ["init", "--example", "schedules"]),
+        ("schedules.yaml", ["init", "schedules.yaml", "--example", "schedules"]),
+        ("my studies/schedules.yaml", ["init", "my studies/schedules.yaml", "--example", "schedules"]),
+        ("studies/scheduels.yaml", ["init", "--example", "schedules"]),
+    ],
+)
+@pytest.mark.parametrize("word", ["run", "plan"])
+def test_a_missing_study_that_comes_with_ablate_can_be_written(
+    ablate: Ablate, word: str, missing: str, command: list[str]
+) -> None:
+    said = ablate(word, missing)
+    assert said.code == ExitCode.USAGE
+    assert f"ablate {shlex.join(command)}" in said.err
+    assert ablate(*command).code == 0
+    if Path(missing).stem == "schedules":
+        assert ablate("plan", missing).code == 0
 
 
 @pytest.mark.usefixtures("project")

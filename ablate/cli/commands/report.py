@@ -12,13 +12,12 @@ import typer
 
 from ablate.api.choices import RESULTS
 from ablate.api.reports import (
-    Choose,
     ForeignSource,
-    as_declared,
     check_formats,
     choose_method,
     read_foreign_results,
     write_study_report,
+    write_study_reports,
 )
 from ablate.api.stored_studies import ResultsLocation, StoredStudy
 from ablate.cli.commands.report_two import write_versus
@@ -29,6 +28,7 @@ from ablate.errors import AblateError, ExitCode, NothingComparableError
 from ablate.paths import REPORT_FORMATS
 
 if TYPE_CHECKING:
+    from ablate.report.data.material import Material
     from ablate.report.statistics.model import Comparison
 
 Studies = Annotated[
@@ -198,20 +198,19 @@ def report(
             screen.say(f"note: {remark}")
     else:
         sources = place.find(prepared[0] if prepared else None)
-    for number, stored in enumerate(sources):
+    written = write_study_reports(
+        sources, formats=formats, figures=not no_figures, layout=layout, columns=shown, choose=choose
+    )
+    for number, (stored, material) in enumerate(zip(sources, written, strict=True)):
         if number and not json:
             screen.tell("")
-        try:
-            found.append(
-                write(
-                    stored, screen, formats=formats, figures=not no_figures, layout=layout, columns=shown, choose=choose
-                )
-            )
-        except NothingComparableError as error:
-            if len(sources) == 1:
-                raise
-            failure = error
-            show_error(error, screen.err)
+        if not isinstance(material, NothingComparableError):
+            found.append(_show(stored, material, screen, formats=formats, columns=shown))
+        elif len(sources) == 1:
+            raise material
+        else:
+            failure = material
+            show_error(failure, screen.err)
     _leave(found, gates, failure, screen)
 
 
@@ -245,25 +244,24 @@ def _leave(
         raise typer.Exit(int(failure.exit_code))
 
 
-def write(
+def write(stored: StoredStudy, screen: Screen, *, figures: bool = True) -> None:
+    """Write the report of one study, print its table and sentences, and say where the files are."""
+    _show(stored, write_study_report(stored, figures=figures), screen)
+
+
+def _show(
     stored: StoredStudy,
+    material: Material,
     screen: Screen,
     *,
     formats: tuple[str, ...] = REPORT_FORMATS,
-    figures: bool = True,
-    layout: str = Layout.ARMS,
     columns: Sequence[str] = (),
-    choose: Choose = as_declared,
 ) -> Comparison:
-    """Write the report of one study, print its table and sentences, and say where the files are."""
     from ablate.report.formats.terminal import comparison_table
     from ablate.report.text.answer import lines_of_answer
     from ablate.report.text.search_sentences import search_lines
 
     study = stored.study
-    material = write_study_report(
-        stored, formats=formats, figures=figures, layout=layout, columns=columns, choose=choose
-    )
     comparison = material.comparison
     if screen.json:
         for row in comparison.rows.values():

@@ -20,7 +20,7 @@ from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
 PACKAGES = (
-    "joblib",
+    "matplotlib",
     "numba",
     "numpy",
     "optuna",

@@ -12,6 +12,7 @@ from ablate.errors import AblateError, Problem, StudyFileError
 from ablate.interface import DECLARED_METRICS, DEFAULT_CORE, Core
 from ablate.paths import is_study_name
 from ablate.search import Search
+from ablate.study.examples import example_names, init_command
 from ablate.study.factors import FactorInfo, factors_of
 from ablate.study.problems import (
     BadValueError,
@@ -80,7 +81,7 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as handle:
             raw = handle.read(LARGEST_BYTES + 1)
     except FileNotFoundError:
-        raise _unreadable(path, "no such study file", suggestion=_sibling(path)) from None
+        raise _unreadable(path, "no such study file", suggestion=_meant(path)) from None
     except OSError as error:
         raise _unreadable(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # A null character in the path.
@@ -109,6 +110,13 @@ def _sibling(path: Path) -> str | None:
     found = sorted(entry.name for pattern in ("*.yaml", "*.yml") for entry in path.parent.glob(pattern))
     close = nearest(path.name, found)
     return f"did you mean {str(path.parent / close)!r}?" if close else None
+
+
+def _meant(path: Path) -> str | None:
+    """Say what to do about a missing file: an example of this name, a neighbour of a like name, or a like example."""
+    command = init_command(path)
+    example = f"{command!r} writes it" if command else None
+    return example if path.stem in example_names() else _sibling(path) or example
 
 
 def _root(text: str, source: Source, problems: Problems) -> Table | None:
