@@ -71,7 +71,7 @@ MAY_IMPORT = {
     "api": f"{ENGINE} {REPORT} display",
     "cli.commands": f"{ENGINE} {REPORT} display api cli",
     "cli": f"{ENGINE} {REPORT} display api cli.commands",
-    "cli.reference": f"{ENGINE} {REPORT} display api cli core.ddpm_dip",
+    "cli.reference": f"{ENGINE} {REPORT} display api cli core.ddpm_dip core.command.spec",
 }
 """Wing -> the wings that its modules may import; its own modules always."""
 

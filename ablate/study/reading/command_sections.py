@@ -17,6 +17,7 @@ from ablate.core.command.spec.specification import COMMAND, ENDS, Progress, Sign
 from ablate.core.command.spec.template import RESERVED, Template, TemplateError
 from ablate.errors import AblateError
 from ablate.json_values import thaw
+from ablate.paths import is_in_results
 from ablate.study.json_types import ANYTHING
 from ablate.study.problems import BadValueError, Mark, Problems, did_you_mean, known_words
 from ablate.study.reading import values
@@ -54,6 +55,14 @@ class CommandReader:
     def read(self) -> dict[str, Any] | None:
         """Return what a `CommandSpec` is made of, but for its metrics; None after recording what is wrong."""
         before = len(self.problems.errors)
+        if is_in_results(self.folder.absolute()):
+            self.problems.error(
+                self._key(COMMAND).mark,
+                "the study file lies in a results folder, and nothing there is run",
+                suggestion="copy the study file to your own code, and use it there",
+                note="what is there may come from somebody else",
+            )
+            return None
         self.factors = self._factors()
         self.words = command = self._words(self.table.get(COMMAND), COMMAND)
         env = self._env()

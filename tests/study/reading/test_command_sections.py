@@ -347,3 +347,12 @@ def test_a_command_study_has_designs_and_searches_like_any_other(folder: Path) -
     ranges = "{trials: 3, factors: {lr: {from: 0.001, to: 1, log: true}, augment: [true, false]}}"
     [search] = load(folder, changed(vary="{lr: [0.1]}", search=ranges)).searches
     assert [one.factor for one in search.ranges] == ["lr", "augment"]
+
+
+def test_a_command_of_a_study_file_in_a_results_folder_is_never_run(tmp_path: Path) -> None:
+    """What lies there may have come with somebody else's archive."""
+    place = tmp_path / "results" / "toy"
+    (place / "trials").mkdir(parents=True)
+    (place / "plan.json").touch()
+    [problem] = problems(place, STUDY)
+    assert "nothing there is run" in problem.message
