@@ -20,6 +20,16 @@ class StudySections(TypedDict, total=False):
 
     question: str
     core: str | type | Callable[..., Any]
+    command: str | Sequence[str]
+    factors: Mapping[str, Any]
+    env: Mapping[str, Any]
+    version: str
+    directory: str
+    resume: Any
+    progress: Any
+    diverged: Any
+    out_of_memory: Any
+    failed: Any
     data: str
     baseline: Mapping[str, Any]
     vary: Mapping[str, Sequence[Any]]
