@@ -17,7 +17,7 @@ CORE = (
     "core core.functions core.shared core.schedules core.settings core.data core.programs core.diffusion core.dip "
     "core.scores"
 )
-BELOW_ENGINE = f"{SHARED} study study.reading storage {CORE}"
+BELOW_ENGINE = f"{SHARED} study study.reading storage {CORE} core.command.spec"
 ENGINE = f"{BELOW_ENGINE} engine engine.rules engine.display engine.records engine.workers engine.clusters"
 BELOW_REPORT = f"{SHARED} study storage core.schedules core.settings core.replay.noise_tables"
 # In their order.
