@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from ablate.core.ddpm_dip.core import DdpmDip
+from ablate.core.ddpm_dip.metric_list import METRICS
 from ablate.core.settings import DdpmDipSettings
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import Outcome
@@ -29,6 +30,8 @@ MINI: dict[str, Scalar] = {
     "generation_steps": 3,
 }
 CPU = torch.device("cpu")
+EVERYTHING = frozenset(info.name for info in METRICS if not info.name.startswith(("fid", "steps_to_quality")))
+"""All metrics but those that need weights from elsewhere, or a declared quality and much sampling."""
 
 
 @dataclass
@@ -43,7 +46,7 @@ class Desk(OneArm):
     threads: int = 1
     fusion: Fusion = SERIAL
     compilation: Compilation = EAGER
-    wanted: frozenset[str] = frozenset()
+    wanted: frozenset[str] = EVERYTHING
 
     @property
     def cache(self) -> Path:

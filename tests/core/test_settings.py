@@ -77,12 +77,15 @@ def test_epochs_of_the_dip_are_another_way_to_write_its_steps(epochs: int) -> No
 
 def test_stages_follow_the_method() -> None:
     assert set(stages({"method": "dip"})) == {"dip"}
-    assert set(stages({"method": "ddpm"})) == {"denoiser", "wiener"}
-    assert set(stages({"method": "dip+ddpm"})) == {"dip", "denoiser", "wiener"}
-    assert set(stages({"method": "dip_target"})) == {"dip", "dip-train", "denoiser", "wiener"}
-    assert set(stages({"method": "dip_target", "dip_target_source": "blur"})) == {"dip-train", "denoiser", "wiener"}
-    assert set(stages({"method": "dip_warm"})) == {"warm", "denoiser", "wiener"}
+    assert set(stages({"method": "ddpm"})) == {"denoiser"}
+    assert set(stages({"method": "dip+ddpm"})) == {"dip", "denoiser"}
+    assert set(stages({"method": "dip_target"})) == {"dip", "dip-train", "denoiser"}
+    assert set(stages({"method": "dip_target", "dip_target_source": "blur"})) == {"dip-train", "denoiser"}
+    assert set(stages({"method": "dip_warm"})) == {"warm", "denoiser"}
     assert set(stages({"method": "gaussian"})) == {"wiener"}
+    start: dict[str, Scalar] = {"task": "generation", "method": "truncated"}
+    assert set(stages(start)) == {"wiener", "denoiser", "reference"}
+    assert set(stages({**start, "truncated_start": "noise"})) == {"denoiser", "reference"}
     assert set(stages({"method": "tv"})) == set()
 
 
@@ -128,7 +131,7 @@ def test_a_combination_trains_a_denoiser_of_its_own_and_a_start_does_not() -> No
         ({"mask_fraction": 0.3}, set()),
         ({"timing_batch": 4}, set()),
         ({"quality": 30.0}, set()),
-        ({"cap_per_image": 100}, {"dip", "denoiser", "wiener"}),
+        ({"cap_per_image": 100}, {"dip", "denoiser"}),
         ({"precision": "bf16"}, {"denoiser"}),
     ],
     ids=str,
@@ -151,7 +154,7 @@ def test_seed_and_duration_in_the_digest() -> None:
 def test_the_reference_of_generated_images_is_shared() -> None:
     """By all arms and seeds, unless a seed chooses what is trained on."""
     generation: dict[str, Scalar] = {"task": "generation", "method": "ddpm"}
-    assert set(stages(generation)) == {"denoiser", "wiener", "reference"}
+    assert set(stages(generation)) == {"denoiser", "reference"}
     arms = [{**generation, **more} for more in ({"lr": 1e-4}, {"noise_schedule": "cosine"}, {"generation_steps": 50})]
     assert {stages(arm, seed)["reference"] for arm in arms for seed in (0, 1)} == {stages(generation)["reference"]}
     subset = {**generation, "train_images": 100}

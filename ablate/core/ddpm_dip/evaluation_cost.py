@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ablate.core.ddpm_dip.metric_list import VALIDATION_SIGMAS
+from ablate.core.ddpm_dip.metric_list import SAMPLING_TIMES, VALIDATION_SIGMAS
 from ablate.core.ddpm_dip.stages.digests import images_of
 from ablate.core.diffusion.training_course import TrainingCourse
 from ablate.core.settings import DdpmDipSettings
@@ -12,10 +12,14 @@ from ablate.recipe import Recipe
 
 _S_PER_EVALUATION = 0.002
 """Of the network on one image, with 16 channels and 1 block: a third of its part of an update, and what is around."""
+LOWEST = tuple(f"s{sigma}" for sigma in sorted(VALIDATION_SIGMAS)[:2])
+"""The noise levels of ``val_loss_low``."""
 _TIMED_BATCHES = 7
 """Two to warm up, five that count."""
-_VALIDATED = 64 * (10 + len(VALIDATION_SIGMAS))
-"""Validation images, at ten steps and at the fixed noise levels."""
+_VALIDATED = 64
+"""Validation images."""
+_MEAN_STEPS = 10
+"""Steps at which ``val_loss`` is taken."""
 
 
 def evaluation_s(recipe: Recipe, metrics: Collection[str]) -> float:
@@ -27,7 +31,19 @@ def evaluation_s(recipe: Recipe, metrics: Collection[str]) -> float:
     if not settings.uses_ddpm:
         return 0.0
     network = float((settings.channels / 16) ** 1.5 * settings.blocks)
-    return _S_PER_EVALUATION * network * (_sampled(settings, metrics) + _VALIDATED)
+    return _S_PER_EVALUATION * network * (_sampled(settings, metrics) + _VALIDATED * _levels(metrics))
+
+
+def _levels(metrics: Collection[str]) -> int:
+    """Steps at which the validation losses among `metrics` ask the network."""
+    found: set[str] = set()
+    for name in metrics:
+        prefix, _, level = name.rpartition("_")
+        if name == "val_loss":
+            found.add("mean")
+        elif prefix in ("val_loss", "val_ratio"):
+            found.update(LOWEST if level == "low" else (level,))
+    return len(found) + (_MEAN_STEPS - 1 if "mean" in found else 0)
 
 
 def _sampled(settings: DdpmDipSettings, metrics: Collection[str]) -> int:
@@ -37,9 +53,10 @@ def _sampled(settings: DdpmDipSettings, metrics: Collection[str]) -> int:
     restores = settings.task == "restoration"
     steps = settings.sample_steps if restores else settings.generation_steps
     scored = settings.eval_images if restores else settings.samples
+    timed = _TIMED_BATCHES * settings.timing_batch if not SAMPLING_TIMES.isdisjoint(metrics) else 0
     asked = settings.quality is not None and any(name.startswith("steps_to_quality") for name in metrics)
     return (
-        steps * (settings.eval_seeds * scored + points * settings.curve_count + _TIMED_BATCHES * settings.timing_batch)
+        steps * (settings.eval_seeds * scored + points * settings.curve_count + timed)
         + restores * settings.generation_steps * settings.generated_images
         + asked * sum(settings.steps_grid) * scored
     )

@@ -13,6 +13,9 @@ For images of variance 1 on the [-1, 1] scale these are log-SNR 4.3, 3.3, 1.9, 0
 The lowest is the least noise that every schedule has a step for (``exponential`` begins at 14/255 for T = 1000).
 """
 
+SAMPLING_TIMES = frozenset({"seconds_per_image", "images_per_second"})
+"""Metrics for which the reverse process is timed on its own."""
+
 _KNOWN_SETS = {
     "real": "for other training images: what a perfect generator scores at this N",
     "heldout": "for held-out images",

@@ -10,7 +10,7 @@ second-order statistics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,26 +96,96 @@ def epsilon_errors(epsilon: Epsilon, images: Tensor, steps: Sequence[int], sched
     return [total / images.numel() for total in sums.tolist()]
 
 
+MEAN, LOW = "mean", "low"
+"""Levels besides the noise levels ``s15``, ``s25``, ...: steps spread over 1..T, and the two lowest noise levels."""
+_NETWORK, _LINEAR = ("val_loss", "val_ratio"), ("wiener", "val_ratio")
+
+
+def level_of(name: str) -> str | None:
+    """Return the level that the validation metric `name` is taken at; None for any other metric."""
+    if name in ("val_loss", "wiener_loss"):
+        return MEAN
+    prefix, _, level = name.rpartition("_")
+    known = prefix in {*_NETWORK, *_LINEAR} and (level == LOW or (level[:1] == "s" and level[1:].isdecimal()))
+    return level if known else None
+
+
+def levels_needed(names: Iterable[str], sigmas: Sequence[int]) -> tuple[list[str], list[str]]:
+    """Return the levels at which the network's error, and the linear filter's, have to be measured for `names`.
+
+    Names of other metrics ask for nothing. Levels are `MEAN` and the noise levels, in one order whatever was asked.
+    """
+    order = [MEAN, *(f"s{sigma}" for sigma in sigmas)]
+    network: set[str] = set()
+    linear: set[str] = set()
+    for name in names:
+        level = level_of(name)
+        parts = () if level is None else _parts(level, sigmas)
+        if name.startswith(_NETWORK):
+            network.update(parts)
+        if name.startswith(_LINEAR):
+            linear.update(parts)
+    return [level for level in order if level in network], [level for level in order if level in linear]
+
+
+def _parts(level: str, sigmas: Sequence[int]) -> tuple[str, ...]:
+    return tuple(f"s{sigma}" for sigma in sorted(sigmas)[:2]) if level == LOW else (level,)
+
+
+def level_errors(epsilon: Epsilon, images: Tensor, levels: Sequence[str], schedule: Schedule) -> dict[str, float]:
+    """Return the error of `epsilon` at each of `levels`; each is the same whatever else is asked for.
+
+    `images` is float [N,C,H,W] in [-1,1].
+    """
+    steps = {
+        level: mean_loss_steps(schedule.steps) if level == MEAN else [schedule.step_at(int(level[1:]))]
+        for level in levels
+    }
+    if not steps:
+        return {}
+    errors = iter(epsilon_errors(epsilon, images, [t for some in steps.values() for t in some], schedule))
+    return {level: sum(next(errors) for _ in some) / len(some) for level, some in steps.items()}
+
+
+def linear_epsilon(wiener: Wiener, denoiser: Denoiser) -> Epsilon:
+    """The Wiener filter, asked at the steps of `denoiser`."""
+    # t[0] as an index would wait for the device.
+    return lambda xt, t: wiener.epsilon(xt, denoiser.alpha_bar(t[:1])[0])
+
+
+def validation_metric(
+    name: str, network: Mapping[str, float], linear: Mapping[str, float], sigmas: Sequence[int]
+) -> float:
+    """Return the validation metric `name` from the errors at the levels that `levels_needed` names for it."""
+    level = level_of(name)
+    assert level is not None
+
+    def mean(errors: Mapping[str, float]) -> float:
+        parts = _parts(level, sigmas)
+        return sum(errors[part] for part in parts) / len(parts)
+
+    if name.startswith("val_ratio"):
+        return mean(network) / mean(linear)
+    return mean(network if name.startswith("val_loss") else linear)
+
+
+def validation_names(sigmas: Sequence[int]) -> list[str]:
+    """Return the names of all validation metrics."""
+    levels = [*(f"s{sigma}" for sigma in sigmas), LOW]
+    return [
+        "val_loss",
+        "wiener_loss",
+        *(f"{p}_{level}" for p in ("val_loss", "wiener", "val_ratio") for level in levels),
+    ]
+
+
 def validate(denoiser: Denoiser, wiener: Wiener, images: Tensor, sigmas: Sequence[int]) -> dict[str, float]:
     """Return every validation metric of `denoiser`, the same of the Wiener filter, and their ratios.
 
-    `images` is float [N,3,H,W] in [-1,1]; `sigmas` are pixel noise levels on the 0..255 scale.
+    `images` is float [N,C,H,W] in [-1,1]; `sigmas` are pixel noise levels on the 0..255 scale.
     """
-    schedule = denoiser.schedule
-    steps = mean_loss_steps(schedule.steps)
-    levels = [schedule.step_at(sigma) for sigma in sigmas]
-
-    def linear(xt: Tensor, t: Tensor) -> Tensor:
-        return wiener.epsilon(xt, denoiser.alpha_bar(t[:1])[0])  # t[0] as an index would wait for the device
-
-    metrics: dict[str, float] = {}
-    for prefix, mean, epsilon in (("val_loss", "val_loss", denoiser.epsilon), ("wiener", "wiener_loss", linear)):
-        errors = epsilon_errors(epsilon, images, [*steps, *levels], schedule)
-        metrics[mean] = sum(errors[: len(steps)]) / len(steps)
-        at = dict(zip(sigmas, errors[len(steps) :], strict=True))
-        metrics |= {f"{prefix}_s{sigma}": error for sigma, error in at.items()}
-        lowest = sorted(sigmas)[:2]
-        metrics[f"{prefix}_low"] = sum(at[sigma] for sigma in lowest) / len(lowest)
-    for level in (*(f"s{sigma}" for sigma in sigmas), "low"):
-        metrics[f"val_ratio_{level}"] = metrics[f"val_loss_{level}"] / metrics[f"wiener_{level}"]
-    return metrics
+    names = validation_names(sigmas)
+    levels, _ = levels_needed(names, sigmas)
+    network = level_errors(denoiser.epsilon, images, levels, denoiser.schedule)
+    linear = level_errors(linear_epsilon(wiener, denoiser), images, levels, denoiser.schedule)
+    return {name: validation_metric(name, network, linear, sigmas) for name in names}

@@ -7,8 +7,8 @@ training images' pixel mean and covariance (what second-order statistics alone a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -20,7 +20,7 @@ from ablate.core.scores.diversity import effective_rank, mean_pairwise_distance
 from ablate.core.scores.features import FeatureScale, gabor_features
 from ablate.core.scores.frechet import frechet_distance
 from ablate.core.scores.kid import kernel_distance
-from ablate.core.scores.memorisation import LOW_QUANTILE, Nearness, nearness
+from ablate.core.scores.memorisation import LOW_QUANTILE, nearness
 from ablate.core.scores.prdc import prdc
 from ablate.core.shared.seeding import generator
 
@@ -33,104 +33,137 @@ SHOWN = 12
 _ROWS = 256
 
 
+_COPYING = ("nn_copies", "carlini_copies", "nn_distance")
+SHARES = ("precision", "recall", "density", "coverage")
+QUALITY = ("gfd78", "kid_gabor", *SHARES, "pairwise_distance", "effective_rank")
+"""Scores of a set by its features."""
+KNOWN = ("real", "heldout", "gaussian")
+"""Suffixes of the scores of the known sets."""
+
+
 @dataclass(frozen=True)
 class Reference:
-    """N training images by their features, how usual a near neighbour is, and the scores of the known sets."""
+    """N training images by their features."""
 
     scale: FeatureScale
     features: Tensor
     """Scaled Gabor features of the N reference images, float64 [N,78]."""
-    low_nn_ratio: float
-    """The 1 % quantile of held-out images' NN ratios (see `memorisation`)."""
-    low_carlini_ratio: float
-    gaussian: Tensor
-    """A few images of the Gaussian control, to be looked at: uint8 [SHOWN,3,H,W]."""
-    known: Mapping[str, float]
-    """Scores of the known sets, each named with its suffix: ``_real``, ``_heldout``, ``_gaussian``."""
 
     @classmethod
-    def build(cls, images: ImageSet, gallery: Tensor, count: int) -> Self:
-        """Measure `count` training images against as many others; `gallery` holds the images that were trained on.
-
-        `images` holds at least 2 `count` training and `count` held-out images.
-        """
-        sets = known_sets(images, count)
+    def build(cls, images: ImageSet, count: int) -> Self:
+        """Measure `count` training images."""
         scale = FeatureScale.fit(gabor_features(reference_images(images.train, max(2 * count, SCALE_IMAGES))))
-        usual = held_out_images(images.test, HELD_OUT)
-        half = nearness(usual[: len(usual) // 2], gallery)
-        features = {name: scale(gabor_features(chosen)) for name, chosen in sets.items()}
-        own = features.pop("reference")
-        bare = cls(scale, own, _low(half.nn_ratio), _low(half.carlini_ratio), sets["gaussian"][:SHOWN], {})
-        known: dict[str, float] = {}
-        for name, found in features.items():
-            known |= _named(f"_{name}", bare.quality(found))
-        known |= _named("_heldout", bare.copying(nearness(usual[len(usual) // 2 :], gallery)))
-        known |= _named("_gaussian", bare.copying(nearness(sets["gaussian"], gallery)))
-        return replace(bare, known=known)
-
-    def score(self, images: Tensor, gallery: Tensor) -> dict[str, float]:
-        """Return every score of generated uint8 `images` [M,3,H,W]; M is N where values shall be comparable."""
-        return {
-            **self.quality(self.scale(gabor_features(images))),
-            **self.copying(nearness(images, gallery)),
-        }
+        return cls(scale, scale(gabor_features(reference_images(images.train, 2 * count)[:count])))
 
     def distance(self, images: Tensor) -> float:
-        """Return the Gabor-Fréchet distance of uint8 `images` [M,3,H,W] to the first M reference images."""
+        """Return the Gabor-Fréchet distance of uint8 `images` [M,C,H,W] to the first M reference images."""
         return frechet_distance(self.features[: len(images)], self.scale(gabor_features(images)))
 
-    def quality(self, features: Tensor) -> dict[str, float]:
-        """Compare scaled `features` [M,78] with those of the reference."""
-        shares = prdc(self.features, features)
-        return {
-            "gfd78": frechet_distance(self.features, features),
-            "kid_gabor": kernel_distance(self.features, features),
-            "precision": shares.precision,
-            "recall": shares.recall,
-            "density": shares.density,
-            "coverage": shares.coverage,
-            "pairwise_distance": mean_pairwise_distance(features),
-            "effective_rank": effective_rank(features),
-        }
+    def quality(self, images: Tensor, names: Collection[str] = QUALITY) -> dict[str, float]:
+        """Compare uint8 `images` [M,C,H,W] with the reference: those of `names` that are among `QUALITY`.
 
-    def copying(self, near: Nearness) -> dict[str, float]:
-        """Shares of images suspiciously near to a training image, and how near they are in the middle."""
-        return {
-            "nn_copies": float((near.nn_ratio < self.low_nn_ratio).double().mean()),
-            "carlini_copies": float((near.carlini_ratio < self.low_carlini_ratio).double().mean()),
-            "nn_distance": float(near.distance.median()),
-        }
+        M is N where values shall be comparable. A score is the same whatever else is asked for.
+        """
+        asked = [name for name in QUALITY if name in names]
+        if not asked:
+            return {}
+        features = self.scale(gabor_features(images))
+        found: dict[str, float] = {}
+        if "gfd78" in asked:
+            found["gfd78"] = frechet_distance(self.features, features)
+        if "kid_gabor" in asked:
+            found["kid_gabor"] = kernel_distance(self.features, features)
+        if not set(SHARES).isdisjoint(asked):
+            shares = prdc(self.features, features)
+            found |= {name: getattr(shares, name) for name in SHARES if name in asked}
+        if "pairwise_distance" in asked:
+            found["pairwise_distance"] = mean_pairwise_distance(features)
+        if "effective_rank" in asked:
+            found["effective_rank"] = effective_rank(features)
+        return found
 
     def state(self) -> dict[str, Any]:
-        """Plain tensors and numbers for the stage cache."""
-        return {
-            "mean": self.scale.mean,
-            "sd": self.scale.sd,
-            "features": self.features,
-            "low_nn_ratio": self.low_nn_ratio,
-            "low_carlini_ratio": self.low_carlini_ratio,
-            "gaussian": self.gaussian,
-            "known": dict(self.known),
-        }
+        """Plain tensors for the stage cache."""
+        return {"mean": self.scale.mean, "sd": self.scale.sd, "features": self.features}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], device: torch.device) -> Self:
         """Rebuild a reference from `state`."""
-        scale = FeatureScale(state["mean"].to(device), state["sd"].to(device))
-        low = float(state["low_nn_ratio"]), float(state["low_carlini_ratio"])
-        known = {str(name): float(value) for name, value in state["known"].items()}
-        return cls(scale, state["features"].to(device), *low, state["gaussian"].to(device), known)
+        return cls(FeatureScale(state["mean"].to(device), state["sd"].to(device)), state["features"].to(device))
 
 
-def known_sets(images: ImageSet, count: int) -> dict[str, Tensor]:
-    """Return the N reference images and the sets scored against them, each uint8 [N,3,H,W], by name."""
+@dataclass(frozen=True)
+class UsualNearness:
+    """How near held-out images come to training images: what a copy is told from."""
+
+    low_nn_ratio: float
+    """The 1 % quantile of held-out images' NN ratios (see `memorisation`)."""
+    low_carlini_ratio: float
+
+    @classmethod
+    def build(cls, images: ImageSet, gallery: Tensor) -> Self:
+        """Measure one half of the held-out images against `gallery`, the images that were trained on."""
+        usual = held_out_images(images.test, HELD_OUT)
+        half = nearness(usual[: len(usual) // 2], gallery)
+        return cls(_low(half.nn_ratio), _low(half.carlini_ratio))
+
+    def copying(self, images: Tensor, gallery: Tensor, names: Collection[str] = _COPYING) -> dict[str, float]:
+        """Shares of uint8 `images` suspiciously near to a training image, and how near they are in the middle.
+
+        Those of `names` that are among these scores.
+        """
+        asked = [name for name in _COPYING if name in names]
+        if not asked:
+            return {}
+        near = nearness(images, gallery)
+        found = {
+            "nn_copies": float((near.nn_ratio < self.low_nn_ratio).double().mean()),
+            "carlini_copies": float((near.carlini_ratio < self.low_carlini_ratio).double().mean()),
+            "nn_distance": float(near.distance.median()),
+        }
+        return {name: found[name] for name in asked}
+
+
+def asks_for_copies(names: Collection[str]) -> bool:
+    """True when one of `names` is a score of nearness to training images, of samples or of a known set."""
+    return any(name.startswith(_COPYING) for name in names)
+
+
+def known_scores(
+    images: ImageSet,
+    gallery: Tensor,
+    count: int,
+    against: Reference,
+    usual: UsualNearness | None,
+    names: Collection[str],
+) -> dict[str, float]:
+    """Return the scores of known sets among `names`, such as ``gfd78_real`` or ``nn_copies_gaussian``.
+
+    `images` holds at least 2 `count` training and `count` held-out images; `usual` is needed for nearness.
+    """
+    found: dict[str, float] = {}
+    for known in KNOWN:
+        bare = {name.removesuffix(f"_{known}") for name in names if name.endswith(f"_{known}")}
+        if bare.isdisjoint({*QUALITY, *_COPYING}):
+            continue
+        chosen = known_set(images, count, known)
+        scores = against.quality(chosen, bare)
+        if usual is not None and known != "real":
+            others = held_out_images(images.test, HELD_OUT)
+            near = others[len(others) // 2 :] if known == "heldout" else chosen
+            scores |= usual.copying(near, gallery, bare)
+        found |= {f"{name}_{known}": value for name, value in scores.items()}
+    return found
+
+
+def known_set(images: ImageSet, count: int, name: str) -> Tensor:
+    """Return a set of known quality, uint8 [count,C,H,W]: ``reference``, ``real``, ``heldout`` or ``gaussian``."""
+    if name == "heldout":
+        return held_out_images(images.test, count)
+    if name == "gaussian":
+        return gaussian_images(images.train, count)
     drawn = reference_images(images.train, 2 * count)
-    return {
-        "reference": drawn[:count],
-        "real": drawn[count:],
-        "heldout": held_out_images(images.test, count),
-        "gaussian": gaussian_images(images.train, count),
-    }
+    return drawn[:count] if name == "reference" else drawn[count:]
 
 
 def held_out_images(test: Tensor, count: int) -> Tensor:
@@ -163,7 +196,3 @@ def gaussian_images(train: Tensor, count: int) -> Tensor:
 
 def _low(values: Tensor) -> float:
     return float(torch.quantile(values.double(), LOW_QUANTILE))
-
-
-def _named(suffix: str, scores: Mapping[str, float]) -> dict[str, float]:
-    return {name + suffix: value for name, value in scores.items()}

@@ -19,7 +19,7 @@ from ablate.core.diffusion.validation import Wiener
 from ablate.core.settings import DdpmDipSettings
 from ablate.errors import AblateError, StoppedError
 from ablate.outcome import Outcome, OutcomeKind
-from tests.core.desk import CPU, Desk, compute
+from tests.core.desk import CPU, EVERYTHING, Desk, compute
 
 FEW: dict[str, Any] = {
     "task": "generation",
@@ -44,7 +44,7 @@ def white_bound() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> tuple[Desk, Outcome]:
-    desk = Desk(tmp_path_factory.mktemp("generation"), wanted=frozenset({"steps_to_quality"}))
+    desk = Desk(tmp_path_factory.mktemp("generation"), wanted=EVERYTHING | {"steps_to_quality"})
     return desk, compute(desk, **FEW, **MANY)
 
 

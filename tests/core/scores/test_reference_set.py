@@ -5,14 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from ablate.core.data import ImageSet, as_unit, load
 from ablate.core.scores.memorisation import gallery_of
-from ablate.core.scores.reference_set import Reference, gaussian_images, reference_images
+from ablate.core.scores.reference_set import (
+    KNOWN,
+    QUALITY,
+    Reference,
+    UsualNearness,
+    gaussian_images,
+    known_scores,
+    reference_images,
+)
 from ablate.core.shared.requirements import image_counts
 
 COUNT = 40
+NAMES = [f"{name}_{known}" for name in (*QUALITY, "nn_copies", "nn_distance") for known in KNOWN]
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +37,22 @@ def gallery(images: ImageSet) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def reference(images: ImageSet, gallery: Tensor) -> Reference:
-    return Reference.build(images, gallery, COUNT)
+def reference(images: ImageSet) -> Reference:
+    return Reference.build(images, COUNT)
 
 
-def test_known_sets_come_out_in_their_known_order(reference: Reference) -> None:
+@pytest.fixture(scope="module")
+def usual(images: ImageSet, gallery: Tensor) -> UsualNearness:
+    return UsualNearness.build(images, gallery)
+
+
+@pytest.fixture(scope="module")
+def known(images: ImageSet, gallery: Tensor, reference: Reference, usual: UsualNearness) -> dict[str, float]:
+    return known_scores(images, gallery, COUNT, reference, usual, NAMES)
+
+
+def test_known_sets_come_out_in_their_known_order(known: dict[str, float]) -> None:
     """Other training images score best, a Gaussian with the right covariance far worse."""
-    known = reference.known
     assert known["gfd78_real"] < known["gfd78_heldout"] < known["gfd78_gaussian"]
     assert known["coverage_real"] > known["coverage_gaussian"]
     assert known["nn_distance_heldout"] > 0
@@ -43,18 +63,34 @@ def test_the_reference_itself_has_distance_zero(reference: Reference, images: Im
     assert reference.distance(reference_images(images.train, 12)) == pytest.approx(0.0, abs=1e-8)
 
 
-def test_copies_score_well_and_are_caught(reference: Reference, gallery: Tensor) -> None:
+def test_copies_score_well_and_are_caught(
+    reference: Reference, usual: UsualNearness, gallery: Tensor, known: dict[str, float]
+) -> None:
     """Perfect precision, and every one of them flagged: quality without novelty means nothing."""
-    scores = reference.score(gallery[:COUNT], gallery)
+    scores = usual.copying(gallery[:COUNT], gallery)
     assert scores["nn_copies"] == scores["carlini_copies"] == 1.0
     assert scores["nn_distance"] == 0.0
-    assert scores["gfd78"] < reference.known["gfd78_gaussian"]
+    assert reference.quality(gallery[:COUNT])["gfd78"] < known["gfd78_gaussian"]
 
 
 def test_survives_the_stage_cache(reference: Reference, gallery: Tensor) -> None:
     again = Reference.from_state(reference.state(), torch.device("cpu"))
-    assert again.known == reference.known
-    assert again.score(gallery[:9], gallery) == reference.score(gallery[:9], gallery)
+    assert again.quality(gallery[:9]) == reference.quality(gallery[:9])
+
+
+@given(st.sets(st.sampled_from(NAMES), min_size=1))
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_known_score_is_the_same_whatever_else_is_asked_for(
+    images: ImageSet,
+    gallery: Tensor,
+    reference: Reference,
+    usual: UsualNearness,
+    known: dict[str, float],
+    names: set[str],
+) -> None:
+    found = known_scores(images, gallery, COUNT, reference, usual, names)
+    assert found == {name: known[name] for name in names if name in known}
+    assert names - found.keys() <= {"nn_copies_real", "nn_distance_real"}
 
 
 def test_the_gaussian_control_has_the_images_mean_and_covariance() -> None:

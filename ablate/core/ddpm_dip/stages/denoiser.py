@@ -12,7 +12,16 @@ from ablate.core.diffusion.cuda_graph_training import trainer_for
 from ablate.core.diffusion.denoiser import Denoiser
 from ablate.core.diffusion.training import OnPoint, Trainer, choose_images, train
 from ablate.core.diffusion.training_target import ORDINARY, TrainingTarget
-from ablate.core.diffusion.validation import IMAGES, Wiener, fixed_choice, validate
+from ablate.core.diffusion.validation import (
+    IMAGES,
+    Wiener,
+    fixed_choice,
+    level_errors,
+    level_of,
+    levels_needed,
+    linear_epsilon,
+    validation_metric,
+)
 from ablate.core.programs.compile_rules import Choice
 from ablate.core.programs.fusion_choice import charge
 from ablate.core.shared.stage_cache import StageFolder
@@ -64,18 +73,36 @@ def _record(run: Run, trainer: Trainer) -> None:
 
 
 def _validation(run: Run, trainer: Trainer, folder: StageFolder) -> dict[str, float]:
-    """Validation losses of the trained denoiser, kept beside its weights: every arm that shares it needs them."""
+    """The validation losses that were asked for, at the levels that were asked for.
+
+    Errors are kept beside the weights, level by level: every arm that shares the denoiser needs them.
+    """
+    network_levels, linear_levels = levels_needed(run.context.wanted, run.sigmas)
+    if not network_levels and not linear_levels:
+        return {}
     kept = folder.load("losses", trainer.step)
-    if kept is not None:
-        run.reused["validation"] = float(kept["seconds"])
-        return {name: float(value) for name, value in kept["metrics"].items()}
-    wiener, wiener_seconds = wiener_of(run)
-    began = time.perf_counter()
-    chosen = fixed_choice(len(run.images.validation), IMAGES, "validation-images").to(run.device)
-    measured = validate(trainer.denoiser, wiener, as_unit(run.images.validation[chosen]), run.sigmas)
-    seconds = wiener_seconds + time.perf_counter() - began
-    folder.save("losses", trainer.step, {"metrics": measured, "seconds": seconds})
-    return measured
+    if kept is None or "network" not in kept:
+        kept = {"network": {}, "linear": {}, "seconds": 0.0}
+    network, linear, seconds = dict(kept["network"]), dict(kept["linear"]), float(kept["seconds"])
+    missing = [level for level in network_levels if level not in network]
+    missing_linear = [level for level in linear_levels if level not in linear]
+    if seconds:
+        run.reused["validation"] = seconds
+    if missing or missing_linear:
+        began, waited = time.perf_counter(), 0.0
+        chosen = fixed_choice(len(run.images.validation), IMAGES, "validation-images").to(run.images.validation.device)
+        images, schedule = as_unit(run.images.validation[chosen]), trainer.denoiser.schedule
+        network |= level_errors(trainer.denoiser.epsilon, images, missing, schedule)
+        if missing_linear:
+            fetched = time.perf_counter()
+            wiener, wiener_seconds = wiener_of(run)
+            waited = time.perf_counter() - fetched
+            seconds += wiener_seconds
+            linear |= level_errors(linear_epsilon(wiener, trainer.denoiser), images, missing_linear, schedule)
+        seconds += time.perf_counter() - began - waited
+        folder.save("losses", trainer.step, {"network": network, "linear": linear, "seconds": seconds})
+    asked = [name for name in sorted(run.context.wanted) if level_of(name) is not None]
+    return {name: validation_metric(name, network, linear, run.sigmas) for name in asked}
 
 
 def wiener_of(run: Run) -> tuple[Wiener, float]:

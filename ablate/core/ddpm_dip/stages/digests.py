@@ -185,7 +185,7 @@ def curve_digest(recipe: Recipe, version: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def stages_of(recipe: Recipe, version: str) -> tuple[Stage, ...]:
-    """Every stage of `recipe` in order of computation."""
+    """Every stage that `recipe` needs whatever is measured of it, in order of computation."""
     settings = DdpmDipSettings.model_validate(dict(recipe.settings))
     found = []
     if settings.uses_dip:
@@ -194,11 +194,11 @@ def stages_of(recipe: Recipe, version: str) -> tuple[Stage, ...]:
         found.append(dip_train_stage(settings, recipe.seed, version))
     if settings.method == "dip_warm":
         found.append(warm_stage(settings, recipe.seed, version))
-    if settings.method == "gaussian":
+    starts_gaussian = settings.method == "truncated" and settings.truncated_start == "gaussian"
+    if settings.method == "gaussian" or (settings.task == "generation" and starts_gaussian):
         found.append(wiener_stage(settings, version))
     if settings.uses_ddpm:
         found.append(denoiser_stage(settings, recipe.seed, version))
-        found.append(wiener_stage(settings, version))
     if settings.task == "generation":
         found.append(reference_stage(settings, recipe.seed, version))
     return tuple(found)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 from torch import Tensor
 
@@ -12,8 +15,18 @@ from ablate.core.diffusion.training import chosen_images
 from ablate.core.scores.fid import Extractor, fid_features
 from ablate.core.scores.frechet import frechet_distance
 from ablate.core.scores.memorisation import gallery_of
-from ablate.core.scores.reference_set import Reference, known_sets
+from ablate.core.scores.reference_set import (
+    KNOWN,
+    SHOWN,
+    Reference,
+    UsualNearness,
+    asks_for_copies,
+    gaussian_images,
+    known_scores,
+    known_set,
+)
 from ablate.core.shared.requirements import FID_SHA256
+from ablate.core.shared.stage_cache import StageFolder
 
 
 def gallery(run: Run) -> Tensor:
@@ -31,46 +44,95 @@ def _gallery(run: Run) -> Tensor:
 
 
 def fid_scores(run: Run, extract: Extractor, samples: Tensor) -> dict[str, float]:
-    """Return FID of uint8 `samples` [N,3,H,W] to the reference images, and of the known sets, at the same N."""
-    features, known = _fid_reference(run, extract)
-    return {"fid": frechet_distance(features, fid_features(samples, extract)), **known}
-
-
-def _fid_reference(run: Run, extract: Extractor) -> tuple[Tensor, dict[str, float]]:
-    """Inception features of the reference images, and FID of the known sets; computed once per digest."""
-    count = run.settings.samples
+    """Return FID of uint8 `samples` [N,C,H,W] to the reference images, and of the known sets asked for, at one N."""
+    asked = [name for name in KNOWN if run.asks(f"fid_{name}")]
     with run.stage(fid_stage(run.settings, FID_SHA256, run.core_version)) as folder:
         state = folder.load("fid", 0)
-        if state is None:
+        if state is not None:
+            run.reused["fid"] = float(state["seconds"])
+        known = {} if state is None else dict(state["known"])
+        missing = [name for name in asked if f"fid_{name}" not in known]
+        if state is None or missing:
             run.context.progress(run.recipe, "fid", 0, 1)
             began = time.perf_counter()
-            sets = known_sets(run.images, count)
-            features = {name: fid_features(images, extract) for name, images in sets.items()}
-            own = features.pop("reference")
-            known = {f"fid_{name}": frechet_distance(own, found) for name, found in features.items()}
-            state = {"features": own, "known": known, "seconds": time.perf_counter() - began}
+            own = _fid_of(run, extract, "reference") if state is None else state["features"].to(run.device)
+            known |= {f"fid_{name}": frechet_distance(own, _fid_of(run, extract, name)) for name in missing}
+            before = 0.0 if state is None else float(state["seconds"])
+            state = {"features": own, "known": known, "seconds": before + time.perf_counter() - began}
             folder.save("fid", 0, state)
             folder.describe({"stage": "fid", "seconds": state["seconds"], "recipe": run.recipe.to_dict()})
-        else:
-            run.reused["fid"] = float(state["seconds"])
-    return state["features"].to(run.device), {str(name): float(value) for name, value in state["known"].items()}
+    distance = frechet_distance(state["features"].to(run.device), fid_features(samples, extract))
+    return {"fid": distance, **{f"fid_{name}": float(known[f"fid_{name}"]) for name in asked}}
+
+
+def _fid_of(run: Run, extract: Extractor, name: str) -> Tensor:
+    return fid_features(known_set(run.images, run.settings.samples, name), extract)
 
 
 def reference(run: Run) -> Reference:
     """Return the reference, measured once per digest."""
-    return run.once("reference", lambda: _reference(run))
+    return run.once("reference", lambda: Reference.from_state(_kept(run, "reference", _build), run.device))
 
 
-def _reference(run: Run) -> Reference:
-    with run.stage(reference_stage(run.settings, run.seed, run.core_version)) as folder:
-        state = folder.load("reference", 0)
+def _build(run: Run) -> dict[str, Any]:
+    return Reference.build(run.images, run.settings.samples).state()
+
+
+def usual_nearness(run: Run) -> UsualNearness:
+    """Return how near held-out images come to those that were trained on, measured once per digest."""
+    return run.once("usual", lambda: UsualNearness(*_kept(run, "usual", _usual)["low"]))
+
+
+def _usual(run: Run) -> dict[str, Any]:
+    found = UsualNearness.build(run.images, gallery(run))
+    return {"low": [found.low_nn_ratio, found.low_carlini_ratio]}
+
+
+def gaussian_pictures(run: Run) -> Tensor:
+    """A few images of the Gaussian control, to be looked at: uint8 [SHOWN,C,H,W]."""
+    found: Tensor = _kept(run, "pictures", lambda run: {"gaussian": gaussian_images(run.images.train, SHOWN)})[
+        "gaussian"
+    ].to(run.device)
+    return found
+
+
+def known_values(run: Run) -> dict[str, float]:
+    """Return the scores of known sets that were asked for, each measured once per digest."""
+    asked = {name for name in run.context.wanted if name.rpartition("_")[2] in KNOWN}
+    if not asked:
+        return {}
+    against = reference(run)
+    usual = usual_nearness(run) if asks_for_copies(asked) else None
+    with _stage(run) as folder:
+        state = folder.load("known", 0) or {"values": {}, "seconds": 0.0}
+        values = {str(name): float(value) for name, value in state["values"].items()}
+        missing = asked - values.keys()
+        if values:
+            run.reused["reference"] = run.reused.get("reference", 0.0) + float(state["seconds"])
+        if missing:
+            run.context.progress(run.recipe, "reference", 0, 1)
+            began = time.perf_counter()
+            values |= known_scores(run.images, gallery(run), run.settings.samples, against, usual, missing)
+            seconds = float(state["seconds"]) + time.perf_counter() - began
+            folder.save("known", 0, {"values": values, "seconds": seconds})
+    return {name: values[name] for name in sorted(asked) if name in values}
+
+
+def _kept(run: Run, kind: str, build: Callable[[Run], dict[str, Any]]) -> dict[str, Any]:
+    """A part of the stage, from the cache or built now."""
+    with _stage(run) as folder:
+        state = folder.load(kind, 0)
         if state is not None:
-            run.reused["reference"] = float(state["seconds"])
-            return Reference.from_state(state, run.device)
+            run.reused["reference"] = run.reused.get("reference", 0.0) + float(state["seconds"])
+            return state
         run.context.progress(run.recipe, "reference", 0, 1)
         began = time.perf_counter()
-        found = Reference.build(run.images, gallery(run), run.settings.samples)
-        seconds = time.perf_counter() - began
-        folder.save("reference", 0, {**found.state(), "seconds": seconds})
-        folder.describe({"stage": "reference", "seconds": seconds, "recipe": run.recipe.to_dict()})
-        return found
+        state = build(run)
+        state["seconds"] = time.perf_counter() - began
+        folder.save(kind, 0, state)
+        folder.describe({"stage": "reference", "seconds": state["seconds"], "recipe": run.recipe.to_dict()})
+        return state
+
+
+def _stage(run: Run) -> AbstractContextManager[StageFolder]:
+    return run.stage(reference_stage(run.settings, run.seed, run.core_version))

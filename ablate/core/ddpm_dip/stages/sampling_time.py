@@ -21,18 +21,17 @@ WARM_UPS_GPU = FIRST_CALLS + 1
 TIMED = 5
 
 
-def batch_seconds(run: Run, denoiser: Denoiser | None, work: Callable[[], object], images: int) -> float:
-    """Return the median seconds of `work`, which makes `images` images; record what was timed, and ``nfe``.
+SAMPLING_TIMES = ("seconds_per_image", "images_per_second")
+"""The metrics that the timing is for."""
 
-    Network evaluations per image are counted as `denoiser` did them, if there is one, in the first warm-up. The device
-    is waited for before and after each batch, so that no work is left out or charged to another batch.
+
+def batch_seconds(run: Run, denoiser: Denoiser | None, work: Callable[[], object], images: int) -> float:
+    """Return the median seconds of `work`, which makes `images` images; record what was timed.
+
+    The device is waited for before and after each batch, so that no work is left out or charged to another batch.
     """
     warm_ups = WARM_UPS if run.device.type == "cpu" else WARM_UPS_GPU
-    before = 0 if denoiser is None else denoiser.evaluated
-    work()
-    if denoiser is not None:
-        run.found["nfe"] = (denoiser.evaluated - before) / images
-    for _ in range(warm_ups - 1):
+    for _ in range(warm_ups):
         work()
     taken = []
     for _ in range(TIMED):

@@ -98,6 +98,10 @@ class Run:
         """The Inception network, when the study asks for FID; None otherwise."""
         return extractor(self.device) if any(name.startswith("fid") for name in self.context.wanted) else None
 
+    def asks(self, *names: str) -> bool:
+        """True when the study names one of these metrics."""
+        return not self.context.wanted.isdisjoint(names)
+
     def once(self, name: str, make: Callable[[], Made]) -> Made:
         """Return what `make` gave when it was first asked for under `name`: within a trial nothing is made twice."""
         if name not in self._made:

@@ -11,14 +11,21 @@ from torch import Tensor
 
 from ablate.core.data import as_unit, image_grids, to_uint8
 from ablate.core.ddpm_dip.methods import Method, Models
-from ablate.core.ddpm_dip.stages.reference_statistics import fid_scores, gallery, reference
-from ablate.core.ddpm_dip.stages.sampling_time import batch_seconds
+from ablate.core.ddpm_dip.stages.reference_statistics import (
+    fid_scores,
+    gallery,
+    gaussian_pictures,
+    known_values,
+    reference,
+    usual_nearness,
+)
+from ablate.core.ddpm_dip.stages.sampling_time import SAMPLING_TIMES, batch_seconds
 from ablate.core.ddpm_dip.stages.trial import Run
 from ablate.core.ddpm_dip.tasks.convergence import record_curve, record_steps
 from ablate.core.diffusion.generation import generate, start_noise, step_noise
 from ablate.core.diffusion.samplers import Reverse
 from ablate.core.scores.fid import convention
-from ablate.core.scores.reference_set import SHOWN, Reference, reference_images
+from ablate.core.scores.reference_set import SHOWN, reference_images
 from ablate.errors import StoppedError
 
 EXTRACTOR = "Gabor features of 3 scales and 4 orientations on Y, Cb, Cr: 78 numbers"
@@ -38,23 +45,33 @@ class Generation:
 
     def evaluate(self, run: Run, method: Method, models: Models) -> str:
         """Generate, score, time, and keep a grid of samples."""
-        settings, trained_on = run.settings, gallery(run)
-        against = reference(run)
+        settings = run.settings
         began = time.perf_counter()
+        counted = models.denoiser.evaluated if models.denoiser is not None else 0
         first = _sampled(run, method, models, settings.samples)
         run.wait_for_device()
         run.found["sample_seconds"] = time.perf_counter() - began
-        scores = [against.score(first, trained_on)]
+        if models.denoiser is not None:
+            run.found["nfe"] = (models.denoiser.evaluated - counted) / settings.samples
+        scores = [_scores(run, first)]
         for evaluation in range(1, settings.eval_seeds):
-            more = _sampled(run, method, models, settings.samples, evaluation=evaluation)
-            scores.append(against.score(more, trained_on))
-        _record(run, against, scores)
+            scores.append(_scores(run, _sampled(run, method, models, settings.samples, evaluation=evaluation)))
+        _record(run, scores)
         if run.fid_extractor is not None:
             run.found.update(fid_scores(run, run.fid_extractor, first))
             run.environment["fid"] = convention(settings.samples)
-        _time(run, method, models)
-        _converge(run, method, models, against)
+        if run.asks(*SAMPLING_TIMES):
+            _time(run, method, models)
+        _converge(run, method, models)
         return _pictures(run, first)
+
+
+def _scores(run: Run, samples: Tensor) -> dict[str, float]:
+    """The distance to the reference, always, and what else was asked for."""
+    scores = reference(run).quality(samples, {"gfd78", *run.context.wanted})
+    if any(run.asks(name) for name in ("nn_copies", "carlini_copies", "nn_distance")):
+        scores |= usual_nearness(run).copying(samples, gallery(run), run.context.wanted)
+    return scores
 
 
 def _sampled(
@@ -89,9 +106,9 @@ def _watched(run: Run, parts: Iterator[Tensor], count: int) -> Iterator[Tensor]:
             raise StoppedError("stopped while sampling, which starts again from the trained denoiser")
 
 
-def _record(run: Run, against: Reference, scores: Sequence[Mapping[str, float]]) -> None:
+def _record(run: Run, scores: Sequence[Mapping[str, float]]) -> None:
     count = run.settings.samples
-    run.found.update(against.known)
+    run.found.update(known_values(run))
     run.found.update({name: statistics.fmean(score[name] for score in scores) for name in scores[0]})
     if len(scores) > 1:
         run.found["eval_sd"] = statistics.stdev(score["gfd78"] for score in scores)
@@ -107,8 +124,8 @@ def _time(run: Run, method: Method, models: Models) -> None:
     run.found["images_per_second"] = batch / seconds
 
 
-def _converge(run: Run, method: Method, models: Models, against: Reference) -> None:
-    settings = run.settings
+def _converge(run: Run, method: Method, models: Models) -> None:
+    settings, against = run.settings, reference(run)
     record_curve(run, "gfd78", "min", complete=settings.curve_count == settings.samples)
     if models.denoiser is None:
         return
@@ -126,7 +143,7 @@ def _pictures(run: Run, samples: Tensor) -> str:
     folder = run.context.folder(run.recipe)
     rows = [
         ("training", reference_images(run.images.train, SHOWN)),
-        ("Gaussian", reference(run).gaussian),
+        ("Gaussian", gaussian_pictures(run)),
         *(("generated", samples[first : first + SHOWN]) for first in range(0, SHOWN * SHOWN_ROWS, SHOWN)),
     ]
     image_grids.save_grid(folder / "samples.png", [(label, as_unit(images)) for label, images in rows if len(images)])

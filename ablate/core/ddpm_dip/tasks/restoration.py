@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ablate.core.data import image_grids, to_uint8
 from ablate.core.ddpm_dip.methods import Method, Models
-from ablate.core.ddpm_dip.stages.sampling_time import batch_seconds
+from ablate.core.ddpm_dip.stages.sampling_time import SAMPLING_TIMES, batch_seconds
 from ablate.core.ddpm_dip.stages.trial import Run
 from ablate.core.ddpm_dip.tasks.convergence import record_curve, record_steps
 from ablate.core.diffusion.generation import start_noise
@@ -38,11 +38,13 @@ class Restoration:
 
     def evaluate(self, run: Run, method: Method, models: Models) -> str:
         """Restore all held-out images and score them."""
+        counted = models.denoiser.evaluated if models.denoiser is not None else 0
         began = time.perf_counter()
         restored = method.restore(run, models, run.observed, run.settings.sample_steps)
         run.wait_for_device()
         seconds = time.perf_counter() - began
-        run.environment |= {"psnr": psnr_ssim.CONVENTION_PSNR, "ssim": psnr_ssim.CONVENTION_SSIM}
+        if models.denoiser is not None:
+            run.found["nfe"] = (models.denoiser.evaluated - counted) / len(restored)
         _score(run, restored, models)
         _time(run, method, models, seconds)
         _converge(run, method, models)
@@ -50,14 +52,17 @@ class Restoration:
 
 
 def _score(run: Run, restored: Tensor, models: Models) -> None:
+    """Record PSNR of what went in and what came out, always; whatever takes longer where it was asked for."""
     observed, found = run.observed, run.found
+    run.environment["psnr"] = psnr_ssim.CONVENTION_PSNR
     found["psnr"], found["psnr_input"] = (_mean_psnr(images, observed.clean) for images in (restored, observed.noisy))
-    found["ssim"] = float(psnr_ssim.ssim(restored, observed.clean).double().mean())
-    found["ssim_input"] = float(psnr_ssim.ssim(observed.noisy, observed.clean).double().mean())
     found["mse"] = float(psnr_ssim.mse(restored, observed.clean).double().mean())
-    found["gpd"], found["gpd_input"] = (
-        float(gpd(images, observed.clean).mean()) for images in (restored, observed.noisy)
-    )
+    for suffix, images in (("", restored), ("_input", observed.noisy)):
+        if run.asks(f"ssim{suffix}"):
+            found[f"ssim{suffix}"] = float(psnr_ssim.ssim(images, observed.clean).double().mean())
+            run.environment["ssim"] = psnr_ssim.CONVENTION_SSIM
+        if run.asks(f"gpd{suffix}"):
+            found[f"gpd{suffix}"] = float(gpd(images, observed.clean).mean())
     _record_spread(run, restored)
     if run.fid_extractor is not None:
         features = (fid_features(to_uint8(images), run.fid_extractor) for images in (restored, observed.clean))
@@ -65,7 +70,7 @@ def _score(run: Run, restored: Tensor, models: Models) -> None:
         run.environment["fid"] = convention(len(restored))
     if models.prior is not None:
         found["psnr_start"] = _mean_psnr(models.prior, observed.clean)
-    if models.denoiser is not None and observed.only_noisy:
+    if models.denoiser is not None and observed.only_noisy and run.asks("psnr_onestep"):
         found["psnr_onestep"] = _mean_psnr(
             one_step(models.denoiser, observed, run.settings.noise_sigma), observed.clean
         )
@@ -80,14 +85,16 @@ def _record_spread(run: Run, restored: Tensor) -> None:
 
 
 def _time(run: Run, method: Method, models: Models, seconds: float) -> None:
-    """Record seconds per image: the DIP's as measured when it was fitted, the reverse process's in batches of its own.
+    """Record seconds per image where asked for: the DIP's as measured in its fit, the reverse process's in batches.
 
-    Of a DIP alone nothing is sampled: a time of about 0 s has no place on a log scale.
+    Of a DIP alone nothing is sampled: a time of about 0 s has no place on a log scale, and the DIP's is known.
     """
     settings, found = run.settings, run.found
     per_image = found.get("dip_seconds", 0.0) / len(run.observed.clean)
     if models.denoiser is not None or models.prior is None:
         found["sample_seconds"] = seconds
+        if not run.asks(*SAMPLING_TIMES):
+            return
         few = run.observed.first(settings.timing_batch)
         own = models.first(settings.timing_batch)
 

@@ -28,17 +28,15 @@ def denoiser() -> Denoiser:
 def test_the_median_of_the_batches_after_the_warm_ups(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a clock that only work moves: one slow batch among five changes nothing, nor does a slow beginning."""
     took = iter([50.0, 9.0, 2.0, 2.0, 70.0, 1.0, 3.0])
-    now, network = [0.0], denoiser()
+    now = [0.0]
 
     def work() -> None:
         now[0] += next(took)
-        network.evaluated += 12
 
     monkeypatch.setattr("ablate.core.ddpm_dip.stages.sampling_time.time.perf_counter", lambda: now[0])
-    assert batch_seconds(run, network, work, 4) == 2.0
+    assert batch_seconds(run, denoiser(), work, 4) == 2.0
     assert next(took, None) is None
     assert WARM_UPS + TIMED == 7
-    assert run.found["nfe"] == 3
 
 
 def test_the_device_is_waited_for_around_every_batch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
