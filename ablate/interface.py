@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
+from ablate.errors import AblateError
 from ablate.json_values import JsonValue, frozen_settings, plain_settings
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, digest_of
@@ -343,3 +344,14 @@ class Core(ABC):
         non-finite loss. Any other exception is recorded as `failed` with its traceback (out of memory is recognised)
         for every recipe of the call that has no outcome yet.
         """
+
+    def measure(self, recipe: Recipe, context: TrialContext) -> Outcome:
+        """Measure the metrics `context.wanted` of a trial that has ended, from what it left in `context.cache`.
+
+        Nothing is trained. The outcome's `metrics` hold what was asked for and could be measured. Raise a ResultsError
+        when what is needed is gone. The default: a core that cannot do this.
+        """
+        raise AblateError(
+            f"core {type(self).name} measures while it runs and not later",
+            hint="name the metric in the study file, and run it under another --name",
+        )

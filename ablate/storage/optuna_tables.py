@@ -191,6 +191,12 @@ def end_trial(connection: Connection, trial_id: int, values: Sequence[float] | N
     return True
 
 
+def trial_id(connection: Connection, study_id: int, number: int) -> int:
+    """Return the id of the trial `number` of a study."""
+    query = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id, _TRIALS.c.number == number)
+    return int(connection.execute(query).scalar_one())
+
+
 def running_trials(connection: Connection, study_id: int) -> list[tuple[int, int, str, int]]:
     """Return (id, number, arm, seed) of ablate's RUNNING trials of a study."""
     arm, seed = _ATTRIBUTES.alias(), _ATTRIBUTES.alias()

@@ -223,6 +223,20 @@ class Store:
             optuna_tables.put_system_attributes(connection, running.trial_id, artifacts or {})
         del self._running[number]
 
+    def amend(self, row: TrialRow, outcome: Outcome) -> None:
+        """Replace what is remembered of a trial that was measured: its outcome now holds more metrics than before.
+
+        Raises StorageError when the outcome is another recipe's, or changes a metric that is stored.
+        """
+        if row.outcome is not OutcomeKind.MEASURED or row.recipe_digest != outcome.recipe_digest:
+            raise StorageError(f"trial {row.number} was not measured by this recipe")
+        changed = sorted(name for name, value in row.metrics.items() if outcome.metrics.get(name) != value)
+        if changed:
+            raise StorageError(f"trial {row.number} has another value of {changed[0]} already")
+        with self._transaction() as connection:
+            trial_id = optuna_tables.trial_id(connection, self._study.study_id, row.number)
+            optuna_tables.put_attributes(connection, trial_id, names.outcome_attributes(outcome, self._study.primary))
+
     def _values(self, outcome: Outcome) -> list[float] | None:
         """What Optuna gets to know of a measured trial; None when a metric it is made for has no finite value."""
         found = [outcome.metrics.get(name) for name in self._study.objectives]

@@ -74,3 +74,8 @@ def compute(desk: Desk, seed: int = 0, **changes: Scalar) -> Outcome:
     ((_, outcome),) = DdpmDip().run([recipe], desk)
     assert outcome.recipe_digest == recipe.digest
     return outcome
+
+
+def measure(desk: Desk, seed: int = 0, **changes: Scalar) -> Outcome:
+    settings = DdpmDipSettings.model_validate({**MINI, **changes})
+    return DdpmDip().measure(Recipe("ddpm-dip", settings.resolved(), seed), desk)

@@ -144,3 +144,10 @@ class DdpmDip(Core):
         from ablate.core.ddpm_dip.batch import run_batch
 
         yield from run_batch(recipes, context, self.batch_key(recipes[0]), self.version, VALIDATION_SIGMAS)
+
+    def measure(self, recipe: Recipe, context: TrialContext) -> Outcome:
+        """Measure what `context` asks for from the stage cache."""
+        from ablate.core.ddpm_dip.pipeline import measure_kept
+        from ablate.core.ddpm_dip.stages.trial import Run
+
+        return measure_kept(Run(recipe, context, self.version, VALIDATION_SIGMAS))

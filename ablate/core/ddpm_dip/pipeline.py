@@ -11,6 +11,7 @@ from ablate.core.ddpm_dip.methods import METHODS
 from ablate.core.ddpm_dip.methods.base import Models
 from ablate.core.ddpm_dip.stages.trial import CurvePoint, Run
 from ablate.core.ddpm_dip.tasks import TASKS
+from ablate.core.diffusion.validation import level_of
 from ablate.core.shared.numerics import apply_numerics, device_name, environment
 from ablate.errors import DivergedError
 from ablate.outcome import Outcome, OutcomeKind
@@ -37,6 +38,23 @@ def run_recipe(run: Run) -> Outcome:
     return _outcome(run, OutcomeKind.MEASURED, took, images_seen=run.images_seen, samples=samples)
 
 
+def measure_kept(run: Run) -> Outcome:
+    """Measure what the study's context asks for from what the recipe's stages left in the cache; nothing is trained.
+
+    The outcome holds what was asked for and can be measured. Raises ResultsError when a checkpoint is gone.
+    """
+    began = time.perf_counter()
+    apply_numerics(run.settings)
+    run.kept_only = True
+    run.kept_curve()
+    method = METHODS[run.settings.method]
+    models = method.prepare(run, lambda images, seconds, models: None)
+    if any(level_of(name) is None for name in run.context.wanted):
+        TASKS[run.settings.task].score(run, method, models)
+    run.found = {name: value for name, value in run.found.items() if name in run.context.wanted}
+    return _outcome(run, OutcomeKind.MEASURED, time.perf_counter() - began, images_seen=run.images_seen)
+
+
 def diverged_outcome(run: Run, error: DivergedError, took: float) -> Outcome:
     """Return the outcome of a recipe whose loss was not finite, `took` seconds after it began."""
     return _outcome(run, OutcomeKind.DIVERGED, took, error=str(error), images_seen=error.images_seen)
@@ -57,7 +75,7 @@ def _compute(run: Run) -> str:
     if run.points:
         shown = {str(images): as_unit(run.points[images].pictures) for images in sorted(run.points)}
         image_grids.save_arrays(run.context.folder(run.recipe) / PICTURES_FILE, shown)
-    samples = task.evaluate(run, method, models)
+    samples = task.show(run, method, models, task.score(run, method, models))
     run.found["total_seconds"] = sum(run.found.get(name, 0.0) for name in SPENT)
     return samples
 

@@ -12,8 +12,9 @@ import torch
 from ablate.core.ddpm_dip.stages import denoiser as denoiser_stage
 from ablate.core.ddpm_dip.tasks import generation, restoration
 from ablate.core.diffusion.validation import Wiener
+from ablate.errors import ResultsError
 from ablate.outcome import Outcome
-from tests.core.desk import EVERYTHING, Desk, compute
+from tests.core.desk import EVERYTHING, Desk, compute, measure
 
 RESTORING: dict[str, Any] = {"method": "dip+ddpm", "epochs": 5}
 GENERATING: dict[str, Any] = {
@@ -113,3 +114,26 @@ def test_the_linear_bound_is_fitted_for_a_ratio_only(tmp_path: Path, monkeypatch
     assert fitted == []
     assert "val_ratio_s25" in asked(tmp_path, "restoration", "val_ratio_s25")
     assert len(fitted) == 1
+
+
+@pytest.mark.parametrize("task", ["restoration", "generation"])
+def test_a_trial_is_measured_later_from_what_it_left(
+    whole: dict[str, Outcome], tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit what measuring at once would have given, and no update is done."""
+    settings = RESTORING if task == "restoration" else GENERATING
+    compute(Desk(tmp_path, wanted=frozenset({"psnr"})), **settings)
+    monkeypatch.setattr("ablate.core.diffusion.training.Trainer.update", lambda _: pytest.fail("trained"))
+    later = measure(Desk(tmp_path), **settings).metrics
+    assert later.keys() <= whole[task].metrics.keys()
+    assert {"val_loss", "val_ratio_low", "ssim" if task == "restoration" else "nn_copies"} <= later.keys()
+    for name in (name for name in later if TIMED not in name):
+        assert later[name] == whole[task].metrics[name], name
+
+
+def test_without_its_checkpoints_nothing_can_be_measured_later(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="stage dip of this trial"):
+        measure(Desk(tmp_path), **RESTORING)
+    compute(Desk(tmp_path, wanted=frozenset({"psnr"})), **GENERATING)
+    with pytest.raises(ResultsError, match="stage denoiser"):
+        measure(Desk(tmp_path), **{**GENERATING, "epochs": 9})

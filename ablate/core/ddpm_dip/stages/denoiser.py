@@ -42,7 +42,11 @@ def trained_denoiser(run: Run, on_point: OnPoint, lesson: TrainingTarget = ORDIN
         # What an update takes does not depend on its step size; a small one cannot diverge while it is measured.
         calm = run.settings.model_copy(update={"lr": _CALM_LR})
         make = lambda: trainer_for(calm, training, run.seed, lesson)  # noqa: E731
-        before = lambda: chosen.append(prepare(trainer, stage.program, run.context, make))  # noqa: E731
+
+        def before() -> None:
+            run.needs_training(stage.name)
+            chosen.append(prepare(trainer, stage.program, run.context, make))
+
         reused = train(trainer, folder, recipe=run.recipe, context=run.context, on_point=on_point, before=before)
         charged = charge(run.spent, stage.digest, reused)
         run.charged += charged

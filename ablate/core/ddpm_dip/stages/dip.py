@@ -183,6 +183,7 @@ class Group:
         kept = self.kept()
         if kept is not None:
             return kept
+        self.fits.run.needs_training(self.fits.stage.name)
         self.begin()
         program = DipProgram(self.fits.least)
         context = self.fits.run.context

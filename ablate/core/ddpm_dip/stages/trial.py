@@ -20,6 +20,7 @@ from ablate.core.schedules import Schedule
 from ablate.core.scores.fid import Extractor, extractor
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.shared.stage_cache import StageFolder
+from ablate.errors import ResultsError
 from ablate.interface import Stage, TrialContext
 from ablate.recipe import Recipe
 
@@ -63,6 +64,8 @@ class Run:
     points: dict[int, CurvePoint] = field(default_factory=dict)
     """The learning curve, by training images seen."""
     images_seen: int = 0
+    kept_only: bool = False
+    """True when nothing may be trained or fitted: what is measured is what an earlier computation left."""
     _made: dict[str, Any] = field(default_factory=dict)
     waited: float = 0.0
     """Seconds spent waiting for another worker to finish a shared stage: nobody's cost, since the stage's counts."""
@@ -117,10 +120,20 @@ class Run:
     @contextlib.contextmanager
     def stage(self, stage: Stage) -> Iterator[StageFolder]:
         """Hold the cache folder of `stage` alone."""
+        if stage.steps and not (self.context.cache / stage.digest).is_dir():
+            self.needs_training(stage.name)
         folder = StageFolder(self.context.cache, stage.digest)
         with folder.locked(lambda: self.context.stop_requested) as waited:
             self.waited += waited
             yield folder
+
+    def needs_training(self, stage: str) -> None:
+        """Raise ResultsError where that is not allowed: called before anything is trained or fitted."""
+        if self.kept_only:
+            raise ResultsError(
+                f"what stage {stage} of this trial left in the cache is gone, or is another version's",
+                hint="measuring later needs it; name the metric in the study and run it under another --name",
+            )
 
     def kept_curve(self) -> Callable[[CurvePoint], CurvePoint]:
         """Load the points that an earlier attempt at this recipe scored; return what adds one and keeps it.

@@ -30,6 +30,7 @@ def warm_weights(run: Run) -> dict[str, Tensor]:
     with run.stage(warm_stage(settings, run.seed, run.core_version)) as folder:
         state = folder.load("warm", settings.warm_steps)
         if state is None:
+            run.needs_training("warm")
             began = time.perf_counter()
             state = {"network": _fit(run).network.state_dict()}
             state["seconds"] = time.perf_counter() - began

@@ -19,5 +19,8 @@ class Task(Protocol):
         Returns its values and what was scored, uint8 [N,3,H,W], always of the same noise, so that points compare.
         """
 
-    def evaluate(self, run: Run, method: Method, models: Models) -> str:
-        """Score the finished models into `run.found`, keep pictures; return the file name of the sample grid."""
+    def score(self, run: Run, method: Method, models: Models) -> Tensor:
+        """Score the finished models into `run.found`; return the images that were scored."""
+
+    def show(self, run: Run, method: Method, models: Models, images: Tensor) -> str:
+        """Keep pictures of what `score` returned; return the file name of the sample grid."""

@@ -43,8 +43,8 @@ class Generation:
         samples = _sampled(run, method, models, run.settings.curve_count)
         return {"gfd78": reference(run).distance(samples)}, samples
 
-    def evaluate(self, run: Run, method: Method, models: Models) -> str:
-        """Generate, score, time, and keep a grid of samples."""
+    def score(self, run: Run, method: Method, models: Models) -> Tensor:
+        """Generate, score and time; the samples are those of the first evaluation."""
         settings = run.settings
         began = time.perf_counter()
         counted = models.denoiser.evaluated if models.denoiser is not None else 0
@@ -63,7 +63,11 @@ class Generation:
         if run.asks(*SAMPLING_TIMES):
             _time(run, method, models)
         _converge(run, method, models)
-        return _pictures(run, first)
+        return first
+
+    def show(self, run: Run, method: Method, models: Models, images: Tensor) -> str:
+        """Write ``samples.png`` and ``restored.npz``; return the first one's name. The first samples, never picked."""
+        return _pictures(run, images)
 
 
 def _scores(run: Run, samples: Tensor) -> dict[str, float]:
@@ -139,7 +143,6 @@ def _converge(run: Run, method: Method, models: Models) -> None:
 
 
 def _pictures(run: Run, samples: Tensor) -> str:
-    """Write ``samples.png`` and ``restored.npz``; return the first one's name. The first samples, never picked."""
     folder = run.context.folder(run.recipe)
     rows = [
         ("training", reference_images(run.images.train, SHOWN)),

@@ -36,7 +36,7 @@ class Restoration:
         restored = method.restore(run, models.first(count), few, run.settings.sample_steps)
         return {"psnr": float(psnr_ssim.psnr(restored, few.clean).mean())}, to_uint8(restored)
 
-    def evaluate(self, run: Run, method: Method, models: Models) -> str:
+    def score(self, run: Run, method: Method, models: Models) -> Tensor:
         """Restore all held-out images and score them."""
         counted = models.denoiser.evaluated if models.denoiser is not None else 0
         began = time.perf_counter()
@@ -48,7 +48,11 @@ class Restoration:
         _score(run, restored, models)
         _time(run, method, models, seconds)
         _converge(run, method, models)
-        return _pictures(run, method, restored, models)
+        return restored
+
+    def show(self, run: Run, method: Method, models: Models, images: Tensor) -> str:
+        """Write ``samples.png``, ``restored.npz`` and, with a denoiser, ``generated.png``; name the first one."""
+        return _pictures(run, method, images, models)
 
 
 def _score(run: Run, restored: Tensor, models: Models) -> None:
@@ -121,7 +125,6 @@ def _mean_psnr(images: Tensor, clean: Tensor) -> float:
 
 
 def _pictures(run: Run, method: Method, restored: Tensor, models: Models) -> str:
-    """Write ``samples.png``, ``restored.npz`` and, with a denoiser, ``generated.png``; return the first one's name."""
     folder = run.context.folder(run.recipe)
     rows = [("original", run.observed.clean), ("noisy" if run.observed.only_noisy else "input", run.observed.noisy)]
     if models.prior is not None:
