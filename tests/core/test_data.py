@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ablate.core import data
-from ablate.core.data import catalogue, cifar, patches
+from ablate.core.data import catalogue, downloads, patches
 from ablate.core.data.images import digest_of_images
 from ablate.core.shared.registry import core_class
 from ablate.core.shared.requirements import default_folder
@@ -192,8 +192,8 @@ def cifar_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(cls, "train_list", [[f"data_batch_{n}", sums[f"data_batch_{n}"]] for n in range(1, 6)])
     monkeypatch.setattr(cls, "test_list", [["test_batch", sums["test_batch"]]])
     monkeypatch.setattr(cls, "meta", {**cls.meta, "md5": sums["batches.meta"]})
-    monkeypatch.setattr(cifar, "VALIDATION", 3)
-    catalogue._load_cifar.cache_clear()
+    monkeypatch.setattr(downloads, "VALIDATION", 3)
+    catalogue._load_download.cache_clear()
     return tmp_path
 
 

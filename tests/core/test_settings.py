@@ -44,7 +44,7 @@ def test_resolved_settings_give_the_same_settings() -> None:
     [
         pytest.param({"zero_terminal_snr": True}, "prediction v or x0", marks=pytest.mark.acceptance("S6")),
         ({"channels": 20}, "multiple of 8"),
-        ({"attention": "8", "channel_mults": "1-2"}, "ends at 16 pixels"),
+        ({"attention": "8", "channel_mults": "1-2"}, "has 32, 16 pixels"),
         ({"dip_stop": "wmv", "dip_steps": 10}, "dip_window 20 is longer"),
         ({"diffusion_steps": 10}, "beta = "),
         ({"dip_epochs": 5, "dip_steps": 60}, "state only one"),

@@ -9,6 +9,6 @@ Imports: core.shared.
 from __future__ import annotations
 
 from ablate.core.data.catalogue import DATA_SETS, fetch, load
-from ablate.core.data.images import ImageSet, as_unit, to_uint8
+from ablate.core.data.images import ImageSet, Labels, as_unit, to_uint8
 
-__all__ = ["DATA_SETS", "ImageSet", "as_unit", "fetch", "load", "to_uint8"]
+__all__ = ["DATA_SETS", "ImageSet", "Labels", "as_unit", "fetch", "load", "to_uint8"]

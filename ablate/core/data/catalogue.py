@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from ablate.core.data.cifar import fetch as fetch_cifar
-from ablate.core.data.cifar import load as load_cifar
+from ablate.core.data.digits import load as load_digits
+from ablate.core.data.downloads import SOURCES
+from ablate.core.data.downloads import fetch as fetch_download
+from ablate.core.data.downloads import load as load_download
+from ablate.core.data.folder import load as load_folder
 from ablate.core.data.images import ImageSet
 from ablate.core.data.patches import load as load_patches
 from ablate.core.data.patches import source_folder
 from ablate.core.data.weights import fetch as fetch_weights
+from ablate.core.shared.data_info import DEFAULT_SIZE, FOLDER, KNOWN, check_name, folder_path
 from ablate.core.shared.requirements import default_folder
 from ablate.errors import DataError
 
-DATA_SETS = ("skimage-patches", "cifar10")
+DATA_SETS = tuple(KNOWN)
 SPLITS = ("block", "image")
 
 
-def load(name: str, *, cap_per_image: int = 3000, split: str = "block", folder: Path | None = None) -> ImageSet:
+def load(
+    name: str,
+    *,
+    cap_per_image: int = 3000,
+    split: str = "block",
+    folder: Path | None = None,
+    image_size: int | None = None,
+    greyscale: bool = False,
+) -> ImageSet:
     """Return the data set `name`, from memory when this process has loaded it before. Never downloads.
 
-    `cap_per_image` and `split` (``block`` or ``image``) belong to ``skimage-patches``; CIFAR-10 comes as it is split.
-    Raises DataError when the data is missing, corrupt, or unknown.
+    `cap_per_image` and `split` (``block`` or ``image``) belong to ``skimage-patches``, `image_size` and `greyscale` to
+    ``folder:PATH``; others come as they are. Raises DataError when the data is missing, corrupt, or unknown.
     """
-    _require_known(name)
-    if name == "cifar10":
-        return _load_cifar(folder or default_folder())
+    check_name(name)
+    if name.startswith(FOLDER):
+        return _load_folder(name, image_size or DEFAULT_SIZE, greyscale)
+    if name == "digits":
+        return _load_digits()
+    if name in SOURCES:
+        return _load_download(name, folder or default_folder())
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}", hint=f"known: {', '.join(SPLITS)}")
     if cap_per_image < 1:
@@ -44,19 +59,20 @@ def fetch(name: str, folder: Path | None = None, progress: Callable[[str], None]
     tell = progress or (lambda _: None)
     if name == "inception":
         return fetch_weights(folder or default_folder(), tell)
-    _require_known(name)
-    if name == "cifar10":
-        return fetch_cifar(folder or default_folder(), tell)
+    check_name(name)
+    if name in SOURCES:
+        return fetch_download(name, folder or default_folder(), tell)
+    if name.startswith(FOLDER):
+        tell(f"{name} is a folder of your own; there is nothing to download")
+        return folder_path(name)
+    if name == "digits":
+        tell("digits comes with ablate; there is nothing to download")
+        return Path(__file__).parent
     tell(f"{name} comes with ablate's dependencies; there is nothing to download")
     return source_folder()
 
 
 _load_patches = lru_cache(maxsize=4)(load_patches)
-_load_cifar = lru_cache(maxsize=1)(load_cifar)
-
-
-def _require_known(name: str) -> None:
-    if name not in DATA_SETS:
-        close = difflib.get_close_matches(name, DATA_SETS, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(DATA_SETS)}"
-        raise DataError(f"unknown data set {name!r}", hint=hint)
+_load_download = lru_cache(maxsize=1)(load_download)
+_load_folder = lru_cache(maxsize=2)(load_folder)
+_load_digits = lru_cache(maxsize=1)(load_digits)

@@ -5,16 +5,30 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Labels:
+    """Classes int64 [N], counted from 0, in the order of the images."""
+
+    train: Tensor
+    test: Tensor
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.train.max()) + 1
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Images of one data set, split before anything was cut or drawn.
 
-    All tensors are uint8 [N,3,32,32], contiguous, and are shared between callers: never change them in place.
+    All images are uint8 [N,C,H,W] of one shape, contiguous, and are shared between callers: never change them in place.
     """
 
     name: str
@@ -22,18 +36,22 @@ class ImageSet:
     test: Tensor
     """Held out: scored at the end, nothing is chosen on it."""
     validation: Tensor
-    """For curves during training: the last 2 000 training images of CIFAR-10, and `test` itself for photographs."""
+    """For curves during training: the last of what others call training images, and `test` itself for photographs."""
     digest: str
     """64 hex digits over every pixel of train, validation and test."""
     cells: Tensor | None = None
     """int64 [N]: the 32x32 cell of its photograph that each training patch begins in; None where no images overlap."""
+    labels: Labels | None = None
+    """Which class every image is of, where the data set says so."""
     note: str = ""
     """Not empty when the pixels differ from those recorded in the manifest: which package does it differently."""
 
     def to(self, device: str | torch.device) -> ImageSet:
         """Return the set with its tensors on `device`."""
-        moved = {name: getattr(self, name).to(device) for name in ("train", "test")}
+        moved: dict[str, Any] = {name: getattr(self, name).to(device) for name in ("train", "test")}
         same = self.validation is self.test
+        if self.labels is not None:
+            moved["labels"] = Labels(*(part.to(device) for part in (self.labels.train, self.labels.test)))
         return replace(self, **moved, validation=moved["test"] if same else self.validation.to(device))
 
 

@@ -9,7 +9,7 @@ from ablate.recipe import Recipe, digest_of
 
 _TRAINED_IN_LANES = ("ddpm", "dip+ddpm")
 _DENOISER = (
-    *("data", "split", "cap_per_image", "precision", "deterministic"),
+    *("data", "image_size", "greyscale", "split", "cap_per_image", "precision", "deterministic"),
     *("channels", "channel_mults", "blocks", "attention"),
 )
 """What denoisers must have in common to be trained as one program."""
@@ -31,7 +31,9 @@ def batch_key(recipe: Recipe) -> str:
 def dip_key(settings: DdpmDipSettings) -> str:
     """Return what DIP fits of one program have in common, as a key."""
     values = settings.resolved()
-    return digest_of({name: values[name] for name in _DIP} | {"images": images(settings)})
+    return digest_of(
+        {name: values[name] for name in _DIP} | {"images": images(settings), "shape": list(settings.image_shape)}
+    )
 
 
 def images(settings: DdpmDipSettings) -> int:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ablate.core.ddpm_dip import batch_rules
 from ablate.core.ddpm_dip.evaluation_cost import evaluation_s
-from ablate.core.ddpm_dip.metric_list import METRICS, ONLY_IN, VALIDATION_SIGMAS
+from ablate.core.ddpm_dip.metric_list import METRICS, ONLY_IN, ONLY_IN_CHANNELS, VALIDATION_SIGMAS
 from ablate.core.ddpm_dip.stages.digests import stages_of
 from ablate.core.schedules import make_schedule, schedule_warnings
 from ablate.core.settings import DdpmDipSettings
@@ -109,6 +109,14 @@ class DdpmDip(Core):
                 raise AblateError(
                     f"metric {name} belongs to task {ONLY_IN[name]}, and an arm of this study has task {settings.task}",
                     hint="name the metrics of the task under 'metrics'",
+                )
+            channels = settings.image_shape[0]
+            if ONLY_IN_CHANNELS.get(name, channels) != channels:
+                right = name.replace("gfd78", "gfd26") if channels == 1 else name.replace("gfd26", "gfd78")
+                raise AblateError(
+                    f"metric {name} is made for images of {ONLY_IN_CHANNELS[name]} channels, and those of "
+                    f"{settings.data} have {channels}",
+                    hint=f"name {right} instead",
                 )
             if name.startswith(("steps_to_", "images_to_", "seconds_to_")):
                 _require_quality(name, settings)

@@ -84,6 +84,13 @@ _QUALITY = (
         digits=2,
         doc="Gabor-Fréchet distance of N samples to N training images; not FID; comparable only at equal N",
     ),
+    MetricInfo(
+        "gfd26",
+        "min",
+        scale="log",
+        digits=2,
+        doc="gfd78 of images with one channel, by 26 features; not comparable with gfd78",
+    ),
     MetricInfo("kid_gabor", "min", digits=4, doc="unbiased kernel distance of the Gabor features; may be negative"),
     MetricInfo("precision", "max", doc="share of samples that lie among training images (5th neighbour)"),
     MetricInfo("recall", "max", doc="share of training images that lie among samples (5th neighbour)"),
@@ -102,7 +109,12 @@ _NOVELTY = (
 GENERATION = (
     *_beside(_QUALITY, "real", "heldout", "gaussian"),
     *_beside(_NOVELTY, "heldout", "gaussian"),
-    MetricInfo("aulc_gfd78", "min", scale="log", digits=2, doc="mean of the learning curve of gfd78 over log images"),
+    *(
+        MetricInfo(
+            f"aulc_{name}", "min", scale="log", digits=2, doc=f"mean of the learning curve of {name} over log images"
+        )
+        for name in ("gfd78", "gfd26")
+    ),
 )
 """Quality, variety and novelty of generated images, each with the same of sets whose quality is known."""
 _FID = MetricInfo("fid", "min", scale="log", digits=2, doc="Fréchet Inception Distance of N images to N others")
@@ -173,3 +185,8 @@ ONLY_IN = {
     **dict.fromkeys((info.name for info in (*GENERATION, *FID[1:])), "generation"),
 }
 """Task of each metric that the other task does not measure."""
+
+ONLY_IN_CHANNELS = {
+    info.name: 3 if "gfd78" in info.name else 1 for info in GENERATION if "gfd78" in info.name or "gfd26" in info.name
+}
+"""Channels of the images that a metric is made for, where it is made for a number of them."""

@@ -13,7 +13,7 @@ from ablate.core.diffusion.unet import build_unet
 from ablate.core.programs.compiled_forward import Forward
 from ablate.core.programs.cuda_graphs import Compute, programs_on
 from ablate.core.schedules import Schedule, make_schedule
-from ablate.core.settings import IMAGE_SIZE, DdpmDipSettings
+from ablate.core.settings import DdpmDipSettings
 from ablate.core.shared.numerics import autocast
 
 
@@ -54,7 +54,8 @@ class Denoiser:
             blocks=settings.blocks,
             attention=settings.attention,
             dropout=settings.dropout,
-            image_size=IMAGE_SIZE,
+            image_size=settings.image_shape[1],
+            image_channels=settings.image_shape[0],
             seed=seed,
             guided=settings.is_guided,
         )

@@ -6,7 +6,7 @@ so that image i of one arm can be laid beside image i of another.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +14,6 @@ from torch import Tensor
 from ablate.core.diffusion.denoiser import Denoiser
 from ablate.core.diffusion.restoration import addressed_noise
 from ablate.core.diffusion.samplers import Noise, Reverse, reverse
-from ablate.core.settings import IMAGE_SIZE
 from ablate.core.shared.seeding import generator
 
 PURPOSE = "generation-noise"
@@ -33,17 +32,27 @@ def purpose_of(evaluation: int) -> str:
     return PURPOSE if evaluation == 0 else f"{PURPOSE}-{evaluation}"
 
 
-def start_noise(count: int, seed: int, device: torch.device, *, evaluation: int = 0, first: int = 0) -> Tensor:
-    """Return the noise that images `first` to `first + count` start from, float32 [count,3,H,W] on `device`."""
-    shape = (count, 3, IMAGE_SIZE, IMAGE_SIZE)
+def start_noise(
+    count: int, image: Sequence[int], seed: int, device: torch.device, *, evaluation: int = 0, first: int = 0
+) -> Tensor:
+    """Return the noise that images `first` to `first + count` of shape `image` [C,H,W] start from.
+
+    float32 [count,C,H,W] on `device`.
+    """
+    shape = (count, *image)
     return addressed_noise(shape, seed, purpose_of(evaluation), first=first).to(device)
 
 
-def generate(make: FromNoise, count: int, seed: int, device: torch.device, *, evaluation: int = 0) -> Iterator[Tensor]:
-    """Yield `count` images [n,3,H,W] in [-1,1], batch by batch, each made by `make` from the study's common noise."""
+def generate(
+    make: FromNoise, count: int, image: Sequence[int], seed: int, device: torch.device, *, evaluation: int = 0
+) -> Iterator[Tensor]:
+    """Yield `count` images [n,C,H,W] in [-1,1], batch by batch, each made by `make` from the study's common noise.
+
+    `image` is the shape [C,H,W] of one.
+    """
     size = images_at_once(device)
     for first in range(0, count, size):
-        start = start_noise(min(size, count - first), seed, device, evaluation=evaluation, first=first)
+        start = start_noise(min(size, count - first), image, seed, device, evaluation=evaluation, first=first)
         yield make(start, step_noise(start, seed, f"{purpose_of(evaluation)}-{first}"))
 
 

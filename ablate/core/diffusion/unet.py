@@ -214,6 +214,7 @@ def build_unet(
     dropout: float,
     image_size: int,
     seed: int,
+    image_channels: int = 3,
     guided: bool = False,
 ) -> UNet:
     """Build the U-Net named by the settings, with weights addressed by `seed`; global random state is left alone."""
@@ -227,5 +228,6 @@ def build_unet(
             middle_attention=attention != "none",
             dropout=dropout,
             image_size=image_size,
+            image_channels=image_channels,
             guided=guided,
         )

@@ -48,6 +48,7 @@ class DipSettings:
     window: int = 20  # 100; outputs over which the variance is taken, in steps
     patience: int = 60  # 1000; steps without a new minimum of the variance before stopping
     input_noise: float = 1 / 30  # rho; the deep decoder is meant to run with 0
+    image_channels: int = 3
     fallback_db: float = 5.0  # PSNR against the noisy image may drop this far before saved weights are taken back
 
 
@@ -177,6 +178,7 @@ class Fitting:
             scales=settings.scales,
             skip=settings.skip,
             code_channels=settings.code_channels,
+            image_channels=settings.image_channels,
         )
 
     @property

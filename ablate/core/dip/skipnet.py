@@ -153,16 +153,17 @@ class Bank(nn.Module):
         scales: int,
         skip: int = 4,
         code_channels: int = 32,
+        image_channels: int = 3,
     ):
         super().__init__()
-        self.count = count
+        self.count, self.image_channels = count, image_channels
         self.code_channels = code_channels if architecture == "skip" else channels
         self.code_shrink = 1 if architecture == "skip" else 2**scales
         """How many times smaller than the image the code is."""
         layers = (
-            [_hourglass(count, code_channels, channels, scales, skip), Conv(count, channels, 3, 1)]
+            [_hourglass(count, code_channels, channels, scales, skip), Conv(count, channels, image_channels, 1)]
             if architecture == "skip"
-            else [*_decoder(count, channels, scales), Conv(count, channels, 3, 1, bias=False)]
+            else [*_decoder(count, channels, scales), Conv(count, channels, image_channels, 1, bias=False)]
         )
         self.layers = nn.Sequential(*layers, nn.Sigmoid())
 
@@ -177,7 +178,7 @@ class Bank(nn.Module):
     def forward(self, code: Tensor) -> Tensor:
         """[1, N*code_channels, H/shrink, W/shrink] -> images [N,3,H,W] in [0,1]."""
         images: Tensor = self.layers(code)
-        return images.view(self.count, 3, *images.shape[2:])
+        return images.view(self.count, self.image_channels, *images.shape[2:])
 
     def size_of_one(self) -> int:
         """Number of parameters of each network."""

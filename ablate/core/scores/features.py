@@ -7,7 +7,8 @@ orientations with quadrature pairs. With u the pixel offset, s the scale and k =
 
 cut off at 3 s; c makes the even filter blind to brightness, and each filter has unit L2 norm. The modulus
 sqrt(even^2 + odd^2) is pooled by its mean and its standard deviation over all positions: 3 x 3 x 4 x 2 = 72 features;
-mean and standard deviation of Y, Cb and Cr are the other six. Borders are mirrored (half-sample symmetric).
+mean and standard deviation of Y, Cb and Cr are the other six. Borders are mirrored (half-sample symmetric). Images
+of one channel are Y alone: 3 x 4 x 2 + 2 = 26 features.
 
 A product of a function of rows with a function of columns needs two small matrix products instead of a convolution,
 and all these filters are sums of such products; the mirrored borders are part of the matrices. Everything is float64:
@@ -33,6 +34,7 @@ ORIENTATIONS = (0, 45, 90, 135)
 WAVELENGTH = 2.5
 CUT_OFF = 3.0
 FEATURES = 3 * len(SCALES) * len(ORIENTATIONS) * 2 + 6
+"""Of images of three channels."""
 _CHUNK = 32
 """Images filtered at a time: the maps of one scale then fit a processor's cache."""
 
@@ -65,7 +67,7 @@ class FeatureScale:
 
 
 def gabor_features(images: Tensor) -> Tensor:
-    """Return the features float64 [N,78] of uint8 images [N,3,H,W], on their device, a few images at a time.
+    """Return the features float64 [N,78] of uint8 images [N,3,H,W], [N,26] of [N,1,H,W], a few images at a time.
 
     Order: means then standard deviations of the moduli, each by channel, scale and orientation; then the means and the
     standard deviations of Y, Cb and Cr. Bytes are asked for because real images are bytes too: unrounded samples would
@@ -74,7 +76,16 @@ def gabor_features(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8:
         raise ValueError(f"features are those of uint8 images, not {images.dtype}")
     parts = [_pooled(as_unit(images[first : first + _CHUNK])) for first in range(0, len(images), _CHUNK)]
-    return torch.cat(parts) if parts else torch.empty(0, FEATURES, dtype=torch.float64, device=images.device)
+    return (
+        torch.cat(parts)
+        if parts
+        else torch.empty(0, feature_count(images.shape[1]), dtype=torch.float64, device=images.device)
+    )
+
+
+def feature_count(channels: int) -> int:
+    """Return how many features images of so many channels have."""
+    return FEATURES * channels // 3
 
 
 def _pooled(images: Tensor) -> Tensor:
@@ -92,13 +103,15 @@ def _pooled(images: Tensor) -> Tensor:
 
 
 def gabor_maps(images: Tensor, scale: float) -> Tensor:
-    """Return the moduli float64 [N,3,4,H,W] (Y, Cb, Cr; orientations) of images [N,3,H,W] in [-1,1] at one scale."""
+    """Return the moduli float64 [N,C,4,H,W] (Y, Cb, Cr; orientations) of images [N,C,H,W] in [-1,1] at one scale."""
     return _moduli(ycbcr(images), scale).transpose(-1, -2)
 
 
 def ycbcr(images: Tensor) -> Tensor:
-    """Return Y in [0,1] and Cb, Cr in [-0.5,0.5], float64 [N,3,H,W], of images in [-1,1] (clipped)."""
+    """Return Y in [0,1] and Cb, Cr in [-0.5,0.5], float64 [N,3,H,W], of images in [-1,1] (clipped); Y of grey ones."""
     unit = images.double().clamp(-1, 1).add(1).div(2)
+    if images.shape[1] == 1:
+        return unit
     return torch.einsum("cr,nrhw->nchw", _TO_YCBCR.to(unit.device), unit)
 
 

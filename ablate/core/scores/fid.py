@@ -62,7 +62,9 @@ def inception_network(raw: bytes) -> Any:
 
 
 def fid_features(images: Tensor, extract: Extractor) -> Tensor:
-    """Return the features float64 [N,D] of uint8 `images` [N,3,H,W], a few at a time."""
+    """Return the features float64 [N,D] of uint8 `images` [N,C,H,W], a few at a time; grey ones as three channels."""
+    if images.shape[1] == 1:
+        images = images.expand(-1, 3, -1, -1)
     parts = [extract(images[first : first + _CHUNK]).double() for first in range(0, len(images), _CHUNK)]
     return torch.cat(parts)
 

@@ -16,6 +16,7 @@ CONVENTION_SSIM = "clip [0,1], data_range 1, gaussian window sigma 1.5, populati
 CONVENTION_PSNR_SEED = "[-1,1] not clipped, data_range 2"
 CONVENTION_SSIM_SEED = "[-1,1], data_range 2, 7x7 uniform window, sample covariance, mean over channels"
 
+SSIM_TAPS = 11
 K1, K2 = 0.01, 0.03  # Wang, Bovik, Sheikh, Simoncelli 2004
 
 
@@ -38,15 +39,30 @@ def psnr_seed(a: Tensor, b: Tensor) -> Tensor:
     return 10 * torch.log10(4 / (a.double() - b.double()).square().mean((1, 2, 3)))
 
 
-def ssim(a: Tensor, b: Tensor) -> Tensor:
+def ssim(a: Tensor, b: Tensor, taps: int = SSIM_TAPS) -> Tensor:
     """Return the structural similarity per image as float64 [N]; 1 for identical images.
 
-    `a` and `b` are [N,3,H,W] in [-1,1], at least 11 pixels wide and high; clipped and mapped to [0,1], data range 1,
-    gaussian window with sigma 1.5 (11 taps), population covariance, borders left out, mean over channels.
+    `a` and `b` are [N,C,H,W] in [-1,1], clipped and mapped to [0,1], data range 1, gaussian window with sigma 1.5,
+    population covariance, borders left out, mean over channels. The window has `taps`, an odd number; ValueError for
+    images smaller than that.
     """
-    offsets = torch.arange(-5, 6, dtype=torch.float64, device=a.device)
+    radius = taps // 2
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64, device=a.device)
     window = torch.exp(-0.5 * (offsets / 1.5).square())
     return _ssim(_unit(a), _unit(b), window / window.sum(), data_range=1.0, sample=False)
+
+
+def ssim_taps(side: int) -> int:
+    """Taps of the window for images of `side` pixels: 11, or the largest odd number that fits."""
+    return min(SSIM_TAPS, side - 1 + side % 2)
+
+
+def ssim_convention(side: int) -> str:
+    """Return how `ssim` is computed for images of `side` pixels."""
+    taps = ssim_taps(side)
+    if taps == SSIM_TAPS:
+        return CONVENTION_SSIM
+    return f"{CONVENTION_SSIM}; {taps} taps, because {SSIM_TAPS} do not fit"
 
 
 def ssim_seed(a: Tensor, b: Tensor) -> Tensor:

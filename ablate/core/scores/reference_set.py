@@ -35,7 +35,9 @@ _ROWS = 256
 
 _COPYING = ("nn_copies", "carlini_copies", "nn_distance")
 SHARES = ("precision", "recall", "density", "coverage")
-QUALITY = ("gfd78", "kid_gabor", *SHARES, "pairwise_distance", "effective_rank")
+DISTANCES = {3: "gfd78", 1: "gfd26"}
+"""Channels -> the name of the Gabor-Fréchet distance, with the number of its features."""
+QUALITY = (*DISTANCES.values(), "kid_gabor", *SHARES, "pairwise_distance", "effective_rank")
 """Scores of a set by its features."""
 KNOWN = ("real", "heldout", "gaussian")
 """Suffixes of the scores of the known sets."""
@@ -47,7 +49,7 @@ class Reference:
 
     scale: FeatureScale
     features: Tensor
-    """Scaled Gabor features of the N reference images, float64 [N,78]."""
+    """Scaled Gabor features of the N reference images, float64 [N,78 or 26]."""
 
     @classmethod
     def build(cls, images: ImageSet, count: int) -> Self:
@@ -69,8 +71,8 @@ class Reference:
             return {}
         features = self.scale(gabor_features(images))
         found: dict[str, float] = {}
-        if "gfd78" in asked:
-            found["gfd78"] = frechet_distance(self.features, features)
+        if (distance := DISTANCES[images.shape[1]]) in asked:
+            found[distance] = frechet_distance(self.features, features)
         if "kid_gabor" in asked:
             found["kid_gabor"] = kernel_distance(self.features, features)
         if not set(SHARES).isdisjoint(asked):

@@ -12,14 +12,13 @@ from typing import Self
 from pydantic import model_validator
 
 from ablate.core.schedules import make_schedule
-from ablate.core.settings.base import IMAGE_SIZE
 from ablate.core.settings.diffusion import DiffusionSettings
 from ablate.core.settings.method import MethodSettings
 from ablate.core.settings.prior import PriorSettings
 from ablate.core.settings.task import TaskSettings
 from ablate.core.settings.training import TrainingSettings
 
-__all__ = ["IMAGE_SIZE", "DdpmDipSettings"]
+__all__ = ["DdpmDipSettings"]
 
 
 # pydantic takes fields from the last base first: method and task stand at the head of every listing.
@@ -45,12 +44,7 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
             )
         if self.task == "generation" and self.curve_count > self.samples:
             raise ValueError(f"curve_images {self.curve_count} is more than samples {self.samples}")
-        levels = len(self.mults)
-        if self.attention in ("8", "16") and IMAGE_SIZE >> (levels - 1) > int(self.attention):
-            raise ValueError(
-                f"attention at {self.attention} pixels is not possible: channel_mults {self.channel_mults} ends at "
-                f"{IMAGE_SIZE >> (levels - 1)} pixels"
-            )
+        self._check_sizes()
         if self.dip_stop == "wmv" and self.dip_window > self.dip_steps:
             raise ValueError(f"dip_window {self.dip_window} is longer than dip_steps {self.dip_steps}")
         schedule = make_schedule(
@@ -63,6 +57,30 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
             why = "zero_terminal_snr" if self.zero_terminal_snr else f"the last step of {schedule.name}"
             raise ValueError(f"prediction epsilon with {why} divides by alpha-bar = 0; use prediction v or x0")
         return self
+
+    def _check_sizes(self) -> None:
+        """Refuse networks that cannot be laid over images of this size."""
+        _, side, _ = self.image_shape
+        levels = len(self.mults)
+        if self.uses_ddpm and side % (1 << (levels - 1)):
+            raise ValueError(
+                f"channel_mults {self.channel_mults} halves the image {levels - 1} times, and {side} pixels cannot be"
+            )
+        sizes = [side >> level for level in range(levels)]
+        if self.attention in ("8", "16") and int(self.attention) not in sizes:
+            raise ValueError(
+                f"attention at {self.attention} pixels is not possible: the U-Net has {', '.join(map(str, sizes))} pixels "
+                f"(channel_mults {self.channel_mults}); use middle, its smallest"
+            )
+        if (self.uses_dip or self.smooths_training) and (side % (1 << self.dip_scales) or side < 2 << self.dip_scales):
+            possible = [scales for scales in range(1, 5) if not side % (1 << scales) and side >= 2 << scales]
+            way = f"use dip_scales {max(possible)}" if possible else "a DIP needs sizes that can be halved"
+            raise ValueError(f"dip_scales {self.dip_scales} halves the image too often for {side} pixels; {way}")
+        factor = {"super-resolution-2x": 2, "super-resolution-4x": 4}.get(self.corruption, 1)
+        if side % factor:
+            raise ValueError(
+                f"corruption {self.corruption} takes means over {factor} pixels, which do not divide {side}"
+            )
 
     def _check_truncation(self) -> None:
         """Refuse to restore from more noise than a truncated denoiser has met."""

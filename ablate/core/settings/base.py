@@ -7,9 +7,6 @@ from typing import Any
 from pydantic import Field
 from pydantic.config import JsonDict
 
-IMAGE_SIZE = 32
-"""Height and width of every data set of this core, in pixels."""
-
 
 def factor(default: Any, description: str, *, unit: str = "", tables: bool = False, **bounds: Any) -> Any:
     """Return a pydantic field with a description, bounds, a unit, and whether a level may name one of the tables."""

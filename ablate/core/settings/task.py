@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
 from ablate.core.settings.base import factor
+from ablate.core.shared.data_info import FOLDER, check_name, shape_of, with_digest
+from ablate.errors import DataError
 from ablate.interface import CoreSettings
 
 
@@ -18,7 +20,18 @@ class TaskSettings(CoreSettings):
         "restoration", "what is compared: restoring corrupted held-out images, or generating images from noise"
     )
 
-    data: Literal["skimage-patches", "cifar10"] = factor("skimage-patches", "data set of 32x32 colour images")
+    data: str = factor(
+        "skimage-patches",
+        "data set: skimage-patches, digits, mnist, fashion-mnist, cifar10, cifar100, svhn, or folder:PATH",
+    )
+    image_size: int | None = factor(
+        None,
+        "folder: height and width that images are brought to, 32 when nothing is stated",
+        unit="pixels",
+        ge=4,
+        le=512,
+    )
+    greyscale: bool = factor(False, "folder: images in one channel")
     split: Literal["block", "image"] = factor(
         "block", "what is held out: the right-hand block of every photograph, or whole photographs (skimage-patches)"
     )
@@ -66,6 +79,36 @@ class TaskSettings(CoreSettings):
     generation_steps: int = factor(
         20, "largest number of network evaluations per generated image", unit="steps", ge=1, le=10_000
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_source(cls, data: Any) -> Any:
+        """Name what is in a folder, so that the same recipe means the same images; refuse unknown names."""
+        if not isinstance(data, dict) or not isinstance(name := data.get("data"), str):
+            return data
+        try:
+            check_name(name)
+            return {**data, "data": with_digest(name)} if name.startswith(FOLDER) else data
+        except DataError as error:
+            raise ValueError(f"{error.message}; {error.hint}" if error.hint else error.message) from error
+
+    @model_validator(mode="after")
+    def _own_size(self) -> Self:
+        """Refuse to state what only a folder's images can be."""
+        if self.data.startswith(FOLDER):
+            return self
+        channels, side, _ = self.image_shape
+        if self.greyscale:
+            kind = "grey" if channels == 1 else "coloured"
+            raise ValueError(f"greyscale is for images of folder:PATH; those of {self.data} are {kind} as they come")
+        if self.image_size not in (None, side):
+            raise ValueError(f"image_size is for images of folder:PATH; those of {self.data} have {side} pixels")
+        return self
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the data set's images."""
+        return shape_of(self.data, self.image_size, self.greyscale)
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:

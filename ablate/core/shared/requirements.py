@@ -11,10 +11,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ablate.core.shared.data_info import (
+    FOLDER,
+    KNOWN,
+    check_name,
+    content_digest,
+    folder_counts,
+    folder_digest,
+    folder_path,
+)
 from ablate.errors import DataError
-
-CIFAR_FOLDER = "cifar-10-batches-py"
-FETCH = "ablate data fetch cifar10"
 
 FID_FILE = "weights-inception-2015-12-05-6726825d.pth"
 FID_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FID_FILE}"
@@ -29,9 +35,30 @@ def default_folder() -> Path:
 
 
 def require_data(name: str) -> None:
-    """Raise DataError when the data set `name` has to be fetched first. Its files are verified when they are read."""
-    if name == "cifar10" and not (default_folder() / CIFAR_FOLDER).is_dir():
-        raise DataError(f"cifar10 is not in {default_folder()}", hint=FETCH)
+    """Raise DataError when the data set `name` has to be fetched first. Its files are verified when they are read.
+
+    For a folder: when it is gone, or holds other images than those that the study was planned with.
+    """
+    check_name(name)
+    if name.startswith(FOLDER):
+        planned, folder = folder_digest(name), folder_path(name)
+        empty = [part for part, count in folder_counts(folder).items() if not count]
+        if empty:
+            raise DataError(
+                f"{FOLDER}{folder}: no image falls into the part {empty[0]} (80 % train, 10 % validate)",
+                hint="add images",
+            )
+        if planned is not None and content_digest(folder) != planned:
+            raise DataError(
+                f"{FOLDER}{folder} holds other images than when the study was planned", hint="call the command again"
+            )
+    elif (marker := KNOWN[name].marker) and not (default_folder() / marker).exists():
+        raise DataError(f"{name} is not in {default_folder()}", hint=fetch_command(name))
+
+
+def fetch_command(name: str) -> str:
+    """What downloads the data set."""
+    return f"ablate data fetch {name}"
 
 
 def fid_weights() -> Path:
@@ -68,8 +95,11 @@ def file_sha256(path: Path) -> str:
 
 def image_counts(name: str, split: str, cap_per_image: int) -> tuple[int, int]:
     """Return how many training and held-out images the data set `name` has, for the settings of the same names."""
-    if name == "cifar10":
-        return 48_000, 10_000
+    if name.startswith(FOLDER):
+        counts = folder_counts(folder_path(name))
+        return counts["train"], counts["test"]
+    if name != "skimage-patches":
+        return KNOWN[name].training, KNOWN[name].held_out
     training = held_out = 0
     for entry in manifest()["images"]:
         patches = entry["patches"]

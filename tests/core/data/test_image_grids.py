@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from ablate.core.data import as_unit
-from ablate.core.data.image_grids import ENLARGE, GAP, save_grid
+from ablate.core.data.image_grids import GAP, enlargement, save_grid
+
+ENLARGE = enlargement(8)
 
 
 def _images(count: int) -> torch.Tensor:
@@ -52,3 +54,15 @@ def test_rows_must_fit(tmp_path: Path, rows: list[tuple[str, torch.Tensor]]) -> 
     """No rows, or rows of different sizes, are refused."""
     with pytest.raises(ValueError, match="rows of images of one shape"):
         save_grid(tmp_path / "grid.png", rows)
+
+
+def test_grey_images_are_drawn_in_grey(tmp_path: Path) -> None:
+    grey = _images(2)[:, :1]
+    save_grid(tmp_path / "grey.png", [("a", as_unit(grey))])
+    save_grid(tmp_path / "colour.png", [("a", as_unit(grey.expand(-1, 3, -1, -1)))])
+    assert (tmp_path / "grey.png").read_bytes() == (tmp_path / "colour.png").read_bytes()
+
+
+@pytest.mark.parametrize(("side", "times"), [(8, 6), (28, 3), (32, 3), (64, 2), (256, 1)])
+def test_images_are_drawn_about_alike_large(side: int, times: int) -> None:
+    assert enlargement(side) == times

@@ -111,3 +111,14 @@ def test_ssim_refuses_images_smaller_than_its_window() -> None:
     small = torch.zeros(1, 3, 10, 32)
     with pytest.raises(ValueError, match="smaller than the 11-tap window"):
         psnr_ssim.ssim(small, small)
+
+
+@pytest.mark.parametrize("side", [7, 8, 10, 28])
+def test_small_images_have_a_smaller_window_when_it_is_asked_for(side: int) -> None:
+    """The largest odd window that fits; identical images still score 1, and the convention says so."""
+    a = torch.rand(3, 1, side, side, generator=torch.Generator().manual_seed(side)) * 2 - 1
+    taps = psnr_ssim.ssim_taps(side)
+    assert taps == {7: 7, 8: 7, 10: 9, 28: 11}[side]
+    assert psnr_ssim.ssim(a, a, taps).tolist() == pytest.approx([1.0] * 3)
+    assert 0 < float(psnr_ssim.ssim(a, a + 0.3 * torch.sin(20 * a), taps).mean()) < 1
+    assert (f"{taps} taps" in psnr_ssim.ssim_convention(side)) == (side < 11)

@@ -68,16 +68,18 @@ class NlMeans(_Unlearned):
         sigma = observed.noise_std / 2  # on [0, 1]
 
         def denoise(image: Pixels) -> Pixels:
+            # With an axis for a single channel scikit-image 0.26 returns the image without it, and transposed.
+            grey = len(image) == 1
             found: Pixels = denoise_nl_means(
-                image,
+                image[0] if grey else image,
                 patch_size=5,
                 patch_distance=6,
                 h=NL_MEANS_STRENGTH * sigma,
                 sigma=sigma,
                 fast_mode=True,
-                channel_axis=0,
+                channel_axis=None if grey else 0,
             )
-            return found
+            return found[None] if grey else found
 
         return _one_by_one(observed.noisy, denoise)
 
@@ -97,7 +99,7 @@ class TotalVariation(_Unlearned):
 
 
 def _one_by_one(images: Tensor, denoise: Callable[[Pixels], Pixels]) -> Tensor:
-    """Apply a filter of float arrays [3,H,W] in [0,1] to images [N,3,H,W] in [-1,1]."""
+    """Apply a filter of float arrays [C,H,W] in [0,1] to images [N,C,H,W] in [-1,1]."""
     unit = ((images + 1) / 2).clamp(0, 1).double().cpu().numpy()
     restored = np.stack([denoise(image) for image in unit])
     return torch.from_numpy(restored).to(images.device, images.dtype) * 2 - 1

@@ -20,7 +20,7 @@ from ablate.core.diffusion.training_course import TrainingCourse
 from ablate.core.diffusion.unet import build_unet
 from ablate.core.dip.fit import DipSettings
 from ablate.core.dip.skipnet import Bank
-from ablate.core.settings import IMAGE_SIZE, DdpmDipSettings
+from ablate.core.settings import DdpmDipSettings
 from ablate.errors import AblateError
 
 DIP_SECONDS_PER_OPERATION = 3.75
@@ -63,28 +63,30 @@ def iteration_in_updates(settings: DdpmDipSettings) -> float:
     Forward and backward count alike (about three forward passes) on both sides and cancel.
     """
     update = unet_operations(settings) * settings.batch_size
-    return DIP_SECONDS_PER_OPERATION * dip_operations(fit_settings(settings)) / update
+    return DIP_SECONDS_PER_OPERATION * dip_operations(fit_settings(settings), settings.image_shape[1]) / update
 
 
 def unet_operations(settings: DdpmDipSettings) -> int:
     """Return the operations of one forward pass of the denoiser on one image."""
+    channels, side, _ = settings.image_shape
     network = build_unet(
         channels=settings.channels,
         mults=settings.mults,
         blocks=settings.blocks,
         attention=settings.attention,
         dropout=0.0,
-        image_size=IMAGE_SIZE,
+        image_size=side,
+        image_channels=channels,
         seed=0,
         guided=settings.is_guided,
     )
-    image = torch.zeros(1, 6 if settings.is_guided else 3, IMAGE_SIZE, IMAGE_SIZE)
+    image = torch.zeros(1, channels * (2 if settings.is_guided else 1), side, side)
     return _operations(network, image, torch.ones(1, dtype=torch.int64))
 
 
 @cache
-def dip_operations(settings: DipSettings) -> int:
-    """Return the operations of one forward pass of one DIP network."""
+def dip_operations(settings: DipSettings, image_size: int = 32) -> int:
+    """Return the operations of one forward pass of one DIP network for images of `image_size` pixels."""
     bank = Bank(
         settings.architecture,
         count=1,
@@ -92,8 +94,9 @@ def dip_operations(settings: DipSettings) -> int:
         scales=settings.scales,
         skip=settings.skip,
         code_channels=settings.code_channels,
+        image_channels=settings.image_channels,
     )
-    side = IMAGE_SIZE // bank.code_shrink
+    side = image_size // bank.code_shrink
     return _operations(bank, torch.zeros(1, bank.code_channels, side, side))
 
 

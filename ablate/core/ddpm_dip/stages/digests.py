@@ -7,6 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from ablate.core.settings import DdpmDipSettings
+from ablate.core.shared.data_info import FOLDER, KNOWN, folder_digest
+from ablate.core.shared.requirements import image_counts
+from ablate.errors import DataError
 from ablate.interface import Stage
 from ablate.recipe import Recipe, digest_of
 
@@ -52,6 +55,15 @@ _SHAPE = (*_DATA, "channels", "channel_mults", "blocks", "attention", "precision
 _WARM = ("warm_source", "warm_steps", "warm_images", "dip_input_noise")
 
 
+def _values(settings: DdpmDipSettings) -> dict[str, Any]:
+    """The settings by name; a folder of images by what is in it and what is made of that, wherever it lies."""
+    values: dict[str, Any] = settings.resolved()
+    if settings.data.startswith(FOLDER):
+        content = folder_digest(settings.data) or settings.data
+        values["data"] = f"{FOLDER}{content} {'x'.join(map(str, settings.image_shape))}"
+    return values
+
+
 def _digest(kind: str, version: str, seed: int | None, values: Mapping[str, Any]) -> str:
     return digest_of({"stage": kind, "version": version, "seed": seed, "settings": dict(values)})
 
@@ -61,7 +73,7 @@ def dip_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
 
     A short fit is the beginning of a long one, and fewer images are the first of more: neither number is in the digest.
     """
-    values = settings.resolved()
+    values = _values(settings)
     names = [*_DIP, "noise_sigma", "dip_stop"]
     if settings.dip_stop == "wmv":
         names += ["dip_window", "dip_patience"]
@@ -77,7 +89,7 @@ def dip_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
 
 def dip_train_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     """The DIP fits of the images that the denoiser is trained on; `dip_steps` is not in the digest here either."""
-    values = settings.resolved()
+    values = _values(settings)
     names = [*_DIP, "train_images"]
     cost = _dip_seconds(settings) * images_of(settings)
     return Stage(
@@ -95,7 +107,14 @@ def _dip_seconds(settings: DdpmDipSettings) -> float:
 
 def images_of(settings: DdpmDipSettings) -> int:
     """Return how many images the denoiser is trained on."""
-    return settings.train_images or (50_000 if settings.data == "cifar10" else 19_148)
+    if settings.train_images:
+        return settings.train_images
+    if settings.data in KNOWN:
+        return KNOWN[settings.data].training
+    try:
+        return image_counts(settings.data, settings.split, settings.cap_per_image)[0]
+    except DataError:  # the folder of a stored study is gone: listings, which read estimates only, go on
+        return settings.batch_size
 
 
 def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
@@ -104,7 +123,7 @@ def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     With a constant step size a short training is the beginning of a long one, so the duration is left out; a step size
     that decays over the whole training makes every duration a stage of its own.
     """
-    values = settings.resolved()
+    values = _values(settings)
     names = list(_DENOISER)
     if settings.noise_schedule in ("polynomial", "cosine-tau"):
         names.append("schedule_power")
@@ -126,7 +145,7 @@ def denoiser_program(settings: DdpmDipSettings) -> str:
     """
     if settings.dropout:
         return ""
-    values = settings.resolved()
+    values = _values(settings)
     # A smaller set of images than a batch makes the batch smaller.
     batch = min(settings.batch_size, images_of(settings))
     shape = {name: values[name] for name in _SHAPE}
@@ -149,7 +168,7 @@ def _combined(settings: DdpmDipSettings) -> list[str]:
 
 def warm_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     """The updates before a training proper; as a DIP does them or by denoising."""
-    values = settings.resolved()
+    values = _values(settings)
     names = [*_DENOISER, *_WARM]
     if settings.noise_schedule in ("polynomial", "cosine-tau"):
         names.append("schedule_power")
@@ -159,14 +178,14 @@ def warm_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
 
 def wiener_stage(settings: DdpmDipSettings, version: str) -> Stage:
     """Mean and covariance of the training images, for the linear-Gaussian bound; the same for all seeds."""
-    values = settings.resolved()
+    values = _values(settings)
     return Stage("wiener", _digest("wiener", version, None, {name: values[name] for name in _DATA}), 15.0)
 
 
 def reference_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     """The reference of generated images; of the seed only when it chooses which images are trained on."""
     names = (*_DATA, "samples", "train_images")
-    values = settings.resolved()
+    values = _values(settings)
     own = seed if settings.train_images else None
     cost = 2.0 + 0.02 * settings.samples
     return Stage("reference", _digest("reference", version, own, {name: values[name] for name in names}), cost)
@@ -174,7 +193,7 @@ def reference_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage
 
 def fid_stage(settings: DdpmDipSettings, weights: str, version: str) -> Stage:
     """The reference by Inception features; `weights` is the network's digest. The same for all seeds."""
-    values = {**settings.resolved(), "weights": weights}
+    values = {**_values(settings), "weights": weights}
     return Stage("fid", _digest("fid", version, None, {name: values[name] for name in (*_DATA, "samples", "weights")}))
 
 

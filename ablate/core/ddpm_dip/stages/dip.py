@@ -92,6 +92,7 @@ def fit_settings(settings: DdpmDipSettings) -> fit.DipSettings:
         window=settings.dip_window,
         patience=settings.dip_patience,
         input_noise=settings.dip_input_noise,
+        image_channels=settings.image_shape[0],
     )
 
 

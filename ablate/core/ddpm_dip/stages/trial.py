@@ -89,7 +89,14 @@ class Run:
     def images(self) -> ImageSet:
         """The data set, resident on the device."""
         settings = self.settings
-        return data.load(settings.data, cap_per_image=settings.cap_per_image, split=settings.split).to(self.device)
+        found = data.load(
+            settings.data,
+            cap_per_image=settings.cap_per_image,
+            split=settings.split,
+            image_size=settings.image_size,
+            greyscale=settings.greyscale,
+        )
+        return found.to(self.device)
 
     @cached_property
     def observed(self) -> Observation:

@@ -25,10 +25,13 @@ from ablate.core.ddpm_dip.tasks.convergence import record_curve, record_steps
 from ablate.core.diffusion.generation import generate, start_noise, step_noise
 from ablate.core.diffusion.samplers import Reverse
 from ablate.core.scores.fid import convention
-from ablate.core.scores.reference_set import SHOWN, reference_images
+from ablate.core.scores.reference_set import DISTANCES, SHOWN, reference_images
 from ablate.errors import StoppedError
 
-EXTRACTOR = "Gabor features of 3 scales and 4 orientations on Y, Cb, Cr: 78 numbers"
+EXTRACTORS = {
+    "gfd78": "Gabor features of 3 scales and 4 orientations on Y, Cb, Cr: 78 numbers",
+    "gfd26": "Gabor features of 3 scales and 4 orientations on one channel: 26 numbers",
+}
 SHOWN_ROWS = 5
 """Rows of generated images in the sample grid."""
 KEPT = 8
@@ -41,7 +44,7 @@ class Generation:
     def curve(self, run: Run, method: Method, models: Models) -> tuple[dict[str, float], Tensor]:
         """Gabor-Fréchet distance of the first few samples to as many training images."""
         samples = _sampled(run, method, models, run.settings.curve_count)
-        return {"gfd78": reference(run).distance(samples)}, samples
+        return {_distance(run): reference(run).distance(samples)}, samples
 
     def score(self, run: Run, method: Method, models: Models) -> Tensor:
         """Generate, score and time; the samples are those of the first evaluation."""
@@ -72,10 +75,15 @@ class Generation:
 
 def _scores(run: Run, samples: Tensor) -> dict[str, float]:
     """The distance to the reference, always, and what else was asked for."""
-    scores = reference(run).quality(samples, {"gfd78", *run.context.wanted})
+    scores = reference(run).quality(samples, {_distance(run), *run.context.wanted})
     if any(run.asks(name) for name in ("nn_copies", "carlini_copies", "nn_distance")):
         scores |= usual_nearness(run).copying(samples, gallery(run), run.context.wanted)
     return scores
+
+
+def _distance(run: Run) -> str:
+    """What the distance to the reference is called for images of so many channels."""
+    return DISTANCES[run.settings.image_shape[0]]
 
 
 def _sampled(
@@ -86,6 +94,7 @@ def _sampled(
     parts = generate(
         lambda start, noise: method.generate(run, models, start, how, noise),
         count,
+        run.settings.image_shape,
         run.seed,
         run.device,
         evaluation=evaluation,
@@ -111,17 +120,17 @@ def _watched(run: Run, parts: Iterator[Tensor], count: int) -> Iterator[Tensor]:
 
 
 def _record(run: Run, scores: Sequence[Mapping[str, float]]) -> None:
-    count = run.settings.samples
+    count, distance = run.settings.samples, _distance(run)
     run.found.update(known_values(run))
     run.found.update({name: statistics.fmean(score[name] for score in scores) for name in scores[0]})
     if len(scores) > 1:
-        run.found["eval_sd"] = statistics.stdev(score["gfd78"] for score in scores)
-    run.environment |= {"gfd78": f"{EXTRACTOR}; N = {count} generated and {count} training images"}
+        run.found["eval_sd"] = statistics.stdev(score[distance] for score in scores)
+    run.environment |= {distance: f"{EXTRACTORS[distance]}; N = {count} generated and {count} training images"}
 
 
 def _time(run: Run, method: Method, models: Models) -> None:
     batch, how = run.settings.timing_batch, _how(run)
-    start = start_noise(batch, run.seed, run.device)
+    start = start_noise(batch, run.settings.image_shape, run.seed, run.device)
     noise = step_noise(start, run.seed, "timing-noise")
     seconds = batch_seconds(run, models.denoiser, lambda: method.generate(run, models, start, how, noise), batch)
     run.found["seconds_per_image"] = seconds / batch
@@ -130,7 +139,7 @@ def _time(run: Run, method: Method, models: Models) -> None:
 
 def _converge(run: Run, method: Method, models: Models) -> None:
     settings, against = run.settings, reference(run)
-    record_curve(run, "gfd78", "min", complete=settings.curve_count == settings.samples)
+    record_curve(run, _distance(run), "min", complete=settings.curve_count == settings.samples)
     if models.denoiser is None:
         return
     record_steps(

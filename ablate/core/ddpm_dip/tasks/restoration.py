@@ -63,8 +63,10 @@ def _score(run: Run, restored: Tensor, models: Models) -> None:
     found["mse"] = float(psnr_ssim.mse(restored, observed.clean).double().mean())
     for suffix, images in (("", restored), ("_input", observed.noisy)):
         if run.asks(f"ssim{suffix}"):
-            found[f"ssim{suffix}"] = float(psnr_ssim.ssim(images, observed.clean).double().mean())
-            run.environment["ssim"] = psnr_ssim.CONVENTION_SSIM
+            side = run.settings.image_shape[1]
+            taps = psnr_ssim.ssim_taps(side)
+            found[f"ssim{suffix}"] = float(psnr_ssim.ssim(images, observed.clean, taps).double().mean())
+            run.environment["ssim"] = psnr_ssim.ssim_convention(side)
         if run.asks(f"gpd{suffix}"):
             found[f"gpd{suffix}"] = float(gpd(images, observed.clean).mean())
     _record_spread(run, restored)
@@ -145,6 +147,6 @@ def _pictures(run: Run, method: Method, restored: Tensor, models: Models) -> str
 
 def _generated(run: Run, method: Method, models: Models) -> Tensor:
     """Images from noise that is the same in every trial of every study: different arms are compared one by one."""
-    start = start_noise(run.settings.generated_images, 0, run.device)
+    start = start_noise(run.settings.generated_images, run.settings.image_shape, 0, run.device)
     how = Reverse("ddim", run.settings.generation_steps)
     return method.generate(run, models, start, how, lambda t: torch.zeros_like(start))
