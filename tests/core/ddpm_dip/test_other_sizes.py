@@ -17,6 +17,7 @@ from ablate.core.ddpm_dip.stages.compute_budget import iteration_in_updates
 from ablate.core.ddpm_dip.stages.trial import Run
 from ablate.core.diffusion.restoration import Observation
 from ablate.core.scores.features import FEATURES, feature_count, gabor_features
+from ablate.core.settings import DdpmDipSettings
 from ablate.errors import AblateError
 from ablate.outcome import OutcomeKind
 from ablate.recipe import Recipe
@@ -35,7 +36,7 @@ EVERYTHING = frozenset(
         {"method": "ddpm", "data_consistency": True, "corruption": "inpainting"},
         {"method": "dip", "corruption": "super-resolution-4x", "dip_architecture": "decoder"},
         {"method": "dip_target"},
-        {"method": "dip_target", "dip_target_source": "blur"},
+        {"method": "dip_target", "dip_target_source": "blur", "dip_steps": 60},
         {"method": "dip_warm", "warm_steps": 2},
         {"method": "gaussian"},
         {"method": "nl-means"},
@@ -63,8 +64,8 @@ def test_digits_go_through_everything(tmp_path: Path, more: dict[str, Any]) -> N
 def test_the_price_of_a_dip_follows_the_size() -> None:
     """Both networks shrink with the image, so that the ratio stays about the same."""
     base = {**MINI, "dip_scales": 2}
-    large = DdpmDip.Settings.model_validate(base)
-    small = DdpmDip.Settings.model_validate({**base, "data": "digits"})
+    large = DdpmDipSettings.model_validate(base)
+    small = DdpmDipSettings.model_validate({**base, "data": "digits"})
     assert 0.3 < iteration_in_updates(small) / iteration_in_updates(large) < 3
 
 
