@@ -30,8 +30,8 @@ MINI: dict[str, Scalar] = {
     "generation_steps": 3,
 }
 CPU = torch.device("cpu")
-EVERYTHING = frozenset(info.name for info in METRICS if not info.name.startswith(("fid", "steps_to_quality")))
-"""All metrics but those that need weights from elsewhere, or a declared quality and much sampling."""
+EVERYTHING = frozenset(info.name for info in METRICS if not info.name.startswith(("fid", "steps_to_quality", "class")))
+"""All metrics but those that need weights from elsewhere, labels, or a declared quality and much sampling."""
 
 
 @dataclass

@@ -15,10 +15,8 @@ from torch import Tensor
 
 from ablate.core.data.images import ImageSet, digest_of_images
 from ablate.core.shared.data_info import FOLDER, content_digest, folder_digest, folder_path, images_in, part_of
+from ablate.core.shared.requirements import unreadable
 from ablate.errors import DataError
-
-_NAMED = 3
-"""Broken files that a message names."""
 
 
 def load(name: str, size: int, greyscale: bool) -> ImageSet:
@@ -37,10 +35,7 @@ def load(name: str, size: int, greyscale: bool) -> ImageSet:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow's readers raise
             broken.append(relative)
     if broken:
-        more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
-        raise DataError(
-            f"{FOLDER}{folder}: Pillow cannot read {', '.join(broken[:_NAMED])}{more}", hint="repair or remove them"
-        )
+        raise unreadable(folder, broken)
     if empty := [part for part, images in found.items() if not images]:
         raise DataError(f"{FOLDER}{folder}: no image falls into the part {empty[0]}", hint="add images")
     planned = folder_digest(name)

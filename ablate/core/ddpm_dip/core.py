@@ -7,15 +7,18 @@ from typing import Any, ClassVar
 
 from ablate.core.ddpm_dip import batch_rules
 from ablate.core.ddpm_dip.evaluation_cost import evaluation_s
-from ablate.core.ddpm_dip.metric_list import METRICS, ONLY_IN, ONLY_IN_CHANNELS, VALIDATION_SIGMAS
+from ablate.core.ddpm_dip.metric_list import CLASSES, METRICS, ONLY_IN, ONLY_IN_CHANNELS, VALIDATION_SIGMAS
+from ablate.core.ddpm_dip.setting_warnings import setting_warnings
 from ablate.core.ddpm_dip.stages.digests import stages_of
-from ablate.core.schedules import make_schedule, schedule_warnings
 from ablate.core.settings import DdpmDipSettings
+from ablate.core.shared.data_info import LABELLED
 from ablate.core.shared.requirements import image_counts, require_data, require_fid
 from ablate.errors import AblateError
 from ablate.interface import Core, CoreSettings, Fusion, MetricInfo, Stage, TrialContext
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe, digest_of
+
+NEEDS_LABELS = frozenset(info.name for info in CLASSES)
 
 _NO_MEMORY = frozenset(
     {"noise_schedule", "schedule_power", "zero_terminal_snr", "prediction", "loss_weight", "noise_sigma", "split"}
@@ -42,10 +45,6 @@ def _require_quality(name: str, settings: Any) -> None:
         )
 
 
-def _weighs_by_snr(settings: Any) -> bool:
-    return bool(settings.loss_weight == "simple" and settings.prediction != "x0")
-
-
 class DdpmDip(Core):
     """Restores held-out noisy images with DDPM, DIP, or both, and measures quality and cost."""
 
@@ -57,33 +56,7 @@ class DdpmDip(Core):
     @classmethod
     def check(cls, settings: Any) -> list[str]:
         """Warn about settings that can be computed but hardly mean what was wanted."""
-        warnings = []
-        if settings.uses_dip and settings.dip_stop == "oracle":
-            warnings.append("dip_stop oracle uses the clean image: it is an upper bound, not a method to compare with")
-        if not settings.uses_ddpm:
-            return warnings
-        schedule = make_schedule(
-            settings.noise_schedule,
-            settings.diffusion_steps,
-            power=settings.schedule_power,
-            zero_terminal_snr=settings.zero_terminal_snr,
-        )
-        warnings += schedule_warnings(schedule)
-        if settings.method == "dip_target" and settings.dip_target_form == "literal" and _weighs_by_snr(settings):
-            warnings.append(
-                "dip_target_form literal asks for x_0 from a smoothed image; loss_weight simple weights its error by "
-                "the SNR, so only the first steps count; use prediction x0, or loss_weight min-snr"
-            )
-        from_data = settings.method != "dip+ddpm"
-        asked = settings.noise_sigma if from_data else settings.start_sigma
-        least = float(schedule.pixel_sigmas[0])
-        if from_data and (settings.corruption != "noise" or settings.task != "restoration"):
-            return warnings
-        if asked < 0.9 * least and (from_data or settings.start_fraction is None):
-            warnings.append(
-                f"noise schedule {schedule.name} begins at pixel noise {least:.3g}; a start at {asked:g} is moved there"
-            )
-        return warnings
+        return list(setting_warnings(settings))
 
     @classmethod
     def require(cls, settings: Any) -> None:
@@ -109,6 +82,11 @@ class DdpmDip(Core):
                 raise AblateError(
                     f"metric {name} belongs to task {ONLY_IN[name]}, and an arm of this study has task {settings.task}",
                     hint="name the metrics of the task under 'metrics'",
+                )
+            if name in NEEDS_LABELS and settings.data not in LABELLED:
+                raise AblateError(
+                    f"metric {name} needs images with labels, and {settings.data} has none",
+                    hint=f"data sets with labels: {', '.join(LABELLED)}",
                 )
             channels = settings.image_shape[0]
             if ONLY_IN_CHANNELS.get(name, channels) != channels:

@@ -101,6 +101,17 @@ _QUALITY = (
     MetricInfo("pairwise_distance", "max", doc="mean distance of two samples' features: how different they are"),
     MetricInfo("effective_rank", "max", doc="number of directions in which the samples' features vary"),
 )
+_CLASSES = (
+    MetricInfo(
+        "classifier_confidence",
+        "max",
+        margin=0.02,
+        doc="mean of the largest class probability, by a small classifier that ablate trains on the data set's labels",
+    ),
+    MetricInfo("class_balance", "max", doc="how evenly samples fall into its classes: 1 for evenly, 1/K for one class"),
+)
+CLASSES = _beside(_CLASSES, "real", "heldout", "gaussian")
+"""Of data sets with labels."""
 _NOVELTY = (
     MetricInfo("nn_copies", "min", doc=f"{_COPIES} nearest two; 0.01 is usual"),
     MetricInfo("carlini_copies", "min", doc=f"{_COPIES} nearest fifty; 0.01 is usual"),
@@ -109,6 +120,7 @@ _NOVELTY = (
 GENERATION = (
     *_beside(_QUALITY, "real", "heldout", "gaussian"),
     *_beside(_NOVELTY, "heldout", "gaussian"),
+    *CLASSES,
     *(
         MetricInfo(
             f"aulc_{name}", "min", scale="log", digits=2, doc=f"mean of the learning curve of {name} over log images"

@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ablate.core.data import ImageSet, as_unit, to_uint8
 from ablate.core.diffusion.validation import EVALUATION_SEED, fixed_choice
+from ablate.core.scores.classifier import SCORES as CLASSIFIED
+from ablate.core.scores.classifier import Classifier
 from ablate.core.scores.diversity import effective_rank, mean_pairwise_distance
 from ablate.core.scores.features import FeatureScale, gabor_features
 from ablate.core.scores.frechet import frechet_distance
@@ -137,19 +139,23 @@ def known_scores(
     count: int,
     against: Reference,
     usual: UsualNearness | None,
+    classifier: Classifier | None,
     names: Collection[str],
 ) -> dict[str, float]:
     """Return the scores of known sets among `names`, such as ``gfd78_real`` or ``nn_copies_gaussian``.
 
-    `images` holds at least 2 `count` training and `count` held-out images; `usual` is needed for nearness.
+    `images` holds at least 2 `count` training and `count` held-out images; `usual` is needed for nearness,
+    `classifier` for what a classifier says.
     """
     found: dict[str, float] = {}
     for known in KNOWN:
         bare = {name.removesuffix(f"_{known}") for name in names if name.endswith(f"_{known}")}
-        if bare.isdisjoint({*QUALITY, *_COPYING}):
+        if bare.isdisjoint({*QUALITY, *_COPYING, *CLASSIFIED}):
             continue
         chosen = known_set(images, count, known)
         scores = against.quality(chosen, bare)
+        if classifier is not None:
+            scores |= classifier.scores(chosen, bare)
         if usual is not None and known != "real":
             others = held_out_images(images.test, HELD_OUT)
             near = others[len(others) // 2 :] if known == "heldout" else chosen

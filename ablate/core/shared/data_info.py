@@ -48,6 +48,9 @@ KNOWN = {
     "svhn": DataInfo(3, 32, 71_257, 26_032, "svhn/train_32x32.mat"),
 }
 
+LABELLED = tuple(name for name in KNOWN if name != "skimage-patches")
+"""Data sets that say which class an image is of."""
+
 
 def check_name(name: str) -> None:
     """Raise DataError unless `name` is a data set's, or ``folder:PATH``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from importlib.util import find_spec
@@ -19,8 +20,12 @@ from ablate.core.shared.data_info import (
     folder_counts,
     folder_digest,
     folder_path,
+    images_in,
 )
 from ablate.errors import DataError
+
+_NAMED = 3
+"""Broken files that a message names."""
 
 FID_FILE = "weights-inception-2015-12-05-6726825d.pth"
 FID_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FID_FILE}"
@@ -42,6 +47,7 @@ def require_data(name: str) -> None:
     check_name(name)
     if name.startswith(FOLDER):
         planned, folder = folder_digest(name), folder_path(name)
+        require_readable(folder)
         empty = [part for part, count in folder_counts(folder).items() if not count]
         if empty:
             raise DataError(
@@ -54,6 +60,29 @@ def require_data(name: str) -> None:
             )
     elif (marker := KNOWN[name].marker) and not (default_folder() / marker).exists():
         raise DataError(f"{name} is not in {default_folder()}", hint=fetch_command(name))
+
+
+def require_readable(folder: Path) -> None:
+    """Raise DataError, naming the first few, when files below a folder of images cannot be read."""
+    from PIL import Image
+
+    broken = []
+    for path in images_in(folder):
+        try:
+            with Image.open(path) as image:
+                image.verify()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # what Pillow's readers raise
+            broken.append(path.relative_to(folder).as_posix())
+    if broken:
+        raise unreadable(folder, broken)
+
+
+def unreadable(folder: Path, broken: Sequence[str]) -> DataError:
+    """The error that names broken files."""
+    more = f" and {len(broken) - _NAMED} more" if len(broken) > _NAMED else ""
+    return DataError(
+        f"{FOLDER}{folder}: Pillow cannot read {', '.join(broken[:_NAMED])}{more}", hint="repair or remove them"
+    )
 
 
 def fetch_command(name: str) -> str:

@@ -103,6 +103,8 @@ def test_broken_files_are_named(photos: Path) -> None:
     with pytest.raises(DataError) as caught:
         data.load(f"folder:{photos}")
     assert "broken.png, cut.png" in caught.value.message
+    with pytest.raises(DataError, match=r"broken\.png"):
+        DdpmDip.require(settings(photos))
 
 
 @pytest.mark.parametrize("name", ["none", "photos/empty"])

@@ -50,7 +50,7 @@ def usual(images: ImageSet, gallery: Tensor) -> UsualNearness:
 
 @pytest.fixture(scope="module")
 def known(images: ImageSet, gallery: Tensor, reference: Reference, usual: UsualNearness) -> dict[str, float]:
-    return known_scores(images, gallery, COUNT, reference, usual, NAMES)
+    return known_scores(images, gallery, COUNT, reference, usual, None, NAMES)
 
 
 def test_known_sets_come_out_in_their_known_order(known: dict[str, float]) -> None:
@@ -90,7 +90,7 @@ def test_a_known_score_is_the_same_whatever_else_is_asked_for(
     known: dict[str, float],
     names: set[str],
 ) -> None:
-    found = known_scores(images, gallery, COUNT, reference, usual, names)
+    found = known_scores(images, gallery, COUNT, reference, usual, None, names)
     assert found == {name: known[name] for name in names if name in known}
     assert names - found.keys() <= {"nn_copies_real", "nn_distance_real"}
 

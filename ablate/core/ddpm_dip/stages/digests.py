@@ -102,7 +102,12 @@ def dip_train_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage
 
 def _dip_seconds(settings: DdpmDipSettings) -> float:
     """About 2.5 ms per image and iteration for 16 channels and 3 scales."""
-    return float(0.0025 * settings.dip_steps * (settings.dip_channels / 16) ** 1.5)
+    return float(0.0025 * size_factor(settings) * settings.dip_steps * (settings.dip_channels / 16) ** 1.5)
+
+
+def size_factor(settings: DdpmDipSettings) -> float:
+    """Return what an image costs a network, in images of 32x32 pixels: by its pixels, and a little in any case."""
+    return 0.05 + 0.95 * (settings.image_shape[1] / 32) ** 2
 
 
 def images_of(settings: DdpmDipSettings) -> int:
@@ -132,7 +137,8 @@ def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
         names.append("epochs")
         if settings.budget == "compute":  # how much is left to train then depends on all that costs something
             names += ["budget", "method", "task", "eval_images", "eval_seeds", "dip_steps", *_DIP]
-    cost = 0.005 * settings.epochs * images_of(settings) * (settings.channels / 16) ** 1.5 * settings.blocks
+    network = (settings.channels / 16) ** 1.5 * settings.blocks * size_factor(settings)
+    cost = 0.005 * settings.epochs * images_of(settings) * network
     updates = settings.epochs * -(-images_of(settings) // settings.batch_size)
     digest = _digest("denoiser", version, seed, {name: values[name] for name in names})
     return Stage("denoiser", digest, cost, updates, denoiser_program(settings))
@@ -172,7 +178,8 @@ def warm_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     names = [*_DENOISER, *_WARM]
     if settings.noise_schedule in ("polynomial", "cosine-tau"):
         names.append("schedule_power")
-    cost = 0.005 * settings.warm_steps * settings.warm_images * (settings.channels / 16) ** 1.5 * settings.blocks
+    network = (settings.channels / 16) ** 1.5 * settings.blocks * size_factor(settings)
+    cost = 0.005 * settings.warm_steps * settings.warm_images * network
     return Stage("warm", _digest("warm", version, seed, {name: values[name] for name in names}), cost)
 
 
@@ -189,6 +196,12 @@ def reference_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage
     own = seed if settings.train_images else None
     cost = 2.0 + 0.02 * settings.samples
     return Stage("reference", _digest("reference", version, own, {name: values[name] for name in names}), cost)
+
+
+def classifier_stage(settings: DdpmDipSettings, version: str) -> Stage:
+    """The classifier of a data set with labels; the same for all seeds and settings."""
+    values = _values(settings)
+    return Stage("classifier", _digest("classifier", version, None, {name: values[name] for name in _DATA}))
 
 
 def fid_stage(settings: DdpmDipSettings, weights: str, version: str) -> Stage:

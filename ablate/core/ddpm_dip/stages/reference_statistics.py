@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Any
 
 from torch import Tensor
 
-from ablate.core.ddpm_dip.stages.digests import fid_stage, reference_stage
+from ablate.core.ddpm_dip.stages.digests import classifier_stage, fid_stage, reference_stage
 from ablate.core.ddpm_dip.stages.trial import Run
 from ablate.core.diffusion.training import chosen_images
+from ablate.core.scores.classifier import HIDDEN, SCORES, Classifier
 from ablate.core.scores.fid import Extractor, fid_features
 from ablate.core.scores.frechet import frechet_distance
 from ablate.core.scores.memorisation import gallery_of
@@ -96,6 +97,39 @@ def gaussian_pictures(run: Run) -> Tensor:
     return found
 
 
+def asks_for_classes(names: Collection[str]) -> bool:
+    """True when one of `names` is what the classifier says of samples or of a known set."""
+    return any(name.startswith(SCORES) for name in names)
+
+
+def classifier(run: Run) -> Classifier:
+    """Return the classifier of the data set, trained at its first use in any study; its accuracy is recorded."""
+    found = run.once("classifier", lambda: _classifier(run))
+    held_out = len(run.images.test)
+    run.environment["classifier"] = (
+        f"one hidden layer of {HIDDEN} units, trained by ablate on the labels of {run.images.name}; right about "
+        f"{found.accuracy:.1%} of {held_out} held-out images"
+    )
+    return found
+
+
+def _classifier(run: Run) -> Classifier:
+    images = run.images
+    with run.stage(classifier_stage(run.settings, run.core_version)) as folder:
+        state = folder.load("classifier", 0)
+        if state is not None:
+            run.reused["classifier"] = float(state["seconds"])
+            return Classifier.from_state(state, run.device)
+        run.context.progress(run.recipe, "classifier", 0, 1)
+        began = time.perf_counter()
+        assert images.labels is not None  # asked before anything started
+        found = Classifier.fit(images.train, images.test, images.labels)
+        seconds = time.perf_counter() - began
+        folder.save("classifier", 0, {**found.state(), "seconds": seconds})
+        folder.describe({"stage": "classifier", "seconds": seconds, "recipe": run.recipe.to_dict()})
+        return found
+
+
 def known_values(run: Run) -> dict[str, float]:
     """Return the scores of known sets that were asked for, each measured once per digest."""
     asked = {name for name in run.context.wanted if name.rpartition("_")[2] in KNOWN}
@@ -112,7 +146,8 @@ def known_values(run: Run) -> dict[str, float]:
         if missing:
             run.context.progress(run.recipe, "reference", 0, 1)
             began = time.perf_counter()
-            values |= known_scores(run.images, gallery(run), run.settings.samples, against, usual, missing)
+            sure = classifier(run) if asks_for_classes(missing) else None
+            values |= known_scores(run.images, gallery(run), run.settings.samples, against, usual, sure, missing)
             seconds = float(state["seconds"]) + time.perf_counter() - began
             folder.save("known", 0, {"values": values, "seconds": seconds})
     return {name: values[name] for name in sorted(asked) if name in values}

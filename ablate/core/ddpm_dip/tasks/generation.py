@@ -12,6 +12,7 @@ from torch import Tensor
 from ablate.core.data import as_unit, image_grids, to_uint8
 from ablate.core.ddpm_dip.methods import Method, Models
 from ablate.core.ddpm_dip.stages.reference_statistics import (
+    classifier,
     fid_scores,
     gallery,
     gaussian_pictures,
@@ -24,6 +25,7 @@ from ablate.core.ddpm_dip.stages.trial import Run
 from ablate.core.ddpm_dip.tasks.convergence import record_curve, record_steps
 from ablate.core.diffusion.generation import generate, start_noise, step_noise
 from ablate.core.diffusion.samplers import Reverse
+from ablate.core.scores.classifier import SCORES
 from ablate.core.scores.fid import convention
 from ablate.core.scores.reference_set import DISTANCES, SHOWN, reference_images
 from ablate.errors import StoppedError
@@ -78,6 +80,8 @@ def _scores(run: Run, samples: Tensor) -> dict[str, float]:
     scores = reference(run).quality(samples, {_distance(run), *run.context.wanted})
     if any(run.asks(name) for name in ("nn_copies", "carlini_copies", "nn_distance")):
         scores |= usual_nearness(run).copying(samples, gallery(run), run.context.wanted)
+    if run.asks(*SCORES):
+        scores |= classifier(run).scores(samples, run.context.wanted)
     return scores
 
 
