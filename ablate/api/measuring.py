@@ -15,10 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ablate.api.param_kinds import param_kinds
-from ablate.api.stored_studies import ResultsLocation, StoredStudy, latest
-from ablate.core.shared.registry import core_class
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, latest, name_of
+from ablate.core.shared.registry import BUILT_IN, core_class
 from ablate.engine.records.folders import read_outcome, writing
 from ablate.engine.records.lock import StudyLock
+from ablate.engine.workers.messages import Assignment, RunBatch
 from ablate.engine.workers.slots import list_gpus, visible_gpus
 from ablate.engine.workers.trial_context import WorkerTrialContext
 from ablate.engine.workers.worker import apply_threads
@@ -47,14 +48,16 @@ class Measured:
     """What they left is gone: the trial, and what exactly."""
 
 
-def measure(place: ResultsLocation, name: str, metrics: Sequence[str], tell: Tell = lambda *_: None) -> Measured:
-    """Measure `metrics` of every measured trial of the study `name` that lacks one; without `metrics`, all it names.
+def measure(place: ResultsLocation, study: str, metrics: Sequence[str], tell: Tell = lambda *_: None) -> Measured:
+    """Measure `metrics` of every measured trial of `study` that lacks one; without `metrics`, all that it names.
 
-    Raises AblateError for a metric that the core does not have or cannot measure with an arm's settings, and
-    StudyLockedError while the study is being run.
+    `study` is a name or a study file. A user's own core is imported from beside a file only: what is stored may have
+    come with an archive. Raises AblateError for a metric that the core does not have or cannot measure with an arm's
+    settings, and StudyLockedError while the study is being run.
     """
+    name = name_of(study)
     stored = place.study(name, "plain")
-    core = core_class(stored.study.core, Path(stored.study.file).absolute().parent)
+    core = _core(stored, study)
     asked = list(dict.fromkeys(metrics)) or [metric.name for metric in stored.study.metrics]
     _check_names(core, asked)
     trials = [row for _, row in sorted(latest(stored.rows).items()) if row.outcome is OutcomeKind.MEASURED]
@@ -64,7 +67,7 @@ def measure(place: ResultsLocation, name: str, metrics: Sequence[str], tell: Tel
         core.require_metrics(core.Settings.model_validate(dict(settings)), asked)
     found = Measured()
     with StudyLock(stored.paths.lock), _store(stored, core) as store, writing(stored.paths.folder):
-        desk = _Desk(core, place.results.cache.absolute(), asked)
+        desk = _Desk(name, core, place.results.cache.absolute(), asked)
         for row in trials:
             lacking = [metric for metric in asked if metric not in row.metrics]
             if lacking:
@@ -72,6 +75,19 @@ def measure(place: ResultsLocation, name: str, metrics: Sequence[str], tell: Tel
             else:
                 found.known.append((row.arm, row.seed))
     return found
+
+
+def _core(stored: StoredStudy, study: str) -> type[Core]:
+    name = stored.study.core
+    if name in BUILT_IN:
+        return core_class(name, None, stored.study.core_parameters)
+    path = Path(study)
+    if not path.is_file():
+        raise AblateError(
+            f"core {name} of study {stored.study.name!r} is imported from beside its study file",
+            hint=f"name the file: ablate measure {stored.study.name}.yaml",
+        )
+    return core_class(name, path.absolute().parent, stored.study.core_parameters)
 
 
 def _check_names(core: type[Core], asked: Collection[str]) -> None:
@@ -98,11 +114,11 @@ def _store(stored: StoredStudy, core: type[Core]) -> Store:
 class _Desk:
     """Where recipes are measured: in this process, one after another."""
 
-    def __init__(self, core: type[Core], cache: Path, metrics: Collection[str]) -> None:
-        self.core, self.cache, self.metrics = core(), cache, frozenset(metrics)
+    def __init__(self, study: str, core: type[Core], cache: Path, metrics: Collection[str]) -> None:
+        self.study, self.core, self.cache, self.metrics = study, core(), cache, frozenset(metrics)
         self._kept: dict[str, Outcome] = {}
 
-    def measure(self, recipe: Recipe, trial: TrialPaths, ran: Outcome) -> Outcome:
+    def measure(self, key: tuple[str, int], recipe: Recipe, trial: TrialPaths, ran: Outcome) -> Outcome:
         """Measure one recipe as it was computed: on a device of that kind, with as many threads."""
         if recipe.digest in self._kept:  # another arm has the same one
             return self._kept[recipe.digest]
@@ -121,7 +137,7 @@ class _Desk:
             checkpoint_s=float("inf"),
             wanted=self.metrics,
         )
-        with _batch(context, recipe, trial):
+        with _batch(context, RunBatch(self.study, (Assignment(recipe, trial.folder, key[0], key[1]),))):
             apply_threads(threads)
             self._kept[recipe.digest] = self.core.measure(recipe, context)
         return self._kept[recipe.digest]
@@ -130,11 +146,11 @@ class _Desk:
 class _batch:
     """A batch of one recipe, whose files are let go whatever happens."""
 
-    def __init__(self, context: WorkerTrialContext, recipe: Recipe, trial: TrialPaths) -> None:
-        self.context, self.batch = context, {recipe.digest: trial}
+    def __init__(self, context: WorkerTrialContext, order: RunBatch) -> None:
+        self.context, self.order = context, order
 
     def __enter__(self) -> None:
-        self.context.begin(self.batch)
+        self.context.begin(self.order)
 
     def __exit__(self, *_: object) -> None:
         self.context.end()
@@ -153,7 +169,7 @@ def _measure(
     if missing:
         try:
             recipe = Recipe.from_dict(json.loads(trial.recipe.read_text(encoding="utf-8")))
-            later = desk.measure(recipe, trial, outcome)
+            later = desk.measure(key, recipe, trial, outcome)
         except (OSError, ValueError, KeyError, TypeError):
             found.gone[key] = f"its recipe {trial.recipe} is gone or damaged"
             return

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import ResultsLocation, name_of
+from ablate.api.stored_studies import ResultsLocation
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
 from ablate.display.console import Screen
 from ablate.errors import ResultsError
@@ -55,7 +55,7 @@ def measure(
         screen.tell(f"{visible(arm)}, seed {seed}: {shown}")
 
     place = ResultsLocation.of(results, storage)
-    found = measure_study(place, name_of(study), metric or [], tell)
+    found = measure_study(place, study, metric or [], tell)
     for sentence in told(found):
         screen.say(sentence)
     known = f", {plural(len(found.known), 'trial')} had it already" if found.known else ""

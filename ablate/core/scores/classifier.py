@@ -62,7 +62,7 @@ class Classifier:
         if set(SCORES).isdisjoint(names):
             return {}
         sure, kinds = self.probabilities(images).max(1)
-        classes = int(self.network[-1].out_features)  # type: ignore[index, union-attr]
+        classes = int(self.network[-1].out_features)  # type: ignore[index]
         shares = kinds.bincount(minlength=classes).double() / len(images)
         balance = float(torch.special.entr(shares).sum().exp()) / classes
         found = {"classifier_confidence": float(sure.mean()), "class_balance": balance}

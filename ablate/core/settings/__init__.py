@@ -69,8 +69,8 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
         sizes = [side >> level for level in range(levels)]
         if self.attention in ("8", "16") and int(self.attention) not in sizes:
             raise ValueError(
-                f"attention at {self.attention} pixels is not possible: the U-Net has {', '.join(map(str, sizes))} pixels "
-                f"(channel_mults {self.channel_mults}); use middle, its smallest"
+                f"attention at {self.attention} pixels is not possible: with channel_mults {self.channel_mults} "
+                f"the U-Net has {', '.join(map(str, sizes))} pixels; use middle, its smallest"
             )
         if (self.uses_dip or self.smooths_training) and (side % (1 << self.dip_scales) or side < 2 << self.dip_scales):
             possible = [scales for scales in range(1, 5) if not side % (1 << scales) and side >= 2 << scales]

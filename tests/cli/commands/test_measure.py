@@ -46,13 +46,13 @@ def later(finished: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
             found = {} if recipe.settings["lr"] == 0.5 else {"depth": 3.0 + recipe.seed}
             return Outcome(OutcomeKind.MEASURED, recipe.digest, metrics=found)
 
-    monkeypatch.setattr(measuring, "core_class", lambda name, search: Deep)
+    monkeypatch.setattr(measuring, "core_class", lambda name, search, parameters: Deep)
     return asked
 
 
 def test_a_metric_measured_later_is_in_the_outcome_and_in_the_storage(ablate: Ablate, later: list[str]) -> None:
     before, scores = json.loads(OUTCOME.read_text(encoding="utf-8")), stored("score")
-    said = ablate("measure", "steps", "--metric", "depth")
+    said = ablate("measure", "steps.yaml", "--metric", "depth")
     assert said.code == 0, said.err
     assert "baseline, seed 2: depth 5" in said.out
     assert "lr=0.5" in said.err
@@ -66,9 +66,9 @@ def test_a_metric_measured_later_is_in_the_outcome_and_in_the_storage(ablate: Ab
 
 
 def test_what_is_measured_is_not_measured_again(ablate: Ablate, later: list[str]) -> None:
-    ablate("measure", "steps", "--metric", "depth")
+    ablate("measure", "steps.yaml", "--metric", "depth")
     first = [*later]
-    assert ablate("measure", "steps", "--metric", "depth").code == 0
+    assert ablate("measure", "steps.yaml", "--metric", "depth").code == 0
     # Of lr=0.5 nobody knows that there is nothing.
     assert len(later) - len(first) == 3
 
@@ -84,10 +84,10 @@ def test_an_interrupted_writing_is_completed_from_the_file(
     with monkeypatch.context() as patch:
         patch.setattr(Store, "amend", fall_over)
         with pytest.raises(KeyboardInterrupt):
-            measuring.measure(ResultsLocation.of(Path("results"), None), "steps", ["depth"])
+            measuring.measure(ResultsLocation.of(Path("results"), None), "steps.yaml", ["depth"])
     assert set(stored("depth").values()) == {None}
     first = [*later]
-    measuring.measure(ResultsLocation.of(Path("results"), None), "steps", ["depth"])
+    measuring.measure(ResultsLocation.of(Path("results"), None), "steps.yaml", ["depth"])
     assert first[0] not in later[len(first) :]
     assert stored("depth")[("baseline", 0)] == 3.0
 
@@ -98,8 +98,8 @@ def test_checkpoints_that_are_gone_are_one_clear_error(
     def gone(self: Core, recipe: Recipe, context: TrialContext) -> Outcome:
         raise ResultsError("what stage denoiser left is gone")
 
-    monkeypatch.setattr(vars(measuring)["core_class"]("toycore:Toy", None), "measure", gone)
-    said = ablate("measure", "steps", "-m", "depth")
+    monkeypatch.setattr(vars(measuring)["core_class"]("toycore:Toy", None, None), "measure", gone)
+    said = ablate("measure", "steps.yaml", "-m", "depth")
     assert said.code != 0
     assert "9 trials cannot be measured later" in said.err
     assert "what stage denoiser left is gone" in said.err
@@ -109,7 +109,7 @@ def test_checkpoints_that_are_gone_are_one_clear_error(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["steps", "-m", "depht"], "did you mean 'depth'?"),
+        (["steps.yaml", "-m", "depht"], "did you mean 'depth'?"),
         (["stps", "-m", "depth"], "steps"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_wrong_name_gets_the_nearest_right_one(
 
 
 def test_a_core_that_cannot_measure_later_says_so(ablate: Ablate, finished: Path) -> None:
-    assert ablate("measure", "steps").code == 0
+    assert ablate("measure", "steps.yaml").code == 0
     core = load_object("toycore:Toy", what="core", search=finished)()
     with pytest.raises(AblateError, match="measures while it runs"):
         core.measure(None, None)
@@ -130,6 +130,14 @@ def test_a_core_that_cannot_measure_later_says_so(ablate: Ablate, finished: Path
 
 def test_a_study_that_is_being_run_is_left_alone(ablate: Ablate, later: list[str]) -> None:
     with StudyLock(Path("results/steps/.lock")):
-        said = ablate("measure", "steps", "-m", "depth")
+        said = ablate("measure", "steps.yaml", "-m", "depth")
     assert "is being run" in said.err
+    assert later == []
+
+
+def test_a_core_of_ones_own_is_imported_from_beside_a_study_file_only(ablate: Ablate, later: list[str]) -> None:
+    """What is stored may have come with an archive: a name alone imports nothing."""
+    said = ablate("measure", "steps", "-m", "depth")
+    assert said.code != 0
+    assert "ablate measure steps.yaml" in said.err
     assert later == []
