@@ -52,6 +52,7 @@ _TRIAL = {
     "recipe": "All settings of the trial.",
     "outcome": "What the trial gave. A damaged one is kept as `outcome.damaged-1` and the trial runs again.",
     "curve": "The learning curve.",
+    "spent": "Seconds and peak memory behind the checkpoint; a trial that resumes adds to it.",
     "log": "The trial's log, and what the training code printed.",
     "files": "What a [command](../tutorials/commands.md) wrote into its `{folder}`.",
     "attempts": "Of a command: how long earlier attempts took, and whether one ended whose metrics were not found.",
