@@ -386,7 +386,7 @@ class Loop:
             self._happen(events_actions.StopRequested(time.monotonic(), error.message))
 
     def _beat(self, elapsed_s: float) -> None:
-        self._guarded(self._recorder.check_there)
+        self._guarded(self._recorder.sign_of_life)
         now = time.monotonic()
         running = [attempt.running(now) for attempt in self._attempts.values()]
         waiting = self._state.waiting()
