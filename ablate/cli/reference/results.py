@@ -225,6 +225,9 @@ The learning curve of the primary metric is stored as intermediate values, so op
     optuna trials  --storage sqlite:///results/ablate.db --study-name schedules
     optuna-dashboard sqlite:///results/ablate.db --artifact-dir results/artifacts   # pip install 'ablate[dashboard]'
 
+The primary metric has its own name in Optuna: `trials_dataframe()` calls its column `value_NAME` (for example
+`value_psnr`) and has none called `value`. `ablate.load(STUDY).trials` has a column per metric.
+
 optuna-dashboard's "best trial" and "importance" look at single trials and ignore seeds. They are not ablation results.
 
 User attributes of a study are called `ablate.*`. The resolved plan and the text of the study file are kept among
