@@ -108,6 +108,10 @@ class TrialPaths:
         return self.folder / "curve.jsonl"
 
     @property
+    def spent(self) -> Path:
+        return self.folder / "spent.json"
+
+    @property
     def log(self) -> Path:
         return self.folder / "log.txt"
 

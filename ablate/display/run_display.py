@@ -193,7 +193,13 @@ def _fields(event: display_events.DisplayEvent, primary: str) -> dict[str, objec
             return _trial(event)
         case display_events.TrialFinished():
             some = {"outcome": event.outcome.value, primary: event.metrics.get(primary)}
-            took = {"seconds": round(event.seconds, 2), "copied_from": event.copied_from, "error": event.error}
+            now_s = None if event.elapsed_s is None else round(event.elapsed_s, 2)
+            took = {
+                "seconds": round(event.seconds, 2),
+                "elapsed_s": now_s,
+                "copied_from": event.copied_from,
+                "error": event.error,
+            }
             return {**_trial(event), **some, **took, "done": f"{event.done}/{event.total}"}
         case display_events.Retrying():
             return {

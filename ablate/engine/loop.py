@@ -332,9 +332,13 @@ class Loop:
 
     def _write_down(self, action: events_actions.RecordOutcome, attempt: Attempt) -> None:
         key, outcome = action.key, replace(action.outcome, recipe_digest=self._recipes[action.key].digest)
+        elapsed_s = time.monotonic() - attempt.since
+        if outcome.kind is OutcomeKind.LOST and not outcome.seconds:
+            outcome = replace(outcome, seconds=elapsed_s)  # nobody else can say what it took
         self._recorder.finish(key, outcome)
         self._search_queue.finished(key, outcome)
-        self._announcer.finished(key, attempt.number, attempt.slot, outcome, final=action.retry is None)
+        final = action.retry is None
+        self._announcer.finished(key, attempt.number, attempt.slot, outcome, final=final, elapsed_s=elapsed_s)
         if action.retry is not None:
             reason = outcome.error or outcome.kind.value
             self._announcer.retrying(key, attempt.number, attempt.slot, action.retry, action.retries, reason)
@@ -382,7 +386,7 @@ class Loop:
             self._happen(events_actions.StopRequested(time.monotonic(), error.message))
 
     def _beat(self, elapsed_s: float) -> None:
-        self._guarded(self._recorder.check_there)
+        self._guarded(self._recorder.sign_of_life)
         now = time.monotonic()
         running = [attempt.running(now) for attempt in self._attempts.values()]
         waiting = self._state.waiting()

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ablate.engine.display.display_events import DisplayEvent
 from ablate.engine.fuse_choice import Fusing, device_of, fusing_of, fusion_within, with_decisions
 from ablate.engine.interrupts import Interrupts
 from ablate.engine.loop import Loop, LoopPartners, LoopTimes, LoopWork
+from ablate.engine.records.claim import Claim, check_unclaimed
 from ablate.engine.records.folders import make_folders, write_study, writing
 from ablate.engine.records.git import commit_of
 from ablate.engine.records.lock import StudyLock, end_orphans
@@ -137,9 +138,12 @@ def run_study(
             options = replace(options, fusion=fusing.within)
             attributes |= with_decisions(stored, fusing)
             attributes |= declaration(study, (row.started_at for row in rows), stored)
+            claim = Claim.of(results.folder)
+            attributes |= claim.attribute()
             _check_stored(store, study, attributes)
             write_study(paths, study)
             recorder = Recorder(store, study, paths, replicates, commit_of(_home(study)), _own_stages(study, core))
+            recorder.claim = claim
             _know_begun(recorder, SearchQueue(study, core, searches, rows))
             with writing(paths.folder):
                 found = recorder.take_stock()
@@ -181,6 +185,8 @@ def run_study(
                     partners = LoopPartners(recorder, announcer, interrupts, search_queue, pool)
                     loop = Loop(state, work, partners, times)
                     reason = loop.run()
+            with suppress(StorageError):  # a storage that is gone has been told already
+                recorder.sign_of_life(over=True)
         summary = _summary(study, announcer, loop, reason, time.monotonic() - began, interrupts)
         announcer.tell(_last_word(summary))
     if loop.fault is not None:
@@ -218,6 +224,7 @@ def _opened(
         attributes=attributes,
         second=next((search.objectives[1] for search in study.searches if len(search.objectives) > 1), None),
         ranges=[searched for search in study.searches for searched in search.ranges],
+        permit=check_unclaimed,
     )
 
 

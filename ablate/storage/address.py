@@ -16,6 +16,18 @@ _SECRET_QUERY: Final = re.compile(
     r"(?P<mark>[?&])[^?&=\s]*(?:pass|pwd|secret|token)[^?&=\s]*=[^&\s]*(?P<more>&?)", re.IGNORECASE
 )
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://")
+_REFUSED: Final = {
+    "journal": "a journal keeps no order that several readers agree on; ablate needs a database",
+    "grpc": "Optuna's proxy writes one attribute at a time; a result of ablate's is written as a whole, or not at all",
+    "redis": "Optuna keeps no storage in Redis any more",
+    "file": "a storage is a database, not a file of text",
+    "http": "a storage is a database, not a page",
+    "https": "a storage is a database, not a page",
+}
+"""Scheme -> why it is no storage of ablate's."""
+_SERVER_HINT: Final = (
+    "use a file (sqlite:///results/ablate.db) or a database server (postgresql+psycopg2://user@host/db)"
+)
 _FILE_HINT: Final = "name a file: sqlite:///results/ablate.db (three slashes before a relative path, four before /)"
 
 
@@ -28,6 +40,9 @@ def sqlite_path(url: str) -> Path | None:
     """
     match = _SQLITE.fullmatch(url)
     if match is None:
+        scheme = url.partition(":")[0].lower()
+        if scheme in _REFUSED:
+            raise StorageError(f"{scheme}: {_REFUSED[scheme]}", hint=_SERVER_HINT)
         if _SCHEME.match(url) is None:
             # What is mistyped may hold a password anywhere before the last @.
             said = "".join(url.rpartition("@")[1:]) if "@" in url else url

@@ -11,7 +11,7 @@ import contextlib
 import math
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,6 +86,7 @@ class Store:
         attributes: Mapping[str, JsonValue],
         second: tuple[str, Literal["max", "min"]] | None = None,
         ranges: Sequence[Range] = (),
+        permit: Callable[[Mapping[str, JsonValue]], None] | None = None,
     ) -> Store:
         """Open the study `study` at `url`; the file, its tables and the study are created when they do not exist.
 
@@ -102,7 +103,7 @@ class Store:
                     objectives = [(primary, direction), *([second] if second else [])]
                     key = optuna_tables.find_or_create_study(connection, study, objectives, attributes, shown(url))
                 store = cls(storage, url, key, kinds, {one.factor: distribution_of(one) for one in ranges})
-                store._take_over()
+                store._take_over(permit)
         except BaseException:
             storage.engine.dispose()
             raise
@@ -286,9 +287,11 @@ class Store:
     ) -> None:
         self.close()
 
-    def _take_over(self) -> None:
+    def _take_over(self, permit: Callable[[Mapping[str, JsonValue]], None] | None) -> None:
         """Become the study's one writer, and learn what it holds: running trials and the levels seen so far."""
         with self._storage.engine.begin() as connection:
+            if permit is not None:
+                permit(optuna_tables.study_attributes(connection, self._study.study_id))
             optuna_tables.set_writer(connection, self._study.study_id, self._writer)
             for trial_id, number, arm, seed in optuna_tables.running_trials(connection, self._study.study_id):
                 steps = optuna_tables.steps_of(connection, trial_id)

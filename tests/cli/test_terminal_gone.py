@@ -25,7 +25,7 @@ from tests.cli.conftest import make_project
 RUN = [sys.executable, "-m", "ablate", "run", "steps.yaml", "--gpus", "none", "--slots", "1", "--no-figures"]
 WAIT = """        for recipe in recipes:
             if recipe.seed == 0 and recipe.settings["lr"] == 0.1:
-                open("gate").close()
+                open("gate").read()
 """
 
 

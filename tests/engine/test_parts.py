@@ -290,3 +290,27 @@ def test_a_factor_that_its_core_turns_into_another_is_shown_as_written() -> None
     study = Study("s", "?", "c", arms, factors, metrics=(MetricSpec("psnr", "max", primary=True),), looks=(3,))
     assert levels_of(study, arms[0]) == {"dip_epochs": 10, "lr": 0.001, "dip_steps": 100}
     assert levels_of(study, arms[1]) == {"dip_epochs": 20, "lr": 0.001, "dip_steps": 200}
+
+
+def test_seconds_of_attempts_add_up_as_far_as_their_work_is_kept(tmp_path: Path) -> None:
+    """What a kill threw away is computed again, and counted once; an odd file counts as nothing."""
+    clock = Clock()
+    first, _ = make_report(tmp_path, clock)
+    clock.now += 10.0
+    first.checkpointed()
+    clock.now += 7.0  # lost: no checkpoint follows
+    first.end()
+    second, _ = make_report(tmp_path, clock)
+    clock.now += 5.0
+    second.checkpointed()
+    assert second.spent(RECIPE).seconds == pytest.approx(15.0)
+    second.end()
+    third, _ = make_report(tmp_path, clock)
+    clock.now += 0.5
+    assert third.spent(RECIPE).seconds == pytest.approx(15.5)
+    third.end()
+    for odd in ('{"seconds": -1}', '{"seconds": NaN}', "[]", ""):
+        (tmp_path / "spent.json").write_text(odd, encoding="utf-8")
+        report, _ = make_report(tmp_path, clock)
+        assert report.spent(RECIPE).seconds == pytest.approx(0.0)
+        report.end()

@@ -126,6 +126,19 @@ def test_three_equal_failures_stop_the_run(bench: Bench) -> None:
     assert summary.exit_code is ExitCode.INCOMPLETE
 
 
+def test_a_resumed_trial_took_what_all_its_attempts_took(bench: Bench) -> None:
+    """The core says nothing of seconds: workers keep them with the checkpoint, the parent those of lost trials."""
+    text = "baseline: {offset: 0.0}\narms: {d: {mode: die, steps: 5}}\nseeds: 1\n"
+    bench.run(text)
+    lost, measured = (row for row in bench.rows() if row.arm == "d")
+    spent = json.loads(bench.paths.trial("d", 0).spent.read_text(encoding="utf-8"))
+    assert lost.outcome == "lost"
+    assert lost.seconds is not None
+    assert lost.seconds > 0
+    assert measured.seconds is not None
+    assert measured.seconds >= spent["seconds"] > 0
+
+
 def test_an_arm_that_always_fails_starves_no_other(bench: Bench) -> None:
     """It goes last, in the run in which it fails first and in those that follow, and is not counted thrice."""
     text = "baseline: {offset: 0.0}\narms: {bad: {mode: raise}, good: {offset: 1.5}}\nseeds: 6\n"

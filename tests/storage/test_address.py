@@ -77,3 +77,10 @@ def test_a_mistyped_url_does_not_show_its_password_either(start: str) -> None:
     with pytest.raises(StorageError) as caught:
         sqlite_path(f"{start}me:{SECRET}@host/db")
     assert "s3" not in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["journal:///x.log", "grpc://host:13000", "GRPC://host", "redis://h/0", "https://h/db"])
+def test_storages_that_ablate_cannot_use_are_refused_by_name(url: str) -> None:
+    with pytest.raises(StorageError, match=url.partition(":")[0].lower()) as caught:
+        sqlite_path(url)
+    assert "database server" in str(caught.value.hint)

@@ -26,7 +26,7 @@ from ablate.cli.commands.data import data_sets
 from ablate.cli.options import Json, NoColor, Results
 from ablate.display.console import Screen
 from ablate.errors import ExitCode, StorageError
-from ablate.human_units import size
+from ablate.human_units import size, visible
 from ablate.storage import sqlitefile
 
 PACKAGES = (
@@ -245,8 +245,19 @@ def _slurm_version() -> Finding:
         answer = subprocess.run(["sinfo", "--version"], capture_output=True, text=True, timeout=30, check=True)  # noqa: S607 - as a user would call it
         subprocess.run(["sinfo", "--noheader"], capture_output=True, timeout=30, check=True)  # noqa: S607 - as above
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding("slurm", f"does not answer: {error}", "warn", "run sinfo to see what it says")
+        return Finding("slurm", f"does not answer: {_why(error)}", "warn", "run sinfo to see what it says")
     return Finding("slurm", answer.stdout.strip())
+
+
+def _why(error: OSError | subprocess.SubprocessError) -> str:
+    """What a program that failed said last, or what became of it."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"nothing within {error.timeout:.0f} s"
+    if isinstance(error, subprocess.CalledProcessError):
+        said = error.stderr or b""
+        text = said if isinstance(said, str) else said.decode(errors="replace")
+        return visible(next(reversed(text.strip().splitlines()), f"exit code {error.returncode}"))
+    return visible(getattr(error, "strerror", None) or str(error))
 
 
 def torch_findings() -> Iterator[Finding]:

@@ -52,6 +52,7 @@ _TRIAL = {
     "recipe": "All settings of the trial.",
     "outcome": "What the trial gave. A damaged one is kept as `outcome.damaged-1` and the trial runs again.",
     "curve": "The learning curve.",
+    "spent": "Seconds and peak memory behind the checkpoint; a trial that resumes adds to it.",
     "log": "The trial's log, and what the training code printed.",
     "files": "What a [command](../tutorials/commands.md) wrote into its `{folder}`.",
     "attempts": "Of a command: how long earlier attempts took, and whether one ended whose metrics were not found.",
@@ -223,6 +224,9 @@ The learning curve of the primary metric is stored as intermediate values, so op
     optuna studies --storage sqlite:///results/ablate.db
     optuna trials  --storage sqlite:///results/ablate.db --study-name schedules
     optuna-dashboard sqlite:///results/ablate.db --artifact-dir results/artifacts   # pip install 'ablate[dashboard]'
+
+The primary metric has its own name in Optuna: `trials_dataframe()` calls its column `value_NAME` (for example
+`value_psnr`) and has none called `value`. `ablate.load(STUDY).trials` has a column per metric.
 
 optuna-dashboard's "best trial" and "importance" look at single trials and ignore seeds. They are not ablation results.
 

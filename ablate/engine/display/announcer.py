@@ -106,7 +106,15 @@ class Announcer:
         self.tell(display_events.Note(at=time.time(), text=text))
 
     def finished(
-        self, key: Key, trial: int, slot: int | None, outcome: Outcome, *, final: bool = True, copied: str | None = None
+        self,
+        key: Key,
+        trial: int,
+        slot: int | None,
+        outcome: Outcome,
+        *,
+        final: bool = True,
+        copied: str | None = None,
+        elapsed_s: float | None = None,
     ) -> None:
         """Count and tell the outcome of a trial."""
         if final:
@@ -114,14 +122,22 @@ class Announcer:
             self.done += outcome.kind.is_result
             if not outcome.kind.is_result:
                 self.errors.append(TrialError(*key, outcome.kind, outcome.error or "", self._log_of(key)))
-        self._tell_finish(key, trial, slot, outcome, final=final, copied=copied)
+        self._tell_finish(key, trial, slot, outcome, final=final, copied=copied, elapsed_s=elapsed_s)
 
     def found(self, key: Key, trial: int, outcome: Outcome, *, copied: str | None) -> None:
         """Tell an outcome that was there before this run and is recorded now; it is counted already."""
         self._tell_finish(key, trial, None, outcome, final=True, copied=copied)
 
     def _tell_finish(
-        self, key: Key, trial: int, slot: int | None, outcome: Outcome, *, final: bool, copied: str | None
+        self,
+        key: Key,
+        trial: int,
+        slot: int | None,
+        outcome: Outcome,
+        *,
+        final: bool,
+        copied: str | None,
+        elapsed_s: float | None = None,
     ) -> None:
         self.tell(
             display_events.TrialFinished(
@@ -133,6 +149,7 @@ class Announcer:
                 outcome=outcome.kind,
                 metrics=dict(outcome.metrics),
                 seconds=outcome.seconds,
+                elapsed_s=elapsed_s,
                 images_seen=outcome.images_seen,
                 error=outcome.error,
                 log=self._log_of(key),

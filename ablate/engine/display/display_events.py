@@ -100,6 +100,9 @@ class TrialFinished(TrialEvent):
     outcome: OutcomeKind
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    """What the result took, reused work and earlier attempts included."""
+    elapsed_s: float | None = None
+    """Since this attempt started; None for a trial that did not run now."""
     images_seen: int = 0
     error: str | None = None
     """One line."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablate.engine.records.claim import Claim
 from ablate.engine.records.folders import check_recipe, copy_trial, make_trial, read_outcome
 from ablate.engine.rules.events_actions import Key
 from ablate.interface import Stage
@@ -61,10 +62,14 @@ class Recorder:
         self._artifacts = ResultsPaths(paths.folder.parent).artifacts
         self.numbers: dict[Key, int] = {}
         """Trial number of every running replicate."""
+        self.claim: Claim | None = None
+        """What the run says of itself in the storage."""
 
-    def check_there(self) -> None:
-        """Raise StorageError when the database was taken away."""
+    def sign_of_life(self, *, over: bool = False) -> None:
+        """Renew the run's claim on the study, or end it; raises StorageError when the database was taken away."""
         self._store.check_there()
+        if self.claim is not None:
+            self._store.set_attributes(self.claim.attribute(over=over))
 
     @property
     def folder(self) -> Path:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ablate.engine.workers import peak_memory
 from ablate.engine.workers.curve_file import CurveFile
 from ablate.engine.workers.fork_guard import ForkGuard
 from ablate.engine.workers.messages import Assignment, CurvePoint, FromWorker, Progress, RunBatch, WorkerNote
+from ablate.engine.workers.spent import Spent
 from ablate.errors import CoreError
 from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import number_of, whole_number_of
@@ -73,6 +75,8 @@ class _Trial:
     assignment: Assignment
     paths: TrialPaths
     curve: CurveFile
+    before: Spent
+    """What earlier attempts spent on what their checkpoint holds."""
     stage: str = ""
     sent_at: float = field(default=float("-inf"))
     not_finite: set[str] = field(default_factory=set)
@@ -111,6 +115,7 @@ class WorkerTrialContext:
         self._clock = clock
         self._checkpoints = CheckpointClock(checkpoint_s, clock)
         self._study = ""
+        self._began = 0.0
         self._trials: dict[str, _Trial] = {}
         self._warnings = _Warnings(self)
         self._guard = ForkGuard()
@@ -119,6 +124,7 @@ class WorkerTrialContext:
         """Start a batch, `fused` as far as fusion is on. Known points of curves are sent again."""
         self._fused = fused
         self._study = order.study
+        self._began = self._clock()
         self._checkpoints = CheckpointClock(self._checkpoint_s, self._clock)
         self._trials = {one.recipe.digest: _trial(one) for one in order.batch}
         _LOGGER.addHandler(self._warnings)
@@ -187,8 +193,15 @@ class WorkerTrialContext:
         return self._checkpoints.due()
 
     def checkpointed(self) -> None:
-        """Take note that a checkpoint is on disk."""
+        """Take note that a checkpoint is on disk, and keep with it what it took."""
         self._checkpoints.done()
+        for trial in self._trials.values():
+            self.spent(trial.assignment.recipe).write(trial.paths.spent)
+
+    def spent(self, recipe: Recipe) -> Spent:
+        """Return what all attempts at a trial have spent until now."""
+        seconds = self._clock() - self._began
+        return self._trials[recipe.digest].before.and_now(seconds, peak_memory.peak_mb(self._device))
 
     def folder(self, recipe: Recipe) -> Path:
         """Return the trial's folder."""
@@ -244,7 +257,7 @@ class WorkerTrialContext:
 
 def _trial(assignment: Assignment) -> _Trial:
     paths = TrialPaths(assignment.folder)
-    return _Trial(assignment, paths, CurveFile(paths.curve))
+    return _Trial(assignment, paths, CurveFile(paths.curve), Spent.read(paths.spent))
 
 
 def _amount(value: float | None, what: str) -> int:

@@ -192,17 +192,18 @@ class Worker:
 
     def _keep(self, paths: TrialPaths, outcome: Outcome, recipe: Recipe, began: float) -> None:
         """Complete the core's outcome with what the worker knows, and write it."""
+        elapsed_s = time.monotonic() - began
         known = {
             "threads": str(self._hello.threads),
             "core_version": self._core.version,
             "python": _python(),
             TOGETHER: str(self._wishes.together),
-            **self._peak(outcome),
+            **self._peak(outcome, recipe),
         }
         kept = replace(
             outcome,
             recipe_digest=recipe.digest,
-            seconds=outcome.seconds or time.monotonic() - began,
+            seconds=outcome.seconds or (self._context.spent(recipe).seconds if outcome.kind.is_result else elapsed_s),
             device=self._hello.device,
             device_name=outcome.device_name or self._device_name,
             environment={**known, **outcome.environment},
@@ -211,14 +212,15 @@ class Worker:
         write_json(paths.outcome, kept.to_dict())
         self._send(OutcomeWritten(recipe.digest))
 
-    def _peak(self, outcome: Outcome) -> dict[str, str]:
-        """What is known of the batch's peak of memory when one of its outcomes is there, and keep it for the parent."""
+    def _peak(self, outcome: Outcome, recipe: Recipe) -> dict[str, str]:
+        """What is known of the peak of memory when an outcome is there: the batch's for the parent, all attempts'."""
         stated = outcome.environment.get(PEAK)
         peak_mb = float(stated) if stated is not None else peak_memory.peak_mb(self._hello.device)
         if peak_mb is None or not math.isfinite(peak_mb):
             return {}
         self._peak_mb = max(peak_mb, self._peak_mb or 0.0)
-        return {PEAK: f"{peak_mb:.0f}"}
+        before_mb = self._context.spent(recipe).peak_mb
+        return {PEAK: f"{max(peak_mb, before_mb or 0.0):.0f}"}
 
     def _fail(self, paths: TrialPaths, failure: Failure, recipe: Recipe, began: float) -> None:
         """Write the outcome of a recipe whose computation raised."""
