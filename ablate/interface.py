@@ -249,6 +249,8 @@ class Core(ABC):
     metrics: ClassVar[tuple[MetricInfo, ...]]
     more_metrics: ClassVar[bool] = False
     """True when outcomes may hold metrics that are not in `metrics`, and nothing is said about it."""
+    curve_over: ClassVar[str] = ""
+    """What `TrialContext.curve` counts, as an axis is called (``epoch``, ``step``); empty for training images seen."""
     metrics_from_study: ClassVar[bool] = False
     """True when the study file declares what the core measures; `made_for` is then given the declarations."""
 

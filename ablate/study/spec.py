@@ -146,7 +146,7 @@ class Study:
 
     @property
     def curve_over(self) -> str:
-        """What learning curves are drawn over, as their axis is called: of a command, the column that it names."""
+        """What learning curves are drawn over, as their axis is called: what a core counts, a command's column."""
         curves = self.core_parameters.get("curves") or ()
         return str(curves[0]["x"]) if curves else "training images seen"
 

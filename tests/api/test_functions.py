@@ -77,7 +77,7 @@ def test_a_study_file_names_a_function_by_its_file(folder: Path, monkeypatch: py
         main(["run", "widths.yaml", "--slots", "1", "--gpus", "none", "--quiet", "--no-figures"])
     assert left.value.code in (0, None)
     results = ablate.load("widths")
-    assert results.study.core == "train.py:train"
+    assert (results.study.core, results.study.curve_over) == ("train.py:train", "step")
     means = results.trials.groupby("arm").acc.mean()
     assert means["opt.lr=0.2"] - means["baseline"] == pytest.approx(0.1)
     assert means["layers=[4, 4]"] == pytest.approx(means["baseline"])

@@ -31,6 +31,7 @@ class FunctionCore(Core):
     Settings: ClassVar[type[CoreSettings]] = CoreSettings
     metrics: ClassVar[tuple[MetricInfo, ...]] = ()
     more_metrics: ClassVar[bool] = True
+    curve_over: ClassVar[str] = STEP
     metrics_from_study: ClassVar[bool] = True
     function: ClassVar[Callable[..., Any]]
     signature: ClassVar[Signature]

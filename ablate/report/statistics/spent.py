@@ -48,7 +48,7 @@ def spending(study: Study, points: Sequence[tuple[str, int, int, str, float]]) -
 
 
 def _own_budget(study: Study) -> Budget | None:
-    """The budget that a command's curves are over, by what their column is called; None where they are over images."""
+    """The budget that curves are over where they are not over images, by what is counted; None where they are."""
     if "curves" not in study.core_parameters:
         return None
     over = study.curve_over.casefold()

@@ -221,6 +221,8 @@ class _Loader:
                 raise AblateError(f"core {name!r} measures nothing: its 'metrics' are empty")
             if not core.Settings.model_fields:
                 raise AblateError(f"core {name!r} has nothing to vary: its 'Settings' have no fields")
+            if core.curve_over:
+                self._parameters["curves"] = [{"x": core.curve_over}]
             if core.metrics_from_study:
                 return self._with_declared_metrics(name, core)
         except AblateError as error:
@@ -235,7 +237,7 @@ class _Loader:
         if declared is None:
             return name, None
         self._metrics = declared.node
-        self._parameters = {DECLARED_METRICS: [dict(vars(info)) for info in declared.infos]}
+        self._parameters[DECLARED_METRICS] = [dict(vars(info)) for info in declared.infos]
         return name, core.made_for(self._parameters, self.path.parent.absolute())
 
     def _factors(self, core: type[Core] | None) -> dict[str, FactorInfo]:
