@@ -16,7 +16,10 @@ DEFAULT_NAME = "study"
 
 
 class StudySections(TypedDict, total=False):
-    """The keys of a study file, for a study written in Python. See the reference of study files for each."""
+    """The keys of a study file, for a study written in Python. See the reference of study files for each.
+
+    `ablate.run` has a parameter `progress` of its own: a command's is given in a mapping.
+    """
 
     question: str
     core: str | type | Callable[..., Any]
@@ -26,7 +29,6 @@ class StudySections(TypedDict, total=False):
     version: str
     directory: str
     resume: Any
-    progress: Any
     diverged: Any
     out_of_memory: Any
     failed: Any
