@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
     GATE = 5
     """A ``--fail-on`` gate was hit."""
     UNSOUND = 6
-    """`ablate audit` found something that is not as it should be."""
+    """`ablate audit` found an inconsistency."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C; state is saved."""
     TERMINATED = 143
@@ -49,12 +49,12 @@ class AblateError(Exception):
 
 
 class CompileError(AblateError):
-    """A program that was to be compiled and could not be: the run ends, and no trial counts as failed."""
+    """A program could not be compiled: the run ends, and no trial counts as failed."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong (or doubtful) in a study file, with where it stands.
+    """One error or warning in a study file, with its position.
 
     `line` and `column` are 1-based; `length` is how many characters the caret line underlines.
     """
@@ -88,7 +88,7 @@ class StudyFileError(AblateError):
 
 
 class TableError(AblateError):
-    """A table of results that cannot be read one way only: every problem with its line, in one pass."""
+    """An ambiguous table of results: every problem with its line, in one pass."""
 
     def __init__(self, problems: tuple[Problem, ...], *, more: int = 0) -> None:
         count = len(problems) + more
@@ -118,7 +118,7 @@ class DataError(AblateError):
 
 
 class StudyChangedError(AblateError):
-    """The study file no longer agrees with what is stored (changed baseline, changed metric direction)."""
+    """The study file does not match the stored study (changed baseline, changed metric direction)."""
 
 
 class NothingComparableError(AblateError):
@@ -139,7 +139,7 @@ class CoreError(AblateError, ValueError):
 
 
 class StoppedError(Exception):
-    """Raised by a core after it saved its checkpoint because `Report.stop_requested` was true. Not a failure."""
+    """Raised by a core after it saved its checkpoint because `TrialContext.stop_requested` was true. Not a failure."""
 
 
 class DivergedError(Exception):

@@ -138,17 +138,17 @@ class Stage:
     steps: int = 0
     """Updates of a training in it, 0 for none. With one digest, a shorter training is the beginning of a longer one."""
     program: str = ""
-    """Stages with one program train networks of one shape, which is compiled once; empty for nothing to compile."""
+    """Stages with the same program train networks of one shape, which is compiled once; empty if nothing is compiled."""
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """Whether recipes of one batch may train as one program, and how wide it is."""
+    """Whether recipes of one batch may train as one program, and with how many lanes."""
 
     width: int = 1
-    """Lanes of a fused program: trainings side by side, empty lanes included. 1 computes one recipe after another."""
+    """Lanes of a fused program, empty lanes included. 1 computes one recipe after another."""
     forced: bool = False
-    """True when the user asked for it: fuse without measuring first whether it pays."""
+    """True if the user asked for it: fuse without measuring first whether it is faster."""
 
 
 SERIAL = Fusion()
@@ -160,11 +160,11 @@ class Compilation:
     """Whether the networks of trainings are compiled (``torch.compile``) or run as they are."""
 
     mode: Literal["off", "auto", "on"] = "off"
-    """``auto``: where a core measures that it pays."""
+    """``auto``: if the core measures that it is faster."""
     study: str = ""
-    """Whose trials are compared: within a study one program is either compiled or not."""
+    """Name of the study: within a study a program is either always compiled or never."""
     updates: Mapping[str, int] = field(default_factory=dict)
-    """`Stage.program` -> updates that wait for it, per slot."""
+    """`Stage.program` -> updates that would use it, per slot."""
 
 
 EAGER = Compilation()
@@ -172,7 +172,7 @@ EAGER = Compilation()
 
 
 class TrialContext(Protocol):
-    """What a running core sees of the engine. All methods are cheap; call them as often as is natural."""
+    """What a running core sees of the engine. All methods are cheap; call them as often as you like."""
 
     @property
     def device(self) -> str:
@@ -196,18 +196,18 @@ class TrialContext(Protocol):
 
     @property
     def wanted(self) -> frozenset[str]:
-        """Names of the study's metrics: a core may leave out costly ones that nobody asked for."""
+        """Names of the study's metrics: a core may leave out costly ones that are not among them."""
 
     @property
     def stop_requested(self) -> bool:
-        """True when the parent wants this worker to stop, or a search gave the trial up: save, then StoppedError."""
+        """True when the run stops this worker, or a search prunes the trial: save, then raise StoppedError."""
 
     @property
     def checkpoint_due(self) -> bool:
         """True when enough time has passed since the last `checkpointed()`; save at the next step boundary."""
 
     def checkpointed(self) -> None:
-        """Say that a checkpoint is safely on disk."""
+        """Report that a checkpoint is safely on disk."""
 
     @property
     def study(self) -> str:
@@ -220,31 +220,31 @@ class TrialContext(Protocol):
         """Which of the study's seeds the trial has, from 0; `recipe.seed` is the number itself, equal in every arm."""
 
     def folder(self, recipe: Recipe) -> Path:
-        """The trial's folder, for sample images and whatever the core wants to keep. Exists already."""
+        """The trial's folder, for sample images and other files of the core. It exists already."""
 
     def progress(self, recipe: Recipe, stage: str, done: int, total: int, **numbers: float) -> None:
-        """Tell where a recipe is: stage name, units done of total, and numbers to show (loss, it/s)."""
+        """Report the progress of a recipe: stage name, units done of total, and numbers to show (loss, it/s)."""
 
     def curve(self, recipe: Recipe, images: int, **values: float) -> None:
-        """Add a point to the learning curve at `images` training images seen, a whole number from 0 on.
+        """Add a point to the learning curve at `images` training images seen, a whole number of at least 0.
 
-        Repeated `images` are ignored, values that are not finite are left out. Raises CoreError for what is no number.
+        Repeated `images` are ignored, and values that are not finite are left out. Raises CoreError for other types.
         """
 
     def log(self, recipe: Recipe, text: str) -> None:
-        """Append a line to the trial's log.txt, where what the core prints goes too."""
+        """Append a line to the trial's log.txt; the core's printed output goes there too."""
 
 
 class Core(ABC):
     """Turns recipes into outcomes. Subclass it, name it in a study file as ``core: module:Class``.
 
-    A function is a core too (see `ablate.function_core`): a class is for what needs checkpoints of its own, shared
+    A function can be a core too (see `ablate.function_core`). Write a class for your own checkpoints, shared
     beginnings, or several recipes in one program.
     """
 
     name: ClassVar[str]
     version: ClassVar[str] = "1"
-    """Bump whenever the same recipe would give other numbers: it is part of every stage digest."""
+    """Change it whenever the same recipe would give other numbers: it is part of every stage digest."""
     Settings: ClassVar[type[CoreSettings]]
     metrics: ClassVar[tuple[MetricInfo, ...]]
     more_metrics: ClassVar[bool] = False
@@ -252,22 +252,22 @@ class Core(ABC):
     curve_over: ClassVar[str] = ""
     """What `TrialContext.curve` counts, as an axis is called (``epoch``, ``step``); empty for training images seen."""
     metrics_from_study: ClassVar[bool] = False
-    """True when the study file declares what the core measures; `made_for` is then given the declarations."""
+    """True if the study file declares what the core measures; `made_for` then gets the declarations."""
 
     @classmethod
     def made_for(cls, parameters: Mapping[str, Any], folder: Path | None) -> type[Core]:
-        """Return the core of one study, where the study file itself describes it (see the core `command`).
+        """Return the core of one study, if the study file itself describes it (see the core `command`).
 
-        `parameters` are JSON-ready data that goes with the study to its storage and to its workers; `folder` is the
-        study file's. Must not import torch. The default: the same core for every study.
+        `parameters` are JSON-ready data that is stored with the study and sent to its workers; `folder` is the study
+        file's. Must not import torch. The default: the same core for every study.
         """
         return cls
 
     @classmethod
     def for_workers(cls, folder: Path) -> Mapping[str, Any]:
-        """Return what workers need to make this core again, beside what the study says of it, as JSON-ready data.
+        """Return what workers need, in addition to the study, to make this core again, as JSON-ready data.
 
-        `folder` is the study's in the results, to write into. The default: nothing, the core's name is enough.
+        `folder` is the study's results folder, to write into. The default: nothing, since the name is enough.
         """
         return {}
 
@@ -278,14 +278,14 @@ class Core(ABC):
 
     @classmethod
     def require(cls, settings: Any) -> None:
-        """Raise an AblateError when something that `settings` name is not here, for example a data set.
+        """Raise an AblateError if something that `settings` need is missing, for example a data set.
 
         Called once per arm before anything starts. Must not import torch.
         """
 
     @classmethod
     def require_metrics(cls, settings: Any, names: Collection[str]) -> None:
-        """Raise an AblateError when one of the study's metrics `names` cannot be measured with `settings`.
+        """Raise an AblateError if one of the study's metrics `names` cannot be measured with `settings`.
 
         For metrics that need an optional package, a file or a setting. Called like `require`; must not import torch.
         """
@@ -297,9 +297,9 @@ class Core(ABC):
 
     @classmethod
     def rest_s(cls, recipe: Recipe, metrics: Collection[str]) -> float:
-        """Return what a trial takes besides its stages, evaluation above all, in seconds on the reference machine.
+        """Return the time of a trial besides its stages, mostly evaluation, in seconds on the reference machine.
 
-        `metrics` are the study's: some take time of their own. Only the plan of a study without results reads it.
+        `metrics` are the study's: some take extra time. Used only to plan a study without results.
         Must not import torch.
         """
         return 0.0
@@ -311,7 +311,7 @@ class Core(ABC):
 
     @classmethod
     def trainings(cls, recipe: Recipe, device: str, fusion: Fusion) -> dict[str, str | None]:
-        """Return the parts of `recipe` that train, each with why it is not fused, or None where it can be.
+        """Return the parts of `recipe` that train, each with the reason why it is not fused, or None if it can be.
 
         `device` is ``cpu`` or ``cuda``. Recipes without a part that can be fused are run one by one. The default: one
         part that is fused when the batch key is shared, on a CPU only on request. Must not import torch.
@@ -325,7 +325,7 @@ class Core(ABC):
     def memory_key(cls, recipe: Recipe) -> str:
         """Recipes with equal keys need the same memory: one measured peak serves all. The default: all seeds of an arm.
 
-        Leave out what changes numbers only (a step size, a schedule, a number of steps). Must not import torch.
+        Leave out settings that change only numbers (a step size, a schedule, a number of steps). Must not import torch.
         """
         return digest_of({"core": recipe.core, "settings": dict(recipe.settings)})
 

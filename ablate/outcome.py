@@ -57,7 +57,7 @@ class OutcomeKind(StrEnum):
     """How a trial ended.
 
     `measured`, `diverged` and `pruned` are results; the others are infrastructure and are run again. Only candidates of
-    a search are pruned (given up before their end), never arms.
+    a search are pruned (stopped before their end), never arms.
     """
 
     MEASURED = "measured"

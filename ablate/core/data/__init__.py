@@ -1,4 +1,4 @@
-"""Images to train and test on: one uint8 tensor that stays on the device, split once, never substituted.
+"""Images to train and test on: one uint8 tensor that stays on the device, split once; missing data is never replaced.
 
 [`load`][] gives an [`ImageSet`][] and never touches the network; [`fetch`][] is the explicit download. Both raise
 DataError with one line and a hint. Importing this package needs no torchvision.

@@ -1,6 +1,6 @@
 """Factors of the built-in core ``ddpm-dip``: names, ranges, units and defaults. Imports no torch.
 
-Each group of factors has a module; rules that concern more than one group stand here.
+Each group of factors has a module; rules for more than one group are in this one.
 
 Imports: core.shared and core.schedules.
 """

@@ -1,4 +1,4 @@
 """Workers as jobs of Slurm or tasks of Ray.
 
-Imports: engine.workers and what it may import.
+Imports: engine.workers, and everything that engine.workers may import.
 """

@@ -1,4 +1,4 @@
-"""What a run tells its listeners: display events, the run log, the time left.
+"""What a run reports to its listeners: display events, the run log, the remaining time.
 
 Imports: engine.rules.
 """

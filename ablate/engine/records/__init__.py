@@ -1,4 +1,4 @@
-"""What a run keeps: lock, folders, outcomes, archives; and the audit of them.
+"""What a run stores: lock, folders, outcomes, archives; and the audit that checks them.
 
 Imports: engine.rules.
 """

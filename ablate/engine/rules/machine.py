@@ -215,7 +215,10 @@ class EngineState:
         return [events_actions.RecordOutcome(planned.key, outcome, copies), *self._count_failure(planned, outcome, at)]
 
     def _take_retry(self, replicate: ReplicateRecord, kind: OutcomeKind, slot: SlotRecord) -> int | None:
-        """The retry that follows, 0 when it costs none, None when the outcome stands; it is learned from either way."""
+        """Return the number of the retry that follows, 0 if it uses none, None if the outcome is final.
+
+        In every case the placer learns from an out-of-memory outcome.
+        """
         if kind is OutcomeKind.OUT_OF_MEMORY:
             recipes, company = len(slot.batch), slot.together > 1
             if not self._placer.ran_out(slot.index, replicate.planned, recipes, company=company):

@@ -34,9 +34,9 @@ class ReplicateRecord(Tracked[ReplicateState]):
         self._furthest: dict[str, int] = {}
 
     def take_retry(self, kind: OutcomeKind, granted: int, *, evicted: bool) -> int | None:
-        """Use up a retry; return its number, 0 for one that costs none, or None when none is left.
+        """Use a retry; return its number, 0 if none is used, or None if none is left.
 
-        An eviction costs none if the attempt got further than any before: it goes on elsewhere.
+        An eviction uses none if the attempt got further than all before: it resumes elsewhere.
         """
         if kind is OutcomeKind.LOST and evicted and self.advanced:
             return 0
@@ -44,7 +44,7 @@ class ReplicateRecord(Tracked[ReplicateState]):
         return self.retried[kind] if self.retried[kind] <= granted else None
 
     def progressed(self, stage: str | None, done: int | None) -> None:
-        """Take note of how far its attempt has come."""
+        """Record how far its attempt has got."""
         if stage is not None and done is not None and done > self._furthest.get(stage, 0):
             self._furthest[stage] = done
             self.advanced = True

@@ -1,4 +1,4 @@
-"""Numbers, verdicts and methods as sentences and cells, escaped for where they go.
+"""Numbers, verdicts and methods as sentences and cells, escaped for their format.
 
 Imports: report.statistics and report.data.
 """
