@@ -138,7 +138,7 @@ class Stage:
     steps: int = 0
     """Updates of a training in it, 0 for none. With one digest, a shorter training is the beginning of a longer one."""
     program: str = ""
-    """Stages with the same program train networks of one shape, which is compiled once; empty if nothing is compiled."""
+    """Stages with the same program train networks of one shape, compiled once; empty if nothing is compiled."""
 
 
 @dataclass(frozen=True)
