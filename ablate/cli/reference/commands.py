@@ -29,8 +29,8 @@ _MEANINGS = {
     ExitCode.NOTHING_COMPARABLE: "no verdict is possible: the baseline is missing or diverged, or nothing is measured",
     ExitCode.GATE: "an arm has a verdict that `--fail-on` names",
     ExitCode.UNSOUND: "`ablate audit` found an inconsistency",
-    ExitCode.INTERRUPTED: "stopped by Ctrl-C; the same command goes on",
-    ExitCode.TERMINATED: "stopped by SIGTERM or SIGHUP; the same command goes on",
+    ExitCode.INTERRUPTED: "stopped by Ctrl-C; the same command resumes it",
+    ExitCode.TERMINATED: "stopped by SIGTERM or SIGHUP; the same command resumes it",
 }
 
 
