@@ -23,7 +23,8 @@ class OutputCapture:
 
     def __init__(self) -> None:
         """Remember where the streams lead now: the log of the slot."""
-        os.environ.setdefault("TQDM_MININTERVAL", "5")  # a progress bar in a file is a line per look at it
+        # A progress bar in a file is a line per look at it. tqdm asks for this when it is imported.
+        os.environ.setdefault("TQDM_MININTERVAL", "5")
         self._before = {stream: os.dup(stream) for stream in _STREAMS}
         self._batch: Path | None = None
         self._given: dict[Path, int] = {}

@@ -117,6 +117,7 @@ class Worker:
         self._device_name = hello.device_name or name_of_device(hello.device)
         self._peak_mb: float | None = None
         sys.path.extend(entry for entry in map(str, self._setup.path) if entry not in sys.path)
+        self._output = OutputCapture()  # before the core is imported: see there
         self._core: Core = core_class(self._setup.core, self._setup.search, self._setup.parameters)()
         self._context = WorkerTrialContext(
             device=hello.device,
@@ -131,7 +132,6 @@ class Worker:
             compilation=self._setup.compilation,
         )
         self._checks = MetricChecks(self._core, self._setup.metrics, self._setup.primary)
-        self._output = OutputCapture()
         self._guard = ForkGuard(lambda text: send(WorkerNote(text)))
 
     def run(self, order: RunBatch) -> None:
