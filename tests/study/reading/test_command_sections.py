@@ -312,9 +312,7 @@ def test_resume_and_progress_are_read(folder: Path) -> None:
 def test_a_metric_that_is_read_from_elsewhere_is_another_metric_once_there_are_results(folder: Path) -> None:
     before, after = load(folder, STUDY), load(folder, STUDY.replace("#test/accuracy", "#val/accuracy"))
     check_against_stored(before, after, has_results=False)
-    change = (
-        "accuracy: was read from json:{folder}/m.json#test/accuracy, is read from json:{folder}/m.json#val/accuracy"
-    )
+    change = "accuracy: was read from json:{folder}/m.json#test/accuracy, now from json:{folder}/m.json#val/accuracy"
     with pytest.raises(StudyChangedError, match=re.escape(change)):
         check_against_stored(Study.from_dict(before.to_dict()), after)
 
