@@ -217,7 +217,7 @@ def test_a_mistake_is_said_where_it_stands(
 
 
 METRIC_MISTAKES = [
-    ("acc: {from: 'json:m.json'}", "is more or less of it better?", "direction: max"),
+    ("acc: {from: 'json:m.json'}", "is higher or lower better?", "direction: max"),
     ("acc: {direction: max}", "acc: from where?", "json:{folder}/metrics.json#acc"),
     ("acc: {direction: up, from: 'json:m.json'}", "unknown name 'up'", "max, min"),
     ("acc: {direction: max, form: 'json:m.json'}", "unknown key of a metric 'form'", "did you mean 'from'?"),
