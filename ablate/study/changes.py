@@ -88,7 +88,7 @@ def _source_changes(stored: Study, new: Study) -> list[str]:
     before = stored.core_parameters.get("metrics", {})
     after = new.core_parameters.get("metrics", {})
     return [
-        f"{name}: was read from {before[name]['source']}, is read from {metric['source']}"
+        f"{name}: was read from {before[name]['source']}, now from {metric['source']}"
         for name, metric in after.items()
         if name in before and before[name]["source"] != metric["source"]
     ]

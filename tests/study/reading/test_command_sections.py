@@ -217,7 +217,7 @@ def test_a_mistake_is_said_where_it_stands(
 
 
 METRIC_MISTAKES = [
-    ("acc: {from: 'json:m.json'}", "is more or less of it better?", "direction: max"),
+    ("acc: {from: 'json:m.json'}", "is higher or lower better?", "direction: max"),
     ("acc: {direction: max}", "acc: from where?", "json:{folder}/metrics.json#acc"),
     ("acc: {direction: up, from: 'json:m.json'}", "unknown name 'up'", "max, min"),
     ("acc: {direction: max, form: 'json:m.json'}", "unknown key of a metric 'form'", "did you mean 'from'?"),
@@ -312,9 +312,7 @@ def test_resume_and_progress_are_read(folder: Path) -> None:
 def test_a_metric_that_is_read_from_elsewhere_is_another_metric_once_there_are_results(folder: Path) -> None:
     before, after = load(folder, STUDY), load(folder, STUDY.replace("#test/accuracy", "#val/accuracy"))
     check_against_stored(before, after, has_results=False)
-    change = (
-        "accuracy: was read from json:{folder}/m.json#test/accuracy, is read from json:{folder}/m.json#val/accuracy"
-    )
+    change = "accuracy: was read from json:{folder}/m.json#test/accuracy, now from json:{folder}/m.json#val/accuracy"
     with pytest.raises(StudyChangedError, match=re.escape(change)):
         check_against_stored(Study.from_dict(before.to_dict()), after)
 
