@@ -12,16 +12,19 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ablate.report import compare
 from ablate.report.statistics.corrections import adjust, split_alpha
 from ablate.report.statistics.model import Row, Verdict
 from ablate.report.statistics.pooled_noise import pool
 from ablate.report.statistics.power import smallest_detectable
+from ablate.report.statistics.sequential.boundaries import LookLevels
+from ablate.report.statistics.sequential.expected_seeds import Courses, run_studies
 from ablate.report.statistics.significance import (
     Floats,
     equivalence_p,
@@ -31,12 +34,25 @@ from ablate.report.statistics.significance import (
     two_sided_p,
     welch_summary,
 )
+from ablate.report.statistics.skewed_noise import is_one_sided, skewed_p
 from ablate.report.statistics.trend import page_p
 from ablate.study.spec import MetricSpec
-from ablate.study.verdict_method import Correction
+from ablate.study.verdict_method import Correction, Method
 
 SEEDS = (3, 5, 10)
 ALPHA = 0.05
+ARMS = 8
+OLD = Method(equivalence="none", boundaries="split", futility=0.0)
+DESIGNS: dict[str, tuple[tuple[int, ...], Method]] = {
+    "ten seeds": ((10,), Method()),
+    "3, 5, 10: split, never stopped": ((3, 5, 10), OLD),
+    "3, 5, 10: split, stopped below 10 %": ((3, 5, 10), Method(boundaries="split")),
+    "3, 5, 10: spending, stopped below 10 %": ((3, 5, 10), Method()),
+    "**3, 4, 6, 8, 10, 12: spending, stopped below 10 %**": ((3, 4, 6, 8, 10, 12), Method()),
+    "the same, stopped below 15 %": ((3, 4, 6, 8, 10, 12), Method(futility=0.15)),
+    "twelve seeds": ((12,), Method()),
+}
+"""Ways to spend seeds, most of them with several looks."""
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]
 
 
@@ -353,6 +369,182 @@ def looks(rng: np.random.Generator, studies: int) -> None:
     table("One arm, several looks: share decided (mean number of seeds)", header, cells)
 
 
+def eight_arms(rng: np.random.Generator, studies: int, seeds: int, effects: Sequence[float], draw: Draw) -> Floats:
+    """Paired differences [studies, arms, seeds] with standard deviation 1, of arms that share one baseline."""
+    arms, baseline = draw(rng, (studies, ARMS, seeds)), draw(rng, (studies, 1, seeds))
+    shift = np.zeros(ARMS)
+    shift[: len(effects)] = effects
+    return np.asarray((arms - baseline) / np.sqrt(2) + shift[:, None])
+
+
+def anyway(differences: Floats, looks: tuple[int, ...], method: Method) -> float:
+    """Share of studies without any effect with a false word at some look, when no arm is ever stopped."""
+    levels = LookLevels(looks, ALPHA, method.boundaries)
+    wrong = np.zeros(len(differences), dtype=np.bool_)
+    for place, n in enumerate(looks):
+        mean, sd = differences[..., :n].mean(-1), differences[..., :n].std(-1, ddof=1)
+        p = two_sided_p(mean, sd / np.sqrt(n), np.full_like(mean, n - 1))
+        places = np.full(p.shape, place)
+        wrong |= (levels.overall(p, places) <= levels.alpha_at(places) / ARMS).any(axis=1)
+    return float(wrong.mean())
+
+
+def designs(rng: np.random.Generator, studies: int) -> None:
+    """Seeds, power and errors of ways to spend seeds, side by side, on the same draws."""
+    for label, draw in (("normal", normal), ("skewed (exponential)", skewed), ("heavy tails (t with 3 df)", heavy)):
+        most = max(looks[-1] for looks, _ in DESIGNS.values())
+        noise = eight_arms(rng, studies, most, (), draw)
+        cells = []
+        for name, (looks, method) in DESIGNS.items():
+            own = noise[..., : looks[-1]]
+            nothing = run_studies(own, looks, ALPHA, method)
+            row = [f"{nothing.seeds.mean():.2f}"]
+            found: list[str] = []
+            for effect in (1.5, 2.5):
+                shifted = own.copy()
+                shifted[:, 0] += effect
+                course = run_studies(shifted, looks, ALPHA, method)
+                found.append(
+                    f"{course.decided[:, 0].mean():.4f}" if effect > 2 else f"{course.decided[:, 0].mean():.3f}"
+                )
+                row += [f"{course.seeds.mean():.2f}"] if effect == 1.5 else []
+            wrong = nothing.decided.any(axis=1).mean()
+            cells.append((name, *row, *found, f"{wrong:.3f} / {anyway(own, looks, method):.3f}"))
+        header = ("looks", "nothing matters", "one of 8 does", "power, 1.5", "power, 2.5", "any false / run on anyway")
+        table(f"Eight arms, {label} noise. Seeds per arm, power for one arm, any false word", header, cells)
+
+
+def after_stopping(rng: np.random.Generator, studies: int) -> None:
+    """What intervals and estimates are worth where studies stop early; all eight arms have the effect."""
+    looks, method = DESIGNS["**3, 4, 6, 8, 10, 12: spending, stopped below 10 %**"]
+    cells = []
+    for name, own_looks, own in (("3, 5, 10: split, never stopped", (3, 5, 10), OLD), ("**new**", looks, method)):
+        for effect in (0.0, 0.5, 1.0, 1.5, 2.5):
+            differences = eight_arms(rng, studies, own_looks[-1], (effect,) * ARMS, normal)
+            course = run_studies(differences, own_looks, ALPHA, own)
+            covered, held = _covered(course, effect)
+            early = course.decided & (course.seeds < own_looks[-1])
+            first = course.decided & (course.seeds == own_looks[0])
+            cells.append(
+                (
+                    name,
+                    f"{effect:g}",
+                    f"{covered.mean():.3f} / {held.mean():.3f}",
+                    f"{(course.estimate > effect).mean():.2f}",
+                    f"{early.mean():.3f}",
+                    _share(covered, early) + " / " + _share(held, early),
+                    _share(covered, first) + " / " + _share(held, first),
+                    f"{course.estimate[early].mean():.2f}" if early.mean() > 0.001 else "-",
+                )
+            )
+    header = (
+        "looks",
+        "effect",
+        "95 % t-interval / for all looks",
+        "estimate above truth",
+        "decided early",
+        "intervals of those",
+        "of those at the first look",
+        "estimate of those",
+    )
+    table("Coverage after stopping, eight arms of one effect", header, cells)
+
+
+def _covered(course: Courses, effect: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    covered = (course.low <= effect) & (effect <= course.high)
+    return covered, (course.repeated_low <= effect) & (effect <= course.repeated_high)
+
+
+def _share(covered: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> str:
+    return f"{covered[chosen].mean():.2f}" if chosen.mean() > 0.0005 else "-"
+
+
+def equivalence_family(rng: np.random.Generator, studies: int) -> None:
+    """Eight arms at the margin: any wrong "equivalent"; and eight equal arms: those called so."""
+    cells = []
+    for correct in ("none", "holm"):
+        row = []
+        for n in SEEDS:
+            shares = []
+            for effect in (1.0, 0.0):
+                own = eight_arms(rng, studies, n, (effect,) * ARMS, normal)
+                course = run_studies(own, (n,), ALPHA, Method(equivalence=correct), margin=1.0)
+                shares.append(course.equivalent.any(axis=1).mean() if effect else course.equivalent.mean())
+            row.append(f"{shares[0]:.3f} / {shares[1]:.2f}")
+        cells.append((correct, *row))
+    looks = DESIGNS["**3, 4, 6, 8, 10, 12: spending, stopped below 10 %**"][0]
+    row = []
+    for effect in (1.0, 0.0):
+        course = run_studies(eight_arms(rng, studies, looks[-1], (effect,) * ARMS, normal), looks, ALPHA, Method(), 1.0)
+        row.append(course.equivalent.any(axis=1).mean() if effect else course.equivalent.mean())
+        seeds = course.seeds.mean()
+    cells.append(
+        (f"holm, looks {', '.join(map(str, looks))}", "", "", f"{row[0]:.3f} / {row[1]:.2f} ({seeds:.1f} seeds)")
+    )
+    title = (
+        "Equivalent, eight arms, margin 1 (sd of a difference). All at the margin: any so called / all equal: called so"
+    )
+    table(title, ("correction", "n=3", "n=5", "n=10"), cells)
+
+
+def one_sided(rng: np.random.Generator, studies: int) -> None:
+    """Noisy, skewed arms against a quiet baseline: any false word, by test, and how often a warning says so."""
+    cells = []
+    for label, draw, ratio in (
+        ("exponential, baseline a tenth as noisy", skewed, 0.1),
+        ("exponential, baseline half as noisy", skewed, 0.5),
+        ("exponential, alike", skewed, 1.0),
+        ("normal, baseline a tenth as noisy", normal, 0.1),
+    ):
+        for arms in (1, ARMS):
+            row = []
+            for n in (5, 6, 10):
+                plain = held = warned = found = kept = 0
+                for _ in range(studies):
+                    values, baseline = draw(rng, (arms, n)), ratio * draw(rng, (1, n))
+                    plain += _any(two_sided_p, values - baseline)
+                    held += _any(skewed_p, values - baseline)
+                    warned += bool(is_one_sided(values, np.broadcast_to(baseline, values.shape))[0])
+                    values[0] += rng.choice((-2.0, 2.0)) * np.sqrt(1 + ratio**2)
+                    found += _any(two_sided_p, values - baseline, 1)
+                    kept += _any(skewed_p, values - baseline, 1)
+                shares = [count / studies for count in (plain, held, found, kept, warned)]
+                row.append("{:.3f} / {:.3f}, {:.2f} / {:.2f}, {:.2f}".format(*shares))
+            cells.append((label, str(arms), *row))
+    title = "Nothing matters: any false word by paired t / 'skewed', power at 2 sd by both, share of studies warned"
+    table(title, ("noise", "arms", "n=5", "n=6", "n=10"), cells)
+
+
+def _any(test: Callable[..., Floats], rows: Floats, arms: int = ARMS) -> bool:
+    """Whether one of the first `arms` rows is decided, by Holm over all."""
+    summary = paired_summary(rows)
+    p = skewed_p(rows, summary) if test is skewed_p else two_sided_p(summary.mean, summary.se, summary.df)
+    return bool((adjust(p, np.full(len(rows), ALPHA), "holm").p <= ALPHA)[:arms].any())
+
+
+def coarse(rng: np.random.Generator, studies: int) -> None:
+    """Arms that truly differ, on metrics with few values: identical in every seed, and what is said then."""
+    cells = []
+    for label in ("success .95 against .75, one episode per seed", "accuracy to 0.1, 0.03 apart"):
+        row = []
+        for n in SEEDS:
+            same = said = 0
+            for _ in range(studies):
+                if label.startswith("success"):
+                    luck = rng.random((2, n))
+                    pair = np.stack([luck[0] < 0.95, luck[1] < 0.75]).astype(np.float64)
+                else:
+                    common = rng.normal(93, 0.3, n)
+                    pair = np.round(common + np.array([[0.0], [0.03]]) + rng.normal(0, 0.03, (2, n)), 1)
+                frame = pd.DataFrame(list(itertools.product(("baseline", "arm"), range(n))), columns=["arm", "seed"])
+                row_of = compare(frame.assign(quality=pair.ravel()), metrics=["quality:max"]).row("arm")
+                same += bool((pair[0] == pair[1]).all())
+                said += row_of.verdict is Verdict.EQUIVALENT
+            row.append(f"{same / studies:.3f} / {said / studies:.3f}")
+        cells.append((label, *row))
+    table("Truly different arms: identical in every seed / called equivalent", ("metric", "n=3", "n=5", "n=10"), cells)
+
+
 def whole(rng: np.random.Generator, studies: int, arms: int = 8) -> None:
     """Whole studies through `compare`: every word, when all arms equal the baseline."""
     metric = MetricSpec("quality", "max", margin=1.0, primary=True)
@@ -403,6 +595,11 @@ def main() -> None:
     discoveries(rng, few)
     equivalence(rng, many)
     looks(rng, many)
+    designs(rng, 2 * many)
+    after_stopping(rng, few)
+    equivalence_family(rng, many)
+    one_sided(rng, few // 2)
+    coarse(rng, few // 4)
     confirmation(rng, many)
     trend_tests(rng, few // 2)
     promised(rng, few // 4)

@@ -17,20 +17,23 @@ def can_see(prepared: PreparedRun) -> str:
     metric = study.primary
     if len(plan.arms) < 2:
         return ""
-    spreads = _spreads(prepared)
+    spreads = spreads_of(prepared)
     if not spreads:
         return f"detectable difference   unknown until an arm and the baseline have 2 seeds ({metric.name})"
-    from ablate.report.statistics.corrections import split_alpha
     from ablate.report.statistics.power import smallest_detectable
+    from ablate.report.statistics.sequential.boundaries import LookLevels
+    from ablate.report.statistics.sequential.futility import next_level
 
-    alpha = split_alpha(study.alpha, len(plan.looks))[0]
-    tests = len(plan.arms) - 1
-    found = sorted(smallest_detectable(sd, plan.seeds, tests, alpha) for sd in spreads.values())
+    # With several looks, what counts is what the last one shows: the first ones decide large differences only.
+    seeds = plan.looks[-1] if len(plan.looks) > 1 else plan.seeds
+    levels = LookLevels(tuple(plan.looks), study.alpha, study.method.boundaries)
+    level = next_level(levels, study.alpha, "holm", len(plan.arms) - 1, 0)
+    found = sorted(smallest_detectable(sd, seeds, 1, level) for sd in spreads.values())
     if not math.isfinite(found[-1]):
         return "detectable difference   none: a verdict takes 2 seeds or more"
     low, high = (_size(value, metric) for value in (found[0], found[-1]))
     text = low if low == high else f"{low} to {high}"
-    return f"detectable difference   {metric.name} {text} or more, with {plan.seeds} seeds at 80 % power"
+    return f"detectable difference   {metric.name} {text} or more, with {seeds} seeds at 80 % power"
 
 
 def _size(value: float, metric: MetricSpec) -> str:
@@ -39,7 +42,7 @@ def _size(value: float, metric: MetricSpec) -> str:
     return f"{text} {metric.unit}" if metric.unit and metric.scale != "log" else text
 
 
-def _spreads(prepared: PreparedRun) -> dict[str, float]:
+def spreads_of(prepared: PreparedRun) -> dict[str, float]:
     """Arm -> standard deviation of its paired differences, where two pairs or more are measured."""
     rows = latest(prepared.stored.rows).values() if prepared.stored is not None else ()
     metric = prepared.study.primary

@@ -27,6 +27,7 @@ from ablate.api.study_results import StudyResults, WrittenReport
 from ablate.api.study_source import StudyDefinition, StudyLike, StudySections, source_of
 from ablate.errors import AblateError, ExitCode
 from ablate.paths import REPORT_FORMATS
+from ablate.study.verdict_method import FUTILITY
 
 if TYPE_CHECKING:
     import os
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ablate.engine.display.display_events import DisplayEvent
     from ablate.report.statistics.model import Comparison
     from ablate.study.spec import MetricSpec
-    from ablate.study.verdict_method import Correction, Noise, Test
+    from ablate.study.verdict_method import Boundaries, Correction, Noise, Test
 
 Progress = Literal["auto", "live", "lines", "none"]
 """How a run is shown: a picture that redraws itself, one line per event, or not at all."""
@@ -167,6 +168,9 @@ def compare(
     test: Test = "paired",
     noise: Noise = "own",
     correct: Correction = "holm",
+    equivalence: Correction | None = None,
+    boundaries: Boundaries = "spending",
+    futility: float = FUTILITY,
 ) -> Comparison:
     """Compare the arms of anybody's results: one row per trial with `arm`, `seed` and a column per metric.
 
@@ -187,6 +191,9 @@ def compare(
         test=test,
         noise=noise,
         correct=correct,
+        equivalence=equivalence,
+        boundaries=boundaries,
+        futility=futility,
     )
 
 
@@ -200,6 +207,7 @@ def report(
     name: str | None = None,
     pattern: str | None = None,
     seed_key: str | None = None,
+    within: str | None = None,
     formats: Sequence[str] = REPORT_FORMATS,
     figures: bool = True,
     layout: Literal["arms", "components"] = "arms",
@@ -219,7 +227,8 @@ def report(
     With `source` instead, results that ablate did not make are reported: ``"csv:runs.csv"``,
     ``"mlflow:URI#experiment"``, ``"tensorboard:runs"``, ``"wandb:export.csv"``, ``"optuna:URL#study"`` or
     ``"hydra:multirun"``. To it belong `baseline`, `metrics` (``"accuracy:max:0.5%"``), `name`, `pattern` (arm and seed
-    in a run's name) and `seed_key` (the parameter that holds the seed).
+    in a run's name), `seed_key` (the parameter that holds the seed) and `within` (the column that counts episodes or
+    other parts of a run: these are averaged within each arm and seed first).
 
     Raises NothingComparableError after everything that can be written has been, and AblateError for the rest.
     """
@@ -230,7 +239,7 @@ def report(
     if (study is None) == (source is None):
         raise AblateError("report needs a study or a source, and not both", hint='for example report("schedules")')
     if source is not None:
-        asked = ForeignSource(source, baseline, tuple(metrics), name, pattern, seed_key)
+        asked = ForeignSource(source, baseline, tuple(metrics), name, pattern, seed_key, within)
         stored, remarks = read_foreign_results(asked, place, choose=choose)
     elif isinstance(study, StudyResults):
         stored = study.stored

@@ -68,26 +68,14 @@ def _others(study: Study, globs: Sequence[str]) -> tuple[str, ...]:
 
 def _undecided(study: Study, rows: Sequence[TrialRow], look: int) -> set[str]:
     """The arms without a decision at `look`; none when nothing can be compared, as more seeds would not change that."""
-    from ablate.report.data.frames import trials_frame
-    from ablate.report.statistics.compare import compare
+    from ablate.report.data.frames import compare_study
     from ablate.report.statistics.model import Verdict
 
-    comparison = compare(
-        trials_frame(study, rows),
-        metrics=study.metrics,
-        baseline=BASELINE,
-        alpha=study.alpha,
-        look=look,
-        arms=[arm.name for arm in study.arms],
-        looks=study.looks,
-        test=study.method.test,
-        noise=study.method.noise,
-        correct=study.method.correct,
-    )
+    comparison = compare_study(study, rows, look=look)
     if comparison.problem is not None:
         return set()
-    verdicts = {arm: comparison.row(arm).verdict for arm in comparison.arms}
-    return {arm for arm, verdict in verdicts.items() if verdict in (None, Verdict.UNDECIDED)}
+    found = {arm: comparison.row(arm) for arm in comparison.arms}
+    return {arm for arm, row in found.items() if row.verdict in (None, Verdict.UNDECIDED) and not row.stopped}
 
 
 def seeds_of_all(study: Study, results: Mapping[tuple[str, int], OutcomeKind], globs: Sequence[str]) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ablate.engine.workers.slots import Slot
+    from ablate.report.statistics.sequential.expected_seeds import Prediction
 
 
 @dataclass(frozen=True, repr=False)
@@ -65,6 +67,13 @@ class StudyPlan:
         """The command line that runs this."""
         return self.prepared.request.command()
 
+    @cached_property
+    def expected(self) -> Prediction | None:
+        """What ``--until decided`` takes in all, if nothing matters and if one arm does; None with one look."""
+        from ablate.api.expected_trials import expected_trials
+
+        return expected_trials(self.prepared)
+
     @property
     def free_bytes(self) -> int:
         """Free space where the results are, or would be."""
@@ -88,6 +97,7 @@ class StudyPlan:
             "disk_free_bytes": self.free_bytes,
             "fusion": fusion_plan(self.prepared, self.slots),
             "estimate": None if self.cost is None else vars(self.cost),
+            "until_decided": None if self.expected is None else asdict(self.expected),
         }
 
     def __repr__(self) -> str:

@@ -35,7 +35,14 @@ def choose_method(**given: str | None) -> Choose:
     Raises AblateError, when it is used, for a word that is none.
     """
     changes: dict[str, Any] = {word: choice for word, choice in given.items() if choice is not None}
-    return lambda declared: dataclasses.replace(declared, **changes)
+
+    def choose(declared: Method) -> Method:
+        # Where equivalence is corrected as differences are, it goes on being so.
+        together = {"equivalence": changes["correct"]} if "correct" in changes else {}
+        same = declared.equivalence == declared.correct and "equivalence" not in changes
+        return dataclasses.replace(declared, **changes, **(together if same else {}))
+
+    return choose
 
 
 def check_formats(formats: Collection[str]) -> tuple[str, ...]:
@@ -134,10 +141,18 @@ class ForeignSource:
     name: str | None = None
     pattern: str | None = None
     seed_key: str | None = None
+    within: str | None = None
+    """Column that counts parts of a run (episodes, images): these are averaged within each arm and seed first."""
 
     def command(self, baseline: str) -> str:
         """Return the command line that reads this, without the password of a URL."""
-        options = {"--baseline": baseline, "--pattern": self.pattern, "--seed-key": self.seed_key, "--name": self.name}
+        options = {
+            "--baseline": baseline,
+            "--within": self.within,
+            "--pattern": self.pattern,
+            "--seed-key": self.seed_key,
+            "--name": self.name,
+        }
         words = ["ablate", "report", "--from", without_password(self.source)]
         words += [word for option, text in options.items() if text is not None for word in (option, text)]
         return shlex.join([*words, *(word for metric in self.metrics for word in ("--metric", metric))])
@@ -158,7 +173,12 @@ def read_foreign_results(
     names = tuple(metric.partition(":")[0] for metric in asked.metrics)
     found = read_source(asked.source, Naming(asked.pattern, asked.seed_key), names)
     study, rows = results_of(
-        found.table, baseline=asked.baseline, metrics=asked.metrics, name=asked.name, curves=found.curves
+        found.table,
+        baseline=asked.baseline,
+        metrics=asked.metrics,
+        name=asked.name,
+        within=asked.within,
+        curves=found.curves,
     )
     paths = place.results.study(study.name)
     if paths.plan.exists() or paths.study_file.exists():

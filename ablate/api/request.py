@@ -130,6 +130,8 @@ def prepare(request: Request) -> PreparedRun:
     core = core_class(study.core, path.parent.absolute(), study.core_parameters)
     place = ResultsLocation.of(request.results, request.storage)
     stored = place.known(study.name, "plain")
+    if stored is not None:
+        study = study.keeping(stored.study.method)
     if request.confirm:
         study = _confirmation(request, _as_it_stands(study, core, stored), stored, place)
         stored = place.known(study.name, "plain")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ablate.beta_tables import is_table, table_label
@@ -114,6 +114,8 @@ class Study:
     alpha: float = 0.05
     method: Method = field(default_factory=Method)
     """How verdicts are taken, as declared before the run."""
+    left_open: frozenset[str] = frozenset()
+    """Words of `method` that the study file leaves to the default. Not stored: then the default has been taken."""
     first_seed: int = 0
     """Seeds are this one and those that follow; a confirmation has seeds of its own."""
     designs: tuple[Design, ...] = ()
@@ -158,6 +160,11 @@ class Study:
     def seed_range(self, count: int | None = None) -> range:
         """The first `count` seeds of every arm (default: those of the first look)."""
         return range(self.first_seed, self.first_seed + (self.seeds if count is None else count))
+
+    def keeping(self, declared: Method) -> Study:
+        """Return the study with what its file leaves open as it was `declared` when it first ran."""
+        kept = {word: getattr(declared, word) for word in self.left_open}
+        return replace(self, method=replace(self.method, **kept))
 
     def recipe(self, arm: Arm, seed: int) -> Recipe:
         """The recipe of the replicate (arm, seed): the same seed in every arm."""
@@ -206,7 +213,7 @@ class Study:
             metrics=tuple(MetricSpec(**metric) for metric in data["metrics"]),
             looks=tuple(data["looks"]),
             alpha=data["alpha"],
-            method=Method(**data.get("method", {})),
+            method=Method.from_dict(data.get("method", {})),
             first_seed=data.get("first_seed", 0),
             designs=tuple(Design.from_dict(design) for design in data.get("designs", ())),
             searches=tuple(Search.from_dict(search) for search in data.get("searches", ())),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Ablate
 
 QUICK = ("--gpus", "none", "--slots", "1", "--no-figures")
-LOOKS = "seeds: {looks: [2, 3, 4]}"
+LOOKS = "seeds: {looks: [2, 3, 4], boundaries: split, futility: 0}"
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def seeds_of(project: Path, study: str = "steps") -> dict[str, int]:
     return Counter(row.arm for row in rows if row.outcome is not None and row.outcome.is_result)
 
 
-def store(scores: dict[str, list[float]]) -> None:
-    """Store measured scores, by arm and seed."""
+def store(scores: dict[str, list[float]], method: dict[str, str] | None = None) -> None:
+    """Store measured scores, by arm and seed; `method` is how an older run stored its own."""
     prepared = prepare(Request(Path("steps.yaml")))
     study, place = prepared.study, prepared.place
     place.results.folder.mkdir(exist_ok=True)
@@ -59,7 +59,7 @@ def store(scores: dict[str, list[float]]) -> None:
         kinds=param_kinds(prepared.core),
         primary=study.primary.name,
         direction=study.primary.direction,
-        attributes={"ablate.plan": json.dumps(study.to_dict())},
+        attributes={"ablate.plan": json.dumps(study.to_dict() | ({} if method is None else {"method": method}))},
     ) as opened:
         for name, values in scores.items():
             for seed, score in enumerate(values):
@@ -82,6 +82,35 @@ def test_only_undecided_arms_get_more_seeds_and_the_same_command_ends(ablate: Ab
     assert said.out.count("Of 3 arms compared") == 1
     again = ablate("run", "steps.yaml", *QUICK, "--until", "decided")
     assert again.err.startswith("steps: every arm is decided or has been run to the last look, nothing to run\n")
+
+
+def test_an_arm_that_more_seeds_would_hardly_decide_gets_none(ablate: Ablate, looking: Path) -> None:
+    """lr=0.2 swings by nine from seed to seed: what is left of the looks could not tell it from the baseline."""
+    text = (looking / "steps.yaml").read_text(encoding="utf-8").replace(LOOKS, "seeds: {looks: [3, 4, 8]}")
+    (looking / "steps.yaml").write_text(text, encoding="utf-8")
+    said = ablate("run", "steps.yaml", *QUICK, "--until", "decided")
+    assert said.code == ExitCode.DONE
+    assert seeds_of(looking)["lr=0.2"] == 4
+    assert "stopped, more seeds would hardly help" in " ".join(said.out.split())
+    again = ablate("run", "steps.yaml", *QUICK, "--until", "decided")
+    assert "nothing to run" in again.err
+
+
+def test_a_study_run_under_older_rules_keeps_them(looking: Path) -> None:
+    """Its file says nothing about boundaries and stopping; what was stored when it ran knew neither."""
+    text = (looking / "steps.yaml").read_text(encoding="utf-8").replace(LOOKS, "seeds: {looks: [3, 4, 8]}")
+    (looking / "steps.yaml").write_text(text, encoding="utf-8")
+    scores = {
+        "baseline": [20.0, 20.01, 20.02],
+        "lr=0.2": [29.0, 11.0, 25.0],
+        "lr=0.5": [20.5, 20.51001, 20.53],
+        "far too fast": [10.0, 10.01001, 10.03],
+    }
+    store(scores, method={"test": "paired", "noise": "own", "correct": "holm"})
+    prepared = prepare(Request(Path("steps.yaml"), until=Until.DECIDED))
+    assert (prepared.study.method.boundaries, prepared.study.method.futility) == ("split", 0.0)
+    assert prepared.round is not None
+    assert (prepared.round.look, prepared.round.arms) == (4, ("lr=0.2",))
 
 
 def test_rounds_in_json(ablate: Ablate, looking: Path) -> None:

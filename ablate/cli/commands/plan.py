@@ -11,6 +11,7 @@ from rich.text import Text
 from ablate.api.choices import RESULTS, Launchers
 from ablate.api.detectable_difference import can_see
 from ablate.api.execution import prepare_to_run
+from ablate.api.expected_trials import expected_lines
 from ablate.api.launch_options import LaunchOptions
 from ablate.api.plan_fusion import fusion_lines
 from ablate.api.plan_view import plan_of, timed_slots
@@ -134,7 +135,8 @@ def show_plan(
         *_factors(prepared, screen.out.width),
     ]
     how = (*fusion_lines(prepared, slots), compile_line(prepared, slots))
-    texts = (*cost_lines(prepared, slots, cost), *how, _disk(prepared, free), can_see(prepared))
+    looks = expected_lines(prepared, view.expected, cost)
+    texts = (*cost_lines(prepared, slots, cost), *looks, *how, _disk(prepared, free), can_see(prepared))
     lines += [Text(text) for text in (*texts, *try_lines(tried)) if text]
     for line in lines:
         screen.out.print(line, soft_wrap=True)

@@ -43,6 +43,7 @@ class TestName(StrEnum):
     PAIRED = "paired"
     WELCH = "welch"
     PERMUTATION = "permutation"
+    SKEWED = "skewed"
 
 
 class NoiseName(StrEnum):
@@ -137,6 +138,14 @@ def report(
             "the first decides.",
         ),
     ] = None,
+    within: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="With --csv or --from: rows are parts of a run (episodes, images) that this column counts; average "
+            "them within each arm and seed first.",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --csv or --from: folder of the report.")
     ] = None,
@@ -182,7 +191,14 @@ def report(
     if csv is not None and source is not None:
         raise AblateError("--csv and --from do not go together", hint="--csv FILE is --from csv:FILE")
     source = source if csv is None else f"csv:{csv}"
-    only = {"--baseline": baseline, "--metric": metric, "--name": name, "--pattern": pattern, "--seed-key": seed_key}
+    only = {
+        "--baseline": baseline,
+        "--metric": metric,
+        "--within": within,
+        "--name": name,
+        "--pattern": pattern,
+        "--seed-key": seed_key,
+    }
     _check_words(prepared, source, shown, only_foreign=only)
     choose = choose_method(test=test, noise=noise, correct=correct)
     failure: NothingComparableError | None = None
@@ -191,7 +207,7 @@ def report(
         found.append(write_versus((prepared[0], prepared[1]), place, screen, choose=choose, formats=formats))
         sources: list[StoredStudy] = []
     elif source is not None:
-        asked = ForeignSource(source, baseline, tuple(metric or ()), name, pattern, seed_key)
+        asked = ForeignSource(source, baseline, tuple(metric or ()), name, pattern, seed_key, within)
         stored, remarks = read_foreign_results(asked, place, choose=choose)
         sources = [stored]
         for remark in remarks:

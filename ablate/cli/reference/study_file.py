@@ -19,7 +19,7 @@ from ablate.study.reading.designs import READERS
 from ablate.study.reading.drafts import MOST_ARMS, TOP_LEVEL
 from ablate.study.reading.overrides import CREATED
 from ablate.study.spec import BUDGET_UNITS
-from ablate.study.verdict_method import CHOICES
+from ablate.study.verdict_method import CHOICES, FUTILITY
 
 _INTRO = """
 A study file is YAML in UTF-8. Every key is checked before anything starts; all problems are reported in one pass, each
@@ -41,9 +41,9 @@ _TOP = {
     "search": ("mapping", "A search for good levels, run first: see [search and tune](#search-and-tune)."),
     "tune": ("mapping", "A search of its own for every arm: see [search and tune](#search-and-tune)."),
     "seeds": (
-        f"number ({sections.DEFAULT_LOOKS[0]}) or `{{looks: [3, 5, 10]}}`",
-        f"Seeds per arm, 1 to {sections.MOST_SEEDS}. With `looks`, verdicts may be taken after each of these numbers "
-        "of seeds; the error rate is shared between the looks.",
+        f"number ({sections.DEFAULT_LOOKS[0]}) or mapping",
+        f"Seeds per arm, 1 to {sections.MOST_SEEDS}. With `{{looks: [3, 4, 6, 8, 10, 12]}}`, verdicts may be taken "
+        "after each of these numbers of seeds: see [seeds](#seeds).",
     ),
     "metrics": ("list or mapping", "What is measured: see [metrics](#metrics)."),
     "alpha": (
@@ -109,9 +109,24 @@ _RESERVED = {
     "study": "The study's name.",
 }
 _REPORT = {
-    "test": "`paired` t-test over shared seeds; `welch` t-test for unshared seeds; `permutation`: exact sign flips.",
+    "test": "`paired` t-test over shared seeds; `welch` t-test for unshared seeds; `permutation`: exact sign flips; "
+    "`skewed`: for arms with skewed noise that the baseline does not have.",
     "noise": "`own`: each arm's own variance; `pooled`: variances shrunk towards each other over the arms.",
     "correct": "Correction for several arms: `holm` (family-wise error), `bh` (false discovery rate), or `none`.",
+    "equivalence": "The same for the word *equivalent*. Default: as `correct`.",
+}
+_SEEDS = {
+    "looks": ("list of numbers, required", "Numbers of seeds per arm after which verdicts may be taken, increasing."),
+    "boundaries": (
+        "`spending`",
+        "How the looks share the error rate: `spending`, most of it for the last look, by the joint distribution of "
+        "the looks; `split`: parts that add up.",
+    ),
+    "futility": (
+        f"number ({FUTILITY:g})",
+        "An arm gets no more seeds when its chance to be decided by the last look is below this; `0`: never. The error "
+        "rate does not count on it.",
+    ),
 }
 _SEARCH = {
     "factors": ("mapping, required", "Where to look, by factor: see [ranges](#ranges)."),
@@ -162,6 +177,12 @@ def page() -> str:
             "The first word of each row is the default. Write it before the run: the report says when the choice was "
             "made later. See [Statistics](../explanation/statistics.md#choosing-the-test-before-the-run).",
             table(("key", "words", "meaning"), _report_rows()),
+        ),
+        _section(
+            "seeds",
+            "A number is one look; a mapping declares several, with these keys. `ablate run --until decided` follows "
+            "them. See [Statistics](../explanation/statistics.md#several-looks).",
+            table(("key", "value (default)", "meaning"), _seed_rows()),
         ),
         _section(
             "search and tune",
@@ -265,6 +286,11 @@ def _report_rows() -> list[tuple[str, str, str]]:
         (name, ", ".join(map(code, words)), meaning)
         for words, (name, meaning) in zip(CHOICES.values(), rows, strict=True)
     ]
+
+
+def _seed_rows() -> list[tuple[str, str, str]]:
+    rows = meanings(sections.LOOK_KEYS, {name: meaning for name, (_, meaning) in _SEEDS.items()})
+    return [(name, _SEEDS[key][0], meaning) for key, (name, meaning) in zip(sections.LOOK_KEYS, rows, strict=True)]
 
 
 def _search_rows() -> list[tuple[str, str, str]]:

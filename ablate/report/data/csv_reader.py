@@ -168,7 +168,7 @@ def read_lines(table: TableFile, metrics: Sequence[MetricSpec]) -> list[CsvLine]
                     problems.at(line, at[metric.name], f"{metric.name} {wrong}")
         if arm and seed is not None and outcome in (MEASURED, "diverged"):
             if (arm, seed) in seen:
-                note = f"first in line {seen[(arm, seed)]}; keep one line per arm and seed"
+                note = f"first in line {seen[(arm, seed)]}; keep one line per arm and seed, or say --within COLUMN"
                 problems.at(line, None, f"a second result of arm {arm!r}, seed {seed}", note=note)
             seen.setdefault((arm, seed), line)
         if seed is not None:

@@ -12,7 +12,8 @@ from ablate.json_values import JsonValue, Scalar
 from ablate.outcome import OutcomeKind
 from ablate.paths import is_study_name
 from ablate.report.data.csv_reader import CsvLine, TableFile, number_of, read_lines, read_table
-from ablate.report.statistics.metric_spec import KEYS, declared_metrics, direction_of
+from ablate.report.data.within_seed import averaged, check_unit
+from ablate.report.statistics.metric_spec import KEYS, declared_metrics, direction_of, is_part
 from ablate.report.statistics.trial_matrix import settle_metrics
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import BASELINE, Arm, MetricSpec, Study
@@ -28,9 +29,10 @@ def read_results(
     metrics: Sequence[str] = (),
     name: str | None = None,
     alpha: float = 0.05,
+    within: str | None = None,
 ) -> tuple[Study, tuple[TrialRow, ...]]:
     """Read a CSV file as a study; see `results_of`."""
-    return results_of(read_table(path), baseline=baseline, metrics=metrics, name=name, alpha=alpha)
+    return results_of(read_table(path), baseline=baseline, metrics=metrics, name=name, alpha=alpha, within=within)
 
 
 def results_of(
@@ -40,6 +42,7 @@ def results_of(
     metrics: Sequence[str] = (),
     name: str | None = None,
     alpha: float = 0.05,
+    within: str | None = None,
     curves: Mapping[tuple[str, int], Mapping[str, Sequence[tuple[int, float]]]] | None = None,
 ) -> tuple[Study, tuple[TrialRow, ...]]:
     """Return a table (columns arm, seed, one per metric, outcome where not all was measured) as a study.
@@ -49,11 +52,19 @@ def results_of(
     arm is taken for a factor of the arms. The study has no core and no declared number of seeds: nothing can be run.
     `curves` are learning curves, (arm, seed) -> metric -> points; those of the primary metric are kept.
 
-    Raises AblateError or TableError (with every problem's line) for what cannot be read one way only.
+    Where rows are parts of a run, `within` is the column that counts them (``episode``): metrics are averaged within
+    each arm and seed first.
+
+    Raises AblateError or TableError (with every problem's line) for what cannot be read one way only, and, as a
+    question, for a table that looks as if its rows were parts of runs.
     """
     path = table.path
+    if within is None:
+        check_unit(table)
     table.column("arm"), table.column("seed")
     found = _metrics(table, metrics)
+    if within is not None:
+        table = averaged(table, within, [metric.name for metric in found])
     lines = read_lines(table, found)
     arms = _arms(table, lines, baseline, found)
     study = Study(
@@ -107,7 +118,7 @@ def _number_columns(table: TableFile) -> list[str]:
     found = []
     for at, name in enumerate(table.header):
         cells = [cells[at] for _, cells in table.rows if cells[at]]
-        if name not in KEYS and cells and any(number_of(cell) is not None for cell in cells):
+        if name not in KEYS and not is_part(name) and cells and any(number_of(cell) is not None for cell in cells):
             found.append(name)
     return found
 

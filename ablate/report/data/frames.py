@@ -128,22 +128,25 @@ def curves_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
     return frame.astype({"seed": "int64", "images": "int64", "value": "float64"})
 
 
-def compare_study(study: Study, rows: Iterable[TrialRow], method: Method | None = None) -> Comparison:
+def compare_study(
+    study: Study, rows: Iterable[TrialRow], method: Method | None = None, *, look: int | None = None
+) -> Comparison:
     """Compare a stored study at its declared looks and alpha; the study's own lints come first.
 
-    `method` is how verdicts are taken (default: as the study declares; another one is said in a lint).
+    `method` is how verdicts are taken (default: as the study declares; another one is said in a lint), `look` the
+    declared look to stop at.
 
     Arms that have not run yet are there without numbers.
     """
-    return compare_results(CheckedResults.of(study, rows), method)
+    return compare_results(CheckedResults.of(study, rows), method, look=look)
 
 
-def compare_results(results: CheckedResults, method: Method | None = None) -> Comparison:
+def compare_results(results: CheckedResults, method: Method | None = None, *, look: int | None = None) -> Comparison:
     """Do what `compare_study` does, with results that have been read already."""
     study = results.study
     method = study.method if method is None else method
     comparison = compare_trials(
-        results.matrix, settle_metrics(study.metrics), method, alpha=study.alpha, looks=study.looks or None
+        results.matrix, settle_metrics(study.metrics), method, alpha=study.alpha, look=look, looks=study.looks or None
     )
     changed = method_lints(method, study.method)
     return replace(

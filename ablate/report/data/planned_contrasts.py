@@ -44,6 +44,7 @@ def families_of(results: CheckedResults) -> tuple[Family, ...]:
             cells=cells,
             alpha=study.alpha,
             looks=study.looks,
+            method=study.method,
         )
         for kind, plans, cells in found
     )

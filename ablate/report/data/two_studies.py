@@ -15,8 +15,8 @@ from ablate.recipe import digest_of
 from ablate.report.data.frames import trials_frame
 from ablate.report.statistics.compare import compared
 from ablate.report.statistics.design_warnings import method_lints, pair_lints
-from ablate.report.statistics.looks import plan_looks
 from ablate.report.statistics.model import Comparison, Lint, Row
+from ablate.report.statistics.sequential.looks import plan_looks
 from ablate.report.statistics.trial_matrix import Trials, read_trials
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, MetricSpec, Study

@@ -17,7 +17,7 @@ from ablate.report.statistics.pareto import Front
 from ablate.report.statistics.time_to_event import Race
 from ablate.report.statistics.trend import Trend
 from ablate.study.spec import MetricSpec
-from ablate.study.verdict_method import Correction, Method, Noise, Test
+from ablate.study.verdict_method import Boundaries, Correction, Method, Noise, Test
 
 
 class _Shape(BaseModel):
@@ -30,14 +30,18 @@ class ComparisonShape(_Shape):
     baseline: str = Field(description="The arm, or the other study, that arms are compared with.")
     reference: str = Field(description="The same in words.")
     primary: str = Field(description="Name of the metric that verdicts are corrected on.")
-    alpha: float = Field(description="Level at the furthest look that any arm has reached.")
+    alpha: float = Field(description="Level that corrected p values are held against, at the furthest look of any arm.")
     study_alpha: float = Field(description="Level of the whole study.")
+    look_level: float = Field(description="Level of a single test at that look, before correcting for many arms.")
     look: int = Field(description="Seeds per arm at this look.")
     looks: list[int] = Field(description="Declared looks; empty when none were.")
     tested: int = Field(description="Comparisons that the correction counts.")
     test: Test
     noise: Noise
     correct: Correction
+    equivalence: Correction = Field(description="How the word equivalent is corrected for many arms.")
+    boundaries: Boundaries = Field(description="How several looks share alpha.")
+    futility: float = Field(description="Chance of a decision by the last look below which an arm is stopped.")
     declared: Method | None = Field(description="What the study declared, where the report was made in another way.")
     problem: str | None = Field(description="Why nothing can be compared, or null.")
     lints: list[Lint] = Field(description="Warnings about design and data.")

@@ -17,6 +17,7 @@ from ablate.report.text.cells import (
 )
 from ablate.report.text.columns import Cell, Column, Columns
 from ablate.report.text.html_elements import Child, Html, join, scroller, table, tag
+from ablate.report.text.look_sentences import repeated_text
 from ablate.study.factors import level_text
 from ablate.study.spec import Arm, MetricSpec
 
@@ -168,7 +169,11 @@ def _numbers(row: Row, metric: MetricSpec) -> list[tuple[str, str]]:
     if row.p is not None:
         found.append(("p, uncorrected", numerals.p_text(row.p)))
     if row.p_equivalence is not None:
-        found.append(("p of equivalence", numerals.p_text(row.p_equivalence)))
+        found.append(("p of equivalence, uncorrected", numerals.p_text(row.p_equivalence)))
+    if row.repeated_low is not None:
+        found.append(("all looks together", repeated_text(row, metric).strip(" ()")))
+    if row.chance is not None:
+        found.append(("chance to decide it by the last look", f"{100 * row.chance:.0f} %"))
     if row.wins is not None and row.pairs:
         found.append(("better than the baseline in", f"{row.wins} of {numerals.plural(row.pairs, 'seed')}"))
     if row.rho is not None:

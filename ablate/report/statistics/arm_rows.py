@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablate.report.statistics.contrast import Contrast, interval_width, shown, transform
-from ablate.report.statistics.looks import LookPlan
 from ablate.report.statistics.model import Row, Verdict
-from ablate.report.statistics.significance import Floats, correlations, count_mean_sd, half_width
+from ablate.report.statistics.sequential.futility import Outlook
+from ablate.report.statistics.sequential.looks import LookPlan
+from ablate.report.statistics.significance import LEVEL, Floats, correlations, count_mean_sd, half_width
 from ablate.report.statistics.trial_matrix import Flags, Trials
-from ablate.report.statistics.verdicts import Evidence, Word, is_diverged, judge
+from ablate.report.statistics.verdicts import STOPPED, Evidence, Word, is_diverged, judge
 from ablate.study.spec import MetricSpec
-from ablate.study.verdict_method import FEWEST_FLIPS, Method
+from ablate.study.verdict_method import FEWEST, Method
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,21 @@ class Setting:
     method: Method
     comparable: Flags
     """[arms]: False for baselines, and where the baseline has nothing to compare with."""
+    alike: Flags
+    """[arms]: True for an arm that is one experiment with the baseline, whatever a coarse metric says."""
 
 
-def metric_rows(setting: Setting, metric: MetricSpec, numbers: Contrast, *, exploratory: bool) -> dict[str, Row]:
+def metric_rows(
+    setting: Setting, metric: MetricSpec, numbers: Contrast, ahead: Outlook, *, exploratory: bool
+) -> dict[str, Row]:
     """Return arm -> row for one metric."""
-    columns = _columns(metric, numbers, setting)
+    columns = _columns(metric, numbers, setting, ahead)
     lists = {name: _plain(column) for name, column in columns.items()}
     rows = {}
     for place, arm in enumerate(setting.trials.arms):
         cells = {name: column[place] for name, column in lists.items()}
-        rows[arm] = _row(setting, metric, numbers, place, cells, exploratory=exploratory)
+        stopped = bool(ahead.stopped[place])
+        rows[arm] = _row(setting, metric, numbers, place, cells, exploratory=exploratory, stopped=stopped)
     return rows
 
 
@@ -56,7 +62,7 @@ def _plain(column: Floats) -> list[float | None]:
     return [value if finite else None for value, finite in zip(column.tolist(), np.isfinite(column), strict=True)]
 
 
-def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting) -> dict[str, Floats]:
+def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting, ahead: Outlook) -> dict[str, Floats]:
     """Every numeric field of `Row`, as vectors [arms]."""
     scaled = transform(metric)(numbers.values)
     shared = np.isfinite(numbers.differences)
@@ -66,9 +72,13 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting) -> dict[st
     width = np.where(setting.plan.reached, interval_width(numbers.tested, 0.05), np.nan)
     width = np.where(numbers.still, 0.0, width)  # What is left of it is the rounding of floats.
     diff, low, high = shown(metric, numbers.tested.mean, width)
-    corrected = setting.method.test != "permutation"
+    corrected = setting.method.test in ("paired", "welch")
     width = interval_width(numbers.tested, numbers.level if corrected else np.full(len(diff), np.nan))
     _, thin_low, thin_high = shown(metric, numbers.tested.mean, width)
+    several = len(setting.plan.looks) > 1 and corrected
+    repeated = setting.plan.levels.shared(1 - LEVEL, setting.plan.places)
+    width = interval_width(numbers.tested, np.where(several & setting.plan.reached, repeated, np.nan))
+    _, wide_low, wide_high = shown(metric, numbers.tested.mean, np.where(numbers.still, np.nan, width))
     seed_sd = count_mean_sd(scaled)[2]
     typical = np.sqrt((seed_sd**2 + seed_sd[setting.trials.partner] ** 2) / 2)
     relative = diff if metric.scale == "log" else _ratio(diff, np.abs(baseline_mean))
@@ -82,6 +92,8 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting) -> dict[st
         "ci_high": high,
         "holm_low": thin_low,
         "holm_high": thin_high,
+        "repeated_low": wide_low,
+        "repeated_high": wide_high,
         "improvement": pooled_mean,
         "sd_diff": numbers.own.sd,
         "effect": _ratio(pooled_mean, np.where(numbers.still, np.nan, numbers.own.sd)),
@@ -92,8 +104,11 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting) -> dict[st
         "p_plain": numbers.p_plain,
         "p_holm": numbers.p_corrected,
         "p_equivalence": numbers.p_equivalence,
+        "p_equivalence_holm": numbers.p_equal,
         "margin": numbers.margin,
         "alpha": setting.plan.alpha,
+        "chance": ahead.chance,
+        "could_show": ahead.could_show if metric.scale == "identity" else np.expm1(ahead.could_show),
         "rho": correlations(np.where(shared, scaled, np.nan), scaled[setting.trials.partner]),
     }
 
@@ -110,6 +125,7 @@ def _row(
     cells: dict[str, float | None],
     *,
     exploratory: bool,
+    stopped: bool,
 ) -> Row:
     counts, partner = setting.counts, int(setting.trials.partner[place])
     is_baseline = partner == place
@@ -119,7 +135,7 @@ def _row(
         cells = {**cells, "mean": None, "sd": None, "half_width": None}
     if exploratory:
         # Intervals at the corrected level belong to the family of tests on the primary metric.
-        cells = {**cells, "p_holm": None, "holm_low": None, "holm_high": None}
+        cells = {**cells, "p_holm": None, "p_equivalence_holm": None, "holm_low": None, "holm_high": None}
     censored = bool(censored_arms(setting.trials, metric.name)[place])
     if censored:
         cells = {**cells, "mean": None, "sd": None, "half_width": None}
@@ -127,7 +143,10 @@ def _row(
     if censored and not is_baseline and not hopeless:
         word = Word(Verdict.UNDECIDED, _censored_note(setting.trials, metric.name, place))
     elif not is_baseline and (bool(setting.comparable[place]) or hopeless):
-        word = judge(_evidence(setting, metric, numbers, place, cells, exploratory=exploratory))
+        word = judge(_evidence(setting, metric, numbers, place, cells, exploratory=exploratory, stopped=stopped))
+    stopped = word is not None and word.note == STOPPED
+    if word is not None and word.verdict is not Verdict.UNDECIDED:
+        cells = {**cells, "chance": None, "could_show": None}
     paired = np.isfinite(numbers.differences[place]) & (not is_baseline)
     differences = shown(metric, numbers.differences[place][paired], np.zeros(int(paired.sum())))[0]
     seeds = np.array(setting.trials.seeds, dtype=np.int64)
@@ -144,6 +163,7 @@ def _row(
         exploratory=exploratory,
         note=_note(setting, numbers, place, word, exploratory=exploratory, censored=censored),
         more_seeds=word.more_seeds if word else None,
+        stopped=stopped,
         wins=None if setting.method.test == "welch" else wins,
         values=dict(zip(seeds[there].tolist(), numbers.values[place][there].tolist(), strict=True)),
         differences=dict(zip(seeds[paired].tolist(), differences.tolist(), strict=True)),
@@ -162,6 +182,7 @@ def _evidence(
     cells: dict[str, float | None],
     *,
     exploratory: bool,
+    stopped: bool,
 ) -> Evidence:
     counts, needed = setting.counts, numbers.needed[place]
     return Evidence(
@@ -171,14 +192,17 @@ def _evidence(
         baseline_diverged=int(counts.diverged[setting.trials.partner[place]]),
         improvement=cells["improvement"],
         still=bool(numbers.still[place]),
-        p=cells["p"] if exploratory else cells["p_holm"],
-        p_equivalence=cells["p_equivalence"],
+        p=_plain(numbers.p_corrected)[place],
+        p_equivalence=_plain(numbers.p_equal)[place],
         alpha=float(setting.plan.alpha[place]),
         needed=None if np.isnan(needed) else int(needed),
         margin_text=margin_text(metric),
         reached=bool(setting.plan.reached[place]),
         wanted=setting.plan.looks[0] if setting.plan.looks else 0,
-        fewest=FEWEST_FLIPS if setting.method.test == "permutation" else 2,
+        fewest=FEWEST.get(setting.method.test, 2),
+        identical=bool(numbers.identical[place]),
+        coarse=bool(numbers.coarse[place] and not setting.alike[place]),
+        stopped=stopped,
     )
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from ablate.report.statistics.arm_rows import Counts, Setting, censored_arms, metric_rows
 from ablate.report.statistics.contrast import Contrast, contrast
-from ablate.report.statistics.design_warnings import data_lints
-from ablate.report.statistics.looks import LookPlan, plan_looks
+from ablate.report.statistics.design_warnings import data_lints, not_times
+from ablate.report.statistics.granularity import one_experiment
 from ablate.report.statistics.metric_spec import declared_metrics, found_metrics
 from ablate.report.statistics.model import Comparison, Lint, Row, Stability
+from ablate.report.statistics.sequential.futility import Outlook, outlook
+from ablate.report.statistics.sequential.looks import LookPlan, plan_looks
 from ablate.report.statistics.significance import Floats
 from ablate.report.statistics.stability import stability
 from ablate.report.statistics.trial_matrix import Flags, Trials, read_trials, settle_metrics
 from ablate.report.statistics.verdicts import is_diverged
 from ablate.study.spec import BASELINE, MetricSpec
-from ablate.study.verdict_method import Correction, Method, Noise, Test
+from ablate.study.verdict_method import FUTILITY, Boundaries, Correction, Method, Noise, Test
 
 
 def compare(
@@ -33,6 +36,9 @@ def compare(
     test: Test = "paired",
     noise: Noise = "own",
     correct: Correction = "holm",
+    equivalence: Correction | None = None,
+    boundaries: Boundaries = "spending",
+    futility: float = FUTILITY,
 ) -> Comparison:
     """Compare all arms of `frame` with `baseline` on every metric.
 
@@ -46,12 +52,17 @@ def compare(
     them), `look` the one of them to stop at. `arms` gives the arms and their order (default: as they appear).
 
     `test`: "paired" t (default), "welch" for seeds that are not shared, "permutation" for exact sign flips (6 to 20
-    shared seeds). `noise`: "own", or "pooled" for few seeds and many arms. `correct`: "holm", "bh", "none".
+    shared seeds), "skewed" where arms have skewed noise that the baseline has not (5 shared seeds or more). `noise`:
+    "own", or "pooled" for few seeds and many arms. `correct`: "holm", "bh", "none"; `equivalence`: the same for the
+    word equivalent (default: as `correct`). With several looks, `boundaries` says how they share alpha ("spending", or
+    "split" by the union bound), and an arm is stopped when its chance to be decided by the last look is below
+    `futility` (0: never).
 
     Raises AblateError for a table that cannot be read. A baseline without results is not an error here: the rows are
     there without verdicts, and `Comparison.problem` says why.
     """
-    method = Method(test, noise, correct)  # Refused before the table is read.
+    # Refused before the table is read.
+    method = Method(test, noise, correct, correct if equivalence is None else equivalence, boundaries, futility)
     found, left = found_metrics(frame) if metrics is None else (declared_metrics(metrics), ())
     settled = settle_metrics(found)
     trials = read_trials(frame, settled, baseline, arms)
@@ -72,10 +83,10 @@ def compare_trials(
 
     `metrics` are settled (see `settle_metrics`); `lints` come before what is doubtful about the results.
     """
-    plan = plan_looks(trials, alpha, looks, look)
+    plan = plan_looks(trials, alpha, looks, look, method.boundaries)
     baseline = trials.arms[0]
     problem = _problem(trials, _counts(trials, plan), baseline)
-    lints = (*lints, *data_lints(trials, metrics, plan, shared_seeds=method.test != "welch"))
+    lints = (*lints, *data_lints(trials, metrics, plan, test=method.test))
     return compared(trials, metrics, plan, method, name=baseline, alpha=alpha, lints=lints, problem=problem)
 
 
@@ -92,13 +103,15 @@ def compared(
 ) -> Comparison:
     """Compare every arm of `trials` with its partner; `name` is what the comparison calls what it compares with."""
     counts = _counts(trials, plan)
-    setting = Setting(trials, plan, counts, method, _comparable(trials, counts) & (problem is None))
+    alike = one_experiment(trials, plan.used, not_times(metrics))
+    setting = Setting(trials, plan, counts, method, _comparable(trials, counts) & (problem is None), alike)
     rows: dict[tuple[str, str], Row] = {}
     tested = 0
     for metric in metrics:
         numbers = _numbers(setting, metric)
         tested = numbers.family if metric.primary else tested
-        for arm, row in metric_rows(setting, metric, numbers, exploratory=not metric.primary).items():
+        ahead = _outlook(setting, metric, numbers)
+        for arm, row in metric_rows(setting, metric, numbers, ahead, exploratory=not metric.primary).items():
             rows[(arm, metric.name)] = row
     return Comparison(
         baseline=name,
@@ -114,6 +127,10 @@ def compared(
         test=method.test,
         noise=method.noise,
         correct=method.correct,
+        equivalence=method.equivalence,
+        boundaries=method.boundaries,
+        futility=method.futility,
+        look_level=_look_level(trials, plan),
         stability=_stability(trials, counts),
         reference=trials.reference,
         problem=problem,
@@ -158,16 +175,41 @@ def _numbers(setting: Setting, metric: MetricSpec) -> Contrast:
     trials, plan, counts = setting.trials, setting.plan, setting.counts
     values: Floats = np.where(plan.used & trials.measured, trials.values[metric.name], np.nan)
     comparable: Flags = (2 * counts.diverged < counts.runs) & setting.comparable & ~censored_arms(trials, metric.name)
-    correct: Correction = setting.method.correct if metric.primary else "none"
     return contrast(
-        values, trials.partner, metric, plan.alpha, comparable, plan.reached, setting.method, correct=correct
+        values,
+        trials.partner,
+        metric,
+        comparable,
+        plan.reached,
+        setting.method,
+        levels=plan.levels,
+        places=plan.places,
     )
+
+
+def _outlook(setting: Setting, metric: MetricSpec, numbers: Contrast) -> Outlook:
+    """Every arm's outlook when its look was taken, with no arm further than that: what came later is no reason."""
+    plan, trials = setting.plan, setting.trials
+    found = outlook(numbers, plan, setting.method)
+    if len(plan.looks) < 2 or setting.method.futility == 0:
+        return found
+    for place in np.unique(plan.places[plan.reached & ~trials.baselines]):
+        then = plan_looks(trials, plan.levels.alpha, plan.looks, plan.looks[place], plan.levels.boundaries)
+        seen = outlook(_numbers(replace(setting, plan=then), metric), then, setting.method)
+        found = found.taking(seen, plan.places == place)
+    return found
 
 
 def _current_alpha(trials: Trials, plan: LookPlan) -> float:
     """The level at the furthest look any arm has reached."""
     others = plan.alpha[plan.reached & ~trials.baselines]
     return float(others.max()) if len(others) else float(plan.alpha[0])
+
+
+def _look_level(trials: Trials, plan: LookPlan) -> float:
+    """The level of a single test at the furthest look that any arm has reached."""
+    own = plan.levels.shared(plan.levels.alpha, plan.places)[plan.reached & ~trials.baselines]
+    return float(own.max()) if len(own) else float(plan.levels.shared(plan.levels.alpha, plan.places[:1])[0])
 
 
 def _stability(trials: Trials, counts: Counts) -> dict[str, Stability]:

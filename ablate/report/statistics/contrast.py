@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from ablate.errors import AblateError
 from ablate.report.statistics.corrections import adjust
+from ablate.report.statistics.granularity import proves_nothing
 from ablate.report.statistics.pooled_noise import pool
 from ablate.report.statistics.power import seeds_needed
+from ablate.report.statistics.sequential.boundaries import LookLevels
 from ablate.report.statistics.significance import (
+    NO_NOISE,
     Floats,
     Summary,
     count_mean_sd,
@@ -21,12 +24,14 @@ from ablate.report.statistics.significance import (
     no_noise,
     paired_summary,
     sign_flip_p,
+    sizes,
     two_sided_p,
     welch_summary,
 )
+from ablate.report.statistics.skewed_noise import skewed_equivalence_p, skewed_p
 from ablate.report.statistics.trial_matrix import Flags
 from ablate.study.spec import MetricSpec
-from ablate.study.verdict_method import LARGEST_FLIP, Correction, Method
+from ablate.study.verdict_method import FEWEST, LARGEST_FLIP, Correction, Method
 
 
 @dataclass(frozen=True)
@@ -48,12 +53,19 @@ class Contrast:
     margin: Floats
     still: Flags
     """True where there is no seed noise at all."""
+    identical: Flags
+    """True where every shared seed has the same value twice."""
+    coarse: Flags
+    """True where being identical in all these seeds says little: the metric has few possible values."""
     p: Floats
     p_plain: Floats
     p_equivalence: Floats
     p_corrected: Floats
+    """Over all looks and arms."""
+    p_equal: Floats
+    """`p_equivalence` over all looks and arms."""
     level: Floats
-    """Level each arm was decided at (see `corrections.Adjusted`)."""
+    """Level of a single test at which each arm was decided (see `corrections.Adjusted`)."""
     family: int
     """Arms with a test."""
     needed: Floats
@@ -71,18 +83,23 @@ def contrast(
     values: Floats,
     partner: NDArray[np.int64],
     metric: MetricSpec,
-    alpha: Floats,
     comparable: Flags,
     reached: Flags,
     method: Method,
     *,
-    correct: Correction,
+    levels: LookLevels,
+    places: NDArray[np.int64],
 ) -> Contrast:
     """Compare every row of `values` [arms, seeds] with its `partner` row (row 0, in a study with one baseline).
 
-    `alpha` [arms] is the level at each arm's look. Only `comparable` arms get a difference, and only those of them
-    that `reached` a declared look a test. `correct` is "none" for secondary metrics.
+    Only `comparable` arms get a difference, and only those of them that `reached` a declared look a test. `places`
+    [arms] are the looks they are at, `levels` what each look may decide at. Secondary metrics are not corrected for
+    the number of arms.
     """
+    alpha = levels.alpha_at(places)
+    correct: tuple[Correction, Correction] = (
+        (method.correct, method.equivalence) if metric.primary else ("none", "none")
+    )
     scale, sign = transform(metric), 1.0 if metric.direction == "max" else -1.0
     scaled = scale(values)
     reference = scaled[partner]
@@ -94,22 +111,26 @@ def contrast(
         tested = Summary(two.n, sign * two.mean, two.sd, two.se, two.df)
     else:
         tested = own
-    still = no_noise(tested.mean, tested.sd)
+    size = _rounded(scaled, metric)
+    size = np.maximum(size, size[partner])
+    still = no_noise(tested.sd, size)
     testable = comparable & reached
     usable = testable & (tested.n >= 2) & ~still
     if method.noise == "pooled":
         tested = pool(tested, usable)
     margin = margins(metric, values[partner], differences)
     p, p_equivalence = _test(differences, tested, margin, usable, method)
-    adjusted = adjust(p, alpha, correct)
-    per_test = alpha / max(1, adjusted.tested)
+    adjusted = adjust(levels.overall(p, places), alpha, correct[0])
+    # Two one-sided tests share no error: each may spend what both sides of a two-sided test do together.
+    equal = adjust(levels.overall(2 * p_equivalence, places) / 2, alpha, correct[1])
+    per_test = levels.nominal(alpha / max(1, adjusted.tested), places)
     needed = np.full(len(alpha), np.nan)
     needed[usable] = seeds_needed(
         tested.mean[usable], tested.sd[usable], tested.n[usable], margin[usable], per_test[usable]
     )
     n, mean, sd = count_mean_sd(values)
     plain = np.full(len(alpha), np.nan)
-    paired = testable & (own.n >= 2) & ~no_noise(own.mean, own.sd)
+    paired = testable & (own.n >= 2) & ~no_noise(own.sd, size)
     if method.test != "welch":
         plain[paired] = two_sided_p(own.mean[paired], own.se[paired], own.df[paired])
     return Contrast(
@@ -123,15 +144,23 @@ def contrast(
         own=own,
         margin=margin,
         still=still & testable,
+        identical=still & testable & (np.abs(tested.mean) <= NO_NOISE * size),
+        coarse=proves_nothing(values, own.n),
         p=p,
         p_plain=plain,
         p_equivalence=p_equivalence,
         p_corrected=adjusted.p,
-        level=adjusted.level,
+        p_equal=equal.p,
+        level=levels.nominal(adjusted.level, places),
         family=adjusted.tested,
         needed=needed,
         reference=values[partner],
     )
+
+
+def _rounded(scaled: Floats, metric: MetricSpec) -> Floats:
+    """[arms]: how large the numbers are that rounding is a part of; logarithms carry that of what they are taken of."""
+    return np.maximum(1.0, sizes(scaled)) if metric.scale == "log" else sizes(scaled)
 
 
 def margins(metric: MetricSpec, reference: Floats, differences: Floats) -> Floats:
@@ -170,6 +199,14 @@ def _test(
             if np.isfinite(margin[arm]):
                 sides = (row + margin[arm], margin[arm] - row)
                 p_equivalence[arm] = max(sign_flip_p(side, one_sided=True) for side in sides)
+        return p, p_equivalence
+    if method.test == "skewed":
+        usable = usable & (summary.n >= FEWEST["skewed"])
+        if not usable.any():
+            return p, p_equivalence
+        rows, own = differences[usable], summary.of(usable)
+        p[usable] = skewed_p(rows, own)
+        p_equivalence[usable] = skewed_equivalence_p(rows, own, margin[usable])
         return p, p_equivalence
     mean, se, df = summary.mean[usable], summary.se[usable], summary.df[usable]
     p[usable] = two_sided_p(mean, se, df)

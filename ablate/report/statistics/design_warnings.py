@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ablate.recipe import digest_of
-from ablate.report.statistics.looks import LookPlan
+from ablate.report.statistics.contrast import transform
+from ablate.report.statistics.granularity import proves_nothing
 from ablate.report.statistics.model import Lint
+from ablate.report.statistics.sequential.looks import LookPlan
+from ablate.report.statistics.skewed_noise import is_one_sided
 from ablate.report.statistics.trial_matrix import Trials
 from ablate.study.spec import MetricSpec, Study
-from ablate.study.verdict_method import Method
+from ablate.study.verdict_method import Method, Test
 
 UNEQUAL_IMAGES = 1.01
 """Ratio of images seen above which compute is called unequal."""
@@ -26,15 +29,16 @@ def design_lints(study: Study) -> tuple[Lint, ...]:
 
 
 def data_lints(
-    trials: Trials, metrics: Sequence[MetricSpec], plan: LookPlan, *, shared_seeds: bool = True
+    trials: Trials, metrics: Sequence[MetricSpec], plan: LookPlan, *, test: Test = "paired"
 ) -> tuple[Lint, ...]:
     """Doubts about results: no baseline, other seeds, identical results, unequal compute, seeds beyond the plan."""
     found = [
         *_baseline_missing(trials),
-        *(_other_seeds(trials) if shared_seeds else ()),
+        *(_other_seeds(trials, plan) if test != "welch" else ()),
         *_identical_arms(trials, metrics),
         *_identical_seeds(trials, metrics),
         *_unequal_compute(trials),
+        *(_skewed_noise(trials, metrics, plan) if test == "paired" else ()),
         *_off_plan(trials, plan),
         *_left_out(trials),
     ]
@@ -95,15 +99,17 @@ def _baseline_missing(trials: Trials) -> Iterator[Lint]:
         yield Lint("no-baseline", f"the baseline {trials.arms[0]!r} has no results", trials.arms[0])
 
 
-def _other_seeds(trials: Trials) -> Iterator[Lint]:
-    """Arms whose finished seeds are not the baseline's."""
+def _other_seeds(trials: Trials, plan: LookPlan | None = None) -> Iterator[Lint]:
+    """Arms whose finished seeds are not the baseline's; with several looks, up to the look that the arm is at."""
     results = trials.measured | trials.diverged
+    seen = np.cumsum(results, axis=1)
     seeds = np.array(trials.seeds)
     for place in np.flatnonzero(~trials.baselines):
-        arm, theirs = trials.arms[place], results[trials.partner[place]]
-        alone = seeds[results[place] & ~theirs]
-        lacking = seeds[theirs & ~results[place]]
-        if not results[place].any() or not theirs.any() or not (len(alone) or len(lacking)):
+        arm, partner = trials.arms[place], trials.partner[place]
+        most = plan.looks[plan.places[place]] if plan is not None and len(plan.looks) > 1 else len(seeds)
+        own, theirs = (results[row] & (seen[row] <= most) for row in (place, partner))
+        alone, lacking = seeds[own & ~theirs], seeds[theirs & ~own]
+        if not own.any() or not theirs.any() or not (len(alone) or len(lacking)):
             continue
         parts = [f"lacks seed {_numbers(lacking)}"] if len(lacking) else []
         parts += [f"has seed {_numbers(alone)} that {trials.reference} lacks"] if len(alone) else []
@@ -112,7 +118,7 @@ def _other_seeds(trials: Trials) -> Iterator[Lint]:
 
 def _identical_arms(trials: Trials, metrics: Sequence[MetricSpec]) -> Iterator[Lint]:
     """Arms with the very same values in every seed, on every metric but measured times."""
-    names = [metric.name for metric in metrics if not _is_time(metric)]
+    names = not_times(metrics)
     groups: dict[bytes, list[str]] = defaultdict(list)
     if not names:
         return
@@ -122,8 +128,25 @@ def _identical_arms(trials: Trials, metrics: Sequence[MetricSpec]) -> Iterator[L
     for arms in groups.values():
         if len(arms) > 1:
             yield Lint(
-                "identical-arms", f"{_listed(arms)} give identical results: they are the same experiment", arms[1]
+                "identical-arms", f"{_listed(arms)} give identical results{_meaning(trials, names, arms)}", arms[1]
             )
+
+
+def _meaning(trials: Trials, names: Sequence[str], arms: Sequence[str]) -> str:
+    """What identical results of `arms` say: little, where every metric has few possible values."""
+    one, other = (trials.arms.index(arm) for arm in arms[:2])
+    shared = trials.measured[one] & trials.measured[other]
+    count = np.array([float(shared.sum())])
+    fine = any(not proves_nothing(trials.values[name], count)[0] for name in names)
+    recipes = trials.recipes
+    if fine or (recipes is not None and (recipes[one] == recipes[other])[shared].all() and (recipes[one] != "").any()):
+        return ": they are the same experiment"
+    return ", but only on coarse metrics, where different arms are often identical"
+
+
+def not_times(metrics: Sequence[MetricSpec]) -> list[str]:
+    """Return the names of the metrics that are no measured times: equal seeds give these equal values."""
+    return [metric.name for metric in metrics if not _is_time(metric)]
 
 
 def _is_time(metric: MetricSpec) -> bool:
@@ -163,6 +186,22 @@ def _unequal_compute(trials: Trials) -> Iterator[Lint]:
         ratio = float(np.exp(np.mean(np.log(own[shared] / theirs[shared]))))
         if max(ratio, 1 / ratio) > limit:
             yield Lint("unequal-compute", f"{arm} takes {ratio:.2f} times the {what} of {trials.reference}", arm)
+
+
+def _skewed_noise(trials: Trials, metrics: Sequence[MetricSpec], plan: LookPlan) -> Iterator[Lint]:
+    """Arms that are much noisier than the baseline, with skewed noise: there the paired t errs far too often."""
+    metric = next(metric for metric in metrics if metric.primary)
+    values = transform(metric)(np.where(plan.used & trials.measured, trials.values[metric.name], np.nan))
+    others = np.flatnonzero(~trials.baselines)
+    rows, skewness = is_one_sided(values[others], values[trials.partner[others]])
+    if rows:
+        arms = [trials.arms[others[row]] for row in rows]
+        text = (
+            f"{_listed(arms)}: noise is more than twice that of {trials.reference} and skewed (about {skewness:+.1f}), "
+            "so that the paired t calls arms different too often, in up to a quarter of studies; the test 'skewed' "
+            "holds, and on the log scale noise may be even"
+        )
+        yield Lint("skewed-noise", text, arms[0])
 
 
 def _off_plan(trials: Trials, plan: LookPlan) -> Iterator[Lint]:

@@ -34,6 +34,33 @@ _HIGHER = frozenset(
         "ssim",
     ]
 )
+_PARTS = frozenset(
+    [
+        "clip",
+        "document",
+        "episode",
+        "example",
+        "fold",
+        "frame",
+        "game",
+        "image",
+        "img",
+        "instance",
+        "item",
+        "prompt",
+        "question",
+        "rollout",
+        "sample",
+        "sentence",
+        "subject",
+        "trajectory",
+        "utterance",
+        "video",
+    ]
+)
+"""Words for parts of a run, or of what it is tested on."""
+_COUNTING = frozenset(["id", "idx", "index", "no", "nr", "num", "number", "test", "eval", "cv"])
+"""Words that may stand beside them."""
 _LOWER = frozenset(
     [
         "bpd",
@@ -106,7 +133,10 @@ def found_metrics(frame: pd.DataFrame) -> tuple[tuple[MetricSpec, ...], tuple[Li
     numeric = [
         str(name)
         for name, kind in frame.dtypes.items()
-        if name not in KEYS and pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+        if name not in KEYS
+        and not is_part(str(name))
+        and pd.api.types.is_numeric_dtype(kind)
+        and not pd.api.types.is_bool_dtype(kind)
     ]
     known = [MetricSpec(name, way) for name in numeric if (way := direction_of(name)) is not None]
     unknown = [name for name in numeric if direction_of(name) is None]
@@ -122,6 +152,12 @@ def found_metrics(frame: pd.DataFrame) -> tuple[tuple[MetricSpec, ...], tuple[Li
         else ()
     )
     return declared_metrics(known), lints
+
+
+def is_part(name: str) -> bool:
+    """True for a column that, by its name, counts parts of a run rather than runs: ``episode``, ``test_image``."""
+    words = {word.removesuffix("s") for word in re.split(r"[^a-z]+", name.casefold()) if word}
+    return bool(words & _PARTS) and words <= _PARTS | _COUNTING
 
 
 def direction_of(name: str) -> Direction | None:

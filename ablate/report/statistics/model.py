@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ablate.errors import NothingComparableError
 from ablate.study.spec import MetricSpec
-from ablate.study.verdict_method import Correction, Method, Noise, Test
+from ablate.study.verdict_method import FUTILITY, Boundaries, Correction, Method, Noise, Test
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +40,8 @@ MORE_COLUMNS = (
     "percent",
     "holm_low",
     "holm_high",
+    "repeated_low",
+    "repeated_high",
     "improvement",
     "sd_diff",
     "effect",
@@ -47,9 +49,13 @@ MORE_COLUMNS = (
     "df",
     "p_plain",
     "p_equivalence",
+    "p_equivalence_holm",
     "margin",
     "alpha",
     "more_seeds",
+    "stopped",
+    "chance",
+    "could_show",
     "wins",
     "rho",
     "exploratory",
@@ -109,6 +115,9 @@ class Row:
     holm_low: float | None = None
     """Interval at the level where Holm's procedure decided this arm: it excludes 0 exactly when p_holm <= alpha."""
     holm_high: float | None = None
+    repeated_low: float | None = None
+    """Interval of `diff` that holds at every look at once, with probability 95 %: stopping early does not spoil it."""
+    repeated_high: float | None = None
     improvement: float | None = None
     sd_diff: float | None = None
     effect: float | None = None
@@ -123,12 +132,15 @@ class Row:
     p_plain: float | None = None
     """p of the plain paired t-test, whatever test and noise model `p` comes from; None for unshared seeds."""
     p_holm: float | None = None
-    """`p` corrected over all tested arms (by Holm unless the comparison says otherwise); primary metric only."""
+    """`p` over all looks, corrected over all tested arms (by Holm unless the comparison says otherwise); primary
+    metric only."""
     p_equivalence: float | None = None
+    p_equivalence_holm: float | None = None
+    """`p_equivalence` over all looks and tested arms, where the study corrects it; primary metric only."""
     margin: float | None = None
     """Half-width of the equivalence zone around no difference, on the test's own scale."""
     alpha: float | None = None
-    """Level at this arm's look, the one its verdict was taken at."""
+    """Level that `p_holm` and `p_equivalence_holm` are held against at this arm's look."""
     verdict: Verdict | None = None
     """None for the baseline and when the baseline gives nothing to compare with; exploratory for secondary metrics."""
     exploratory: bool = False
@@ -136,6 +148,12 @@ class Row:
     note: str = ""
     more_seeds: int | None = None
     """How many more seeds would probably decide an undecided arm (80 % power)."""
+    stopped: bool = False
+    """True for an undecided arm that the seeds up to the last look would hardly decide."""
+    chance: float | None = None
+    """Chance that an undecided arm is decided by the last look, given what was seen."""
+    could_show: float | None = None
+    """Smallest true difference that the last look would show with 80 % power, in the unit of `diff`."""
     wins: int | None = None
     rho: float | None = None
     """Correlation over seeds between arm and baseline: what common random numbers bought."""
@@ -169,7 +187,7 @@ class Comparison:
     metrics: tuple[MetricSpec, ...]
     rows: Mapping[tuple[str, str], Row]
     alpha: float
-    """Level used at this look. Where arms are at different looks, each row has its own `alpha`."""
+    """Level that corrected p values are held against; where looks split it, each row has its own `alpha`."""
     look: int
     """Seeds per arm this comparison is made at: the declared look, or else the most seeds any arm has."""
     tested: int
@@ -182,6 +200,11 @@ class Comparison:
     test: Test = "paired"
     noise: Noise = "own"
     correct: Correction = "holm"
+    equivalence: Correction = "holm"
+    boundaries: Boundaries = "spending"
+    futility: float = FUTILITY
+    look_level: float = 0.05
+    """Level of a single test at the furthest look, before any correction for the number of arms."""
     declared: Method | None = None
     """What the study declared, where this comparison was made in another way."""
     stability: Mapping[str, Stability] = field(default_factory=dict)
@@ -197,11 +220,16 @@ class Comparison:
             raise NothingComparableError(self.problem)
 
     @property
+    def method(self) -> Method:
+        """How this comparison was made."""
+        return Method(self.test, self.noise, self.correct, self.equivalence, self.boundaries, self.futility)
+
+    @property
     def changed(self) -> str:
         """What differs from the declared method, in words; empty where nothing does."""
         if self.declared is None:
             return ""
-        changes = Method(self.test, self.noise, self.correct).changes(self.declared)
+        changes = self.method.changes(self.declared)
         return ", ".join(f"{word} {here} (declared: {before})" for word, (before, here) in changes.items())
 
     @property

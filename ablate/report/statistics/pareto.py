@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from ablate.report.statistics.contrast import margins, transform
 from ablate.report.statistics.corrections import adjust
+from ablate.report.statistics.granularity import proves_nothing
 from ablate.report.statistics.model import Comparison, Row, Verdict
 from ablate.report.statistics.significance import (
     equivalence_p,
     no_noise,
     paired_summary,
+    sizes,
     two_sided_p,
     welch_summary,
 )
@@ -137,21 +139,22 @@ def _tested(
         two = welch_summary(scale(first), scale(second))
         summary = replace(two, mean=sign * two.mean)
     margin = margins(metric, second, differences)
-    still = no_noise(summary.mean, summary.sd)
+    still = no_noise(summary.sd, np.maximum(sizes(scale(first)), sizes(scale(second))))
+    coarse = proves_nothing(np.array(list(values.values())), summary.n)
     p, same = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
     usable = (summary.n >= 2) & ~still
     mean, se, df = summary.mean[usable], summary.se[usable], summary.df[usable]
     p[usable], same[usable] = two_sided_p(mean, se, df), equivalence_p(mean, se, df, margin[usable])
-    clear = adjust(p, np.full(len(pairs), comparison.alpha), correct).p <= comparison.alpha
-    alike = same <= comparison.alpha
-    for middle, equal, decided, quiet in zip(summary.mean.tolist(), alike, clear, still, strict=True):
-        yield _word(middle, same=bool(equal), decided=bool(decided), still=bool(quiet))
+    clear = adjust(p, np.full(len(pairs), comparison.look_level), correct).p <= comparison.look_level
+    alike = same <= comparison.look_level
+    for middle, equal, decided, quiet, few in zip(summary.mean.tolist(), alike, clear, still, coarse, strict=True):
+        yield _word(middle, same=bool(equal), decided=bool(decided), still=bool(quiet), coarse=bool(few))
 
 
-def _word(mean: float, *, same: bool, decided: bool, still: bool) -> Verdict:
+def _word(mean: float, *, same: bool, decided: bool, still: bool, coarse: bool) -> Verdict:
     """The verdict table of a comparison, but for divergence: such arms take no part."""
     if still:
-        return Verdict.EQUIVALENT if mean == 0 else Verdict.UNDECIDED
+        return Verdict.EQUIVALENT if mean == 0 and not coarse else Verdict.UNDECIDED
     if same:
         return Verdict.EQUIVALENT
     if decided:

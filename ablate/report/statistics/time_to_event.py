@@ -142,7 +142,7 @@ def _ratio(pairs: Sequence[tuple[Time, Time]]) -> tuple[float, float | None, flo
     ratio = math.exp(float(summary.mean[0]))
     if len(pairs) < 2:
         return ratio, None, None, None, "no test: one shared seed"
-    if no_noise(summary.mean, summary.sd)[0]:
+    if no_noise(summary.sd, np.ones(1))[0]:
         return ratio, ratio, ratio, None, "no test: the same ratio in every seed"
     width = float(half_width(summary.se, summary.df)[0])
     p = float(two_sided_p(summary.mean, summary.se, summary.df)[0])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ablate.errors import AblateError
 from ablate.outcome import OutcomeKind
+from ablate.report.statistics.metric_spec import is_part
 from ablate.report.statistics.significance import Floats
 from ablate.study.spec import MetricSpec
 
@@ -46,6 +47,8 @@ class Trials:
     """Metric -> [arms, seeds]: True where a trial says that it never got there (its column ``NAME_reached`` is 0)."""
     reference: str = "the baseline"
     """What arms are compared with, in words."""
+    recipes: NDArray[np.object_] | None = None
+    """[arms, seeds]: digest of each trial's recipe, empty where it is not known; None where no trial has one."""
 
     @property
     def baselines(self) -> Flags:
@@ -84,6 +87,7 @@ class Trials:
             compute=None if self.compute is None else (self.compute[0], numbers(self.compute[1])),
             partner=np.zeros(len(chosen), dtype=np.int64),
             censored={name: flags(matrix) for name, matrix in self.censored.items()},
+            recipes=None if self.recipes is None else np.where(there[:, None], self.recipes[rows][:, seeds], ""),
         )
 
 
@@ -132,9 +136,11 @@ def read_trials(
     reached = [metric.name for metric in metrics if f"{metric.name}{REACHED}" in frame.columns]
     for name in reached:
         table[f"reached {name}"] = pd.to_numeric(frame[f"{name}{REACHED}"], errors="coerce").to_numpy(dtype=np.float64)
+    if "recipe_digest" in frame.columns:
+        table["recipe"] = frame["recipe_digest"].fillna("").astype(str).to_numpy()
     order = _arm_order(list(dict.fromkeys(table["arm"])), baseline, arms)
     table = table[~table["outcome"].isin(INFRASTRUCTURE)]
-    _refuse_duplicates(table)
+    _refuse_duplicates(table, frame)
     left_out = tuple(sorted(set(table["arm"]) - set(order)))
     return _matrices(table[table["arm"].isin(order)], order, metrics, left_out, compute, reached)
 
@@ -206,13 +212,18 @@ def _values(frame: pd.DataFrame, metric: MetricSpec, table: pd.DataFrame) -> Flo
     return np.where(measured, numbers, np.nan)
 
 
-def _refuse_duplicates(table: pd.DataFrame) -> None:
+def _refuse_duplicates(table: pd.DataFrame, frame: pd.DataFrame) -> None:
     twice = table[table.duplicated(["arm", "seed"])]
     if len(twice):
         arm, seed = twice["arm"].iloc[0], twice["seed"].iloc[0]
-        raise AblateError(
-            f"two results of arm {arm!r}, seed {seed}", hint="keep one row per (arm, seed): retries are not new seeds"
+        part = next((str(name) for name in frame.columns if is_part(str(name))), None)
+        hint = (
+            "keep one row per (arm, seed): retries are not new seeds"
+            if part is None
+            else f"is each row one {part!r} of a run? Average within the run first: "
+            "frame.groupby(['arm', 'seed'], as_index=False).mean(numeric_only=True)"
         )
+        raise AblateError(f"two results of arm {arm!r}, seed {seed}", hint=hint)
 
 
 def _arm_order(found: list[str], baseline: str, arms: Sequence[str] | None) -> tuple[str, ...]:
@@ -249,6 +260,11 @@ def _matrices(
     cost = None if compute is None else (compute, np.where(flags(MEASURED), numbers("compute"), np.nan))
     partner = np.zeros(len(arms), dtype=np.int64)
     censored = {name: numbers(f"reached {name}") == 0 for name in reached}
-    return Trials(
+    trials = Trials(
         arms, seeds, flags(MEASURED), flags(DIVERGED), flags(PRUNED), values, left_out, cost, partner, censored
     )
+    if "recipe" not in table.columns:
+        return trials
+    recipes = np.full((len(arms), len(seeds)), "", dtype=object)
+    recipes[row, column] = table["recipe"].to_numpy(dtype=object)
+    return replace(trials, recipes=recipes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ablate.report.statistics.model import Verdict
-from ablate.report.statistics.significance import NO_NOISE
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,7 @@ class Evidence:
     p: float | None
     """Corrected on the primary metric."""
     p_equivalence: float | None
+    """Corrected on the primary metric, where the study corrects it."""
     alpha: float
     needed: int | None
     """Seeds in all that would probably decide; None above 50."""
@@ -34,6 +34,12 @@ class Evidence:
     """Seeds per arm of that look."""
     fewest: int = 2
     """Seeds the test needs."""
+    identical: bool = False
+    """The same values in every seed."""
+    coarse: bool = False
+    """Being identical says little: the metric has few possible values, and nothing else shows one experiment."""
+    stopped: bool = False
+    """The chance to decide the arm by the last look is below what the study declared."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ class Word:
     verdict: Verdict
     note: str = ""
     more_seeds: int | None = None
+
+
+STOPPED = "stopped, more seeds would hardly help"
+"""Of an arm that more seeds, up to the last look, would hardly decide."""
 
 
 def seeds_text(number: int) -> str:
@@ -75,6 +85,8 @@ def judge(evidence: Evidence) -> Word:
     if real:
         assert evidence.improvement is not None
         return Word(Verdict.BETTER if evidence.improvement > 0 else Verdict.WORSE)
+    if evidence.stopped:
+        return Word(Verdict.UNDECIDED, STOPPED)
     if evidence.needed is None:
         return Word(Verdict.UNDECIDED, "within seed noise")
     more = evidence.needed - evidence.n
@@ -82,7 +94,11 @@ def judge(evidence: Evidence) -> Word:
 
 
 def _without_noise(evidence: Evidence) -> Word:
-    assert evidence.improvement is not None
-    if abs(evidence.improvement) <= NO_NOISE:
+    where = f"in {evidence.n} seed{'s' * (evidence.n != 1)} on a coarse metric"
+    if evidence.identical:
+        if evidence.coarse:
+            return Word(Verdict.UNDECIDED, f"identical {where}")
         return Word(Verdict.EQUIVALENT, "identical results")
+    if evidence.coarse:
+        return Word(Verdict.UNDECIDED, f"same difference {where}")
     return Word(Verdict.UNDECIDED, "same difference in every seed: is the seed used?")

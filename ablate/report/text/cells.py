@@ -9,12 +9,12 @@ from statistics import fmean, stdev
 from scipy.stats import t as student
 
 from ablate.report.statistics.model import Comparison, Row, Verdict
+from ablate.report.statistics.significance import NO_NOISE
 from ablate.report.text import numerals
 from ablate.study.spec import MetricSpec
 
 MOST_SECONDARY = 3
 """Secondary metrics in the table of a page; more would not fit beside the verdict."""
-_NO_NOISE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def best_arms(comparison: Comparison) -> frozenset[str]:
         return frozenset()
     best = max(better, key=lambda row: row.improvement or 0.0)
     sign = 1.0 if comparison.primary.direction == "max" else -1.0
-    return frozenset(row.arm for row in better if not _shown_worse(row, best, sign, comparison.alpha))
+    return frozenset(row.arm for row in better if not _shown_worse(row, best, sign, comparison.look_level))
 
 
 def _shown_worse(row: Row, best: Row, sign: float, alpha: float) -> bool:
@@ -124,7 +124,7 @@ def _shown_worse(row: Row, best: Row, sign: float, alpha: float) -> bool:
     if row.arm == best.arm or len(gaps) < 2:
         return False
     mean, spread = fmean(gaps), stdev(gaps)
-    if spread <= _NO_NOISE * max(1.0, abs(mean)):
+    if spread <= NO_NOISE * max(map(abs, (*row.values.values(), *best.values.values()))):
         return mean > 0
     return bool(2 * student.sf(mean / (spread / len(gaps) ** 0.5), len(gaps) - 1) <= alpha)
 

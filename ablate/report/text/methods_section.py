@@ -12,6 +12,8 @@ from ablate.study.spec import MetricSpec
 _TESTS = {
     "paired": "two-sided paired t-test on the differences of shared seeds",
     "welch": "two-sided Welch t-test (seeds are not shared)",
+    "skewed": "two-sided paired t-test on the differences of shared seeds, and the same under noise as skewed as "
+    "that of all arms together: the larger p counts",
     "permutation": "exact sign-flip permutation test on the differences of shared seeds",
 }
 _CORRECTIONS = {
@@ -28,6 +30,7 @@ def method_paragraphs(material: Material) -> list[str]:
         _design(material),
         _differences(comparison),
         _tests(comparison),
+        *_looks(comparison),
         *_changed(comparison),
         _verdicts(comparison),
         f"Margins, seeds and test declared before the first trial: {material.provenance.declared}.",
@@ -58,8 +61,9 @@ def _design(material: Material) -> str:
     )
     return (
         f"{arms} compared with one baseline; verdicts were declared {when}, level {study.alpha:g} for the study and "
-        f"{comparison.alpha:.4g} at this look ({numerals.plural(comparison.look, 'seed')}). The same seeds run in "
-        f"every arm, with the same initialisation, data order and noise wherever these are shared.{_bought(comparison)}"
+        f"{comparison.look_level:.4g} for one test at this look ({numerals.plural(comparison.look, 'seed')}). The same "
+        "seeds run in every arm, with the same initialisation, data order and noise wherever these are shared."
+        f"{_bought(comparison)}"
     )
 
 
@@ -99,8 +103,47 @@ def _tests(comparison: Comparison) -> str:
     return (
         f"Test: {_TESTS[comparison.test]}.{pooled} The study makes "
         f"{numerals.plural(comparison.tested, 'comparison')} on {numerals.label(comparison.primary)}; "
-        f"{_CORRECTIONS[comparison.correct]}. All other metrics are exploratory: the same numbers without correction."
+        f"{_CORRECTIONS[comparison.correct]}.{_equivalence(comparison)} "
+        "All other metrics are exploratory: the same numbers without correction."
     )
+
+
+def _looks(comparison: Comparison) -> list[str]:
+    """How several looks share the level, when arms were stopped, and what that does to the numbers."""
+    if len(comparison.looks) < 2:
+        return []
+    if comparison.boundaries == "spending":
+        share = (
+            "The looks share the level by a spending function (Hwang, Shih and DeCani, gamma -4) under the joint "
+            "distribution of the t statistics; the corrected p is over all looks."
+        )
+    else:
+        share = "The level is split over the looks (union bound)."
+    stop = (
+        f" An arm was stopped when its chance to be decided by the last look fell below {100 * comparison.futility:g} "
+        "%; the level does not count on that, so it holds for those who go on."
+        if comparison.futility
+        else ""
+    )
+    return [
+        f"{share}{stop} Of arms that are decided early, the difference is on average too large: their 95 % t-interval "
+        "then holds the true one less often, the interval for all looks together at least as often as it says."
+    ]
+
+
+def _equivalence(comparison: Comparison) -> str:
+    if numerals.margin_text(comparison.primary) == "" or comparison.tested < 2:
+        return ""
+    if comparison.equivalence != "none":
+        return f" The word equivalent is corrected for the number of arms too ({_NAMES[comparison.equivalence]})."
+    most = min(100.0, 100 * comparison.alpha * comparison.tested)
+    return (
+        f" The word equivalent is not corrected for the number of arms: of {comparison.tested} arms that all differ by "
+        f"the margin, at least one is called equivalent in up to {most:.0f} % of studies."
+    )
+
+
+_NAMES = {"holm": "by Holm", "bh": "by Benjamini and Hochberg"}
 
 
 def _changed(comparison: Comparison) -> list[str]:

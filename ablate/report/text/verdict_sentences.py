@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ablate.report.statistics.model import Comparison, Lint, Row, Verdict
 from ablate.report.text import numerals
 from ablate.report.text.escape import visible
+from ablate.report.text.look_sentences import early_text, saved_text, stopped_text
 from ablate.study.spec import Study
 
 _COMPUTE_DIFFERS = 1.1
@@ -121,7 +122,7 @@ def answer(
         unfinished=unfinished,
         untested=(*_unconfirmed(study, rows, command), *_untested(study, comparison, times)),
         warnings=tuple(warnings_of(comparison.lints)),
-        findings=tuple(Sentence(text) for text in findings),
+        findings=tuple(Sentence(text) for text in (saved_text(rows, comparison), *findings) if text),
     )
 
 
@@ -187,6 +188,7 @@ def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
         text = f"is {row.verdict}: {shown}{_wins(row)}"
     text += f"; {visible(row.note)}" if row.note else ""
     text += _plain_p(row, comparison)
+    text += early_text(row, comparison)
     text += f"; it takes {ratio:.2g} times the time" if ratio is not None and _differs(ratio) else ""
     return Sentence(f"{text}.", row.arm, row.verdict)
 
@@ -216,8 +218,9 @@ def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sen
     text = "is undecided" if shown == "-" else f"is undecided: {shown} in {numerals.label(comparison.primary)}"
     text += f"; {visible(row.note)}" if row.note else ""
     text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
+    text += stopped_text(row, comparison)
     text += _plain_p(row, comparison)
-    seeds = None if _is_short(row, comparison) else _next_seeds(row, comparison)
+    seeds = None if row.stopped or _is_short(row, comparison) else _next_seeds(row, comparison)
     cost = price.text(row, comparison.row(comparison.baseline), seeds) if seeds is not None else ""
     text += f" ({cost} to {numerals.plural(seeds, 'seed')})" if cost and seeds is not None else ""
     command = _command(base, seeds, row.arm) if seeds is not None and base else None
@@ -240,10 +243,11 @@ def _is_short(row: Row, comparison: Comparison) -> bool:
 def _unfinished(rows: Sequence[Row], comparison: Comparison, base: str) -> Sentence | None:
     """One sentence, with one command, for all arms that lack declared seeds; None when none does.
 
-    With several looks, an arm that was decided at an earlier one needs no more.
+    With several looks, an arm that was decided or stopped at an earlier one needs no more.
     """
     looked = len(comparison.looks) > 1
-    open_rows = [row for row in rows if not (looked and row.verdict not in (None, Verdict.UNDECIDED))]
+    done = [row for row in rows if row.stopped or row.verdict not in (None, Verdict.UNDECIDED)]
+    open_rows = [row for row in rows if not (looked and row in done)]
     short = sum(row.runs < comparison.look for row in (*open_rows, comparison.row(comparison.baseline)))
     if not short:
         return None

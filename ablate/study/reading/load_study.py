@@ -161,7 +161,8 @@ class _Loader:
         question = read_question(self.nodes.get("question"), self.problems)
         looks = read_looks(self.nodes.get("seeds"), self.problems)
         alpha = read_alpha(self.nodes.get("alpha"), self.problems)
-        method = read_method(self.keys.get("report"), self.nodes.get("report"), looks, self.problems)
+        seeds = self.nodes.get("seeds")
+        method, left_open = read_method(self.keys.get("report"), self.nodes.get("report"), seeds, looks, self.problems)
         budget = read_budget(self.nodes.get("budget"), self.problems, self.keys.get("budget"))
         if core is None:
             return None
@@ -182,6 +183,7 @@ class _Loader:
             looks=looks,
             alpha=alpha,
             method=method,
+            left_open=left_open,
             designs=designs,
             searches=searches,
             core_parameters=self._parameters,

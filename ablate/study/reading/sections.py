@@ -9,12 +9,22 @@ from ablate.study.problems import BadValueError, Problems
 from ablate.study.reading import values
 from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
 from ablate.study.spec import BUDGET_UNITS
-from ablate.study.verdict_method import CHOICES, FEWEST_FLIPS, LARGEST_FLIP, Method
+from ablate.study.verdict_method import (
+    CHOICES,
+    FEWEST_FLIPS,
+    LARGEST_FLIP,
+    LATER_CHOICES,
+    LOOK_CHOICES,
+    MOST_FUTILITY,
+    Method,
+)
 
 DEFAULT_LOOKS = (5,)
 DEFAULT_ALPHA = 0.05
 MOST_SEEDS = 1000
-_METHOD = "{test: paired, noise: own, correct: holm}"
+_METHOD = "{test: paired, noise: own, correct: holm, equivalence: holm}"
+LOOK_KEYS = ("looks", "boundaries", "futility")
+"""Keys of ``seeds`` where it is a mapping."""
 
 
 def read_question(node: Node | None, problems: Problems) -> str:
@@ -49,8 +59,8 @@ def read_looks(node: Node | None, problems: Problems) -> tuple[int, ...]:
 
 def _looks(table: Table, problems: Problems) -> tuple[int | None, ...]:
     for key, _ in table.entries:
-        if key.text != "looks":
-            problems.unknown(key.mark, "key of seeds", key.text, ("looks",))
+        if key.text not in LOOK_KEYS:
+            problems.unknown(key.mark, "key of seeds", key.text, LOOK_KEYS)
     node = table.get("looks")
     if node is None or not isinstance(node, Items) or not node.items:
         where = table.mark if node is None else node.mark
@@ -89,10 +99,24 @@ def read_alpha(node: Node | None, problems: Problems) -> float:
     return alpha
 
 
-def read_method(key: Leaf | None, node: Node | None, looks: tuple[int, ...], problems: Problems) -> Method:
-    """Return what the ``report`` section states, defaults where it states nothing, after recording what is wrong."""
+def read_method(
+    key: Leaf | None, node: Node | None, seeds: Node | None, looks: tuple[int, ...], problems: Problems
+) -> tuple[Method, frozenset[str]]:
+    """Return what the sections ``report`` and ``seeds`` state, and which words both leave to the default.
+
+    Defaults stand where nothing is stated, or where it is wrong: then the problem is recorded.
+    """
+    chosen = {**_look_method(seeds, looks, problems), **_report(key, node, problems)}
+    left_open = frozenset(LATER_CHOICES) - chosen.keys()
+    if "correct" in chosen:
+        chosen.setdefault("equivalence", chosen["correct"])
+    method = _agreeing(chosen, node, looks, problems) if isinstance(node, Table) else Method(**chosen)
+    return method, left_open
+
+
+def _report(key: Leaf | None, node: Node | None, problems: Problems) -> dict[str, Any]:
     if key is None or node is None:
-        return Method()
+        return {}
     if not isinstance(node, Table) or not node.entries:
         empty = isinstance(node, Table) or (isinstance(node, Leaf) and node.is_null)
         problems.error(
@@ -101,7 +125,7 @@ def read_method(key: Leaf | None, node: Node | None, looks: tuple[int, ...], pro
             suggestion="leave it out for the defaults" if empty else None,
             note=f"expected: {_METHOD}",
         )
-        return Method()
+        return {}
     chosen: dict[str, Any] = {}
     for word, value in node.entries:
         if word.text not in CHOICES:
@@ -111,7 +135,33 @@ def read_method(key: Leaf | None, node: Node | None, looks: tuple[int, ...], pro
             chosen[word.text] = values.name(value, CHOICES[word.text])
         except BadValueError as bad:
             problems.bad(value.mark, bad, subject=f"report {word.text}")
-    return _agreeing(chosen, node, looks, problems)
+    return chosen
+
+
+def _look_method(node: Node | None, looks: tuple[int, ...], problems: Problems) -> dict[str, Any]:
+    """What ``seeds`` states beside its looks: how they share alpha, and when an arm is stopped."""
+    chosen: dict[str, Any] = {}
+    for word, value in node.entries if isinstance(node, Table) else ():
+        if word.text not in LOOK_KEYS[1:]:
+            continue
+        if len(looks) < 2:
+            problems.error(word.mark, f"seeds {word.text}: needs several looks", suggestion="leave it out")
+            continue
+        try:
+            chosen[word.text] = (
+                _futility(value) if word.text == "futility" else values.name(value, LOOK_CHOICES[word.text])
+            )
+        except BadValueError as bad:
+            problems.bad(value.mark, bad, subject=f"seeds {word.text}")
+    return chosen
+
+
+def _futility(node: Node) -> float:
+    chance = values.number(node)
+    if not 0 <= chance <= MOST_FUTILITY:
+        hint = f"did you mean {chance / 100:g}?" if 1 <= chance <= 100 * MOST_FUTILITY else None
+        raise BadValueError(f"a chance is wanted, from 0 (never stop) to {MOST_FUTILITY}", suggestion=hint)
+    return chance
 
 
 def _agreeing(chosen: Mapping[str, Any], table: Table, looks: tuple[int, ...], problems: Problems) -> Method:

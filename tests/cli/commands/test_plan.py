@@ -165,3 +165,24 @@ def test_a_plan_says_when_a_run_would_be_refused(ablate: Ablate, project: Path) 
     assert run.code == ExitCode.USAGE
     assert "error: metric fid" in run.err
     assert not (project / "results").exists()
+
+
+def test_a_study_with_looks_says_what_it_takes_if_nothing_matters_and_if_one_arm_does(
+    ablate: Ablate, project: Path
+) -> None:
+    text = (project / "steps.yaml").read_text(encoding="utf-8").replace("seeds: 3", "seeds: {looks: [3, 5, 10]}")
+    (project / "steps.yaml").write_text(text, encoding="utf-8")
+    said = ablate("plan", "steps.yaml")
+    nothing, one = (
+        next(line for line in said.out.splitlines() if what in line) for what in ("nothing matters", "one arm matters")
+    )
+    assert "of 40 trials" in nothing
+    assert "found in" in one
+    found = json.loads(ablate("plan", "steps.yaml", "--json").out)["until_decided"]
+    assert 12 <= found["nothing"]["trials"] <= found["one"]["trials"] < found["most"] == 40
+    ran = ablate("run", "steps.yaml", "--gpus", "none", "--slots", "1", "--no-report", "--quiet")
+    assert ran.code == 0
+    assert "of work" in next(
+        line for line in ablate("plan", "steps.yaml", "--seeds", "5").out.splitlines() if "nothing" in line
+    )
+    assert json.loads(ablate("plan", "steps.yaml", "--set", "seeds=3", "--json").out)["until_decided"] is None

@@ -18,10 +18,11 @@ from ablate.report import compare
 from ablate.report.statistics.model import Comparison, Verdict
 from ablate.report.statistics.power import seeds_needed
 from ablate.study.spec import MetricSpec
+from ablate.study.verdict_method import Correction
 
 PSNR = MetricSpec("psnr", "max", margin=0.1, primary=True, unit="dB")
 SECONDS = MetricSpec("time", "min", scale="log", margin=0.05, unit="s")
-BASE = [29.0, 29.4, 28.8, 29.1, 29.3]
+BASE = [29.013, 29.427, 28.804, 29.118, 29.291]
 DIVERGED = None
 
 
@@ -397,3 +398,38 @@ def test_a_thousand_arms_take_seconds() -> None:
     began = time.process_time()
     assert compare(frame, metrics=[PSNR]).tested == 1000
     assert time.process_time() - began < 3.0
+
+
+# Equivalence as a family
+
+
+def at_the_margin(rng: np.random.Generator) -> pd.DataFrame:
+    """Eight arms that all differ from the baseline by exactly the margin, 1, with seed noise 0.5 of their own."""
+    base = rng.normal(0, 0.1, 5)
+    arms = {f"arm {at}": (base + 1 + rng.normal(0, 0.5, 5)).tolist() for at in range(8)}
+    return table({"baseline": base.tolist(), **arms})
+
+
+@pytest.mark.parametrize(("equivalence", "low", "high"), [("none", 0.12, 0.5), ("holm", 0.0, 0.09)])
+def test_equivalent_is_corrected_as_a_family(equivalence: Correction, low: float, high: float) -> None:
+    """100 studies: without a correction, one of the eight is called equivalent wrongly in many of them."""
+    rng = np.random.default_rng(3)
+    metric = MetricSpec("psnr", "max", margin=1.0, primary=True)
+    wrong = 0
+    for _ in range(100):
+        comparison = compare(at_the_margin(rng), metrics=[metric], equivalence=equivalence)
+        wrong += any(comparison.row(f"arm {at}").verdict is Verdict.EQUIVALENT for at in range(8))
+    assert low <= wrong / 100 <= high
+
+
+def test_equivalence_is_corrected_as_differences_are_unless_it_says_otherwise() -> None:
+    frame = at_the_margin(np.random.default_rng(0))
+    assert compare(frame, metrics=[PSNR]).equivalence == "holm"
+    assert compare(frame, metrics=[PSNR], correct="none").equivalence == "none"
+    plain = compare(frame, metrics=[PSNR], equivalence="none").row("arm 0")
+    assert plain.p_equivalence_holm == pytest.approx(plain.p_equivalence)
+    held = compare(frame, metrics=[PSNR]).row("arm 0")
+    assert held.p_equivalence == plain.p_equivalence
+    assert held.p_equivalence is not None
+    assert held.p_equivalence_holm is not None
+    assert held.p_equivalence_holm >= held.p_equivalence

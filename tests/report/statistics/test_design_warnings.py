@@ -72,10 +72,18 @@ def test_other_seeds() -> None:
 
 def test_identical_results_of_two_arms() -> None:
     """A schedule that repeats another's formula under a new name gives the very same numbers."""
-    rows = [("baseline", 0, 1.0), ("baseline", 1, 2.0)]
-    rows += [(arm, seed, 3.0 + seed) for arm in ("cosine", "polynomial") for seed in (0, 1)]
+    rows = [("baseline", 0, 1.0), ("baseline", 1, 2.000317)]
+    rows += [(arm, seed, 3.0 + 1.000271 * seed) for arm in ("cosine", "polynomial") for seed in (0, 1)]
     message = "cosine and polynomial give identical results: they are the same experiment"
     assert found(rows)["identical-arms"] == message
+
+
+def test_identical_results_on_a_metric_with_few_values_are_no_one_experiment() -> None:
+    """Success or not, judged once per seed: different arms often agree. With the same recipes they are one."""
+    rows = [(arm, seed, float(seed > 0)) for arm in ("baseline", "same") for seed in range(5)]
+    assert "coarse" in found(rows)["identical-arms"]
+    recipes = [f"recipe of seed {seed}" for _, seed, _ in rows]
+    assert found(rows, recipe_digest=recipes)["identical-arms"].endswith("they are the same experiment")
 
 
 def test_identical_values_in_every_seed() -> None:

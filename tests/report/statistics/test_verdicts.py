@@ -29,7 +29,20 @@ PLAIN = Evidence(
     [
         ({"diverged": 4, "n": 1}, Word(Verdict.DIVERGED, "4 of 5 seeds diverged")),
         ({"runs": 4, "diverged": 2, "n": 2}, Word(Verdict.DIVERGED, "2 of 4 seeds diverged")),
-        ({"still": True, "improvement": 0.0, "p": None}, Word(Verdict.EQUIVALENT, "identical results")),
+        (
+            {"still": True, "identical": True, "improvement": 0.0, "p": None},
+            Word(Verdict.EQUIVALENT, "identical results"),
+        ),
+        (
+            {"still": True, "identical": True, "improvement": 0.0, "p": None, "coarse": True},
+            Word(Verdict.UNDECIDED, "identical in 5 seeds on a coarse metric"),
+        ),
+        (
+            {"still": True, "p": None, "coarse": True},
+            Word(Verdict.UNDECIDED, "same difference in 5 seeds on a coarse metric"),
+        ),
+        ({"stopped": True}, Word(Verdict.UNDECIDED, "stopped, more seeds would hardly help")),
+        ({"stopped": True, "p": 0.05}, Word(Verdict.BETTER)),
         (
             {"still": True, "p": None},
             Word(Verdict.UNDECIDED, "same difference in every seed: is the seed used?"),

@@ -127,7 +127,7 @@ def test_many_arms_and_many_notes_are_summed_up(make_case: Callable[..., Any]) -
     text = sentences(case.study, comparison)
 
     assert len(text) < 35
-    assert "... and 45 more arms: see the table." in text
+    assert "... and 48 more arms: see the table." in text
     assert "Note: arm 1 is short (and 7 more notes of this kind)." in text
 
 

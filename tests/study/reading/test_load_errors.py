@@ -133,6 +133,22 @@ CASES = [
     (BASE + ARM + "seeds: {looks: «3»}", ["seeds: expected a list of seed counts"], "write {looks: [3, 5, 10]}"),
     (BASE + ARM + "seeds: {looks: [3, «3», 10]}", ["looks must increase, but 3 follows 3"], None),
     (BASE + ARM + "seeds: {looks: [3], «lok»: 3}", ["unknown key of seeds 'lok'"], None),
+    (
+        BASE + ARM + "seeds: {looks: [3, 5], boundaries: «spendign»}",
+        ["seeds boundaries: unknown name 'spendign'"],
+        "did you mean 'spending'?",
+    ),
+    (
+        BASE + ARM + "seeds: {looks: [3, 5], futility: «10»}",
+        ["seeds futility: a chance is wanted, from 0 (never stop) to 0.5"],
+        "did you mean 0.1?",
+    ),
+    (BASE + ARM + "seeds: {looks: [3], «futility»: 0.1}", ["seeds futility: needs several looks"], "leave it out"),
+    (
+        BASE + ARM + "report: {equivalence: «hlm»}",
+        ["report equivalence: unknown name 'hlm'"],
+        "did you mean 'holm'?",
+    ),
     (BASE + ARM + "alpha: «5»", ["alpha: out of range: above 0, at most 0.5"], "did you mean 0.05?"),
     (BASE + ARM + "alpha: «5%»", ["alpha: expected a number, got '5%'"], None),
     (BASE + ARM + "budget: «2»", ["budget: a unit is needed"], "did you mean {hours: 2}?"),

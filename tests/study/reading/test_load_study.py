@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_whole_study_file(load: Load) -> None:
         ("psnr", True, 0.1, False),
         ("fid", False, 0.02, True),
     ]
-    assert study.method == Method("paired", "pooled", "none")
+    assert study.method == Method("paired", "pooled", "none", "none")
     assert study.budget == {"hours": 2.0}
     assert study.design == "vary+arms"
     assert study.text == FULL
@@ -188,10 +189,26 @@ def test_thousand_arms_load_in_about_a_second(load: Load) -> None:
 
 def test_the_method_travels_with_the_study_and_may_be_overridden(load: Load) -> None:
     study = load(FULL, overrides=("report.correct=bh",))
-    assert study.method == Method("paired", "pooled", "bh")
+    assert study.method == Method("paired", "pooled", "bh", "bh")
     assert Study.from_dict(json.loads(json.dumps(study.to_dict()))).method == study.method
     older = {key: value for key, value in study.to_dict().items() if key != "method"}
-    assert Study.from_dict(older).method == Method()
+    assert Study.from_dict(older).method == Method(equivalence="none", boundaries="split", futility=0.0)
+
+
+def test_looks_say_how_they_share_alpha_and_when_an_arm_is_stopped(load: Load) -> None:
+    text = FULL.replace("[3, 5, 10]}", "[3, 5, 10], boundaries: split, futility: 0.02}")
+    assert (load(FULL).method.boundaries, load(FULL).method.futility) == ("spending", 0.1)
+    assert (load(text).method.boundaries, load(text).method.futility) == ("split", 0.02)
+    assert load(FULL).left_open == {"boundaries", "futility"} | {"equivalence"}
+    assert load(text).left_open == {"equivalence"}
+
+
+def test_a_study_that_was_run_before_keeps_its_rules_unless_its_file_states_others(load: Load) -> None:
+    """A default that came later is no change of the plan; a word that the file states is."""
+    before = Method("paired", "pooled", "none", equivalence="none", boundaries="split", futility=0.0)
+    assert load(FULL).keeping(before).method == before
+    stated = load(FULL.replace("[3, 5, 10]}", "[3, 5, 10], boundaries: spending}"))
+    assert stated.keeping(before).method == replace(before, boundaries="spending")
 
 
 def test_sign_flips_with_too_few_seeds_are_warned_about(load: Load) -> None:

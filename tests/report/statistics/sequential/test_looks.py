@@ -12,6 +12,7 @@ from ablate.errors import AblateError
 from ablate.report import compare
 from ablate.report.statistics.model import Verdict
 from ablate.study.spec import MetricSpec
+from ablate.study.verdict_method import Boundaries
 
 METRIC = MetricSpec("psnr", "max")
 LOOKS = (3, 5, 10)
@@ -28,7 +29,7 @@ def noise(n: int, seed: int) -> list[float]:
 
 def test_each_arm_is_judged_at_the_look_it_has_reached() -> None:
     frame = table({"baseline": noise(10, 0), "three": noise(3, 1), "five": noise(5, 2), "ten": noise(10, 3)})
-    comparison = compare(frame, metrics=[METRIC], looks=LOOKS)
+    comparison = compare(frame, metrics=[METRIC], looks=LOOKS, boundaries="split")
     assert [comparison.row(arm).alpha for arm in ("three", "five", "ten")] == pytest.approx([0.01, 0.015, 0.025])
     assert [comparison.row(arm).pairs for arm in ("three", "five", "ten")] == [3, 5, 10]
     assert (comparison.look, comparison.study_alpha) == (10, 0.05)
@@ -54,7 +55,7 @@ def test_before_the_first_look_there_is_no_test() -> None:
 def test_a_look_counts_only_once_the_baseline_has_filled_it_too() -> None:
     """Five seeds of the arm and four of the baseline are judged as three: four pairs would be a look of their own."""
     frame = table({"baseline": noise(4, 0), "arm": noise(5, 1)})
-    row = compare(frame, metrics=[METRIC], looks=LOOKS).row("arm")
+    row = compare(frame, metrics=[METRIC], looks=LOOKS, boundaries="split").row("arm")
     assert row.pairs == 3
     assert row.alpha == pytest.approx(0.01)
     waiting = compare(table({"baseline": noise(2, 0), "arm": noise(3, 1)}), metrics=[METRIC], looks=LOOKS).row("arm")
@@ -64,7 +65,7 @@ def test_a_look_counts_only_once_the_baseline_has_filled_it_too() -> None:
 
 def test_an_earlier_look_can_be_asked_for() -> None:
     frame = table({"baseline": noise(10, 0), "arm": noise(10, 1)})
-    early = compare(frame, metrics=[METRIC], looks=LOOKS, look=5)
+    early = compare(frame, metrics=[METRIC], looks=LOOKS, look=5, boundaries="split")
     assert (early.row("arm").pairs, early.look) == (5, 5)
     assert early.alpha == pytest.approx(0.015)
     with pytest.raises(AblateError, match="4 seeds is not a declared look"):
@@ -95,12 +96,16 @@ def test_without_declared_looks_the_look_is_what_there_is() -> None:
     assert (comparison.look, comparison.looks, comparison.alpha) == (4, (), 0.05)
 
 
-def test_three_looks_together_err_in_five_percent_of_studies_at_most() -> None:
-    """200 studies of two equal arms, looked at three times through `compare`: any false word at any look."""
+@pytest.mark.parametrize("boundaries", ["spending", "split"])
+def test_three_looks_together_err_in_five_percent_of_studies_at_most(boundaries: Boundaries) -> None:
+    """120 studies of two equal arms, looked at three times through `compare`: any false word at any look."""
     rng = np.random.default_rng(5)
     wrong = 0
-    for _ in range(200):
+    for _ in range(120):
         frame = table({"baseline": rng.normal(size=10).tolist(), "arm": rng.normal(size=10).tolist()})
-        words = [compare(frame, metrics=[METRIC], looks=LOOKS, look=look).row("arm").verdict for look in LOOKS]
+        words = [
+            compare(frame, metrics=[METRIC], looks=LOOKS, look=look, boundaries=boundaries).row("arm").verdict
+            for look in LOOKS
+        ]
         wrong += Verdict.BETTER in words or Verdict.WORSE in words
-    assert wrong / 200 <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 200)
+    assert wrong / 120 <= 0.05 + 4 * math.sqrt(0.05 * 0.95 / 120)
