@@ -59,8 +59,10 @@ def test_digests_of_scalar_recipes_never_change() -> None:
         ("ddpm-dip", 3): "fcaa84fbba1016dbc4ce3f8d47b5af7ed434bedca79e72350f3858c12206db0b",
         ("replay", 3): "fc9e78aeb984162d51cdca0f3892253bf72822097d7abfc4b0595e36d43ac47d",
     }
+    newer = {"image_size", "greyscale"}  # settings that came later
     for (core, seed), digest in known.items():
-        assert Recipe(core, core_class(core).Settings().resolved(), seed).digest == digest
+        settings = {name: value for name, value in core_class(core).Settings().resolved().items() if name not in newer}
+        assert Recipe(core, settings, seed).digest == digest
     mixed = Recipe("toy", {"a": None, "b": False, "c": 1, "d": 1.0, "e": "ä[1]", "f": 1e-9}, 2**40)
     assert mixed.digest == "fcf9ef158ef57e60f72f77972a171f82edc63f56bf3e77defecdde455cd0b9e4"
 
