@@ -198,8 +198,8 @@ def _skewed_noise(trials: Trials, metrics: Sequence[MetricSpec], plan: LookPlan)
         arms = [trials.arms[others[row]] for row in rows]
         text = (
             f"{_listed(arms)}: noise is more than twice that of {trials.reference} and skewed (about {skewness:+.1f}), "
-            "so that the paired t calls arms different too often, in up to a quarter of studies; the test 'skewed' "
-            "holds, and on the log scale noise may be even"
+            "so that the paired t may call arms different too often, in up to a quarter of studies; the test 'skewed' "
+            "keeps its level, and on the log scale noise may be even"
         )
         yield Lint("skewed-noise", text, arms[0])
 

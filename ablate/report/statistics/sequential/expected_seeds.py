@@ -17,7 +17,7 @@ from ablate.report.statistics.sequential.futility import chance_decided, drawn_v
 from ablate.report.statistics.significance import Floats, equivalence_p, half_width, two_sided_p
 from ablate.study.verdict_method import Correction, Method
 
-_STUDIES = 400
+_STUDIES = 250
 _MOST_DIFFERENCES = 400_000
 """Arms times studies times seeds that a prediction draws at most."""
 _SEED = 20261123
