@@ -72,7 +72,9 @@ def _metric(reader: CommandReader, name: Leaf, table: Table) -> tuple[CommandMet
     direction = table.get("direction")
     if direction is None:
         problems.error(
-            name.mark, f"{name.text}: no direction: is higher or lower better?", suggestion="write direction: max, or min"
+            name.mark,
+            f"{name.text}: no direction: is higher or lower better?",
+            suggestion="write direction: max, or min",
         )
         return None, left
     scale = table.get("scale")
