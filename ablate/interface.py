@@ -248,7 +248,7 @@ class Core(ABC):
     Settings: ClassVar[type[CoreSettings]]
     metrics: ClassVar[tuple[MetricInfo, ...]]
     more_metrics: ClassVar[bool] = False
-    """True when outcomes may hold metrics that are not in `metrics`, and nothing is said about it."""
+    """True if outcomes may contain metrics that are not in `metrics`, without a note."""
     curve_over: ClassVar[str] = ""
     """What `TrialContext.curve` counts, as an axis is called (``epoch``, ``step``); empty for training images seen."""
     metrics_from_study: ClassVar[bool] = False

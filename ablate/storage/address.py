@@ -19,7 +19,7 @@ _SCHEME: Final = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://")
 _REFUSED: Final = {
     "journal": "a journal keeps no order that several readers agree on; ablate needs a database",
     "grpc": "Optuna's proxy writes one attribute at a time; a result of ablate's is written as a whole, or not at all",
-    "redis": "Optuna keeps no storage in Redis any more",
+    "redis": "Optuna no longer supports storage in Redis",
     "file": "a storage is a database, not a file of text",
     "http": "a storage is a database, not a page",
     "https": "a storage is a database, not a page",

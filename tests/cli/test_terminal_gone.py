@@ -116,7 +116,7 @@ def test_a_run_outlasts_a_terminal_that_does_not_hang_up(folder: Path, start: St
     assert len(states(folder)) == 12
     assert "RUNNING" not in states(folder)
     if words in (("--plain",), ("--json",)):  # a picture is drawn now and then, --quiet says nothing
-        assert "nobody can see this run any more" in log(folder)
+        assert "the run can no longer be shown" in log(folder)
     assert (folder / "results" / "steps" / "report.html").exists()
 
 
@@ -126,7 +126,7 @@ def test_a_run_outlasts_whoever_read_its_pipe(folder: Path, start: Start, words:
     run.lose_output()
     assert run.go_on() == ExitCode.DONE
     assert "RUNNING" not in states(folder)
-    assert "nobody can see this run any more" in log(folder)
+    assert "the run can no longer be shown" in log(folder)
 
 
 def test_a_terminal_that_hangs_up_stops_the_run_as_sigterm_does(folder: Path, start: Start) -> None:

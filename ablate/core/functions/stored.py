@@ -27,7 +27,7 @@ def write_function(function: Callable[..., Any], who: str, folder: Path) -> dict
     """
     import cloudpickle
 
-    hint = "put the function into a module of its own beside the script, and load data inside it"
+    hint = "put the function into a module of its own in the script's folder, and load data inside it"
     try:
         data = cloudpickle.dumps(function)
     except Exception as error:
@@ -62,7 +62,7 @@ def read_function(stored: Mapping[str, str], who: str) -> Callable[..., Any]:
         text = " ".join(f"{type(error).__name__}: {error}".split())
         raise AblateError(
             f"{who} cannot be made again in a worker: {text}",
-            hint="put the function into a module of its own beside the script",
+            hint="put the function into a module of its own in the script's folder",
         ) from error
     if not callable(found):
         raise AblateError(f"{who}: {stored['file']} holds no function")

@@ -99,7 +99,7 @@ class Announcer:
             self._listen(event)
         except OSError as error:
             self._heard = False
-            self.note(f"nobody can see this run any more ({error}): it goes on, and says everything in this file")
+            self.note(f"the run can no longer be shown ({error}): it continues and writes everything to this file")
 
     def note(self, text: str) -> None:
         """Say something worth a line."""

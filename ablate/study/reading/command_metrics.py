@@ -36,7 +36,7 @@ def read_command_metrics(reader: CommandReader) -> CommandMetrics | None:
     problems, node = reader.problems, reader.table.get("metrics")
     if not isinstance(node, Table) or not node.entries:
         mark = (reader.table.key("metrics") or reader.table.key("command") or Leaf("", True, reader.table.mark)).mark
-        problems.error(mark, "metrics: where are the command's numbers found?", note=f"wanted: {_WANTED}")
+        problems.error(mark, "metrics: where are the command's numbers found?", note=f"expected: {_WANTED}")
         return None
     before = len(problems.errors)
     metrics: dict[str, CommandMetric] = {}
@@ -44,7 +44,7 @@ def read_command_metrics(reader: CommandReader) -> CommandMetrics | None:
     stated: list[tuple[Leaf, Table]] = []
     for name, value in node.entries:
         if not isinstance(value, Table):
-            problems.error(value.mark, f"{name.text}: a mapping is wanted", note=f"wanted: {_WANTED}")
+            problems.error(value.mark, f"{name.text}: expected a mapping", note=f"expected: {_WANTED}")
         elif value.get("x") is not None:
             stated.append((name, value))
         else:
@@ -54,7 +54,7 @@ def read_command_metrics(reader: CommandReader) -> CommandMetrics | None:
                 metrics[name.text] = metric
     curves = tuple(curve for name, value in stated if (curve := _curve(reader, name, value, metrics)) is not None)
     if not metrics and len(problems.errors) == before:
-        problems.error(node.mark, "metrics: a learning curve alone measures nothing", note=f"wanted: {_WANTED}")
+        problems.error(node.mark, "metrics: a learning curve alone measures nothing", note=f"expected: {_WANTED}")
     if len(problems.errors) > before:
         return None
     return CommandMetrics(metrics, curves, _primary(left), replace(node, entries=tuple(left)))
@@ -71,8 +71,16 @@ def _metric(reader: CommandReader, name: Leaf, table: Table) -> tuple[CommandMet
     source = _source(reader, name, table)
     direction = table.get("direction")
     if direction is None:
+<<<<<<< HEAD
         message = f"{name.text}: no direction: is higher or lower better?"
         problems.error(name.mark, message, suggestion="write direction: max, or min")
+=======
+        problems.error(
+            name.mark,
+            f"{name.text}: no direction: is higher or lower better?",
+            suggestion="write direction: max, or min",
+        )
+>>>>>>> docs
         return None, left
     scale = table.get("scale")
     unit = _text(reader, table.get("unit"), f"{name.text} unit")
@@ -109,7 +117,7 @@ def _curve(reader: CommandReader, name: Leaf, table: Table, metrics: Mapping[str
     """A learning curve: where, over what, and which metric is in which column."""
     problems, node = reader.problems, table.get("from")
     if not isinstance(node, Leaf) or node.is_null:
-        problems.error(name.mark, f"{name.text}: from where?", note=f"wanted: {_CURVE}")
+        problems.error(name.mark, f"{name.text}: from where?", note=f"expected: {_CURVE}")
         return None
     source = reader.source(node, node.text, CURVE_KINDS)
     x = _text(reader, table.get("x"), f"{name.text} x")

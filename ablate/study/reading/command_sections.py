@@ -99,8 +99,8 @@ class CommandReader:
         if not isinstance(node, Table) or not node.entries:
             self.problems.error(
                 key.mark if isinstance(node, Table) or _is_null(node) else node.mark,
-                "factors: a mapping is wanted",
-                note="wanted: {factor: default, ...}",
+                "factors: expected a mapping",
+                note="expected: {factor: default, ...}",
             )
             return {}
         found = {}
@@ -127,13 +127,13 @@ class CommandReader:
             self.problems.error(mark, f"{key} is empty", suggestion=f"write {key}: python train.py --lr {{lr}}")
             return []
         if isinstance(node, Table):
-            self.problems.error(node.mark, f"{key}: a text or a list of words is wanted, not a mapping")
+            self.problems.error(node.mark, f"{key}: expected a text or a list of words, got a mapping")
             return []
         if isinstance(node, Items):
             leaves = [item for item in node.items if isinstance(item, Leaf)]
             for item in node.items:
                 if not isinstance(item, Leaf):
-                    self.problems.error(item.mark, f"{key}: a word is wanted, not {values.describe(item)}")
+                    self.problems.error(item.mark, f"{key}: expected a word, got {values.describe(item)}")
             return [word for leaf in leaves if (word := self._template(leaf, leaf.text)) is not None]
         try:
             texts = shlex.split(node.text)
@@ -211,7 +211,7 @@ class CommandReader:
         if node is None:
             return {}
         if not isinstance(node, Table):
-            self.problems.error(node.mark, "env: a mapping is wanted", note="wanted: {VARIABLE: value, ...}")
+            self.problems.error(node.mark, "env: expected a mapping", note="expected: {VARIABLE: value, ...}")
             return {}
         found: dict[str, Word | None] = {}
         for key, value in node.entries:
@@ -219,7 +219,7 @@ class CommandReader:
                 reason = "is set by ablate" if key.text.startswith("ABLATE_") else "is no variable's name"
                 self.problems.error(key.mark, f"env: {key.text!r} {reason}")
             elif not isinstance(value, Leaf):
-                self.problems.error(value.mark, f"env {key.text}: one value is wanted, not {values.describe(value)}")
+                self.problems.error(value.mark, f"env {key.text}: expected one value, got {values.describe(value)}")
             elif value.is_null:
                 found[key.text] = None
             elif (word := self._template(value, value.text)) is not None:
@@ -259,7 +259,7 @@ class CommandReader:
         if words:
             self.problems.error(
                 node.mark,
-                "resume names no file in {folder}: what is there to go on from?",
+                "resume names no file in {folder} to resume from",
                 suggestion="write resume: --resume {folder}/last.ckpt",
                 note="where the argument names no file: {file: '{folder}/last.ckpt', add: --resume}",
             )
@@ -269,7 +269,7 @@ class CommandReader:
         self._only(node, "resume", ("file", "add"))
         file, add = node.get("file"), node.get("add")
         if not isinstance(file, Leaf) or add is None:
-            self.problems.error(node.mark, "resume: file and add are wanted", note="wanted: {file: PATH, add: WORDS}")
+            self.problems.error(node.mark, "resume: expected file and add", note="expected: {file: PATH, add: WORDS}")
             return (), ""
         words, path = self._words(add, "resume"), self._template(file, file.text)
         for word in (*words, *([path] if path is not None else [])):
@@ -289,7 +289,7 @@ class CommandReader:
         if place is None or len(texts) < len(stated):
             self.problems.error(
                 node.mark,
-                "progress: a pattern or a JSON-lines file is wanted",
+                "progress: expected a pattern or a JSON-lines file",
                 suggestion="write progress: 'epoch (\\d+)/(\\d+)'",
                 note="or {from: 'jsonl:{folder}/log.jsonl', done: step, total: 1000}",
             )
@@ -318,7 +318,7 @@ class CommandReader:
         patterns: list[str] = []
         for item in node.items if isinstance(node, Items) else (node,):
             if not isinstance(item, Leaf) or item.is_null:
-                self.problems.error(item.mark, f"{kind}: a pattern or an exit code is wanted")
+                self.problems.error(item.mark, f"{kind}: expected a pattern or an exit code")
             elif item.plain and re.fullmatch(r"-?\d+", item.text):
                 codes.append(self._code(kind, item))
             elif self.source(item, f"stdout:{item.text}", ("stdout",)) is not None:

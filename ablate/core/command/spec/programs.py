@@ -49,7 +49,7 @@ def _hint(program: str, directory: Path) -> str:
         return f"did you mean './{program}'? a command without a slash is looked for on the PATH"
     if program == "python" and shutil.which("python3"):
         return "write python3, or activate the environment that has the packages of the script"
-    return _near(program, directory) or "it is looked for on the PATH, and with a slash in it beside the study file"
+    return _near(program, directory) or "it is searched on the PATH or, with a slash in it, in the study file's folder"
 
 
 def _near(name: str, directory: Path) -> str | None:
