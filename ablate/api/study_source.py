@@ -39,7 +39,9 @@ class StudySections(TypedDict, total=False):
     grid: Mapping[str, Sequence[Any]]
     zip: Mapping[str, Sequence[Any]]
     factorial: Mapping[str, Sequence[Any]]
-    components: Mapping[str, Any]
+    leave_one_out: Mapping[str, Any] | Sequence[Any]
+    leave_all_out: Mapping[str, Any] | Sequence[Any]
+    only_one: Mapping[str, Any] | Sequence[Any]
     path: Any
     search: Mapping[str, Any]
     tune: Mapping[str, Any]

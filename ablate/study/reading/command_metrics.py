@@ -71,16 +71,8 @@ def _metric(reader: CommandReader, name: Leaf, table: Table) -> tuple[CommandMet
     source = _source(reader, name, table)
     direction = table.get("direction")
     if direction is None:
-<<<<<<< HEAD
         message = f"{name.text}: no direction: is higher or lower better?"
         problems.error(name.mark, message, suggestion="write direction: max, or min")
-=======
-        problems.error(
-            name.mark,
-            f"{name.text}: no direction: is higher or lower better?",
-            suggestion="write direction: max, or min",
-        )
->>>>>>> docs
         return None, left
     scale = table.get("scale")
     unit = _text(reader, table.get("unit"), f"{name.text} unit")
