@@ -18,6 +18,7 @@ from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import ResultsPaths
 from ablate.storage.read import read_study
 from ablate.storage.store import Store
+from tests.sentences import SENTENCES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ablate
@@ -75,13 +76,13 @@ def test_only_undecided_arms_get_more_seeds_and_the_same_command_ends(ablate: Ab
     assert seeds_of(looking) == {"baseline": 4, "lr=0.2": 4, "lr=0.5": 2, "far too fast": 2}
     rounds = [line for line in said.err.splitlines() if line.startswith("steps: look at")]
     assert rounds == [
-        "steps: look at 2 seeds: baseline and 3 open arms: lr=0.2, lr=0.5, far too fast",
-        "steps: look at 3 seeds: baseline and 1 open arm: lr=0.2",
-        "steps: look at 4 seeds: baseline and 1 open arm: lr=0.2",
+        SENTENCES["only undecided arms get"],
+        SENTENCES["only undecided arms get 2"],
+        SENTENCES["only undecided arms get 3"],
     ]
     assert said.out.count("Of 3 arms compared") == 1
     again = ablate("run", "steps.yaml", *QUICK, "--until", "decided")
-    assert again.err.startswith("steps: every arm is decided or has been run to the last look, nothing to run\n")
+    assert again.err.startswith(SENTENCES["only undecided arms get 4"])
 
 
 def test_an_arm_that_more_seeds_would_hardly_decide_gets_none(ablate: Ablate, looking: Path) -> None:
@@ -136,7 +137,7 @@ def test_what_is_stored_alone_says_where_to_go_on(ablate: Ablate, looking: Path)
     assert (prepared.round.look, prepared.round.arms) == (3, ("lr=0.2",))
     assert [one.key for one in prepared.plan.todo] == [("lr=0.2", 2)]
     said = ablate("run", "steps.yaml", "--until", "decided", "--dry-run")
-    assert said.err.startswith("next round: look at 3 seeds: baseline and 1 open arm: lr=0.2\n")
+    assert said.err.startswith(SENTENCES["what stored alone says"])
     assert said.out.splitlines()[-1] == "run it:  ablate run steps.yaml --until decided"
     assert seeds_of(looking)["lr=0.2"] == 2
 
@@ -162,7 +163,7 @@ def test_a_trial_without_a_result_ends_the_rounds(ablate: Ablate, looking: Path)
     (looking / "toycore.py").write_text(core.replace("            if lr > 5:", raising), encoding="utf-8")
     said = ablate("run", "steps.yaml", *QUICK, "--until", "decided")
     assert said.code == ExitCode.INCOMPLETE
-    assert said.err.splitlines()[-1] == "resume:  ablate run steps.yaml --until decided --gpus none --slots 1"
+    assert said.err.splitlines()[-1] == SENTENCES["trial without result ends"]
     assert "look at 3 seeds: baseline" not in said.err
 
 
@@ -178,7 +179,7 @@ def test_a_diverged_baseline_gets_no_more_seeds(ablate: Ablate, looking: Path) -
 def test_without_looks_the_error_says_how_to_declare_them(ablate: Ablate) -> None:
     said = ablate("run", "steps.yaml", "--until", "decided")
     assert said.code == ExitCode.USAGE
-    assert said.err.startswith("error: --until decided needs looks, and steps.yaml declares none\n")
+    assert said.err.startswith(SENTENCES["without looks error says"])
     assert "`seeds: {looks: [3, 5, 10]}`" in said.err
 
 
@@ -234,5 +235,5 @@ def test_pages_suggest_commands_with_the_overrides(ablate: Ablate) -> None:
     ablate("run", "steps.yaml", "--set", "steps=5", "--name", "short", "--add-seeds", "1", "--seeds", "1", *QUICK)
     for page in ("report.md", "report.html"):
         text = Path("results/short", page).read_text(encoding="utf-8")
-        assert "ablate run steps.yaml --set steps=5 --name short --gpus none --slots 1" in text
+        assert SENTENCES["pages suggest commands overrides"] in text
         assert "--add-seeds" not in text

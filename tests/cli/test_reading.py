@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ablate.errors import ExitCode
+from tests.sentences import SENTENCES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ablate
@@ -231,4 +232,4 @@ def test_a_plan_of_another_version_is_one_clear_error(ablate: Ablate, half_done:
         )
     said = ablate("report", "steps")
     assert said.code == ExitCode.USAGE
-    assert "the plan of study 'steps' in results/ablate.db is damaged or was written by another version" in said.err
+    assert SENTENCES["plan another version one"] in said.err

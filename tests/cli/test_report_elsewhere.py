@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ablate.errors import ExitCode
+from tests.sentences import SENTENCES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ablate
@@ -31,7 +32,7 @@ def twice(finished: Path, finished_results: Path) -> Path:
 def test_two_studies_are_compared_arm_by_arm(twice: Path, ablate: Ablate) -> None:
     said = ablate("report", "before/steps", "steps", "--fail-on", "worse", "--fail-on", "undecided")
     assert said.code == ExitCode.DONE, said.err
-    assert "The 4 arms of both studies, steps against before/steps on score" in said.out
+    assert SENTENCES["two studies compared arm"] in said.out
     assert "baseline in steps is equivalent to before/steps" in said.out
     assert "identical results" in said.out
     written = twice / "results" / "steps" / "against-before_steps"
@@ -114,7 +115,7 @@ def test_the_best_arm_is_confirmed_on_fresh_seeds_once(finished: Path, ablate: A
     run = ("run", "steps.yaml", "--gpus", "none", "--slots", "1", "--no-figures", "--quiet")
     said = ablate(*run, "--confirm", "--seeds", "4")
     assert said.code == ExitCode.DONE, said.err
-    assert "Of 1 arm compared with the baseline on score over 4 seeds" in said.out
+    assert SENTENCES["best arm confirmed on"] in said.out
     assert "one test on fresh seeds" in said.out
     stored = json.loads((finished / "results" / "steps-confirm" / "report.json").read_text(encoding="utf-8"))
     assert sorted(stored["comparison"]["rows"][0]["values"]) == ["2000", "2001", "2002", "2003"]
@@ -156,11 +157,11 @@ def test_a_declared_method_is_used_and_a_change_after_the_run_is_said(declared: 
     said = ablate("report", "steps", "--no-figures", "--correct", "none", "--test", "paired")
     stated = {"test": "paired", "noise": "pooled", "correct": "bh"}
     assert method_of(declared) == ("paired", "pooled", "none", stated)
-    assert "Note: changed after the run: correct is none, the study file says bh" in said.out
+    assert SENTENCES["declared method used change"] in said.out
     folder = declared / "results" / "steps"
     pages = {name: (folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md", "table.tex")}
     assert {name: "hanged after the run" in text for name, text in pages.items()} == dict.fromkeys(pages, True)
-    assert "Changed after the run, by an option of the report: correct none (declared: bh)." in pages["report.md"]
+    assert SENTENCES["declared method used change 2"] in pages["report.md"]
 
 
 def test_a_method_that_does_not_go_with_the_declared_one_is_refused(declared: Path, ablate: Ablate) -> None:

@@ -13,6 +13,7 @@ from ablate.errors import ExitCode
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.storage.store import Store
 from ablate.study.spec import Arm, MetricSpec, Study
+from tests.sentences import SENTENCES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ablate, Said
@@ -72,7 +73,7 @@ def test_a_missing_baseline_is_named_with_the_arms_that_are_there(write: Write, 
     write({"baseline": (), "arm": BASE})
     said = reported(ablate)
     assert said.code == ExitCode.NOTHING_COMPARABLE
-    assert "the baseline 'baseline' has no results; arms with results: arm" in said.err
+    assert SENTENCES["missing baseline named arms"] in said.err
     assert "29.12" in (Path("results") / "odd" / "arms.csv").read_text(encoding="utf-8")
 
 
@@ -88,14 +89,14 @@ def test_one_seed_gives_numbers_and_no_verdict(write: Write, ablate: Ablate) -> 
     write({"baseline": BASE[:1], "arm": GAIN[:1]}, seeds=1)
     said = reported(ablate)
     assert said.code == ExitCode.DONE
-    assert "arm is undecided: +0.500 dB in score; needs 1 more seed" in said.out
+    assert SENTENCES["one seed gives numbers"] in said.out
 
 
 def test_a_partial_study_is_called_partial_and_gets_one_command(write: Write, ablate: Ablate) -> None:
     write({"baseline": BASE, "arm": GAIN[:2], "other": ()})
     said = reported(ablate)
     assert said.code == ExitCode.DONE
-    assert "Not finished: 2 arms have fewer than the declared 5 seeds." in said.out
+    assert SENTENCES["partial study called partial"] in said.out
     assert said.out.count("ablate run") == 1
     assert "partial: 7 of 15 trials" in page()
 
@@ -124,5 +125,5 @@ def test_a_study_of_eighty_arms_is_read_in_one_screen(write: Write, ablate: Abla
     write({"baseline": BASE[:2], **{f"arm {place}": GAIN[:2] for place in range(80)}}, seeds=2)
     said = reported(ablate, "--format", "json")
     assert said.code == ExitCode.DONE
-    assert "Of 80 arms compared with the baseline on score over 2 seeds" in said.out
+    assert SENTENCES["study eighty arms read"] in said.out
     assert "more arms: see the table." in said.out

@@ -12,6 +12,7 @@ from ablate.engine.display import display_events
 from ablate.engine.display.display_events import Estimate
 from ablate.outcome import OutcomeKind
 from ablate.study.spec import Arm, MetricSpec, Study
+from tests.sentences import SENTENCES
 
 ARMS = ("baseline", "noise_schedule=exponential", "batch_size=128", "both lr 0.01")
 PSNR = MetricSpec("psnr", "max", unit="dB", digits=2, primary=True)
@@ -58,7 +59,7 @@ def test_a_trial_whose_place_was_taken_away_is_not_said_to_be_retried() -> None:
         at=START, trial=40, arm=ARMS[2], seed=1, slot=1, retry=0, retries=2, reason="pre-empted"
     )
     made.take(taken)
-    assert "   again: batch_size=128 s1 resumes, no retry used: pre-empted" in picture(made, START + 331, 80, 24).plain
+    assert SENTENCES["trial whose place was"] in picture(made, START + 331, 80, 24).plain
 
 
 def progress(*, at: float, done: int, fraction: float, left_s: float | None = None) -> display_events.TrialProgress:
@@ -121,7 +122,7 @@ def test_stopping_says_what_a_second_ctrl_c_does() -> None:
     stopping = view()
     stopping.take(display_events.Stopping(at=START + 331, reason="Ctrl-C", running=2, saving=True, deadline_s=30.0))
     last = picture(stopping, START + 331, 80).plain.splitlines()[-1]
-    assert last == "stopping (Ctrl-C): 2 saving, at most 30 s; Ctrl-C again ends them at once"
+    assert last == SENTENCES["stopping says what second"]
 
 
 def test_no_verdict_word_before_a_declared_look() -> None:

@@ -16,6 +16,7 @@ from ablate.engine.display import display_events
 from ablate.engine.display.display_events import Estimate
 from ablate.outcome import OutcomeKind
 from ablate.study.spec import Arm, MetricSpec, Study
+from tests.sentences import SENTENCES
 
 AT = 1_795_480_867.4  # 2026-11-24T00:41:07Z
 FAILED = display_events.TrialFinished(
@@ -131,7 +132,7 @@ def test_quiet_still_tells_failures() -> None:
     display = Silence(view)
     display.take(display_events.TrialStarted(at=AT, trial=41, arm="a", seed=2, slot=0))
     display.take(FAILED)
-    assert (out.getvalue(), err.getvalue()) == ("", "#41 both lr 0.01 s2: failed: ValueError: no luck  (log.txt)\n")
+    assert (out.getvalue(), err.getvalue()) == ("", SENTENCES["quiet still tells failures"])
 
 
 def test_the_picture_draws_what_the_view_holds_and_leaves_failures_above_it() -> None:
@@ -142,7 +143,7 @@ def test_the_picture_draws_what_the_view_holds_and_leaves_failures_above_it() ->
         assert "starting 1m01" in display.draw().plain
         display.take(FAILED)
         assert "starting" not in display.draw().plain
-    assert "#41 both lr 0.01 s2: failed: ValueError: no luck  (log.txt)\n" in err.getvalue()
+    assert SENTENCES["picture draws what view"] in err.getvalue()
 
 
 def test_paths_are_shown_from_where_the_user_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

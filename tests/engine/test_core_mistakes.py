@@ -11,6 +11,7 @@ from ablate.engine.run_study import RunOptions
 from ablate.errors import AblateError
 from ablate.interface import Fusion
 from tests.engine.conftest import Bench
+from tests.sentences import SENTENCES
 
 CORE = """
 import os, subprocess, sys
@@ -113,7 +114,7 @@ def test_each_mistake_is_said_in_one_sentence_without_a_retry(mine: Bench) -> No
         assert rows[mode].curve == ()
         log = mine.paths.trial(f"mode={mode}", 0).log.read_text()
         assert CAME_BACK in log
-        assert ("context.curve was called in a process that the core forked" in log) == (mode == "reporting")
+        assert (SENTENCES["each mistake said one"] in log) == (mode == "reporting")
     assert sum(CAME_BACK in note.text for note in mine.of(display_events.Note)) == 2
 
 

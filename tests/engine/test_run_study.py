@@ -30,6 +30,7 @@ from ablate.storage.store import Store
 from ablate.study.plan import replicates
 from ablate.study.reading.load_study import load_study
 from tests.engine.conftest import KINDS, Bench, cpu_slots
+from tests.sentences import SENTENCES
 
 TWO_ARMS = "baseline: {offset: 0.0}\nvary: {offset: [1.0]}\nseeds: 2\n"
 
@@ -122,7 +123,7 @@ def test_three_equal_failures_stop_the_run(bench: Bench) -> None:
     arms = ", ".join(f"a{n}: {{mode: raise, offset: {n}.5}}" for n in range(6))
     summary = bench.run(f"baseline: {{mode: raise}}\narms: {{{arms}}}\nseeds: 1\n")
     assert summary.counts == {"failed": 3}
-    assert summary.reason == "3 trials in a row failed in the same way: RuntimeError: this cannot work with seed 0"
+    assert summary.reason == SENTENCES["three equal failures stop"]
     assert summary.exit_code is ExitCode.INCOMPLETE
 
 
@@ -144,7 +145,7 @@ def test_an_arm_that_always_fails_starves_no_other(bench: Bench) -> None:
     text = "baseline: {offset: 0.0}\narms: {bad: {mode: raise}, good: {offset: 1.5}}\nseeds: 6\n"
     first = bench.run(text)
     assert first.counts == {"measured": 12, "failed": 4}
-    assert first.reason == "3 trials in a row failed in the same way: RuntimeError: this cannot work with seed 3"
+    assert first.reason == SENTENCES["arm always fails starves"]
     tried = [(row.arm, row.seed) for row in bench.rows()]
     assert tried[-3:] == [("bad", 1), ("bad", 2), ("bad", 3)]
     second = bench.run(text.replace("seeds: 6", "seeds: 8"))
@@ -157,7 +158,7 @@ def test_fail_fast_stops_at_the_first_failure(bench: Bench) -> None:
     summary = bench.run(text, options=RunOptions(fail_fast=True))
     assert summary.counts["failed"] == 1
     assert summary.counts.get("measured", 0) <= 2
-    assert summary.reason == "bad s0 ended as failed: RuntimeError: this cannot work with seed 0"
+    assert summary.reason == SENTENCES["fail fast stops at"]
     assert summary.exit_code is ExitCode.INCOMPLETE
 
 

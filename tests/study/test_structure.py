@@ -10,6 +10,7 @@ import pytest
 
 from ablate.errors import Problem
 from ablate.study.spec import Study
+from tests.sentences import SENTENCES
 
 Load = Callable[..., Study]
 Refuse = Callable[..., tuple[Problem, ...]]
@@ -63,7 +64,7 @@ def test_a_single_component_cannot_be_kept_alone(refuse: Refuse) -> None:
 
 def test_components_that_share_a_factor_cannot_be_kept_alone(refuse: Refuse) -> None:
     problems = refuse(f"{BASE}only-one: {{a: {{ema: false}}, b: {{ema: false, warmup: false}}}}")
-    assert problems[0].message == "'only a' would also switch a off: other components set ema too"
+    assert problems[0].message == SENTENCES["components share factor cannot"]
 
 
 def test_a_path_makes_one_change_after_the_other(load: Load) -> None:
@@ -161,7 +162,7 @@ def test_a_named_arm_that_repeats_another_is_kept_with_a_warning(load: Load) -> 
     study = load("baseline: {}\nvary: {lr: [0.01]}\narms: {fast: {lr: 0.01}}")
     assert list(levels(study)) == ["lr=0.01", "fast"]
     (warning,) = study.warnings
-    assert warning.message == "arms 'lr=0.01' and 'fast' resolve to the same recipe: one experiment, run once"
+    assert warning.message == SENTENCES["named arm repeats another"]
     assert (warning.line, warning.column, warning.severity) == (3, 8, "warning")
     assert warning.note is not None
     assert warning.note.endswith("study.yaml:2:13")
@@ -170,4 +171,4 @@ def test_a_named_arm_that_repeats_another_is_kept_with_a_warning(load: Load) -> 
 def test_switching_off_what_is_off_is_refused(refuse: Refuse) -> None:
     """An arm that changes nothing would be compared with itself."""
     (problem,) = refuse("baseline: {ema: off}\nleave-one-out: {average: {ema: off}}")
-    assert problem.message == "arm 'without average' resolves to the same recipe as the baseline"
+    assert problem.message == SENTENCES["switching off what off"]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from ablate.paths import ResultsPaths
 from tests.cli.conftest import Ablate
+from tests.sentences import SENTENCES
 
 
 def test_sound_results_get_one_line(ablate: Ablate, finished: Path) -> None:
     said = ablate("audit", "steps", "--deep")
     assert (said.code, said.err) == (0, "")
-    assert said.out == "steps: sound; 12 of 12 replicates with one result each; 24 files compared\n"
+    assert said.out == SENTENCES["sound results get one"]
 
 
 def test_each_fault_is_named_with_its_place_and_what_to_do(ablate: Ablate, finished: Path) -> None:
@@ -22,11 +23,11 @@ def test_each_fault_is_named_with_its_place_and_what_to_do(ablate: Ablate, finis
     said = ablate("audit", "steps.yaml")
     assert said.code == 6
     lines = said.out.splitlines()
-    assert lines[0] == "steps: 2 faults; 11 of 12 replicates with one result each; 24 files compared"
-    assert lines[1].startswith("  damaged: results/steps/trials/lr=0.2-s1/outcome.json: is not what ablate writes")
+    assert lines[0] == SENTENCES["each fault named place"]
+    assert lines[1].startswith(SENTENCES["each fault named place 2"])
     assert lines[2:] == [
         "    hint: the next `ablate run` sets it aside",
-        "  orphan-folder: results/steps/trials/left over: belongs to no trial of the study",
+        SENTENCES["each fault named place 3"],
     ]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ablate.errors import ExitCode
+from tests.sentences import SENTENCES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ablate
@@ -94,7 +95,7 @@ def test_a_glob_that_matches_nothing_names_the_nearest(ablate: Ablate) -> None:
 def test_a_changed_baseline_is_refused_with_a_way_out(ablate: Ablate) -> None:
     said = ablate("plan", "steps.yaml", "--set", "steps=20")
     assert said.code == ExitCode.USAGE
-    assert said.err.startswith("error: study 'steps' does not match the stored one: baseline: steps was 10")
+    assert said.err.startswith(SENTENCES["changed baseline refused way"])
     assert "--name" in said.err
 
 
@@ -128,7 +129,7 @@ def test_the_cost_has_a_range_once_trials_have_varied(ablate: Ablate) -> None:
 def test_a_probe_measures_and_leaves_nothing(ablate: Ablate, project: Path) -> None:
     said = ablate("plan", "steps.yaml", "--probe", "--slots", "1", "--gpus", "none")
     assert said.code == 0
-    assert "       from the beginning of one trial on this machine" in said.out
+    assert SENTENCES["probe measures leaves nothing"] in said.out
     assert not (project / "results").exists()
 
 

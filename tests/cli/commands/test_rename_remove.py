@@ -19,6 +19,7 @@ from ablate.engine.records.cache_admin import Entry, choose
 from ablate.engine.records.lock import StudyLock
 from ablate.errors import AblateError, ExitCode
 from ablate.storage.read import read_study, study_names
+from tests.sentences import SENTENCES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ablate
@@ -39,7 +40,7 @@ def test_a_renamed_study_goes_on_under_its_new_name(ablate: Ablate, finished: Pa
     said = ablate("rename", "steps", "later")
     assert said.err.splitlines()[:2] == [
         "steps is later now, in results/later",
-        "resume:  ablate run steps.yaml --gpus none --slots 1 --name later",
+        SENTENCES["renamed study goes on"],
     ]
     assert not (finished / "results" / "steps").exists()
     assert scores("later") == before
@@ -165,7 +166,7 @@ def test_results_of_two_machines_become_one_study(ablate: Ablate, archived: Path
     assert said[:3] == [
         "steps: 8 trials added, 0 known already",
         "  new arms: lr=0.2, lr=0.5",
-        "  4 results left out: these replicates have one here",
+        SENTENCES["results two machines become"],
     ]
     assert not any("not the same numbers" in line for line in said)
     found = scores()
@@ -179,7 +180,7 @@ def test_results_that_differ_are_named(ablate: Ablate, archived: Path) -> None:
     Path("toycore.py").write_text(core.replace('"score": 20', '"score": 21'), encoding="utf-8")
     assert ablate("run", "steps.yaml", "--slots", "1", "--seeds", "1", "--quiet", "--no-report").code == 0
     said = ablate("import", ARCHIVE).err
-    assert "warning: not the same numbers as here: baseline s0, lr=0.2 s0, lr=0.5 s0\n" in said
+    assert SENTENCES["results differ named"] in said
 
 
 def test_a_study_with_another_baseline_is_refused_and_can_have_another_name(ablate: Ablate, archived: Path) -> None:
@@ -187,7 +188,7 @@ def test_a_study_with_another_baseline_is_refused_and_can_have_another_name(abla
     assert ablate("run", "steps.yaml", *words).code == 0
     said = ablate("import", ARCHIVE)
     assert said.code == ExitCode.USAGE
-    assert "does not match the stored one: baseline: steps was 20, now 10" in said.err
+    assert SENTENCES["study another baseline refused"] in said.err
     assert ablate("import", ARCHIVE, "--name", "theirs").code == 0
     assert study_names(URL) == ["steps", "theirs"]
 
@@ -210,7 +211,7 @@ def test_damage_is_found_before_anything_is_written(ablate: Ablate, archived: Pa
     rewritten(spoil)
     said = ablate("import", "changed.zip")
     assert said.code == ExitCode.USAGE
-    assert "entry 'files/trials/baseline-s0/outcome.json' does not match its checksum" in said.err
+    assert SENTENCES["damage found before anything"] in said.err
     assert not Path("results").exists()
 
 

@@ -16,6 +16,7 @@ import pytest
 from ablate.errors import ExitCode
 from ablate.paths import ResultsPaths
 from ablate.storage.read import read_study
+from tests.sentences import SENTENCES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ablate
@@ -123,9 +124,9 @@ def test_failed_trials_leave_with_code_three_and_name_their_log(ablate: Ablate, 
     (project / "steps.yaml").write_text(text, encoding="utf-8")
     said = ablate("run", "steps.yaml", *QUICK, "--quiet")
     assert said.code == ExitCode.INCOMPLETE
-    assert "lr=0.5 s0: failed: ValueError: no luck  (results/steps/trials/lr=0.5-s0/log.txt)" in said.err
+    assert SENTENCES["failed trials leave code"] in said.err
     loud = ablate("run", "steps.yaml", *QUICK)
-    assert loud.err.splitlines()[-1] == "resume:  ablate run steps.yaml --gpus none --slots 1"
+    assert loud.err.splitlines()[-1] == SENTENCES["failed trials leave code 2"]
 
 
 def test_results_that_cannot_be_written(ablate: Ablate, project: Path) -> None:
@@ -151,7 +152,7 @@ def test_a_stopped_run_ends_with_the_command_that_goes_on(project: Path, signum:
     run.send_signal(signum)
     _, rest = run.communicate(timeout=60)
     assert run.returncode == code
-    assert rest.splitlines()[-1] == "resume:  ablate run steps.yaml --gpus none --slots 1"
+    assert rest.splitlines()[-1] == SENTENCES["stopped run ends command"]
     _, rows = read_study(ResultsPaths(project / "results").default_storage, "steps")
     assert [row.state for row in rows if row.state == "RUNNING"] == []
 

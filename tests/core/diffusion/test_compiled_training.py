@@ -36,6 +36,7 @@ from ablate.interface import EAGER, SERIAL, Compilation, TrialContext
 from ablate.outcome import Outcome
 from tests.core.desk import Desk, compute
 from tests.core.replay.test_lanes import Listener
+from tests.sentences import SENTENCES
 
 pytestmark = pytest.mark.usefixtures("deterministic")
 
@@ -182,7 +183,7 @@ def test_a_failure_is_an_error_under_on_and_a_reason_under_auto(
     monkeypatch.setattr(compiled_training, "missing", lambda device: None)
     monkeypatch.setattr(compiled_training, "before_measuring", lambda *args, **kwargs: None)
     choice = prepare(trainer(), KEY, context(tmp_path / "auto"), trainer)
-    assert choice == Choice(False, "compiling the network failed: cannot open shared object file")
+    assert choice == Choice(False, SENTENCES["failure error under on"])
 
 
 def test_programs_on_disk_that_do_not_load_are_dropped_and_made_again(

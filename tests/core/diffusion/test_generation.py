@@ -20,6 +20,7 @@ from ablate.core.settings import DdpmDipSettings
 from ablate.errors import AblateError, StoppedError
 from ablate.outcome import Outcome, OutcomeKind
 from tests.core.desk import CPU, EVERYTHING, Desk, compute
+from tests.sentences import SENTENCES
 
 FEW: dict[str, Any] = {
     "task": "generation",
@@ -90,7 +91,7 @@ def test_a_quality_that_is_never_reached_is_censored(trial: tuple[Desk, Outcome]
     assert outcome.metrics["images_to_quality_reached"] == 0
     assert outcome.metrics["images_to_quality_limit"] == 216
     assert outcome.metrics["steps_to_quality_limit"] == 3
-    assert "steps_to_quality censored: the declared quality is not reached by 3, or not kept" in outcome.notes
+    assert SENTENCES["quality never reached censored"] in outcome.notes
 
 
 @pytest.mark.acceptance("M8")

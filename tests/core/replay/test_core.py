@@ -23,6 +23,7 @@ from ablate.interface import EAGER, SERIAL, Compilation, Fusion
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Recipe
 from tests.core.whose import OneArm
+from tests.sentences import SENTENCES
 
 
 @dataclass
@@ -198,7 +199,7 @@ def test_perfect_images_are_left_out_and_noted() -> None:
     found = score(lambda x, noise: x, images, images[:1], seed=0, draws=2)
     assert "psnr" not in found.metrics
     assert found.metrics["ssim"] == pytest.approx(1)
-    assert found.notes == ("psnr: 4 of 4 evaluations are not finite and left out",)
+    assert found.notes == (SENTENCES["perfect images left out"],)
 
 
 def test_non_finite_images_are_divergence() -> None:

@@ -48,6 +48,7 @@ from ablate.paths import StudyPaths, TrialPaths
 from ablate.recipe import Recipe
 from tests.engine import fake_slurm
 from tests.engine.conftest import DEADLINE_S, Bench, score_after, wait_until_gone
+from tests.sentences import SENTENCES
 
 GATED = "baseline: {offset: 0.0}\narms: {g: {mode: gate, steps: 4}}\nseeds: 1\n"
 UNDISTURBED = {("baseline", 0): ("measured", score_after(3)), ("g", 0): ("measured", score_after(4))}
@@ -457,7 +458,7 @@ def test_a_job_that_does_not_see_the_results_folder_is_named(bench: Bench, slurm
     summary = bench.run(GATED, launcher=slurm_launcher(), listen=listen, arms=["baseline"])
     assert summary.exit_code is ExitCode.DONE
     [note] = bench.of(display_events.Note)
-    assert "job 1 ended: FAILED, it does not see the results folder" in note.text
+    assert SENTENCES["job does not see"] in note.text
 
 
 @pytest.mark.usefixtures("slurm")

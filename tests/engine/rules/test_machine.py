@@ -20,6 +20,7 @@ from ablate.engine.rules.memory import Device, Footprints
 from ablate.engine.rules.transitions import InvalidTransition, ReplicateState, SlotState
 from ablate.interface import Stage
 from ablate.outcome import Outcome, OutcomeKind
+from tests.sentences import SENTENCES
 
 A = TypeVar("A", bound=Action)
 
@@ -450,7 +451,7 @@ def test_the_same_failure_three_times_in_a_row_ends_the_run() -> None:
     for seed in range(3):
         world.give(0, outcome(OutcomeKind.FAILED, error=f"ValueError: seed {seed}", traceback=trace))
     assert world.state.halted is not None
-    assert "3 trials in a row failed in the same way: ValueError: seed 2" in world.state.halted
+    assert SENTENCES["same failure three times"] in world.state.halted
     assert len(world.placed()) == 3
 
 

@@ -15,6 +15,7 @@ from ablate.paths import StudyPaths
 from ablate.report.build import build_report
 from ablate.report.data.foreign_results import read_results
 from ablate.report.data.frames import compare_study
+from tests.sentences import SENTENCES
 
 GOOD = """arm,seed,outcome,psnr,width,note
 plain,0,measured,29.1,64,
@@ -80,9 +81,9 @@ def test_every_problem_is_found_in_one_pass_with_its_place(tmp_path: Path) -> No
     assert problems_of(tmp_path / "bad.csv", text) == [
         (3, 3, "a seed must be a whole number, got 'x'"),
         (4, 1, "a second result of arm 'a', seed 0"),
-        (5, 5, "psnr is inf: give such a trial the outcome 'diverged' in a column 'outcome'"),
+        (5, 5, SENTENCES["every problem found one"]),
         (6, 1, "no arm"),
-        (7, 1, "psnr is missing: add a column 'outcome' that says why (diverged, failed, ...)"),
+        (7, 1, SENTENCES["every problem found one 2"]),
         (8, 5, "psnr is not a number: 'zz'"),
     ]
 

@@ -15,6 +15,7 @@ from ablate.search import FEWEST_RANKED, Candidate, CandidateState, Range, Searc
 from ablate.storage.importance import importances
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, MetricSpec, Study
+from tests.sentences import SENTENCES
 
 LR, BATCH = Range("lr", 1e-4, 0.1, log=True), Range("batch", 16, 128, whole=True)
 PSNR, TIME = MetricSpec("psnr", "max", primary=True, unit="dB", digits=2), MetricSpec("seconds", "min", scale="log")
@@ -37,7 +38,7 @@ def test_the_best_candidates_are_shown_with_what_they_tried() -> None:
     rows += [row(7, OutcomeKind.PRUNED), row(8, OutcomeKind.DIVERGED)]
     found = search_results_of(study(trials=9, pruner="asha"), rows)
     lines = search_lines(found)
-    assert lines[0] == "Search: 9 of 9 candidates: 1 diverged, 7 measured, 1 pruned; sampler tpe, pruner asha."
+    assert lines[0] == SENTENCES["best candidates shown what"]
     assert [line.split() for line in lines[1:-1]] == [
         ["candidate", "psnr", "(dB)", "lr", "batch"],
         ["#6", "26.00", "0.001", "22"],

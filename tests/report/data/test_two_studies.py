@@ -17,6 +17,7 @@ from ablate.report.statistics.model import Verdict
 from ablate.report.text.two_studies_page import across_markdown, across_sentences
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, MetricSpec, Study
+from tests.sentences import SENTENCES
 
 PSNR = MetricSpec("psnr", "max", margin=0.1, primary=True, unit="dB")
 BASE = (29.0, 29.4, 28.8, 29.1, 29.3)
@@ -86,9 +87,7 @@ def test_turning_the_two_around_turns_the_words_around() -> None:
 def test_only_shared_seeds_count_and_the_others_are_named() -> None:
     across = compare_studies(study({"baseline": BASE}, "old"), study({"baseline": GAIN[:3]}, "new"))
     assert across.comparison.row("baseline").pairs == 3
-    assert "baseline lacks seed 3, 4: only shared seeds are compared" in [
-        lint.message for lint in across.comparison.lints
-    ]
+    assert SENTENCES["only shared seeds count"] in [lint.message for lint in across.comparison.lints]
 
 
 def test_arms_match_by_recipe_then_levels_then_name() -> None:
@@ -130,12 +129,12 @@ def test_an_arm_that_diverged_before_has_no_verdict() -> None:
     )
     assert across.comparison.row("arm").verdict is None
     assert across.comparison.row("baseline").verdict is Verdict.EQUIVALENT
-    assert "arm in new cannot be compared: it diverged in 5 of 5 seeds of old." in across_sentences(across)
+    assert SENTENCES["arm diverged before has"] in across_sentences(across)
 
 
 def test_what_changed_is_said_first(changed: Across) -> None:
     said = across_sentences(changed)
-    assert said[0] == "The 2 arms of both studies, new against old on PSNR over 5 shared seeds: 1 better, 1 equivalent."
+    assert said[0] == SENTENCES["what changed said first"]
     assert said[1].startswith("arm in new is better than in old: +0.55")
     assert said[2].startswith("baseline in new is equivalent to old")
     assert said[-1].startswith("Not tested: what caused the difference.")

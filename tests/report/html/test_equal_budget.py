@@ -15,6 +15,7 @@ from ablate.report.figures.equal_budget import budgets
 from ablate.report.formats.markdown import report_markdown
 from ablate.report.html.page import report_html
 from ablate.study.spec import MetricSpec
+from tests.sentences import SENTENCES
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def test_page_and_markdown_give_a_verdict_per_budget(longer: Any) -> None:
     page = report_html(material, [drawing])
     assert 'id="budgets"' in page
     assert 'id="figure-budgets"' in page
-    assert "| arm | as trained | equal updates and training images |" in report_markdown(material)
+    assert SENTENCES["page markdown give verdict"] in report_markdown(material)
     assert "spent 2.00x" in page
 
 

@@ -16,6 +16,7 @@ from ablate.report.statistics.model import Verdict
 from ablate.report.text.cells import headline_metrics
 from ablate.report.text.html_elements import join, tag
 from ablate.study.spec import MetricSpec
+from tests.sentences import SENTENCES
 
 HOSTILE = '<script>alert(1)</script> & "q" `x` \x1b[31m \u202e\n<img src=x onerror=alert(2)>'
 SECTIONS = ("answer", "comparison", "factors", "cost", "contrasts", "stability", "method", "provenance", "checklist")
@@ -139,7 +140,7 @@ def test_a_changed_study_file_makes_the_page_stale(make_case: Callable[..., Any]
     file.write_text("question: another one\n", encoding="utf-8")
     text = page_of(make_case(file=str(file))).text
 
-    assert "COMPLETE all trials have a result STALE the study file has changed since the run" in text
+    assert SENTENCES["changed study file makes"] in text
     assert "STALE" not in page_of(make_case()).text
 
 
@@ -163,7 +164,7 @@ def test_an_empty_study_says_so_and_shows_no_empty_section(make_case: Callable[.
     case = make_case()
     page = page_of(replace(case, rows=[]))
 
-    assert "Nothing can be compared: nothing has been measured yet." in page.text
+    assert SENTENCES["empty study says so"] in page.text
     assert "PARTIAL 0 of 30 trials" in page.text
     assert "cost" not in [attributes["id"] for attributes in page.all("section")]
 
@@ -190,7 +191,7 @@ def test_stability_says_when_and_how_trials_ended(make_case: Callable[..., Any])
     text = page_of(replace(case, rows=rows)).text
     section = text[text.rindex("Stability", 0, text.rindex("Method")) : text.rindex("Method")]
 
-    assert "25 trials measured, 4 diverged, 1 ended for other reasons and will be run again." in section
+    assert SENTENCES["stability says when how"] in section
     assert "both lr 0.03 1 4 4/5 [28%, 99%] .021 0" in section
     assert section.count("diverged loss is nan") == 4
     assert "dip_epochs=5 out of memory needs 9 GB 0 –" in section

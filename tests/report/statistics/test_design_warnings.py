@@ -13,6 +13,7 @@ from ablate.report import compare
 from ablate.report.statistics.design_warnings import design_lints
 from ablate.report.statistics.model import Lint
 from ablate.study.spec import Arm, MetricSpec, Study
+from tests.sentences import SENTENCES
 
 PSNR = MetricSpec("psnr", "max", margin=0.1, primary=True)
 BASE: dict[str, Scalar] = {"lr": 0.1, "schedule": "linear"}
@@ -46,7 +47,7 @@ def test_sound_data_have_no_lints() -> None:
 
 def test_arms_of_one_recipe() -> None:
     lints = design_lints(study(("a", {"lr": 0.2}), ("b", {"lr": 0.2})))
-    assert lints == (Lint("same-recipe", "a and b resolve to the same recipe: they are the same experiment", "b"),)
+    assert lints == (Lint("same-recipe", SENTENCES["arms one recipe"], "b"),)
 
 
 def test_an_arm_of_several_factors() -> None:
@@ -88,7 +89,7 @@ def test_identical_results_on_a_metric_with_few_values_are_no_one_experiment() -
 
 def test_identical_values_in_every_seed() -> None:
     rows = [("baseline", 0, 1.0), ("baseline", 1, 2.0), ("a", 0, 3.0), ("a", 1, 3.0)]
-    assert found(rows)["identical-seeds"] == "psnr of a is the same in every seed: is the seed used?"
+    assert found(rows)["identical-seeds"] == SENTENCES["identical values every seed"]
 
 
 def test_a_reference_value_is_no_forgotten_seed() -> None:

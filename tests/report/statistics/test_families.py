@@ -21,6 +21,7 @@ from ablate.report.statistics.model import Verdict
 from ablate.report.text.family_sentences import effect_sentences
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, Design, MetricSpec, Study
+from tests.sentences import SENTENCES
 
 PSNR = MetricSpec("psnr", "max", margin=0.1, primary=True, unit="dB")
 BASE = np.array([29.0, 29.4, 28.8, 29.1, 29.3])
@@ -200,8 +201,8 @@ def test_components_left_out_together_are_compared_with_the_sum_of_their_losses(
     }
     assert found.effects[0].diff == pytest.approx(-0.7, abs=0.03)
     said = effect_sentences([found], PSNR)
-    assert said[0].startswith("Without all of ema, dropout together: more is lost than the sum of the separate losses")
-    assert said[1] == "Contrasts of the leave-one-out design: 1 test, a family of their own (Holm, level 0.05)."
+    assert said[0].startswith(SENTENCES["components left out together"])
+    assert said[1] == SENTENCES["components left out together 2"]
 
 
 def test_every_step_of_a_path_is_compared_with_the_one_before() -> None:
@@ -221,7 +222,5 @@ def test_every_step_of_a_path_is_compared_with_the_one_before() -> None:
 
 def test_sentences_put_the_decided_first() -> None:
     said = effect_sentences([analysed(two_by_two(0.4))], PSNR)
-    assert said[0].startswith(
-        "Interaction a=1 x b=1: together they do better than the sum of their separate effects: +0."
-    )
+    assert said[0].startswith(SENTENCES["sentences put decided first"])
     assert said[1].startswith("Averaged over the other factors, a=1 is better: +0.")

@@ -16,6 +16,7 @@ from ablate.report.statistics.model import Verdict
 from ablate.report.text.claim_cards import Card, cards_of, claim_of, known_claims
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, MetricSpec, Study
+from tests.sentences import SENTENCES
 
 BASE = np.array([29.0, 29.4, 28.8, 29.1, 29.3])
 NOISE = np.array([0.01, -0.02, 0.02, 0.005, -0.01])
@@ -110,7 +111,7 @@ def test_a_metric_is_compared_with_another_of_the_same_trials(start: float, read
     found = card([measured], treatment={}, control={}, where={"method": ["prior"]}, over="psnr_start")
     assert found.reading == reading
     assert found.evidence[0].control == "psnr_start of baseline"
-    assert found.evidence[0].found.startswith("baseline: psnr against psnr_start of the same trials: ")
+    assert found.evidence[0].found.startswith(SENTENCES["metric compared another same"])
 
 
 def test_a_factor_may_be_a_multiple() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from ablate.errors import Problem
 from ablate.study.spec import Study
+from tests.sentences import SENTENCES
 
 Load = Callable[..., Study]
 Refuse = Callable[..., tuple[Problem, ...]]
@@ -66,7 +67,7 @@ def test_zip_takes_levels_in_step(load: Load) -> None:
 
 def test_zip_wants_lists_of_one_length(refuse: Refuse) -> None:
     (problem,) = refuse("baseline: {}\nzip: {lr: [0.002, 0.004], batch_size: [128]}")
-    assert problem.message == "'zip' needs the same number of levels for every factor"
+    assert problem.message == SENTENCES["zip wants lists one"]
     assert problem.note == "lr has 2, batch_size has 1"
 
 
@@ -108,7 +109,7 @@ def test_factorial_takes_every_combination_of_two_levels(load: Load) -> None:
 @pytest.mark.parametrize("stated", ["[0.1, 0.2]", "[0.001, 0.1, 0.2]", "0.001"])
 def test_a_factorial_has_the_baseline_at_a_corner(stated: str, refuse: Refuse) -> None:
     (problem,) = refuse(f"baseline: {{}}\nfactorial: {{lr: {stated}}}")
-    assert problem.message == "lr: a factorial has two levels, and one is the baseline's (0.001)"
+    assert problem.message == SENTENCES["factorial has baseline at"]
 
 
 def test_a_factorial_of_very_many_factors_is_refused_at_once(refuse: Refuse) -> None:

@@ -11,6 +11,7 @@ from ablate.errors import ExitCode, Problem, StudyFileError
 from ablate.interface import Core, CoreSettings
 from ablate.study.problems import Mark, Problems, Source
 from ablate.study.reading.load_study import load_study
+from tests.sentences import SENTENCES
 
 Refuse = Callable[..., tuple[Problem, ...]]
 
@@ -353,7 +354,7 @@ def test_a_core_that_measures_nothing_is_refused(tmp_path: Path, toy: type[Core]
     with pytest.raises(StudyFileError) as caught:
         load_study(path, resolve_core=lambda name, folder: Mine)
     (problem,) = caught.value.problems
-    assert problem.message == "core 'mine:Mine' measures nothing: its 'metrics' are empty"
+    assert problem.message == SENTENCES["core measures nothing refused"]
     assert (problem.line, problem.column, problem.length) == (1, 7, 9)
 
 
@@ -365,7 +366,7 @@ def test_a_core_without_factors_is_refused(tmp_path: Path, toy: type[Core]) -> N
     path.write_text("core: mine:Mine\nbaseline: {}\n")
     with pytest.raises(StudyFileError) as caught:
         load_study(path, resolve_core=lambda name, folder: Mine)
-    assert caught.value.problems[0].message == "core 'mine:Mine' has nothing to vary: its 'Settings' have no fields"
+    assert caught.value.problems[0].message == SENTENCES["core without factors refused"]
 
 
 def test_a_path_that_cannot_be_is_refused() -> None:

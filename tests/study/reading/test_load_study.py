@@ -15,6 +15,7 @@ from ablate.interface import Core
 from ablate.study.reading.load_study import load_study
 from ablate.study.spec import Arm, Study
 from ablate.study.verdict_method import Method
+from tests.sentences import SENTENCES
 
 Load = Callable[..., Study]
 
@@ -215,5 +216,5 @@ def test_sign_flips_with_too_few_seeds_are_warned_about(load: Load) -> None:
     few = "baseline: {}\nvary: {epochs: [20]}\nseeds: {looks: [3, 10]}\nreport:\n  test: permutation\n"
     (warning,) = load(few).warnings
     assert (warning.line, warning.column, warning.source_line) == (5, 9, "  test: permutation")
-    assert warning.message == "exact sign flips need 6 shared seeds or more; the first look is at 3"
+    assert warning.message == SENTENCES["sign flips too few"]
     assert load(few.replace("[3, 10]", "[6, 10]")).warnings == ()

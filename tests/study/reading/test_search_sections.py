@@ -19,6 +19,7 @@ from ablate.study.plan import search_plan
 from ablate.study.reading import search_sections
 from ablate.study.settle import stand
 from ablate.study.spec import Study
+from tests.sentences import SENTENCES
 
 Load = Callable[..., Study]
 Refuse = Callable[..., tuple[Problem, ...]]
@@ -201,7 +202,7 @@ def test_a_search_in_which_all_diverged_says_so(load: Load, toy: type[Core]) -> 
     standing = stand(load(f"{BASE}search: {{{RANGES}, trials: 1}}"), toy, [tried("search", 0, 0.02, None)])
     assert not standing.open
     assert [arm.name for arm in standing.study.arms] == ["baseline"]
-    assert standing.study.warnings[-1].message == "no candidate of 'search' was measured: there is nothing to confirm"
+    assert standing.study.warnings[-1].message == SENTENCES["search which all diverged"]
 
 
 def test_a_search_may_go_on_but_not_change(load: Load, toy: type[Core]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from ablate.study.problems import Problems
 from ablate.study.reading.yaml_tree import DEEPEST, Items, Leaf, Node, Table, read_tree, source_of
+from tests.sentences import SENTENCES
 
 
 def read(text: str, *, shift: int = 0) -> tuple[Node | None, Problems]:
@@ -112,7 +113,7 @@ def test_numbers_that_break_the_scanner_are_a_problem(text: str) -> None:
 
 
 def test_a_very_long_text_is_refused() -> None:
-    assert only_problem("a" * 2_000_001)[0] == "too long for a study file: 2000001 characters, at most 2000000"
+    assert only_problem("a" * 2_000_001)[0] == SENTENCES["very long text refused"]
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n", "\n\n"])
