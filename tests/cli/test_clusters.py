@@ -77,7 +77,7 @@ def test_what_does_not_go_together_is_refused(ablate: Ablate, words: tuple[str, 
 def test_a_probe_measures_this_machine_only(ablate: Ablate) -> None:
     said = ablate("plan", "steps.yaml", "--launcher", "slurm", "--probe")
     assert said.code == ExitCode.USAGE
-    assert "--probe measures this machine" in said.err
+    assert "--probe runs a trial on this machine" in said.err
 
 
 @pytest.mark.usefixtures("project")

@@ -180,7 +180,7 @@ def report(
       ablate report schedules --columns n,diff,p,ssim,compute,rho
       ablate report before/schedules schedules --fail-on worse
       ablate report --csv runs.csv --baseline plain --metric accuracy:max:0.5%
-      ablate report --from mlflow:sqlite:///mlflow.db#sweep --baseline "lr=0.1" --metric val_acc:max:0.5%
+      ablate report --from mlflow:sqlite:///m.db#sweep --baseline "lr=0.1"
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     gates = set(fail_on or ())
