@@ -49,7 +49,10 @@ AddSeeds = Annotated[
 ]
 UntilDecided = Annotated[
     Until | None,
-    typer.Option("--until", help="Run each declared interim analysis in turn; only undecided arms get more seeds."),
+    typer.Option(
+        "--until",
+        help="Run each declared interim analysis in turn; arms get more seeds only while these may decide them.",
+    ),
 ]
 Confirm = Annotated[
     bool, typer.Option("--confirm", help="Run the best arm and the baseline on fresh seeds, and test once.")

@@ -91,8 +91,8 @@ def run(
     checkpoints and stops; twice stops at once.
 
     With several declared looks, --until decided runs the first look, then gives more seeds only to arms without a
-    verdict. --add-seeds gives the chosen arms and the baseline more seeds. --confirm runs the best arm and the
-    baseline again on fresh seeds, as a study of its own (NAME-confirm).
+    verdict that more seeds may still decide. --add-seeds gives the chosen arms and the baseline more seeds. --confirm
+    runs the best arm and the baseline again on fresh seeds, as a study of its own (NAME-confirm).
 
     \b
     Example:
@@ -145,7 +145,7 @@ def _say_nothing_to_do(prepared: PreparedRun, screen: Screen, *, recorded: bool)
         )
     report = f"report:  ablate report {shlex.quote(plan.study)}"
     if prepared.round is not None:
-        screen.say(f"{plan.study}: every arm is decided or has been run to the last look, nothing to run")
+        screen.say(f"{plan.study}: every arm is decided, stopped or has been run to the last look, nothing to run")
         screen.say(report)
         return
     screen.say(f"{plan.study}: all {plural(plan.replicates, 'trial')} are done, nothing to run")
