@@ -16,7 +16,7 @@ from ablate.errors import AblateError
 
 _STRANGERS = 32
 """Most connections at a time that have not shown yet that they know a token."""
-_PROBE_S = 20.0
+PROBE_S = 20.0
 _LOOK_AGAIN_S = 0.2
 
 Arrival = Callable[[socket.socket, Caller, bool], None]
@@ -107,7 +107,7 @@ class Listener:
 
     def _sees(self, caller: Caller) -> bool:
         """Whether what the worker wrote turns up here; network file systems may show new files late."""
-        until = time.monotonic() + _PROBE_S
+        until = time.monotonic() + PROBE_S
         path = probe_path(self._folder, caller.name)
         while True:
             with contextlib.suppress(OSError):

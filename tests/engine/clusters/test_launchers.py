@@ -476,7 +476,7 @@ def test_a_job_of_another_version_is_sent_away_and_named(bench: Bench, monkeypat
 
 
 def test_a_folder_that_is_not_shared_ends_the_run_before_a_trial(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ablate.engine.clusters.listener._PROBE_S", 0.0)
+    monkeypatch.setattr("ablate.engine.clusters.listener.PROBE_S", 0.0)
     monkeypatch.setattr("ablate.engine.clusters.listener.probe_path", lambda folder, name: folder / "elsewhere" / name)
     with pytest.raises(AblateError, match="do not appear here"):
         bench.run(GATED, launcher=ClusterLauncher(Processes(), Listen()))

@@ -170,7 +170,7 @@ def test_a_folder_that_is_not_shared_is_noticed(
     listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker reads its ticket, and writes where the engine does not look."""
-    monkeypatch.setattr("ablate.engine.clusters.listener._PROBE_S", 0.0)
+    monkeypatch.setattr("ablate.engine.clusters.listener.PROBE_S", 0.0)
     desk = Desk()
     _, path = listener.expect(desk.take)
     elsewhere = tmp_path / "another"
