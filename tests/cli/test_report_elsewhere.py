@@ -140,7 +140,7 @@ def declared(project: Path, ablate: Ablate) -> Path:
     """A finished study that said before its run how it is tested."""
     file = project / "steps.yaml"
     file.write_text(file.read_text(encoding="utf-8") + "report: {noise: pooled, correct: bh}\n", encoding="utf-8")
-    assert "  verdicts: test paired, noise pooled, correct bh\n" in ablate("plan", "steps.yaml").out
+    assert "  verdicts: test paired, noise pooled, correct bh, equivalence bh" in ablate("plan", "steps.yaml").out
     said = ablate(*RUN)
     assert said.code == ExitCode.DONE, said.err
     assert "changed after the run" not in said.out
