@@ -105,7 +105,6 @@ _CLASSES = (
     MetricInfo(
         "classifier_confidence",
         "max",
-        margin=0.02,
         doc="mean of the largest class probability, by a small classifier that ablate trains on the data set's labels",
     ),
     MetricInfo("class_balance", "max", doc="how evenly samples fall into its classes: 1 for evenly, 1/K for one class"),
