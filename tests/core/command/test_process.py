@@ -103,6 +103,11 @@ def test_one_process_starts_all_commands_and_much_output_is_whole(runner: Comman
     assert output.decode().split() == [str(n) for n in range(200000)]
 
 
+def arrived(reader: int) -> bytes:
+    """What was written to a FIFO by now; empty while nobody opened it, and also while a writer still says nothing."""
+    return os.read(reader, 100) if select.select([reader], [], [], 0)[0] else b""
+
+
 def test_a_signal_reaches_the_whole_group(runner: CommandRunner, fifo: Path, tmp_path: Path) -> None:
     """SIGTERM ends the command; its child, which ignores that, is ended with it."""
     (tmp_path / "family.py").write_text(FAMILY, encoding="utf-8")
@@ -110,7 +115,7 @@ def test_a_signal_reaches_the_whole_group(runner: CommandRunner, fifo: Path, tmp
     pids: list[int] = []
 
     def tick(send: Callable[[int], None]) -> None:
-        if not pids and (text := os.read(reader, 100)):
+        if not pids and (text := arrived(reader)):
             pids.extend(map(int, text.split()))
             send(signal.SIGTERM)
 
@@ -196,7 +201,7 @@ def test_an_exception_while_it_runs_kills_the_command(runner: CommandRunner, fif
     pids: list[int] = []
 
     def tick(send: Callable[[int], None]) -> None:
-        if text := os.read(reader, 100):
+        if text := arrived(reader):
             pids.extend(map(int, text.split()))
             raise OSError(errno.ENOSPC, "no space")
 
