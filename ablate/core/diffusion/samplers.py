@@ -22,7 +22,7 @@ from ablate.core.programs.cuda_graphs import Through, directly
 from ablate.core.schedules import Schedule
 
 Sampler = Literal["ddim", "ancestral", "heun"]
-Grid = Literal["linspace", "karras", "log-snr"]
+Grid = Literal["linspace", "trailing", "karras", "log-snr"]
 KARRAS_RHO = 7.0
 """rho of the grid of Karras et al. 2022, eq. 5."""
 
@@ -59,16 +59,27 @@ def time_grid(start: int, steps: int) -> list[int]:
     return [int(t) + 1 for t in np.unique(np.round(np.linspace(0, start - 1, steps)))[::-1]]
 
 
+def trailing_grid(start: int, steps: int) -> list[int]:
+    """Return the grid named ``trailing`` (Lin et al. 2023, table 2): from `start` down in strides of start / steps.
+
+    The last step stands one stride above 0, not at 1. At most `start` steps.
+    """
+    count = min(steps, start)
+    return [round(start - start * i / count) for i in range(count)]
+
+
 def grid_of(settings: Reverse, start: int, schedule: Schedule) -> list[int]:
     """Return the steps at which the network is asked, falling from `start`, under the grid and sampler of `settings`.
 
-    Besides ``linspace`` in t: ``log-snr``, even in log-SNR, which is the same noise levels under every schedule; and
+    Besides ``linspace`` and ``trailing`` in t: ``log-snr``, even in log-SNR, which is the same noise levels under every schedule; and
     ``karras``, even in s^(1/7) (Karras et al. 2022, eq. 5). Both are rounded to the nearest steps of the schedule. Heun
     asks twice per point except at the last, so it has half as many points.
     """
     points = (settings.steps + 1) // 2 if settings.sampler == "heun" else settings.steps
     if settings.grid == "linspace" or points == 1 or start == 1:
         return time_grid(start, points)
+    if settings.grid == "trailing":
+        return trailing_grid(start, points)
     levels = schedule.log_snr[:start]
     finite = levels[np.isfinite(levels)]  # the last one is -inf where alpha-bar ends at 0
     if settings.grid == "log-snr":
@@ -109,17 +120,19 @@ def reverse(
     noise: Noise,
     adjust: Adjust | None = None,
     through: Through = directly,
+    grid: list[int] | None = None,
 ) -> Tensor:
     """Run the reverse process from x_start = `x` [N,...] and return the sample of x_0. No noise is added at the end.
 
-    Steps are functions of tensors alone, asked for by way of `through`: whole, or with `adjust`, which belongs to some
-    images only, just their estimates of x_0. The numbers of all steps are brought to the device once.
+    The steps are those of `grid_of`, or the falling ones of `grid`. They are functions of tensors alone, asked
+    for by way of `through`: whole, or with `adjust`, which belongs to some images only, just their estimates of x_0. The
+    numbers of all steps are brought to the device once.
     """
     moves = _Moves(denoise, prediction, settings.clip, adjust, through)
-    grid = grid_of(settings, start, schedule)
-    plan = [_step(settings, schedule, t, t_next) for t, t_next in zip(grid, [*grid[1:], 0], strict=True)]
+    steps = grid_of(settings, start, schedule) if grid is None else grid
+    plan = [_step(settings, schedule, t, t_next) for t, t_next in zip(steps, [*steps[1:], 0], strict=True)]
     table = torch.tensor([numbers for _, numbers, _ in plan], dtype=torch.float64).to(x.device)
-    for (kind, _, spread), t, row in zip(plan, grid, table, strict=True):
+    for (kind, _, spread), t, row in zip(plan, steps, table, strict=True):
         x = moves.make(kind, x, row)
         if spread > 0.0:
             x = x + spread * noise(t)

@@ -57,10 +57,10 @@ class DiffusionSettings(CoreSettings):
     )
 
     sampler: Literal["ddim", "ancestral", "heun"] = factor("ddim", "sampler of the reverse process")
-    sample_grid: Literal["linspace", "karras", "log-snr"] = factor(
+    sample_grid: Literal["linspace", "trailing", "karras", "log-snr"] = factor(
         "linspace",
-        "spacing of the sampler's steps: even in t, as in Karras et al. (2022), or even in log-SNR (the same noise "
-        "levels in all schedules)",
+        "spacing of the sampler's steps: even in t down to 1; even in t from the start (Lin et al. 2023); as in Karras "
+        "et al. (2022); or even in log-SNR (the same noise levels in all schedules)",
     )
     sample_steps: int = factor(
         5, "largest number of network evaluations per restored image", unit="steps", ge=1, le=10_000
