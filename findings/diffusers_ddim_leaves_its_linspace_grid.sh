@@ -38,10 +38,10 @@ for spacing in ("leading", "linspace", "trailing"):
         ddim = DDIMScheduler(1000, timestep_spacing=spacing, clip_sample=False)
         ddim.set_timesteps(steps)
         grid = [int(t) for t in ddim.timesteps]
-        reached = level_after(ddim, grid[0])
+        reached = level_after(ddim, grid[1])
         nearest = int((ddim.alphas_cumprod - reached).abs().argmin())
-        print(f"{spacing:9} {steps} steps: grid {grid[:3]}, the first step arrives at {nearest}")
-        same = nearest == grid[1]
+        print(f"{spacing:9} {steps} steps: grid {grid[:3]}, the second step arrives at {nearest}")
+        same = nearest == grid[2]
         assert same == (spacing == "leading" or (spacing == "trailing" and steps == 10)), "the behaviour changed"
 
 ddpm = DDPMScheduler(1000, timestep_spacing="linspace")

@@ -21,7 +21,7 @@ def last_step(spacing, variance):
     """Standard deviation of what comes out of the last step, when the network knows that the image is grey."""
     scheduler = DDPMScheduler(1000, timestep_spacing=spacing, variance_type=variance, prediction_type="sample")
     scheduler.set_timesteps(10)
-    x = torch.randn(100_000, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, 100_000, generator=torch.Generator().manual_seed(0))
     grey = torch.zeros_like(x)
     image = scheduler.step(grey, scheduler.timesteps[-1], x, generator=torch.Generator().manual_seed(1)).prev_sample
     return int(scheduler.timesteps[-1]), float(image.std()), float((1 - scheduler.alphas_cumprod[scheduler.timesteps[-1]]).sqrt())
