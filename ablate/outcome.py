@@ -91,6 +91,8 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     images_seen: int = 0
+    """Training images of the whole trial, those of earlier attempts included. Left at 0, or lower after a resume, it
+    becomes what the learning curve shows."""
     device: str = "cpu"
     """Slot the trial ran on, as torch names it: ``cpu``, ``cuda:0``."""
     device_name: str = ""

@@ -125,6 +125,11 @@ class Search:
         )
 
 
+def second_objective(searches: Iterable[Search]) -> tuple[str, Direction] | None:
+    """Return the second metric, and its direction, of the search that has one; None without such a search."""
+    return next((search.objectives[1] for search in searches if len(search.objectives) > 1), None)
+
+
 class CandidateState(StrEnum):
     """Where a candidate is."""
 

@@ -91,6 +91,7 @@ def _options(prepared: PreparedRun, slots: tuple[Slot, ...], *, retry_failed: bo
     from ablate.engine.run_study import RunOptions
 
     return RunOptions(
+        keep_old=prepared.request.keep_old,
         fusion=fusion_of(prepared.request.fuse, slots),
         compilation=compilation_of(prepared.request.compile, ()),
         retry_failed=retry_failed,

@@ -21,7 +21,7 @@ from ablate.api.reports import (
     read_foreign_results,
     write_study_report,
 )
-from ablate.api.request import PreparedRun, Request
+from ablate.api.request import PreparedRun, Request, seeds_in
 from ablate.api.stored_studies import ResultsLocation, name_of
 from ablate.api.study_results import StudyResults, WrittenReport
 from ablate.api.study_source import StudyDefinition, StudyLike, StudySections, source_of
@@ -51,6 +51,7 @@ def run(
     *,
     name: str | None = None,
     seeds: int | None = None,
+    seed_range: str | None = None,
     add_seeds: int | None = None,
     until: Literal["decided"] | None = None,
     confirm: bool = False,
@@ -66,6 +67,8 @@ def run(
     fuse: str = "auto",
     compile: str = "auto",
     retry_failed: bool = False,
+    fail_fast: bool = False,
+    keep_old: bool = False,
     progress: Progress | Callable[[DisplayEvent], None] = "auto",
     **sections: Unpack[StudySections],
 ) -> StudyResults:
@@ -75,9 +78,13 @@ def run(
     its metrics: ``run(train, vary={"lr": [0.1, 0.01]}, metrics={"accuracy": "max:0.5%"})``. `sections` (``vary=...``,
     ``metrics=...``) add keys to a mapping or replace them. The same call resumes: what is done stays done.
 
-    `seeds` is the number of seeds per arm instead of the declared one, `add_seeds` how many more than now. ``until=
-    "decided"`` goes from look to look and gives seeds only to arms without a decision. `only` names the arms to run
-    (patterns such as ``"lr=*"``), beside the baseline. `overrides` are ``"key=value"`` texts, as for ``--set``.
+    `seeds` is the number of seeds per arm instead of the declared one, `add_seeds` how many more than now.
+    ``seed_range="3..5"`` measures these seeds alone, for other machines to measure the rest. ``until="decided"`` goes
+    from look to look and gives seeds only to arms without a decision. `only` names the arms to run (patterns such as
+    ``"lr=*"``), beside the baseline. `overrides` are ``"key=value"`` texts, as for ``--set``.
+
+    `fail_fast` stops at the first trial that ends without a result. A study with results of another version of its core
+    is refused; with `keep_old` they stay beside the new ones, and reports say which are which.
 
     `slots` is how many trials run at a time; `gpus` are indices or UUIDs, ``"none"`` for CPUs. `progress` says how the
     run is shown (``"auto"``: a picture in a terminal or a notebook, else lines), or takes every event.
@@ -92,6 +99,7 @@ def run(
         source,
         overrides=tuple(overrides),
         seeds=_count(seeds, "seeds"),
+        seed_range=None if seed_range is None else seeds_in(seed_range),
         arms=(only,) if isinstance(only, str) else tuple(only),
         results=Path(results),
         storage=storage,
@@ -100,14 +108,16 @@ def run(
         add_seeds=_count(add_seeds, "add_seeds"),
         until=_until(until),
         confirm=confirm,
+        keep_old=keep_old,
         fuse=fuse,
         compile=compile,
     )
     prepared, places = prepare_to_run(request)
+    prepared.check_version()
     if not prepared.plan.to_run:
         record_changes(prepared)
         return StudyResults(prepared.place.study(prepared.study.name))
-    prepared, summary = execute(prepared, places, _audience(progress), retry_failed=retry_failed)
+    prepared, summary = execute(prepared, places, _audience(progress), retry_failed=retry_failed, fail_fast=fail_fast)
     if summary.exit_code is ExitCode.INTERRUPTED:
         raise KeyboardInterrupt("checkpoints are saved; the same call resumes")
     if summary.exit_code is ExitCode.TERMINATED:
@@ -120,6 +130,7 @@ def plan(
     *,
     name: str | None = None,
     seeds: int | None = None,
+    seed_range: str | None = None,
     only: str | Sequence[str] = (),
     overrides: Sequence[str] = (),
     results: str | os.PathLike[str] = RESULTS,
@@ -137,6 +148,7 @@ def plan(
         source,
         overrides=tuple(overrides),
         seeds=_count(seeds, "seeds"),
+        seed_range=None if seed_range is None else seeds_in(seed_range),
         arms=(only,) if isinstance(only, str) else tuple(only),
         results=Path(results),
         storage=storage,

@@ -79,9 +79,13 @@ def _undecided(study: Study, rows: Sequence[TrialRow], look: int) -> set[str]:
 
 
 def seeds_of_all(study: Study, results: Mapping[tuple[str, int], OutcomeKind], globs: Sequence[str]) -> int:
-    """Return the number of seeds, counted from seed 0, for which every chosen arm has a result."""
+    """Return the number of seeds, counted from the study's first, for which every chosen arm has a result."""
     arms = _others(study, globs) or (BASELINE,)
     seeds = 0
-    while all((arm, seeds) in results and results[(arm, seeds)].is_result for arm in arms):
+    while all(_is_done(results, (arm, study.first_seed + seeds)) for arm in arms):
         seeds += 1
     return seeds
+
+
+def _is_done(results: Mapping[tuple[str, int], OutcomeKind], key: tuple[str, int]) -> bool:
+    return key in results and results[key].is_result

@@ -23,13 +23,16 @@ from ablate.engine.workers.messages import Assignment, RunBatch
 from ablate.engine.workers.slots import list_gpus, visible_gpus
 from ablate.engine.workers.trial_context import WorkerTrialContext
 from ablate.engine.workers.worker import apply_threads
-from ablate.errors import AblateError, ResultsError
+from ablate.errors import AblateError, ResultsError, StudyChangedError
 from ablate.interface import Core
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths, write_json
 from ablate.recipe import Recipe
+from ablate.search import second_objective
+from ablate.storage.core_versions import core_versions
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
+from ablate.study.core_version import other_versions, version_sentence
 
 Tell = Callable[[str, int, "dict[str, float]"], None]
 """(arm, seed, the values that were added) after every trial."""
@@ -53,7 +56,8 @@ def measure(place: ResultsLocation, study: str, metrics: Sequence[str], tell: Te
 
     `study` is a name or a study file. A user's own core is imported from beside a file only: what is stored may have
     come with an archive. Raises AblateError for a metric that the core does not have or cannot measure with an arm's
-    settings, and StudyLockedError while the study is being run.
+    settings, StudyChangedError where another version of the core computed trials, and StudyLockedError while the study
+    is being run.
     """
     name = name_of(study)
     stored = place.study(name, "plain")
@@ -65,6 +69,7 @@ def measure(place: ResultsLocation, study: str, metrics: Sequence[str], tell: Te
         raise ResultsError(f"study {name!r} has no measured trial yet", hint="run it first: ablate run")
     for settings in {arm.name: arm.settings for arm in stored.study.arms if arm.settings}.values():
         core.require_metrics(core.Settings.model_validate(dict(settings)), asked)
+    _check_version(stored, core, trials)
     found = Measured()
     with StudyLock(stored.paths.lock), _store(stored, core) as store, writing(stored.paths.folder):
         desk = _Desk(name, core, place.results.cache.absolute(), asked)
@@ -90,6 +95,15 @@ def _core(stored: StoredStudy, study: str) -> type[Core]:
     return core_class(name, path.absolute().parent, stored.study.core_parameters)
 
 
+def _check_version(stored: StoredStudy, core: type[Core], trials: Sequence[TrialRow]) -> None:
+    if others := other_versions(core, core_versions(trials)):
+        raise StudyChangedError(
+            version_sentence(stored.study, core, others),
+            hint="a trial is measured by the version that computed it: install that one, or run the study again under "
+            "another --name",
+        )
+
+
 def _check_names(core: type[Core], asked: Collection[str]) -> None:
     names = [info.name for info in core.metrics]
     for name in asked:
@@ -108,6 +122,7 @@ def _store(stored: StoredStudy, core: type[Core]) -> Store:
         primary=primary.name,
         direction=primary.direction,
         attributes={},
+        second=second_objective(stored.study.searches),
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,18 +15,33 @@ from ablate.api.choices import RESULTS, Until
 from ablate.api.launch_options import HERE, LaunchOptions
 from ablate.api.stored_studies import ResultsLocation, StoredStudy, outcome_kinds, without
 from ablate.api.study_source import StudyDefinition
-from ablate.errors import AblateError
+from ablate.errors import AblateError, Problem
 from ablate.paths import ResultsPaths
 from ablate.search import Search
 from ablate.storage.address import without_password
 from ablate.storage.candidates import tried_of
+from ablate.storage.core_versions import core_versions, versions_text
 from ablate.storage.rows import TrialRow
+from ablate.study.changes import with_seeds_of
 from ablate.study.spec import Replicate, Study
 
 if TYPE_CHECKING:
     from ablate.interface import Core
     from ablate.study.plan import Plan
     from ablate.study.settle import Standing
+
+
+def seeds_in(text: str) -> range:
+    """Return the seeds of ``3..5``, which are 3, 4 and 5; raises AblateError for anything else."""
+    found = re.fullmatch(r"([0-9]{1,3})\.\.([0-9]{1,3})", text)
+    if found is None or int(found[1]) > int(found[2]):
+        raise AblateError(f"{text!r} is no range of seeds", hint="write the first and the last: 3..5 are 3, 4 and 5")
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+def range_text(seeds: range) -> str:
+    """Return ``3..5``, as `seeds_in` reads it."""
+    return f"{seeds[0]}..{seeds[-1]}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,9 @@ class Request:
     add_seeds: int | None = None
     until: Until | None = None
     confirm: bool = False
+    keep_old: bool = False
+    seed_range: range | None = None
+    """The seeds that this run measures, of those that the study has."""
     fuse: str = "auto"
     compile: str = "auto"
 
@@ -51,6 +70,7 @@ class Request:
         """Return the command that runs, or takes up, exactly this; without the password of a storage URL."""
         singles = {
             "--seeds": self.seeds,
+            "--seed-range": None if self.seed_range is None else range_text(self.seed_range),
             "--add-seeds": self.add_seeds,
             "--until": self.until,
             "--results": None if self.results == RESULTS else self.results,
@@ -67,7 +87,7 @@ class Request:
         }
         words = ["ablate", "run", str(self._file)]
         words += [word for option, values in options.items() for value in values for word in (option, value)]
-        words += ["--confirm"] if self.confirm else []
+        words += ["--confirm"] * self.confirm + ["--keep-old"] * self.keep_old
         return shlex.join(words)
 
     @property
@@ -96,8 +116,17 @@ class PreparedRun:
     """The study before its searches decided anything."""
     round: looks.NextLook | None = None
     """With ``--until``: the look the replicates belong to."""
+    only: range | None = None
+    """The seeds that are run, where that is not all of those that the study has."""
     searches: tuple[Search, ...] = ()
     """Searches that are not finished: they are run first, and `replicates` are what follows as far as is known."""
+
+    def check_version(self) -> None:
+        """Raise StudyChangedError when another version of the core gave what is stored, unless that is kept."""
+        from ablate.study.core_version import check_version
+
+        rows = self.stored.rows if self.stored is not None else ()
+        check_version(self.study, self.core, core_versions(rows), keep_old=self.request.keep_old)
 
     @property
     def next_replicates(self) -> tuple[Replicate, ...]:
@@ -138,7 +167,8 @@ def prepare(request: Request) -> PreparedRun:
     request = _counted(request, _as_it_stands(study, core, stored), stored)
     if (seeds := _seeds_of(request)) is not None and not request.arms and len(study.looks) == 1:
         study = dataclasses.replace(study, looks=(seeds,))
-    prepared = _planned(request, study, core, place, stored)
+    study, only = _split(request, study, stored)
+    prepared = _planned(request, study, core, place, stored, only)
     if stored is not None:
         has_results = any(row.outcome is not None and row.outcome.is_result for row in stored.rows)
         check_against_stored(stored.study, prepared.study, has_results=has_results)
@@ -153,7 +183,23 @@ def prepare_again(prepared: PreparedRun) -> PreparedRun:
         prepared.core,
         prepared.place,
         prepared.place.known(prepared.study.name, "plain"),
+        prepared.only,
     )
+
+
+def _split(request: Request, study: Study, stored: StoredStudy | None) -> tuple[Study, range | None]:
+    """The study with all its seeds, and those that this run measures where others are measured elsewhere.
+
+    Without ``--arms``, seeds beyond the declared ones are declared too where there is a single look, as by ``--seeds``.
+    A study file that names other seeds than those stored under its name (``seeds: [3, 4]``) adds to them.
+    """
+    only = request.seed_range
+    if only is not None and not request.arms:
+        study = with_seeds_of(study, dataclasses.replace(study, first_seed=only.start, looks=(len(only),)))
+    elif only is None and stored is not None and stored.study.first_seed != study.first_seed:
+        whole = with_seeds_of(study, stored.study)
+        return whole, study.seed_range() if whole != study else None
+    return study, only
 
 
 def _as_it_stands(written: Study, core: type[Core], stored: StoredStudy | None) -> Study:
@@ -164,7 +210,12 @@ def _as_it_stands(written: Study, core: type[Core], stored: StoredStudy | None) 
 
 
 def _planned(
-    request: Request, written: Study, core: type[Core], place: ResultsLocation, stored: StoredStudy | None
+    request: Request,
+    written: Study,
+    core: type[Core],
+    place: ResultsLocation,
+    stored: StoredStudy | None,
+    only: range | None = None,
 ) -> PreparedRun:
     """Plan what is asked for against what is stored."""
     from ablate.study.plan import make_plan, search_plan
@@ -173,24 +224,44 @@ def _planned(
     rows = stored.rows if stored is not None else ()
     tried = tried_of(rows)
     standing = stand(written, core, tried)
-    now, wanted = _wanted(request, standing, rows)
+    now, wanted = _wanted(request, standing, rows, only)
     searches = [search_plan(search, tried) for search in standing.open]
     plan = make_plan(standing.study, core, wanted, outcome_kinds(rows), searches)
-    return PreparedRun(request, standing.study, core, wanted, place, stored, plan, written, now, standing.open)
+    plan = dataclasses.replace(plan, warnings=(*_version_warning(standing.study, core, rows), *plan.warnings))
+    return PreparedRun(request, standing.study, core, wanted, place, stored, plan, written, now, only, standing.open)
+
+
+def _version_warning(study: Study, core: type[Core], rows: Sequence[TrialRow]) -> Iterator[Problem]:
+    """Warn that what is stored was measured by another version of the core."""
+    from ablate.study.core_version import other_versions, version_sentence
+
+    versions = core_versions(rows)
+    if others := other_versions(core, versions):
+        yield Problem(
+            version_sentence(study, core, others),
+            file=study.file,
+            severity="warning",
+            note=f"{versions_text(versions)}; a run needs --keep-old to add to them, or another --name",
+        )
 
 
 def _wanted(
-    request: Request, standing: Standing, rows: Sequence[TrialRow]
+    request: Request, standing: Standing, rows: Sequence[TrialRow], only: range | None
 ) -> tuple[looks.NextLook | None, tuple[Replicate, ...]]:
     """The look, with ``--until``, and the replicates of arms that are asked for."""
     from ablate.study.plan import replicates
 
+    if request.seed_range is not None and standing.open:
+        raise AblateError(
+            "--seed-range splits the seeds of arms, and a search of this study is not finished",
+            hint="finish it in one place first, and take its results to the others with: ablate archive, ablate import",
+        )
     study = standing.study
     if len(study.arms) == 1:
         # With nothing to compare it with (yet), the baseline is not run either.
         return None, ()
     if request.until is None or standing.open:
-        return None, replicates(study, seeds=_seeds_of(request), arms=request.arms)
+        return None, replicates(study, seeds=_seeds_of(request), arms=request.arms, only=only)
     now = looks.next_round(study, rows, request.arms)
     return now, now.replicates
 
@@ -219,6 +290,11 @@ def _confirmation(request: Request, study: Study, stored: StoredStudy | None, pl
 
 
 def _check_options(request: Request, study: Study) -> None:
+    others = (request.seeds, request.add_seeds, request.until)
+    if request.seed_range is not None and (request.confirm or any(one is not None for one in others)):
+        raise AblateError(
+            "--seed-range names the seeds themselves", hint="leave out --seeds, --add-seeds, --until and --confirm"
+        )
     if request.until is None:
         return
     if request.seeds is not None or request.add_seeds is not None:

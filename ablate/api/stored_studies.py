@@ -107,7 +107,7 @@ def base_command(stored: StoredStudy) -> str:
     return shlex.join(without(shlex.split(stored.command or run_command("", stored.study)), *_HOW_FAR))
 
 
-_HOW_FAR = ("--arms", "--seeds", "--add-seeds", "--until")
+_HOW_FAR = ("--arms", "--seeds", "--seed-range", "--add-seeds", "--until")
 
 
 def seeds_asked(stored: StoredStudy) -> dict[str, int]:

@@ -38,6 +38,14 @@ Seeds = Annotated[
     int | None,
     typer.Option("--seeds", metavar="N", parser=whole(1), help="Seeds per arm, instead of what the file says."),
 ]
+SeedRange = Annotated[
+    str | None,
+    typer.Option(
+        "--seed-range",
+        metavar="FIRST..LAST",
+        help="Only these seeds, ends included (3..5); other machines run the rest, and `ablate import` joins them.",
+    ),
+]
 AddSeeds = Annotated[
     int | None,
     typer.Option(

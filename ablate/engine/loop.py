@@ -59,6 +59,8 @@ class LoopWork:
     replicates: Sequence[Replicate]
     planned: Sequence[Planned]
     """What placing needs to know of the replicates, and of the candidates of searches."""
+    curve_of_images: bool = True
+    """Whether learning curves are over training images."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Loop:
         self.slot_seconds = 0.0
         self._state = state
         self._study = work.study
+        self._curve_of_images = work.curve_of_images
         self._recipes = {replicate.key: replicate.recipe for replicate in work.replicates}
         self._planned = {one.key: one for one in work.planned}
         self._keys: dict[tuple[int, str], Key] = {}
@@ -226,6 +229,8 @@ class Loop:
         key = self._key_on(slot, message.digest)
         if key is None:
             return
+        if self._curve_of_images:
+            self._attempts[key].images = max(self._attempts[key].images, message.images)
         self._guarded(functools.partial(self._add_point, slot, key, message))
         self._happen(events_actions.ProgressMade(time.monotonic(), slot, key))
 
@@ -334,7 +339,8 @@ class Loop:
         key, outcome = action.key, replace(action.outcome, recipe_digest=self._recipes[action.key].digest)
         elapsed_s = time.monotonic() - attempt.since
         if outcome.kind is OutcomeKind.LOST and not outcome.seconds:
-            outcome = replace(outcome, seconds=elapsed_s)  # nobody else can say what it took
+            # Nobody else can say what it took, and how far its curve was.
+            outcome = replace(outcome, seconds=elapsed_s, images_seen=outcome.images_seen or attempt.images)
         self._recorder.finish(key, outcome)
         self._search_queue.finished(key, outcome)
         final = action.retry is None

@@ -40,12 +40,14 @@ from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.recipe import Recipe
-from ablate.search import Search
+from ablate.search import Search, second_objective
+from ablate.storage.core_versions import core_versions
 from ablate.storage.row_reading import MAY_HELP
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import ParamKind, Store
 from ablate.study.changes import check_against_stored
 from ablate.study.core_facts import CoreFacts
+from ablate.study.core_version import check_version
 from ablate.study.plan import require
 from ablate.study.spec import BUDGET_UNITS, Replicate, Study
 from ablate.study.stored_plan import study_of_text
@@ -69,6 +71,8 @@ class RunOptions:
     """Give trials that raised an exception one retry in this run (the next run tries them again anyway)."""
     fail_fast: bool = False
     """Stop at the first trial that ends without a result."""
+    keep_old: bool = False
+    """Let results of another version of the core stay beside those of this run."""
     fusion: Fusion = SERIAL
     """Whether trainings of one shape run as one program; its width is also the most recipes of one batch."""
     compilation: Compilation = EAGER
@@ -147,6 +151,7 @@ def run_study(
             _know_begun(recorder, SearchQueue(study, core, searches, rows))
             with writing(paths.folder):
                 found = recorder.take_stock()
+            check_version(study, core, core_versions(store.rows()), keep_old=options.keep_old)
             search_queue = SearchQueue(study, core, searches, store.rows())
             answered = found.done.keys() | search_queue.too_large()
             planned = [
@@ -177,7 +182,7 @@ def run_study(
                 fused=frozenset(fusing.keys),
                 compilation=compilation,
             )
-            work = LoopWork(study.name, found.todo, planned)
+            work = LoopWork(study.name, found.todo, planned, not study.core_parameters.get("curves"))
             times = LoopTimes(options.stop_s, options.alive_s)
             with launcher.opened(paths) as place:
                 pool = WorkerPool(slots, paths, setup, lock, place, wake=interrupts.news)
@@ -222,7 +227,7 @@ def _opened(
         primary=study.primary.name,
         direction=study.primary.direction,
         attributes=attributes,
-        second=next((search.objectives[1] for search in study.searches if len(search.objectives) > 1), None),
+        second=second_objective(study.searches),
         ranges=[searched for search in study.searches for searched in search.ranges],
         permit=check_unclaimed,
     )

@@ -13,6 +13,7 @@ from ablate.paths import REPORT_FORMATS, StudyPaths, write_atomic
 from ablate.report.data.curve_area import races_of
 from ablate.report.data.frames import CheckedResults, compare_results
 from ablate.report.data.material import Material, Point, costs_of, results_of, state_of, trends_of, without_numbers
+from ablate.report.data.mixed_results import import_lints
 from ablate.report.data.planned_contrasts import families_of
 from ablate.report.data.provenance import collect, scrub
 from ablate.report.data.search_results import search_results_of
@@ -119,6 +120,7 @@ def gather(
     results = results_of(read)
     points = csv_json.curve_points(study, results, paths)
     comparison = compare_results(read, method)
+    comparison = replace(comparison, lints=(*import_lints(study, rows, attributes or {}), *comparison.lints))
     return Material(
         # Pages are passed on: what they quote of the study has nothing private in it.
         study=replace(study, file=scrub(study.file), question=scrub(study.question)),

@@ -13,7 +13,7 @@ SCHEMA: Final = "ablate.schema"
 SCHEMA_VERSION: Final = 1
 PRIMARY: Final = "ablate.primary"
 """Study attribute: name of the primary metric."""
-LONG: Final = frozenset({"ablate.plan", "ablate.yaml", "ablate.core"})
+LONG: Final = frozenset({"ablate.plan", "ablate.yaml", "ablate.core", "ablate.differing"})
 """Study attributes of many lines. They are kept among Optuna's system attributes, which its command line and dashboard
 do not print: a table of studies stays readable."""
 WRITER: Final = "ablate:writer"

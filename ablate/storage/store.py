@@ -147,8 +147,7 @@ class Store:
 
     def _adopt(self, connection: Connection, row: TrialRow, artifacts: Mapping[str, str]) -> int:
         trial_id, number = optuna_tables.insert_trial(connection, self._study)
-        value = row.metrics.get(self._study.primary) if row.outcome is OutcomeKind.MEASURED else None
-        values = None if value is None else [value]
+        values = self._values(row.outcome, row.metrics)
         optuna_tables.end_trial(connection, trial_id, values, pruned=row.outcome is OutcomeKind.PRUNED)
         optuna_tables.set_times(connection, trial_id, _moment(row.started_at), _moment(row.finished_at))
         attributes = cast("Mapping[str, JsonValue]", row.attributes)
@@ -214,7 +213,7 @@ class Store:
         StorageError for a trial that has finished already.
         """
         running = self._running_trial(number)
-        values = self._values(outcome)
+        values = self._values(outcome.kind, outcome.metrics)
         record = names.outcome_attributes(outcome, self._study.primary)
         with self._transaction() as connection:
             pruned = outcome.kind is OutcomeKind.PRUNED
@@ -238,11 +237,11 @@ class Store:
             trial_id = optuna_tables.trial_id(connection, self._study.study_id, row.number)
             optuna_tables.put_attributes(connection, trial_id, names.outcome_attributes(outcome, self._study.primary))
 
-    def _values(self, outcome: Outcome) -> list[float] | None:
+    def _values(self, kind: OutcomeKind | None, metrics: Mapping[str, float]) -> list[float] | None:
         """What Optuna gets to know of a measured trial; None when a metric it is made for has no finite value."""
-        found = [outcome.metrics.get(name) for name in self._study.objectives]
+        found = [metrics.get(name) for name in self._study.objectives]
         known = [value for value in found if value is not None]
-        return known if outcome.kind is OutcomeKind.MEASURED and len(known) == len(found) else None
+        return known if kind is OutcomeKind.MEASURED and len(known) == len(found) else None
 
     def settle(self, reason: str) -> list[TrialRow]:
         """End every trial still RUNNING as FAIL with outcome `lost` and `reason` as its error; return these trials.

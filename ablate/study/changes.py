@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ablate.errors import StudyChangedError
 from ablate.json_values import JsonValue, is_same
@@ -35,6 +36,20 @@ def check_against_stored(stored: Study, new: Study, *, has_results: bool = True)
         f"study {new.name!r} does not match the stored one: {text}",
         hint="give the changed study another --name, or another results folder with --results",
     )
+
+
+def with_seeds_of(study: Study, other: Study) -> Study:
+    """Return `study` declaring the seeds of `other` too, where each has one look and no seed between them is left out.
+
+    So one study, its seeds measured on two machines, is what it would have been on one.
+    """
+    if len(study.looks) != 1 or len(other.looks) != 1:
+        return study
+    mine, theirs = study.seed_range(), other.seed_range()
+    first, last = min(mine.start, theirs.start), max(mine.stop, theirs.stop)
+    if last - first > len(mine) + len(theirs):
+        return study
+    return replace(study, first_seed=first, looks=(last - first,))
 
 
 def _core_change(stored: Study, new: Study) -> list[str]:

@@ -20,20 +20,22 @@ UNEQUAL_WORK = 1.5
 """An arm that takes this many times the work of the baseline, or as many times less, is warned about."""
 
 
-def replicates(study: Study, *, seeds: int | None = None, arms: Sequence[str] = ()) -> tuple[Replicate, ...]:
+def replicates(
+    study: Study, *, seeds: int | None = None, arms: Sequence[str] = (), only: range | None = None
+) -> tuple[Replicate, ...]:
     """Return what is to be computed: all arms of seed 0, then of seed 1, and so on.
 
-    `seeds` is the number of seeds per arm (default: the study's first look). `arms` are names or globs; the baseline
-    is always among the arms. Raises AblateError for a glob that matches no arm, and for fewer than one seed.
+    `seeds` is the number of seeds per arm (default: the study's first look), or else `only` are the seeds themselves.
+    `arms` are names or globs; the baseline is always among the arms. Raises AblateError for a glob that matches no arm,
+    and for fewer than one seed.
     """
     count = study.seeds if seeds is None else seeds
     if count < 1:
         raise AblateError(f"{count} seeds per arm", hint="at least 1")
     chosen = _chosen(study, arms)
     picked = [arm for arm in study.arms if arm.name in chosen]
-    return tuple(
-        Replicate(arm.name, seed, study.recipe(arm, seed)) for seed in study.seed_range(count) for arm in picked
-    )
+    indices = study.seed_range(count) if only is None else only
+    return tuple(Replicate(arm.name, seed, study.recipe(arm, seed)) for seed in indices for arm in picked)
 
 
 def _chosen(study: Study, globs: Sequence[str]) -> set[str]:

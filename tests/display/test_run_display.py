@@ -89,6 +89,22 @@ def retrying(retry: int, reason: str) -> display_events.Retrying:
             "seconds=497.12  done=24/33",
         ),
         (
+            display_events.TrialFinished(
+                at=AT,
+                trial=7,
+                arm="lr=0.2",
+                seed=0,
+                slot=1,
+                outcome=OutcomeKind.DIVERGED,
+                seconds=15.218,
+                elapsed_s=6.07,
+                done=2,
+                total=33,
+            ),
+            "2026-11-24T00:41:07Z finish     trial=7  slot=1  arm=lr=0.2  seed=0  outcome=diverged  seconds=15.22  "
+            "elapsed_s=6.07  done=2/33",
+        ),
+        (
             display_events.Alive(
                 at=AT, done=24, total=33, running=4, waiting=5, elapsed_s=60, eta=Estimate(1260.4, 1000, 1500)
             ),
@@ -100,7 +116,7 @@ def retrying(retry: int, reason: str) -> display_events.Retrying:
         ),
         (PROGRESS[0], ""),
     ],
-    ids=["retry", "free retry", "start", "finish", "alive", "note", "progress"],
+    ids=["retry", "free retry", "start", "finish", "resumed", "alive", "note", "progress"],
 )
 def test_lines(event: display_events.DisplayEvent, line: str) -> None:
     assert event_line(event, "psnr") == line

@@ -314,3 +314,18 @@ def test_seconds_of_attempts_add_up_as_far_as_their_work_is_kept(tmp_path: Path)
         report, _ = make_report(tmp_path, clock)
         assert report.spent(RECIPE).seconds == pytest.approx(0.0)
         report.end()
+
+
+def test_images_of_attempts_are_those_of_the_whole_trial(tmp_path: Path) -> None:
+    """Stated by the core, or else as far as the curve is; after a resume never less than the curve of all attempts."""
+    first, _ = make_report(tmp_path, Clock())
+    assert first.images_seen(RECIPE, 0) == 0
+    first.curve(RECIPE, 300, psnr=1.0)
+    assert first.images_seen(RECIPE, 0) == 300
+    assert first.images_seen(RECIPE, 280) == 280
+    first.end()
+    second, _ = make_report(tmp_path, Clock())
+    second.curve(RECIPE, 500, psnr=2.0)
+    assert second.images_seen(RECIPE, 200) == 500
+    assert second.images_seen(RECIPE, 520) == 520
+    second.end()

@@ -140,6 +140,28 @@ def test_a_resumed_trial_took_what_all_its_attempts_took(bench: Bench) -> None:
     assert measured.seconds >= spent["seconds"] > 0
 
 
+def test_a_lost_attempt_says_how_many_images_it_saw(bench: Bench) -> None:
+    bench.run("baseline: {offset: 0.0}\narms: {d: {mode: die, steps: 5}}\nseeds: 1\n")
+    lost, measured = (row for row in bench.rows() if row.arm == "d")
+    assert (lost.outcome, lost.attributes["images_seen"]) == ("lost", 2)
+    assert (measured.outcome, measured.attributes["images_seen"]) == ("measured", 5)
+
+
+def test_the_end_of_a_resumed_trial_says_what_it_took_in_all_and_what_this_attempt_took(bench: Bench) -> None:
+    """A thousand seconds were spent before: they are the trial's, not this attempt's."""
+    text = "baseline: {offset: 0.0}\narms: {d: {mode: raise, steps: 5}}\nseeds: 1\n"
+    bench.run(text)
+    write_json(bench.paths.trial("d", 0).spent, {"seconds": 1000.0, "peak_mb": None})
+    (bench.paths.trial("d", 0).folder / "checkpoint.json").write_text("[5, 1.0]")
+    bench.events.clear()
+    bench.run(text)
+    (finish,) = bench.of(display_events.TrialFinished)
+    assert finish.outcome == "measured"
+    assert finish.elapsed_s is not None
+    assert finish.elapsed_s < 1000.0 <= finish.seconds
+    assert f"seconds={finish.seconds} elapsed_s={finish.elapsed_s}" in bench.paths.run_log.read_text()
+
+
 def test_an_arm_that_always_fails_starves_no_other(bench: Bench) -> None:
     """It goes last, in the run in which it fails first and in those that follow, and is not counted thrice."""
     text = "baseline: {offset: 0.0}\narms: {bad: {mode: raise}, good: {offset: 1.5}}\nseeds: 6\n"

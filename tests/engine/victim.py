@@ -28,13 +28,13 @@ from pathlib import Path
 
 def save(folder, state):
     """Keep the last two, each with a digest; the newest is there at any moment."""
+    with (folder / "steps.txt").open("a") as handle:
+        handle.write(f"{state[0]}\\n")
     text = json.dumps(state)
     (folder / "new").write_text(json.dumps([text, hashlib.sha256(text.encode()).hexdigest()]))
     if (folder / "last.json").exists():
         shutil.copyfile(folder / "last.json", folder / "before.json")
     os.replace(folder / "new", folder / "last.json")
-    with (folder / "steps.txt").open("a") as handle:
-        handle.write(f"{state[0]}\\n")
 
 
 def newest(folder):

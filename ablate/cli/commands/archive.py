@@ -17,6 +17,7 @@ from ablate.cli.options import Name, Quiet, Results, Storage
 from ablate.display.console import Screen
 from ablate.errors import AblateError
 from ablate.human_units import plural, shortest, size, visible
+from ablate.storage.core_versions import versions_text
 
 _SHOWN = 3
 
@@ -111,5 +112,11 @@ def import_study(
         some = ", ".join(f"{visible(arm)} s{seed}" for arm, seed in done.differing[:_SHOWN])
         more = f" and {len(done.differing) - _SHOWN} more" if len(done.differing) > _SHOWN else ""
         screen.say(f"  warning: not the same numbers as here: {some}{more}")
+        screen.say("           (those from here count; reports and `ablate audit` go on saying so)")
+    if len(done.versions) > 1:
+        screen.say(
+            f"  warning: results of {len(done.versions)} versions of core {visible(study.core)} are together now:"
+        )
+        screen.say(f"           {visible(versions_text(done.versions))}")
     screen.say(f"files:   {shortest(str(place.results.study(done.study).folder))}")
     screen.say(f"report:  ablate report {shlex.quote(done.study)}")

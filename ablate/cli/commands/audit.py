@@ -45,7 +45,7 @@ def audit(
     place = ResultsLocation.of(results, storage)
     code = ExitCode.DONE
     for stored in place.find(study):
-        found = engine.audit(stored.study, stored.rows, place.results, deep=deep)
+        found = engine.audit(stored.study, stored.rows, place.results, attributes=stored.attributes, deep=deep)
         _show(found, screen)
         if found.faults:
             code = ExitCode.UNSOUND

@@ -15,7 +15,7 @@ from ablate.api.expected_trials import expected_lines
 from ablate.api.launch_options import LaunchOptions
 from ablate.api.plan_fusion import fusion_lines
 from ablate.api.plan_view import plan_of, timed_slots
-from ablate.api.request import PreparedRun, Request
+from ablate.api.request import PreparedRun, Request, seeds_in
 from ablate.cli.options import (
     Arms,
     Compile,
@@ -29,6 +29,7 @@ from ablate.cli.options import (
     NoColor,
     Quiet,
     Results,
+    SeedRange,
     Seeds,
     Set,
     Slots,
@@ -42,6 +43,7 @@ from ablate.errors import AblateError, ExitCode, Problem
 from ablate.human_units import plural, size, spoken, visible
 from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
+from ablate.storage.core_versions import seeds_text
 from ablate.study.verdict_method import Method
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ def plan(
     study: StudyFile,
     overrides: Set = None,
     seeds: Seeds = None,
+    seed_range: SeedRange = None,
     arms: Arms = None,
     results: Results = RESULTS,
     storage: Storage = None,
@@ -99,7 +102,9 @@ def plan(
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
     where = LaunchOptions(launcher, tuple(job or ()), listen, gpus, slots)
-    prepared, places = prepare_to_run(Request(study, *words, where=where, fuse=fuse, compile=compiling))
+    only = None if seed_range is None else seeds_in(seed_range)
+    request = Request(study, *words, where=where, fuse=fuse, compile=compiling, seed_range=only)
+    prepared, places = prepare_to_run(request)
     if (probe or attempt) and launcher is not Launchers.LOCAL:
         word = "--try" if attempt else "--probe"
         raise AblateError(f"{word} runs a trial on this machine, not in a job", hint=f"leave out {word} or --launcher")
@@ -194,6 +199,9 @@ def _title(prepared: PreparedRun) -> Text:
         f"{plan.study}: {plural(len(plan.arms), 'arm')} x {plural(plan.seeds, 'seed')} = "
         f"{plural(plan.replicates, 'trial')}"
     )
+    seeds = sorted({one.seed for one in prepared.replicates})
+    if seeds != list(range(len(seeds))):
+        title += f"   ({seeds_text(seeds)})"
     looks = f"   (looks at {', '.join(map(str, plan.looks))} seeds)" if len(plan.looks) > 1 else ""
     return Text(title, style="bold").append(looks, style="not bold")
 

@@ -11,7 +11,7 @@ import typer
 from ablate.api.choices import RESULTS, Launchers
 from ablate.api.execution import Audience, declares_other_verdicts, execute, prepare_to_run, record_changes, view_of
 from ablate.api.launch_options import LaunchOptions
-from ablate.api.request import PreparedRun, Request
+from ablate.api.request import PreparedRun, Request, seeds_in
 from ablate.cli.commands.plan import show_plan, warning_text
 from ablate.cli.commands.report import write
 from ablate.cli.options import (
@@ -30,6 +30,7 @@ from ablate.cli.options import (
     Plain,
     Quiet,
     Results,
+    SeedRange,
     Seeds,
     Set,
     Slots,
@@ -57,6 +58,7 @@ def run(
     study: StudyFile,
     overrides: Set = None,
     seeds: Seeds = None,
+    seed_range: SeedRange = None,
     add_seeds: AddSeeds = None,
     until: UntilDecided = None,
     confirm: Confirm = False,
@@ -77,6 +79,10 @@ def run(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Save and stop at the first trial that ends without a result.")
     ] = False,
+    keep_old: Annotated[
+        bool,
+        typer.Option("--keep-old", help="Keep results of another version of the core beside the new ones."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan, like `ablate plan`.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report at the end.")] = False,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Write the report without figures.")] = False,
@@ -94,6 +100,8 @@ def run(
     verdict that more seeds may still decide. --add-seeds gives the chosen arms and the baseline more seeds. --confirm
     runs the best arm and the baseline again on fresh seeds, as a study of its own (NAME-confirm).
 
+    A study with results of another version of its core is refused: --keep-old adds to them knowingly.
+
     \b
     Example:
       ablate run studies/schedules.yaml
@@ -104,13 +112,17 @@ def run(
     screen = Screen.make(json=json, quiet=quiet, plain=plain, no_color=no_color, outlast=True)
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
     where = LaunchOptions(launcher, tuple(job or ()), listen, gpus, slots)
-    request = Request(study, *words, where=where, fuse=fuse, compile=compiling)
-    prepared, places = prepare_to_run(replace(request, add_seeds=add_seeds, until=until, confirm=confirm))
+    only = None if seed_range is None else seeds_in(seed_range)
+    request = Request(study, *words, where=where, fuse=fuse, compile=compiling, seed_range=only)
+    prepared, places = prepare_to_run(
+        replace(request, add_seeds=add_seeds, until=until, confirm=confirm, keep_old=keep_old)
+    )
     if dry_run:
         if prepared.round is not None and prepared.plan.to_run:
             screen.say(f"next round: {prepared.round}")
         show_plan(prepared, places, screen)
         return
+    prepared.check_version()
     if not prepared.plan.to_run:
         _say_nothing_to_do(prepared, screen, recorded=record_changes(prepared))
         return

@@ -41,9 +41,10 @@ _TOP = {
     "search": ("mapping", "A search for good levels, run first: see [search and tune](#search-and-tune)."),
     "tune": ("mapping", "A search of its own for every arm: see [search and tune](#search-and-tune)."),
     "seeds": (
-        f"number ({sections.DEFAULT_LOOKS[0]}) or mapping",
-        f"Seeds per arm, 1 to {sections.MOST_SEEDS}. With `{{looks: [3, 4, 6, 8, 10, 12]}}`, verdicts may be taken "
-        "after each of these numbers of seeds: see [seeds](#seeds).",
+        f"number ({sections.DEFAULT_LOOKS[0]}), list or mapping",
+        f"Seeds per arm, 1 to {sections.MOST_SEEDS}. `[3, 4]` are the seeds 3 and 4, when other machines measure the "
+        "rest: see [results of several machines](../how-to/life.md#results-of-several-machines). With `{looks: "
+        "[3, 4, 6, 8, 10, 12]}`, verdicts may be taken after each of these numbers of seeds: see [seeds](#seeds).",
     ),
     "metrics": ("list or mapping", "What is measured: see [metrics](#metrics)."),
     "alpha": (

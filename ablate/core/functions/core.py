@@ -127,7 +127,8 @@ def function_core(
     """Return the core that calls `function`: ``def train(*, lr: float = 1e-3, seed: int) -> dict[str, float]``.
 
     Its parameters are the factors. `metrics` says what it measures, as ``{"accuracy": "max"}`` or with `MetricInfo`;
-    left out, the study says so. `name` is how a study names the core.
+    left out, the study says so. `name` is how a study names the core. An attribute of the function says which version
+    it is (``train.version = "2"``), as `Core.version` does.
 
     Raises AblateError for a function whose parameters cannot be factors (see `signature_of`).
     """
@@ -139,6 +140,7 @@ def function_core(
         "function": staticmethod(function),
         "signature": (signature := signature_of(function, f"function {called!r}")),
         "Settings": signature.settings,
+        "version": str(getattr(function, "version", Core.version)),
         "metrics": infos,
         "metrics_from_study": not infos,
     }

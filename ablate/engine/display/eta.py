@@ -81,6 +81,8 @@ class Attempt:
     lone: bool
     """The only one of its batch: its time on the slot is its own."""
     pace: Pace = field(default_factory=Pace)
+    images: int = 0
+    """Training images that its learning curve shows, those of earlier attempts included."""
 
     def running(self, now: float) -> Running:
         """Return how it stands."""

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,12 +21,16 @@ from ablate.engine.records.study_attributes import study_attributes
 from ablate.engine.rules.events_actions import Key
 from ablate.errors import AblateError, ResultsError
 from ablate.paths import ResultsPaths, StudyPaths, folder_name, is_study_name, sync_folder
+from ablate.search import second_objective
 from ablate.storage.artifacts import keep
+from ablate.storage.core_versions import core_versions
 from ablate.storage.levels import ParamKind
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import Store
 from ablate.storage.studies import remove_study, rename_study
-from ablate.study.changes import check_against_stored
+from ablate.study.changes import check_against_stored, with_seeds_of
+from ablate.study.core_facts import CoreFacts
+from ablate.study.import_differences import ImportDifference, differences_of, with_differences
 from ablate.study.spec import Study
 
 
@@ -116,6 +120,8 @@ class Imported:
     """Of those, the replicates whose metrics differ from what is here."""
     arms: tuple[str, ...]
     """Arms that the study did not have here."""
+    versions: Mapping[str, Mapping[str, Sequence[int]]]
+    """Version of the core -> arm -> seeds of the results that are here now."""
 
 
 def bring_in(
@@ -137,7 +143,8 @@ def bring_in(
     """
     check_name(study.name)
     merged = study if stored is None else merge(stored, study)
-    chosen = _choose(archive.rows, rows_here)
+    chosen = _choose(archive, merged, rows_here)
+    differing = [*differences_of(archive.attributes), *chosen.differing]
     results = ResultsPaths(results.folder.absolute())
     paths = results.study(study.name)
     make_folders(results, paths)
@@ -152,6 +159,8 @@ def bring_in(
             primary=merged.primary.name,
             direction=merged.primary.direction,
             attributes=attributes,
+            second=second_objective(merged.searches),
+            ranges=[one for search in merged.searches for one in search.ranges],
         ) as store,
     ):
         _unpack(archive, paths, chosen.new, everything=stored is None)
@@ -159,19 +168,25 @@ def bring_in(
         pictures = [keep(paths.trial(row.arm, row.seed).pictures(), results.artifacts) for row in chosen.new]
         store.adopt([_at_home(row, paths, archive) for row in chosen.new], pictures)
         if stored is not None:
-            store.set_attributes({"ablate.plan": attributes["ablate.plan"]})
+            plan = {name: attributes[name] for name in ("ablate.plan", "ablate.looks")}
+            store.set_attributes(plan | with_differences(store.attributes(), differing))
+        versions = core_versions(store.rows())
     fresh = tuple(arm.name for arm in merged.arms if stored is None or arm.name not in {a.name for a in stored.arms})
-    return Imported(study.name, len(chosen.new), chosen.known, len(chosen.answered), chosen.differing, fresh)
+    keys = tuple((one.arm, one.seed) for one in chosen.differing)
+    return Imported(study.name, len(chosen.new), chosen.known, len(chosen.answered), keys, fresh, versions)
 
 
 def merge(stored: Study, other: Study) -> Study:
-    """Return `stored` with the arms, factors and metrics of `other` that it lacks; raises StudyChangedError."""
+    """Return `stored` with the arms, seeds, factors and metrics of `other` that it lacks.
+
+    Raises StudyChangedError.
+    """
     check_against_stored(stored, other)
     arms = {arm.name for arm in stored.arms}
     metrics = {metric.name for metric in stored.metrics}
     more = (replace(metric, primary=False) for metric in other.metrics if metric.name not in metrics)
     return replace(
-        stored,
+        with_seeds_of(stored, other),
         arms=(*stored.arms, *(arm for arm in other.arms if arm.name not in arms)),
         factors=tuple(dict.fromkeys((*stored.factors, *other.factors))),
         metrics=(*stored.metrics, *more),
@@ -183,23 +198,42 @@ class _Choice:
     new: tuple[TrialRow, ...]
     known: int
     answered: tuple[TrialRow, ...]
-    differing: tuple[Key, ...]
+    differing: tuple[ImportDifference, ...]
 
 
-def _choose(rows: Sequence[TrialRow], here: Sequence[TrialRow]) -> _Choice:
+def _choose(archive: Archive, study: Study, here: Sequence[TrialRow]) -> _Choice:
     """Sort the rows of an archive into new ones, known ones, and results of replicates that have one here."""
     known = {_identity(row) for row in here}
     results = {(row.arm, row.seed): row for row in here if row.outcome is not None and row.outcome.is_result}
     new, answered, same = [], [], 0
-    for row in rows:
+    for row in archive.rows:
         if _identity(row) in known:
             same += 1
         elif row.outcome is not None and row.outcome.is_result and (row.arm, row.seed) in results:
             answered.append(row)
         else:
             new.append(row)
-    differing = [(row.arm, row.seed) for row in answered if row.metrics != results[(row.arm, row.seed)].metrics]
-    return _Choice(tuple(new), same, tuple(answered), tuple(differing))
+    times = _durations(archive, study)
+    pairs = ((results[(row.arm, row.seed)], row) for row in answered)
+    differing = (_difference(ours, theirs, archive.path.name, times) for ours, theirs in pairs)
+    return _Choice(tuple(new), same, tuple(answered), tuple(one for one in differing if one is not None))
+
+
+def _durations(archive: Archive, study: Study) -> set[str]:
+    """Metrics that are durations: two measurements of one never agree."""
+    facts = CoreFacts.stored(archive.attributes)
+    known = {metric.name for metric in facts.metrics if metric.is_time} if facts is not None else set()
+    return known | {metric.name for metric in study.metrics if metric.unit == "s"}
+
+
+def _difference(here: TrialRow, there: TrialRow, archive: str, times: Collection[str]) -> ImportDifference | None:
+    """Return how two results of one replicate differ; None when they do not, but for durations (`times`)."""
+    names = sorted((here.metrics.keys() | there.metrics.keys()) - set(times))
+    pairs = {name: (here.metrics.get(name), there.metrics.get(name)) for name in names}
+    differing = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if not differing and here.outcome is there.outcome:
+        return None
+    return ImportDifference(archive=archive, arm=here.arm, seed=here.seed, metrics=differing)
 
 
 def _identity(row: TrialRow) -> tuple[object, ...]:

@@ -30,14 +30,14 @@ from ablate.paths import StudyPaths, sync_folder
 from ablate.storage.checked import first_fault
 from ablate.storage.row_reading import trial_row
 from ablate.storage.rows import TrialRow
-from ablate.study import core_facts
+from ablate.study import core_facts, import_differences
 from ablate.study.spec import Study
 from ablate.study.stored_plan import study_of
 
 MANIFEST, TRIALS, FILES = "manifest.json", "trials.jsonl", "files/"
 VERSION: Final = 2
 """Of what is written; 1 had no `attributes`."""
-_KEPT = (core_facts.ATTRIBUTE, preregistration.ATTRIBUTE)
+_KEPT = (core_facts.ATTRIBUTE, preregistration.ATTRIBUTE, import_differences.ATTRIBUTE)
 """Attributes of the study that travel with it, besides its plan."""
 _LEFT_OUT = ("workers",)
 """What processes wrote to their standard streams: of use on this machine only."""

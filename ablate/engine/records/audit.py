@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ from ablate.engine.rules.events_actions import Key
 from ablate.outcome import Outcome
 from ablate.paths import ResultsPaths, StudyPaths, TrialPaths, folder_name
 from ablate.recipe import Recipe
+from ablate.storage.core_versions import core_versions, versions_text
 from ablate.storage.rows import TrialRow
+from ablate.study.import_differences import ImportDifference, differences_of
 from ablate.study.spec import Study
 
 
@@ -51,8 +53,18 @@ class Audit:
     faults: list[Fault] = field(default_factory=list)
 
 
-def audit(study: Study, rows: Sequence[TrialRow], results: ResultsPaths, *, deep: bool = False) -> Audit:
-    """Compare plan, storage, files and processes of a study; `deep` reads the whole stage cache as well."""
+def audit(
+    study: Study,
+    rows: Sequence[TrialRow],
+    results: ResultsPaths,
+    *,
+    attributes: Mapping[str, object] | None = None,
+    deep: bool = False,
+) -> Audit:
+    """Compare plan, storage, files and processes of a study; `deep` reads the whole stage cache as well.
+
+    `attributes` are the study's, as stored.
+    """
     paths = results.study(study.name)
     holder = read_holder(paths.lock)
     found = Audit(study.name, running=holder is not None and holder.alive is not False)
@@ -66,6 +78,8 @@ def audit(study: Study, rows: Sequence[TrialRow], results: ResultsPaths, *, deep
         found.faults += _replicate(study, key, by_key[key], paths, found)
         whole = len(found.faults) == before and any(_is_result(row) for row in by_key[key])
         found.done += key in keys and whole
+    found.faults += _versions(study, rows)
+    found.faults += [_differing(one) for one in differences_of(attributes or {})]
     found.faults += _processes(paths, holder, rows)
     found.faults += _strangers(paths, {folder_name(*key) for key in {*keys, *by_key}})
     if deep:
@@ -167,6 +181,23 @@ def _read(path: Path, build: Any, found: Audit) -> Any:
         return build(json.loads(text))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return Fault("damaged", f"is not what ablate writes: {error}", str(path), "the next `ablate run` sets it aside")
+
+
+def _versions(study: Study, rows: Sequence[TrialRow]) -> Iterator[Fault]:
+    """Results of several versions of the core in one study."""
+    versions = core_versions(rows)
+    if len(versions) > 1:
+        hint = "measure all of it with one version under another --name"
+        what = f"its results are of {len(versions)} versions of core {study.core}: {versions_text(versions)}"
+        yield Fault("core-versions", what, f"study {study.name}", hint)
+
+
+def _differing(found: ImportDifference) -> Fault:
+    """A result that an import left out although it differs from the one that counts."""
+    values = ", ".join(f"{name} {here} here, {there} there" for name, (here, there) in found.metrics.items())
+    hint = "each with its own baseline: import that archive under another --name"
+    what = f"{found.archive} has another result, which does not count: {values or 'another outcome'}"
+    return Fault("import-differs", what, f"{found.arm}, seed {found.seed}", hint)
 
 
 def _processes(paths: StudyPaths, holder: Holder | None, rows: Sequence[TrialRow]) -> Iterator[Fault]:

@@ -76,7 +76,7 @@ def asked_for(study: Study, rows: Sequence[TrialRow]) -> Iterator[str]:
         return
     core = core_class(study.core)
     for arm in study.arms:
-        for seed in {row.seed for row in rows} | set(range(study.looks[-1])):
+        for seed in {row.seed for row in rows} | set(study.seed_range(study.looks[-1])):
             for stage in core.stages(study.recipe(arm, seed)):
                 yield stage.digest
 

@@ -31,6 +31,11 @@ class CurveFile:
         self._seen.add(images)
         return finite
 
+    @property
+    def furthest(self) -> int:
+        """The most images of any point, of all attempts; 0 without a point."""
+        return max(self._seen, default=0)
+
     def close(self) -> None:
         """Release the file."""
         os.close(self._handle)

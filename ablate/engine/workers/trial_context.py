@@ -203,6 +203,14 @@ class WorkerTrialContext:
         seconds = self._clock() - self._began
         return self._trials[recipe.digest].before.and_now(seconds, peak_memory.peak_mb(self._device))
 
+    def images_seen(self, recipe: Recipe, stated: int) -> int:
+        """Return the training images of all attempts: what the core states, or what its learning curve shows.
+
+        A core that resumes may count from its checkpoint on; the curve has the points of every attempt.
+        """
+        curve = self._trials[recipe.digest].curve
+        return max(stated, curve.furthest) if curve.points or not stated else stated
+
     def folder(self, recipe: Recipe) -> Path:
         """Return the trial's folder."""
         return self._trial(recipe, "folder").paths.folder

@@ -69,6 +69,7 @@ from ablate.interface import Core
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths, write_json
 from ablate.recipe import Recipe
+from ablate.storage.core_versions import CORE_VERSION
 
 _PR_SET_PDEATHSIG = 1
 PEAK = "peak_memory_mb"
@@ -195,14 +196,18 @@ class Worker:
         elapsed_s = time.monotonic() - began
         known = {
             "threads": str(self._hello.threads),
-            "core_version": self._core.version,
+            CORE_VERSION: self._core.version,
             "python": _python(),
             TOGETHER: str(self._wishes.together),
             **self._peak(outcome, recipe),
         }
+        # Curves of functions and commands are over something else than images.
+        curve_of_images = not self._setup.parameters.get("curves")
+        images = self._context.images_seen(recipe, outcome.images_seen) if curve_of_images else outcome.images_seen
         kept = replace(
             outcome,
             recipe_digest=recipe.digest,
+            images_seen=images,
             seconds=outcome.seconds or (self._context.spent(recipe).seconds if outcome.kind.is_result else elapsed_s),
             device=self._hello.device,
             device_name=outcome.device_name or self._device_name,

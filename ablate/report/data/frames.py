@@ -9,6 +9,7 @@ from typing import Any, Self
 import pandas as pd
 
 from ablate.errors import AblateError
+from ablate.report.data.mixed_results import version_lints
 from ablate.report.statistics.compare import compare_trials
 from ablate.report.statistics.design_warnings import design_lints, method_lints
 from ablate.report.statistics.model import Comparison
@@ -151,6 +152,6 @@ def compare_results(results: CheckedResults, method: Method | None = None, *, lo
     changed = method_lints(method, study.method)
     return replace(
         comparison,
-        lints=(*changed, *design_lints(study), *comparison.lints),
+        lints=(*changed, *version_lints(study, results.rows), *design_lints(study), *comparison.lints),
         declared=study.method if changed else None,
     )

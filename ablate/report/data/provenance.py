@@ -16,6 +16,7 @@ import ablate
 from ablate.outcome import OutcomeKind
 from ablate.report.data.preregistration import predeclared
 from ablate.storage.address import without_password
+from ablate.storage.core_versions import core_versions, versions_text
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -114,7 +115,7 @@ def collect(
         ("study file", scrub(study.file) or "unknown"),
         ("sha256 of the study file", sha or "unknown"),
         ("margins and seeds declared before the first trial", declared),
-        *([("core", study.core)] if study.core else []),
+        *([("core", _core(study, rows))] if study.core else []),
         ("seeds", _seeds(rows)),
         ("trials", _outcomes(rows)),
         ("started, finished", _span(rows)),
@@ -136,6 +137,13 @@ def collect(
         environment=_environment(rows),
         declared=declared,
     )
+
+
+def _core(study: Study, rows: Sequence[TrialRow]) -> str:
+    versions = core_versions(rows)
+    if len(versions) > 1:
+        return f"{study.core}, {versions_text(versions)}"
+    return f"{study.core}, version {next(iter(versions))}" if versions else study.core
 
 
 def _texts(values: Iterable[object]) -> tuple[str, ...]:

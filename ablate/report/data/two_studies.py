@@ -13,11 +13,13 @@ from ablate.errors import AblateError
 from ablate.json_values import json_label
 from ablate.recipe import digest_of
 from ablate.report.data.frames import trials_frame
+from ablate.report.data.mixed_results import VERSIONS
 from ablate.report.statistics.compare import compared
 from ablate.report.statistics.design_warnings import method_lints, pair_lints
 from ablate.report.statistics.model import Comparison, Lint, Row
 from ablate.report.statistics.sequential.looks import plan_looks
 from ablate.report.statistics.trial_matrix import Trials, read_trials
+from ablate.storage.core_versions import core_versions, versions_text
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm, MetricSpec, Study
 from ablate.study.verdict_method import Method
@@ -71,6 +73,7 @@ def compare_studies(
 
     Raises AblateError when the studies share no arm, or when the first lacks the second's primary metric.
     """
+    before, after = (before[0], tuple(before[1])), (after[0], tuple(after[1]))
     old, new = before[0], after[0]
     names = labels or (old.name, new.name)
     pairs, only_before, only_after = match_arms(old, new)
@@ -87,6 +90,7 @@ def compare_studies(
     lints = (
         *method_lints(method, new.method),
         *_mismatches(pairs, only_before, only_after, names),
+        *_version_lints(before, after, names),
         *_metric_lints(old, new, metrics),
         *pair_lints(trials),
     )
@@ -188,6 +192,18 @@ def _mismatches(
     for name, arms in zip(names, (only_before, only_after), strict=True):
         if arms:
             yield Lint("unmatched", f"only {name} has {_listed(arms)}: not compared")
+
+
+def _version_lints(
+    before: tuple[Study, Iterable[TrialRow]], after: tuple[Study, Iterable[TrialRow]], names: tuple[str, str]
+) -> Iterator[Lint]:
+    """Say which version of the core each study's results are of, where it is not the same one."""
+    first, second = core_versions(before[1]), core_versions(after[1])
+    if {*first, *second} != {*first} & {*second}:
+        sides = (
+            f"{name}: {versions_text(found) or 'not known'}" for name, found in zip(names, (first, second), strict=True)
+        )
+        yield Lint(VERSIONS, f"the results are of different versions of the core; {'; '.join(sides)}")
 
 
 def _metric_lints(old: Study, new: Study, metrics: Sequence[MetricSpec]) -> Iterator[Lint]:

@@ -14,6 +14,7 @@ from ablate.report.formats.csv_cells import CURVE_COLUMNS, csv_text
 from ablate.report.formats.json_shape import SCHEMA_VERSION, comparison_data, json_text
 from ablate.report.statistics.model import ARM_COLUMNS, MORE_COLUMNS, Comparison, Row
 from ablate.report.text.answer import lines_of_answer
+from ablate.storage.core_versions import core_versions, version_of
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -23,7 +24,7 @@ def trials_csv(study: Study, rows: Sequence[TrialRow]) -> str:
     known = [metric.name for metric in study.metrics]
     rest = sorted({name for row in rows for name in row.metrics} - set(known))
     metrics = [*known, *rest]
-    fixed = ("study", "arm", "seed", "outcome", "seconds", "device", "recipe_digest")
+    fixed = ("study", "arm", "seed", "outcome", "seconds", "device", "recipe_digest", "core_version")
     # A metric that is called like one of the other columns is told apart by a prefix.
     names = [f"metric.{name}" if name in fixed else name for name in metrics]
     body = (
@@ -36,6 +37,7 @@ def trials_csv(study: Study, rows: Sequence[TrialRow]) -> str:
             row.seconds,
             row.device,
             row.recipe_digest,
+            version_of(row),
         )
         for row in sorted(rows, key=lambda row: row.number)
     )
@@ -122,6 +124,7 @@ def report_json(material: Material) -> str:
         "races": [asdict(race) for race in material.races],
         "equal": [asdict(one) for one in material.equal],
         "front": asdict(material.front) if material.front is not None else None,
+        "core_versions": core_versions(material.rows),
         "costs": {arm: asdict(cost) for arm, cost in material.costs.items()},
         "provenance": asdict(material.provenance),
         "generated_at": material.generated_at,

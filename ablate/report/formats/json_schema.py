@@ -73,6 +73,9 @@ class ReportShape(_Shape):
     races: list[Race] = Field(description="Times to a declared quality, with the seeds that never got there.")
     equal: list[Equal] = Field(description="The primary metric at equal updates, images, seconds and epochs.")
     front: Front | None = Field(description="Who dominates whom in quality and time, and who is left.")
+    core_versions: dict[str, dict[str, list[int]]] = Field(
+        description="Version of the core -> arm -> seeds of the results that it gave."
+    )
     costs: dict[str, ArmCost] = Field(description="Arm -> what it took.")
     provenance: Provenance
     generated_at: str = Field(description="ISO 8601, UTC.")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from ablate.report.data.material import Material
+from ablate.report.data.mixed_results import IMPORTED, VERSIONS
 from ablate.report.statistics.model import Comparison
 from ablate.report.text import numerals
 from ablate.report.text.cells import TableLine, headline_metrics, lines_of
@@ -202,4 +203,6 @@ def _caption(material: Material) -> str:
     text += f", margin {latex(margin)}." if margin else ", no equivalence margin declared."
     if comparison.changed:
         text += f" Changed after the run: {latex(comparison.changed)}."
+    mixed = [lint.message for lint in comparison.lints if lint.code in (VERSIONS, IMPORTED)]
+    text += "".join(f" {latex(message[0].upper() + message[1:])}." for message in mixed)
     return text + " Bold: the best arm with the verdict better, and better arms not shown to be worse than it."

@@ -35,7 +35,7 @@ from ablate.study.reading.overrides import apply_overrides
 from ablate.study.reading.resolve import Resolver, factor_names
 from ablate.study.reading.schedule_tables import NO_TABLES, Tables, read_tables
 from ablate.study.reading.search_sections import SECTIONS, Stated, read_search, refuse_candidate_names, searches_of
-from ablate.study.reading.sections import read_alpha, read_budget, read_looks, read_method, read_question
+from ablate.study.reading.sections import read_alpha, read_budget, read_method, read_question, read_seeds
 from ablate.study.reading.yaml_tree import Leaf, Node, Table, read_tree, source_of
 from ablate.study.spec import BASELINE, Arm, Design, MetricSpec, Study
 
@@ -159,7 +159,7 @@ class _Loader:
             self.keys.get("schedules"), self.nodes.get("schedules"), factors, self.path.parent, self.problems
         )
         question = read_question(self.nodes.get("question"), self.problems)
-        looks = read_looks(self.nodes.get("seeds"), self.problems)
+        looks, first_seed = read_seeds(self.nodes.get("seeds"), self.problems)
         alpha = read_alpha(self.nodes.get("alpha"), self.problems)
         seeds = self.nodes.get("seeds")
         method, left_open = read_method(self.keys.get("report"), self.nodes.get("report"), seeds, looks, self.problems)
@@ -181,6 +181,7 @@ class _Loader:
             factors=factor_names(arms, searches),
             metrics=metrics,
             looks=looks,
+            first_seed=first_seed,
             alpha=alpha,
             method=method,
             left_open=left_open,

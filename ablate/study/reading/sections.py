@@ -38,17 +38,39 @@ def read_question(node: Node | None, problems: Problems) -> str:
         return ""
 
 
-def read_looks(node: Node | None, problems: Problems) -> tuple[int, ...]:
-    """Return the numbers of seeds per arm at which verdicts may be given: ``seeds: 5`` is one look."""
-    if node is None:
-        return DEFAULT_LOOKS
+def read_seeds(node: Node | None, problems: Problems) -> tuple[tuple[int, ...], int]:
+    """Return the numbers of seeds per arm at which verdicts may be given, and the first seed.
+
+    ``seeds: 5`` is one look at seeds 0 to 4; ``seeds: [3, 4]`` one look at these two.
+    """
     if isinstance(node, Items):
+        return _listed(node, problems)
+    return _read_looks(node, problems), 0
+
+
+def _listed(node: Items, problems: Problems) -> tuple[tuple[int, ...], int]:
+    """Read the seeds themselves: a study whose seeds are split over machines."""
+    try:
+        seeds = [values.count(item) for item in node.items]
+    except BadValueError as bad:
+        problems.bad(node.mark, bad, subject="seeds")
+        return DEFAULT_LOOKS, 0
+    if not seeds or seeds != list(range(seeds[0], seeds[0] + len(seeds))):
         problems.error(
             node.mark,
-            "seeds: expected a number, got a list",
+            "seeds: a list names seeds that follow one another, such as [3, 4, 5]",
             suggestion="write {looks: [3, 5, 10]} for several looks",
-            note="seeds are always 0, 1, 2, ..., the same in every arm",
+            note="seeds: 5 are the seeds 0 to 4",
         )
+        return DEFAULT_LOOKS, 0
+    if seeds[-1] >= MOST_SEEDS:
+        problems.error(node.mark, f"seeds: {seeds[-1]} is out of range: below {MOST_SEEDS}")
+        return DEFAULT_LOOKS, 0
+    return (len(seeds),), seeds[0]
+
+
+def _read_looks(node: Node | None, problems: Problems) -> tuple[int, ...]:
+    if node is None:
         return DEFAULT_LOOKS
     looks = _looks(node, problems) if isinstance(node, Table) else (_count(node, problems),)
     counts = tuple(count for count in looks if count is not None)

@@ -127,9 +127,12 @@ CASES = [
     (BASE + ARM + "seeds: «2.5»", ["seeds: expected a whole number, got '2.5'"], None),
     (
         BASE + ARM + "seeds: «[3, 5]»",
-        ["seeds: expected a number, got a list"],
+        ["seeds: a list names seeds that follow one another"],
         "write {looks: [3, 5, 10]} for several looks",
     ),
+    (BASE + ARM + "seeds: «[]»", ["seeds: a list names seeds that follow one another"], None),
+    (BASE + ARM + "seeds: «[999, 1000]»", ["seeds: 1000 is out of range: below 1000"], None),
+    (BASE + ARM + "seeds: «[3, 4.5]»", ["seeds: expected a whole number, got '4.5'"], None),
     (BASE + ARM + "seeds: «{}»", ["seeds: expected a list of seed counts"], "write {looks: [3, 5, 10]}"),
     (BASE + ARM + "seeds: {looks: «3»}", ["seeds: expected a list of seed counts"], "write {looks: [3, 5, 10]}"),
     (BASE + ARM + "seeds: {looks: [3, «3», 10]}", ["looks must increase, but 3 follows 3"], None),

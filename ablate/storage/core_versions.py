@@ -1,0 +1,66 @@
+"""Which version of its core gave a result: numbers of two versions are not one experiment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+
+from ablate.storage.rows import TrialRow
+
+CORE_VERSION = "core_version"
+"""Entry of an outcome's environment."""
+
+Versions = Mapping[str, Mapping[str, Sequence[int]]]
+"""Version -> arm -> seeds of its results, in ascending order."""
+
+_ARMS = 4
+"""Arms with the same seeds that a sentence names."""
+
+
+def version_of(row: TrialRow) -> str | None:
+    """Return the version of the core that computed a trial; None where it is not recorded."""
+    environment = row.attributes.get("environment")
+    version = environment.get(CORE_VERSION) if isinstance(environment, Mapping) else None
+    return None if version is None else str(version)
+
+
+def core_versions(rows: Iterable[TrialRow]) -> dict[str, dict[str, list[int]]]:
+    """Return version -> arm -> seeds of the results among `rows`, in the order of trials. Others have no number."""
+    found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        version = version_of(row)
+        if version is not None and row.outcome is not None and row.outcome.is_result:
+            seeds = found[version][row.arm]
+            if row.seed not in seeds:
+                seeds.append(row.seed)
+    return {version: {arm: sorted(seeds) for arm, seeds in arms.items()} for version, arms in found.items()}
+
+
+def versions_text(versions: Versions) -> str:
+    """Return ``version 1: baseline, lr=0.1 (seeds 0-2); version 2: lr=0.1 (seed 3)``."""
+    return "; ".join(f"version {version}: {_arms(arms)}" for version, arms in versions.items())
+
+
+def _arms(arms: Mapping[str, Sequence[int]]) -> str:
+    alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for arm, seeds in arms.items():
+        alike[tuple(seeds)].append(arm)
+    return ", ".join(f"{_named(names)} ({seeds_text(seeds)})" for seeds, names in alike.items())
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _ARMS} more arms" if len(names) > _ARMS + 1 else ""
+    return ", ".join(names[:_ARMS] if more else names) + more
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return ``seed 3``, ``seeds 0-2`` or ``seeds 0-2, 5``; `seeds` ascend."""
+    runs = [[seeds[0], seeds[0]]]
+    for before, seed in pairwise(seeds):
+        if seed == before + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    text = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+    return f"seed{'s' * (len(seeds) > 1)} {text}"
