@@ -130,14 +130,9 @@ def test_a_draining_node_gets_no_new_trials(bench: Bench, slurm: FakeSlurm) -> N
             (slurm.root / "draining").touch()
         if isinstance(event, display_events.Note) and "draining" in event.text:
             (slurm.root / "draining").unlink()
-            (slurm.root / "seen").touch()
+            (bench.paths.trial("baseline", 0).folder / "go").touch()
 
-    text = "baseline: {mode: patient}\narms: {b: {offset: 1.0}}\nseeds: 1\n"
-    core = bench.folder / "toycore.py"
-    patient = 'if mode == "patient":\n            while not os.path.exists(os.environ["FAKE_SLURM"] + "/seen"):\n'
-    code = core.read_text().replace('"full"]', '"full", "patient"]')
-    waits = f'{patient}                threading.Event().wait(0.005)\n        if mode == "raise":'
-    core.write_text(code.replace('if mode == "raise":', waits))
+    text = "baseline: {mode: file}\narms: {b: {mode: ok}}\nseeds: 1\n"
     assert bench.run(text, launcher=slurm_launcher(), listen=listen).exit_code is ExitCode.DONE
     assert "node1 is draining: it gets no new trials" in notes(bench)
     assert [row.outcome for row in bench.rows()] == ["measured", "measured"]
