@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     """A ``--fail-on`` gate was hit."""
     UNSOUND = 6
     """`ablate audit` found an inconsistency."""
+    OUTAGE = 7
+    """A database or a cluster was away for longer than ``--max-outage``; state is saved, the same command resumes."""
     INTERRUPTED = 130
     """Stopped by Ctrl-C; state is saved."""
     TERMINATED = 143
@@ -107,6 +109,29 @@ class StudyLockedError(AblateError):
 
 class StorageError(AblateError):
     """The Optuna storage cannot be opened, is not ours, is corrupt or cannot be written."""
+
+
+class UnavailableError(StorageError):
+    """The storage does not answer now, or another program holds it: trying again may help.
+
+    `there` is True when it was reached, so that it is certain to exist: it starts up, is full, is locked.
+    """
+
+    exit_code = ExitCode.OUTAGE
+
+    def __init__(self, message: str, *, hint: str | None = None, there: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.there = there
+
+
+MAX_OUTAGE_S = 3600.0
+"""How long a database or a cluster may be away during a run, in seconds, when nobody says another time."""
+
+
+class OutageError(AblateError):
+    """A database or a cluster that a run needs was away for too long. Nothing is lost; the same command resumes."""
+
+    exit_code = ExitCode.OUTAGE
 
 
 class ResultsError(AblateError):

@@ -13,7 +13,7 @@ from ablate.api.param_kinds import param_kinds
 from ablate.api.request import PreparedRun, Request, prepare, prepare_again
 from ablate.api.stored_studies import latest
 from ablate.display.interim_results import candidate_keys, results_of
-from ablate.errors import ExitCode
+from ablate.errors import MAX_OUTAGE_S, ExitCode
 from ablate.study.spec import Study
 
 if TYPE_CHECKING:
@@ -68,13 +68,14 @@ def execute(
     *,
     retry_failed: bool = False,
     fail_fast: bool = False,
+    max_outage_s: float = MAX_OUTAGE_S,
 ) -> tuple[PreparedRun, RunSummary]:
     """Run until nothing that was asked for is left, or a round did not give all its results.
 
     Returns the last round and how it went. Raises as `ablate.engine.run_study.run_study` does.
     """
     options = _options(prepared, slots, retry_failed=retry_failed, alive_s=audience.alive_s)
-    options = replace(options, fail_fast=fail_fast)
+    options = replace(options, fail_fast=fail_fast, max_outage_s=max_outage_s)
     while True:
         audience.begins(prepared)
         summary = _round(prepared, slots, audience, options)
@@ -115,7 +116,7 @@ def _round(prepared: PreparedRun, slots: tuple[Slot, ...], audience: Audience, o
             options=options,
             kinds=param_kinds(prepared.core),
             searches=prepared.searches,
-            launcher=prepared.request.where.start(),
+            launcher=prepared.request.where.start(max_outage_s=options.max_outage_s),
         )
 
 

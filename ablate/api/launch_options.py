@@ -46,8 +46,11 @@ class LaunchOptions:
         kind = self.launcher.value
         return cluster_slots(self.slots or _JOBS, kind=kind, gpu=options.has_gpu, threads=options.cpus)
 
-    def start(self) -> Launcher:
-        """Return what starts workers there; raises AblateError when that is not possible from here."""
+    def start(self, *, max_outage_s: float) -> Launcher:
+        """Return what starts workers there; raises AblateError when that is not possible from here.
+
+        `max_outage_s` is how long a cluster may be away, in seconds.
+        """
         from ablate.engine.clusters.job_launcher import ClusterLauncher, parse_listen
         from ablate.engine.clusters.ray_tasks import RayTasks
         from ablate.engine.clusters.slurm import Slurm
@@ -62,7 +65,8 @@ class LaunchOptions:
             Launchers.SRUN: Steps,
             Launchers.RAY: RayTasks,
         }
-        return ClusterLauncher(queues[self.launcher](options), parse_listen(self.listen))
+        queue = queues[self.launcher](options)
+        return ClusterLauncher(queue, parse_listen(self.listen), max_outage_s=max_outage_s)
 
     def _options(self) -> JobOptions | None:
         """What jobs get; None on this machine."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable
@@ -54,6 +55,12 @@ class Interrupts:
         with contextlib.suppress(BlockingIOError):
             while os.read(self.news, 512):
                 pass
+
+    def pause(self, seconds: float) -> bool:
+        """Wait for `seconds`, or for a signal; return whether any has come yet."""
+        if not self.received:
+            select.select([self.news], [], [], seconds)
+        return bool(self.received)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received.append(signal.Signals(number))

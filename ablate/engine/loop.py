@@ -36,17 +36,21 @@ from ablate.engine.workers.messages import (
     Progress,
     Prune,
     Queued,
+    QueueFailed,
+    QueueNote,
     Ready,
     RunBatch,
     Stop,
     Unreadable,
+    Withdrawn,
     WorkerNote,
 )
 from ablate.engine.workers.pool import WorkerGone, WorkerPool
-from ablate.errors import AblateError, ResultsError
+from ablate.errors import AblateError, OutageError, ResultsError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.study.spec import Replicate
 
+_LATE_S = 5.0
 _SIGNAL_WORDS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 
 
@@ -107,6 +111,10 @@ class Loop:
         self._attempts: dict[Key, Attempt] = {}
         self._counted_to: dict[int, float] = {}
         self._tried: Counter[Key] = Counter()
+        self._places: dict[int, Mapping[str, str]] = {}
+        """Slot -> node and job of its worker, on a cluster: what a lost trial cannot say itself."""
+        self._late = False
+        """True after something took so long that workers may have said much in the meantime."""
         self._history = History()
         self._queue: deque[events_actions.Event] = deque()
         self._handling = self._over = False
@@ -129,6 +137,9 @@ class Loop:
                 else:
                     self._said(news.slot, news.message)
             self._interrupted()
+            if self._late:
+                self._late = False
+                continue  # nobody was silent while nobody listened
             now = time.monotonic()
             self._happen(events_actions.TimePassed(now))
             if now - beat >= self._times.alive_s and not self._over:
@@ -158,6 +169,14 @@ class Loop:
                 self._announcer.note(f"slot {slot}: {message.text}")
             case Queued() | Begun():
                 self._queued(slot, message)
+            case Withdrawn():
+                self._announcer.note(f"slot {slot}: {message.reason}")
+                self._happen(events_actions.PlaceWithdrawn(time.monotonic(), slot))
+            case QueueNote():
+                self._announcer.note(message.text)
+            case QueueFailed():
+                kind = OutageError if message.away else AblateError
+                self._fail(kind(message.error, hint=message.hint))
             case Broken():
                 self._fail(AblateError(message.error, hint=message.hint))
             case DiskFull():
@@ -181,6 +200,7 @@ class Loop:
             self._announcer.note(f"slot {slot}: no worker: {reason}")
         self._killed.discard(slot)
         self._happen(events_actions.WorkerDied(time.monotonic(), slot, reason, end.out_of_memory, end.evicted))
+        self._places.pop(slot, None)
 
     def _in_turn(self, slot: int, message: Ready | BatchDone, state: SlotState) -> bool:
         """Whether a message makes sense in the present state of the slot; if not, its worker is ended."""
@@ -197,6 +217,7 @@ class Loop:
     def _queued(self, slot: int, message: Queued | Begun) -> None:
         if isinstance(message, Begun):
             self._pool.waits(slot, None)
+            self._places[slot] = {"node": message.node, "job": message.job}
             self._announcer.begun(slot, job=message.job, node=message.node)
             self._happen(events_actions.WorkerBegun(time.monotonic(), slot))
             return
@@ -341,6 +362,8 @@ class Loop:
         if outcome.kind is OutcomeKind.LOST and not outcome.seconds:
             # Nobody else can say what it took, and how far its curve was.
             outcome = replace(outcome, seconds=elapsed_s, images_seen=outcome.images_seen or attempt.images)
+        place = self._places.get(attempt.slot, {})
+        outcome = replace(outcome, environment={**place, **outcome.environment})
         self._recorder.finish(key, outcome)
         self._search_queue.finished(key, outcome)
         final = action.retry is None
@@ -378,12 +401,14 @@ class Loop:
         """Do some bookkeeping; if that fails, the run ends in good order, and the next one records what is in files."""
         if self.fault is not None:
             return False
+        began = time.monotonic()
         try:
             write()
         except AblateError as error:
             self._fail(error)
         except OSError as error:
             self._fail(cannot_write(self._recorder.folder, error))
+        self._late |= time.monotonic() - began > _LATE_S
         return self.fault is None
 
     def _fail(self, error: AblateError) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +34,7 @@ from ablate.engine.workers.launcher_api import Launcher, LocalLauncher
 from ablate.engine.workers.messages import WorkerSetup
 from ablate.engine.workers.pool import WorkerPool
 from ablate.engine.workers.slots import Slot, devices_of, one_per_device
-from ablate.errors import DamagedError, ExitCode, StorageError
+from ablate.errors import MAX_OUTAGE_S, AblateError, DamagedError, ExitCode, OutageError, StorageError
 from ablate.interface import EAGER, SERIAL, Compilation, Core, Fusion, Stage
 from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
@@ -42,6 +42,7 @@ from ablate.paths import ResultsPaths, StudyPaths
 from ablate.recipe import Recipe
 from ablate.search import Search, second_objective
 from ablate.storage.core_versions import core_versions
+from ablate.storage.outages import Patience
 from ablate.storage.row_reading import MAY_HELP
 from ablate.storage.rows import TrialRow
 from ablate.storage.store import ParamKind, Store
@@ -73,6 +74,8 @@ class RunOptions:
     """Stop at the first trial that ends without a result."""
     keep_old: bool = False
     """Let results of another version of the core stay beside those of this run."""
+    max_outage_s: float = MAX_OUTAGE_S
+    """How long the storage may be away before the run stops."""
     fusion: Fusion = SERIAL
     """Whether trainings of one shape run as one program; its width is also the most recipes of one batch."""
     compilation: Compilation = EAGER
@@ -136,7 +139,8 @@ def run_study(
     attributes = study_attributes(study, options.command, CoreFacts.of(core))
     with StudyLock(paths.lock) as lock, Interrupts() as interrupts, _run_log(paths) as log:
         ended = end_orphans(lock.orphans)
-        with _opened(storage_url, study, kinds, attributes) as store:
+        voice = _Voice(listen, log)
+        with _opened(storage_url, study, kinds, attributes, _patience(options, voice, interrupts)) as store:
             stored, rows = store.attributes(), store.rows()
             fusing = fusing_of(replicates, core, device_of(slots), options.fusion, stored, rows)
             options = replace(options, fusion=fusing.within)
@@ -163,25 +167,11 @@ def run_study(
             compilation = compilation_within(options.compilation, study.name, waiting, fixed=fixed)
             total = len(replicates) + search_queue.total
             announcer = Announcer(listen, log, total=total, done=len(answered), log_of=recorder.log_of)
+            voice.announcer = announcer
             _tell_start(announcer, study, found, slots, paths, ended)
             policy = _policy(study, options, slots, keep_idle=launcher.keeps_idle)
             state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
-            with writing(paths.folder):
-                sent = core.for_workers(paths.folder)
-            setup = WorkerSetup(
-                core=study.core,
-                parameters={**study.core_parameters, **sent},
-                search=_home(study) if study.file else None,
-                path=tuple(Path(entry).absolute() for entry in sys.path),
-                results=results.folder,
-                cache=results.cache,
-                metrics=frozenset(metric.name for metric in study.metrics),
-                primary=study.primary.name,
-                checkpoint_s=options.checkpoint_s,
-                fusion=options.fusion,
-                fused=frozenset(fusing.keys),
-                compilation=compilation,
-            )
+            setup = _worker_setup(study, core, results, options, fusing.keys, compilation)
             work = LoopWork(study.name, found.todo, planned, not study.core_parameters.get("curves"))
             times = LoopTimes(options.stop_s, options.alive_s)
             with launcher.opened(paths) as place:
@@ -190,13 +180,69 @@ def run_study(
                     partners = LoopPartners(recorder, announcer, interrupts, search_queue, pool)
                     loop = Loop(state, work, partners, times)
                     reason = loop.run()
-            with suppress(StorageError):  # a storage that is gone has been told already
+            with suppress(StorageError, OutageError):  # a storage that is gone has been told already
                 recorder.sign_of_life(over=True)
         summary = _summary(study, announcer, loop, reason, time.monotonic() - began, interrupts)
         announcer.tell(_last_word(summary))
-    if loop.fault is not None:
+    if loop.fault is not None and not _left(loop.fault, interrupts):
         raise loop.fault
     return summary
+
+
+def _worker_setup(
+    study: Study,
+    core: type[Core],
+    results: ResultsPaths,
+    options: RunOptions,
+    fused: Iterable[str],
+    compilation: Compilation,
+) -> WorkerSetup:
+    """What every worker of this run is told first; the core may write files for them."""
+    paths = results.study(study.name)
+    with writing(paths.folder):
+        sent = core.for_workers(paths.folder)
+    return WorkerSetup(
+        core=study.core,
+        parameters={**study.core_parameters, **sent},
+        search=_home(study) if study.file else None,
+        path=tuple(Path(entry).absolute() for entry in sys.path),
+        results=results.folder,
+        cache=results.cache,
+        metrics=frozenset(metric.name for metric in study.metrics),
+        primary=study.primary.name,
+        checkpoint_s=options.checkpoint_s,
+        fusion=options.fusion,
+        fused=frozenset(fused),
+        compilation=compilation,
+    )
+
+
+def _left(fault: AblateError, interrupts: Interrupts) -> bool:
+    """True when a signal ended the wait for a storage that was away: then the run was stopped, and did not fail."""
+    return isinstance(fault, OutageError) and bool(interrupts.received)
+
+
+def _patience(options: RunOptions, voice: _Voice, interrupts: Interrupts) -> Patience:
+    """How the run waits for its storage: aloud, and until a signal comes."""
+    return Patience(options.max_outage_s, voice.say, interrupts.pause)
+
+
+class _Voice:
+    """Says what must be said before there is an announcer, too."""
+
+    def __init__(self, listen: Callable[[DisplayEvent], None], log: RunLog) -> None:
+        self._listen = listen
+        self._log = log
+        self.announcer: Announcer | None = None
+
+    def say(self, text: str) -> None:
+        """Say something worth a line."""
+        if self.announcer is not None:
+            self.announcer.note(text)
+            return
+        note = display_events.Note(at=time.time(), text=text)
+        self._log.write(note)
+        self._listen(note)
 
 
 def record_study(
@@ -218,7 +264,11 @@ def record_study(
 
 
 def _opened(
-    storage_url: str, study: Study, kinds: Mapping[str, ParamKind], attributes: Mapping[str, JsonValue]
+    storage_url: str,
+    study: Study,
+    kinds: Mapping[str, ParamKind],
+    attributes: Mapping[str, JsonValue],
+    patience: Patience | None = None,
 ) -> Store:
     return Store.open(
         storage_url,
@@ -230,6 +280,7 @@ def _opened(
         second=second_objective(study.searches),
         ranges=[searched for search in study.searches for searched in search.ranges],
         permit=check_unclaimed,
+        patience=patience,
     )
 
 
@@ -330,7 +381,7 @@ def _summary(
     study: Study, announcer: Announcer, loop: Loop, reason: str | None, seconds: float, interrupts: Interrupts
 ) -> RunSummary:
     code = ExitCode.DONE if announcer.done == announcer.total else ExitCode.INCOMPLETE
-    if loop.fault is not None:
+    if loop.fault is not None and not _left(loop.fault, interrupts):
         code = loop.fault.exit_code
     elif interrupts.received and code is not ExitCode.DONE:
         code = ExitCode.INTERRUPTED if interrupts.received[0] is signal.SIGINT else ExitCode.TERMINATED

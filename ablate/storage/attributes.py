@@ -51,6 +51,8 @@ def outcome_attributes(outcome: Outcome, primary: str) -> dict[str, JsonValue]:
         "samples": outcome.samples,
         "environment": dict(outcome.environment),
         "notes": list(outcome.notes),
+        "node": outcome.environment.get("node"),
+        "job": outcome.environment.get("job"),
     }
     if outcome.kind.value == "measured" and primary not in outcome.metrics:
         known[ERROR] = outcome.error or f"the primary metric {primary!r} has no finite value"

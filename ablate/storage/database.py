@@ -44,15 +44,18 @@ def explained(where: str) -> Iterator[None]:
         raise StorageError(f"{where} is damaged: an attribute is not JSON: {error}", hint=MAY_HELP) from error
 
 
-def open_database(url: str) -> RDBStorage:
-    """Open (or create) the storage for writing. Raises StorageError; a file that is not ours is left as it is."""
+def open_database(url: str, *, busy_s: float | None = None) -> RDBStorage:
+    """Open (or create) the storage for writing. Raises StorageError; a file that is not ours is left as it is.
+
+    `busy_s` is how long a SQLite file that another program holds is waited for without a word (default: a minute).
+    """
     path = sqlite_path(url)
     if path is not None:
-        return _open_file(path)
+        return _open_file(path, BUSY_TIMEOUT_S if busy_s is None else busy_s)
     return open_server(url)
 
 
-def _open_file(path: Path) -> RDBStorage:
+def _open_file(path: Path, busy_s: float) -> RDBStorage:
     folder = path.parent
     if not folder.is_dir():
         raise StorageError(f"the folder of {path} does not exist", hint=f"create {folder} first")
@@ -69,7 +72,7 @@ def _open_file(path: Path) -> RDBStorage:
         complete = _check_existing(path)
         if complete:
             _check_schema(path)
-        storage = _connect(path, complete)
+        storage = _connect(path, complete, busy_s)
         _write_views(storage.engine)
     return storage
 
@@ -91,10 +94,10 @@ def _check_schema(path: Path) -> None:
         raise unusable(error, str(path)) from error
 
 
-def _connect(path: Path, complete: bool) -> RDBStorage:
+def _connect(path: Path, complete: bool, busy_s: float) -> RDBStorage:
     # With a creator the path never becomes part of a URL, so any character may stand in it; the pragmas are in force
     # from the first connection on, which a listener added after the constructor would miss.
-    settings: dict[str, Any] = {"creator": lambda: _connection(path), "poolclass": sqlalchemy.pool.QueuePool}
+    settings: dict[str, Any] = {"creator": lambda: _connection(path, busy_s), "poolclass": sqlalchemy.pool.QueuePool}
     storage = RDBStorage(
         "sqlite:///ablate.db",
         engine_kwargs=settings,
@@ -105,8 +108,8 @@ def _connect(path: Path, complete: bool) -> RDBStorage:
     return storage
 
 
-def _connection(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+def _connection(path: Path, busy_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=busy_s, isolation_level=None, check_same_thread=False)
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         connection.close()

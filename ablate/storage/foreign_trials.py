@@ -16,7 +16,7 @@ from ablate.storage.address import shown, sqlite_path
 from ablate.storage.database import explained
 from ablate.storage.faults import unusable
 from ablate.storage.row_reading import unknown_study
-from ablate.storage.server import open_server
+from ablate.storage.server import open_for_reading
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,9 @@ def read_foreign_study(url: str, name: str | None) -> ForeignStudy:
     where = shown(url)
     try:
         with explained(where):
-            storage = open_server(url, reading=True) if path is None else RDBStorage(_read_only(path))
+            storage = open_for_reading(url) if path is None else RDBStorage(_read_only(path))
+            if storage is None:
+                raise StorageError(f"{where} holds no study of Optuna's: it has none of its tables")
             names = optuna.get_all_study_names(storage)
             chosen = name if name is not None else names[0] if len(names) == 1 else None
             if chosen is None:

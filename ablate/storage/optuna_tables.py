@@ -120,12 +120,19 @@ def artifacts(connection: Connection, study_id: int | None = None) -> set[str]:
     return {key.removeprefix(PREFIX) for key in connection.scalars(query)}
 
 
-def writer(connection: Connection, study_id: int) -> JsonValue:
-    """Return the token of the process that may write to the study."""
+def take_turn(connection: Connection, study_id: int, before: str, after: str) -> str | None:
+    """Replace the writer's token `before` by `after`; return None, or the token that was there instead.
+
+    It is somebody else's when another process writes to the study now; and it is `after` when an earlier attempt was
+    committed, though its connection broke before it was told so.
+    """
     table = _STUDY_SYSTEM
-    query = select(table.c.value_json).where(table.c.study_id == study_id, table.c.key == names.WRITER)
-    text = connection.scalar(query)
-    return None if text is None else json.loads(text)
+    mine = (table.c.study_id == study_id) & (table.c.key == names.WRITER)
+    told = update(table).where(mine, table.c.value_json == json.dumps(before)).values(value_json=json.dumps(after))
+    if connection.execute(told).rowcount == 1:
+        return None
+    text = connection.scalar(select(table.c.value_json).where(mine))
+    return "" if text is None else str(json.loads(text))
 
 
 def set_writer(connection: Connection, study_id: int, token: str) -> None:

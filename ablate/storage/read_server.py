@@ -15,12 +15,14 @@ from ablate.storage.address import shown
 from ablate.storage.faults import explain
 from ablate.storage.row_reading import check_schema, damaged_study, damaged_trial, trial_row, unknown_study
 from ablate.storage.rows import StudyRow, TrialRow
-from ablate.storage.server import open_server
+from ablate.storage.server import open_for_reading
 
 
 def study_names(url: str) -> list[str]:
     """Return the names of ablate's studies at `url`, oldest first. Raises StorageError."""
-    storage = open_server(url, reading=True)
+    storage = open_for_reading(url)
+    if storage is None:
+        return []
     try:
         return [study.study_name for study in storage.get_all_studies() if names.SCHEMA in study.user_attrs]
     except (SQLAlchemyError, StorageInternalError) as error:
@@ -32,7 +34,9 @@ def study_names(url: str) -> list[str]:
 
 def read_study(url: str, name: str) -> tuple[StudyRow, list[TrialRow]]:
     """Return the study `name` at `url` and its trials, oldest first. Raises StorageError."""
-    storage = open_server(url, reading=True)
+    storage = open_for_reading(url)
+    if storage is None:
+        raise unknown_study(name, (), shown(url))
     try:
         study = _find(storage.get_all_studies(), name, shown(url))
         check_schema(name, study.user_attrs, shown(url))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Final
+
+import sqlalchemy
 import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
@@ -10,18 +14,82 @@ from ablate.errors import StorageError
 from ablate.storage.address import shown
 from ablate.storage.faults import explain, unusable
 
+_CONNECT_S: Final = 10
+_SILENT_S: Final = 90
+_KEEPALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
+_POSTGRES: Final = {"connect_timeout": _CONNECT_S, **_KEEPALIVE, "tcp_user_timeout": _SILENT_S * 1000}
+_TIMES: Final[Mapping[str, Mapping[str, int]]] = {
+    "psycopg2": _POSTGRES,
+    "psycopg": _POSTGRES,
+    "pymysql": {"connect_timeout": _CONNECT_S, "read_timeout": _SILENT_S, "write_timeout": _SILENT_S},
+    "mysqldb": {"connect_timeout": _CONNECT_S, "read_timeout": _SILENT_S, "write_timeout": _SILENT_S},
+}
+"""Driver -> after how long it says that nobody answers: without these a machine that is gone is waited for for ever."""
+_CREATION_ATTEMPTS: Final = 3
 
-def open_server(url: str, *, reading: bool = False) -> RDBStorage:
-    """Open the storage at `url`; tables are created unless it is only read. Raises StorageError."""
+
+def open_server(url: str) -> RDBStorage:
+    """Open the storage at `url` for writing; tables are created where there are none. Raises StorageError."""
+    for attempt in range(_CREATION_ATTEMPTS):
+        try:
+            return _opened(url, reading=False)
+        except sqlalchemy.exc.DBAPIError as error:
+            # Another process creates the same tables: the next attempt finds them.
+            if "exist" not in str(error.orig).lower() or attempt == _CREATION_ATTEMPTS - 1:
+                raise explain(error, shown(url)) from error
+    raise AssertionError("unreachable")
+
+
+def open_for_reading(url: str) -> RDBStorage | None:
+    """Open the storage at `url` without making anything; None for a database without Optuna's tables."""
+    try:
+        return _opened(url, reading=True)
+    except sqlalchemy.exc.DBAPIError as error:
+        if _is_empty(url):
+            return None
+        raise explain(error, shown(url)) from error
+
+
+def _opened(url: str, *, reading: bool) -> RDBStorage:
+    """Open it; raises what the driver says, and StorageError for everything else."""
     where = shown(url)
     try:
-        return RDBStorage(url, skip_table_creation=reading)
+        return RDBStorage(url, engine_kwargs=_settings(url), skip_table_creation=reading)
+    except sqlalchemy.exc.DBAPIError:
+        raise
+    except sqlalchemy.exc.NoSuchModuleError as error:
+        raise StorageError(
+            f"not a storage URL: {where!r}: there is no such kind of database or driver",
+            hint="for example postgresql+psycopg2://user@host/db or mysql+pymysql://user@host/db",
+        ) from error
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
         raise StorageError(
             f"not a storage URL: {where!r}",
             hint="write special characters of a user or password as %XX: / is %2F, @ is %40, : is %3A",
         ) from error
-    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+    except StorageInternalError as error:
+        if isinstance(error.__cause__, sqlalchemy.exc.DBAPIError):
+            raise error.__cause__ from error
         raise explain(error.__cause__ or error, where) from error
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise explain(error, where) from error
     except (ImportError, RuntimeError) as error:
         raise unusable(error, where) from error
+
+
+def _settings(url: str) -> dict[str, Any]:
+    """What the engine is made with. A broken connection is noticed when it is used, and told: see Patience."""
+    parsed = sqlalchemy.make_url(url)
+    times = _TIMES.get(parsed.drivername.partition("+")[2], {})
+    known = {name: value for name, value in times.items() if name not in parsed.query}
+    return {"pool_pre_ping": False, "connect_args": known}
+
+
+def _is_empty(url: str) -> bool:
+    engine = sqlalchemy.create_engine(url, **_settings(url))
+    try:
+        return "version_info" not in sqlalchemy.inspect(engine).get_table_names()
+    except sqlalchemy.exc.SQLAlchemyError:
+        return False
+    finally:
+        engine.dispose()

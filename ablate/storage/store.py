@@ -7,16 +7,15 @@ as the result. A transaction costs the same whether the study has ten trials or 
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, cast
+from typing import Final, Literal, Self, TypeVar, cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, distribution_to_json
 from optuna.storages import RDBStorage
@@ -31,11 +30,16 @@ from ablate.storage import optuna_tables
 from ablate.storage.address import shown, sqlite_path
 from ablate.storage.database import explained, open_database
 from ablate.storage.levels import ParamKind, covering, encoded, is_omitted, joined, stored_level
+from ablate.storage.outages import Patience
 from ablate.storage.read import read_study
 from ablate.storage.rows import TrialRow
 from ablate.storage.suggest import distribution as distribution_of
 
 __all__ = ["JsonValue", "ParamKind", "Store"]
+
+T = TypeVar("T")
+_BUSY_S: Final = 5.0
+"""A SQLite file that another program holds is waited for so long without a word by who has the patience to wait on."""
 
 
 @dataclass
@@ -52,6 +56,10 @@ class Store:
 
     Opening takes the study over: a store that another process opened earlier on the same study can no longer write
     and says so, because two writers would count trials twice. Not safe to use from several threads at once.
+
+    A storage that is away (a server that restarts, a file that another program holds) is waited for as `patience`
+    says. Every transaction changes the writer's token, so that one whose connection broke while it was committed is
+    neither lost nor repeated.
     """
 
     def __init__(
@@ -61,6 +69,7 @@ class Store:
         study: optuna_tables.StudyKey,
         kinds: Mapping[str, ParamKind],
         searched: Mapping[str, BaseDistribution],
+        patience: Patience,
     ) -> None:
         self._storage = storage
         self._url = url
@@ -69,6 +78,8 @@ class Store:
         self._kinds = dict(kinds)
         self._searched = searched
         self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._transactions = 0
+        self._patience = patience
         self._running: dict[int, _Running] = {}
         path = sqlite_path(url)
         self._file = None if path is None else (path, _identity(path))
@@ -87,6 +98,7 @@ class Store:
         second: tuple[str, Literal["max", "min"]] | None = None,
         ranges: Sequence[Range] = (),
         permit: Callable[[Mapping[str, JsonValue]], None] | None = None,
+        patience: Patience | None = None,
     ) -> Store:
         """Open the study `study` at `url`; the file, its tables and the study are created when they do not exist.
 
@@ -94,20 +106,27 @@ class Store:
         that exists, only those it does not have yet are added (`set_attributes` replaces). `second` is a second metric
         of a search; its `ranges` are how Optuna sees the factors that are searched. Raises StorageError for a
         file or study that is not ablate's, is damaged, cannot be written, or was made with another primary metric or
-        direction; nothing is written in these cases.
+        direction; nothing is written in these cases. With `patience` a file that another program holds is waited for,
+        and a server that answers that it cannot serve yet; one that does not answer may have been mistyped.
         """
-        storage = open_database(url)
-        try:
-            with explained(shown(url)):
-                with storage.engine.begin() as connection:
-                    objectives = [(primary, direction), *([second] if second else [])]
-                    key = optuna_tables.find_or_create_study(connection, study, objectives, attributes, shown(url))
-                store = cls(storage, url, key, kinds, {one.factor: distribution_of(one) for one in ranges})
-                store._take_over(permit)
-        except BaseException:
-            storage.engine.dispose()
-            raise
-        return store
+        waiting = patience or Patience()
+
+        def attempt() -> Store:
+            storage = open_database(url, busy_s=_BUSY_S if waiting.limit_s else None)
+            try:
+                with explained(shown(url)):
+                    with storage.engine.begin() as connection:
+                        objectives = [(primary, direction), *([second] if second else [])]
+                        key = optuna_tables.find_or_create_study(connection, study, objectives, attributes, shown(url))
+                    searched = {one.factor: distribution_of(one) for one in ranges}
+                    store = cls(storage, url, key, kinds, searched, waiting)
+                    store._take_over(permit)
+            except BaseException:
+                storage.engine.dispose()
+                raise
+            return store
+
+        return waiting.through(attempt, shown(url), opening=True)
 
     def start(
         self, arm: str, seed: int, params: Mapping[str, JsonValue], attributes: Mapping[str, JsonValue] | None = None
@@ -121,9 +140,12 @@ class Store:
             raise StorageError(
                 f"arm {arm!r}, seed {seed} is running already", hint="settle what an earlier run left first"
             )
-        with self._transaction() as connection:
+
+        def write(connection: Connection) -> tuple[int, int, dict[str, BaseDistribution]]:
             trial_id, number = optuna_tables.insert_trial(connection, self._study)
-            levels = self._describe(connection, trial_id, arm, seed, params, attributes or {})
+            return trial_id, number, self._describe(connection, trial_id, arm, seed, params, attributes or {})
+
+        trial_id, number, levels = self._write(write)
         self._levels.update(levels)
         self._running[number] = _Running(trial_id, (arm, seed), set())
         return number
@@ -137,10 +159,14 @@ class Store:
         if running := [row.number for row in rows if row.outcome is None]:
             raise ValueError(f"trials that have not ended: {running}")
         before = dict(self._levels)
+
+        def write(connection: Connection) -> list[int]:
+            self._levels = dict(before)
+            pairs = zip(rows, artifacts or [{}] * len(rows), strict=True)
+            return [self._adopt(connection, row, named) for row, named in pairs]
+
         try:
-            with self._transaction() as connection:
-                pairs = zip(rows, artifacts or [{}] * len(rows), strict=True)
-                return [self._adopt(connection, row, named) for row, named in pairs]
+            return self._write(write)
         except BaseException:
             self._levels = before
             raise
@@ -193,8 +219,7 @@ class Store:
         running = self._running_trial(number)
         if not math.isfinite(value) or images in running.steps:
             return False
-        with self._transaction() as connection:
-            optuna_tables.insert_points(connection, running.trial_id, [(images, value)])
+        self._write(lambda connection: optuna_tables.insert_points(connection, running.trial_id, [(images, value)]))
         running.steps.add(images)
         return True
 
@@ -215,12 +240,15 @@ class Store:
         running = self._running_trial(number)
         values = self._values(outcome.kind, outcome.metrics)
         record = names.outcome_attributes(outcome, self._study.primary)
-        with self._transaction() as connection:
+
+        def write(connection: Connection) -> None:
             pruned = outcome.kind is OutcomeKind.PRUNED
             if not optuna_tables.end_trial(connection, running.trial_id, values, pruned=pruned):
                 raise self._already_finished(number)
             optuna_tables.put_attributes(connection, running.trial_id, {**record, **(attributes or {})})
             optuna_tables.put_system_attributes(connection, running.trial_id, artifacts or {})
+
+        self._write(write)
         del self._running[number]
 
     def amend(self, row: TrialRow, outcome: Outcome) -> None:
@@ -233,9 +261,13 @@ class Store:
         changed = sorted(name for name, value in row.metrics.items() if outcome.metrics.get(name) != value)
         if changed:
             raise StorageError(f"trial {row.number} has another value of {changed[0]} already")
-        with self._transaction() as connection:
+        record = names.outcome_attributes(outcome, self._study.primary)
+
+        def write(connection: Connection) -> None:
             trial_id = optuna_tables.trial_id(connection, self._study.study_id, row.number)
-            optuna_tables.put_attributes(connection, trial_id, names.outcome_attributes(outcome, self._study.primary))
+            optuna_tables.put_attributes(connection, trial_id, record)
+
+        self._write(write)
 
     def _values(self, kind: OutcomeKind | None, metrics: Mapping[str, float]) -> list[float] | None:
         """What Optuna gets to know of a measured trial; None when a metric it is made for has no finite value."""
@@ -249,29 +281,35 @@ class Store:
         For the start of a run, when nothing of an earlier one can be alive any more.
         """
         numbers = sorted(self._running)
-        with self._transaction() as connection:
+
+        def write(connection: Connection) -> None:
             for number in numbers:
                 trial_id = self._running[number].trial_id
                 if optuna_tables.end_trial(connection, trial_id, None):
                     record: dict[str, JsonValue] = {names.OUTCOME: OutcomeKind.LOST.value, names.ERROR: reason}
                     optuna_tables.put_attributes(connection, trial_id, record)
+
+        self._write(write)
         self._running.clear()
         settled = set(numbers)
         return [row for row in self.rows() if row.number in settled] if settled else []
 
     def rows(self) -> list[TrialRow]:
         """Return every trial of the study, oldest first."""
-        return read_study(self._url, self._study.name)[1]
+        return self._patience.through(lambda: read_study(self._url, self._study.name), self._where)[1]
 
     def attributes(self) -> dict[str, JsonValue]:
         """Return the study's user attributes."""
-        with explained(self._where), self._storage.engine.connect() as connection:
-            return optuna_tables.study_attributes(connection, self._study.study_id)
+
+        def attempt() -> dict[str, JsonValue]:
+            with explained(self._where), self._storage.engine.connect() as connection:
+                return optuna_tables.study_attributes(connection, self._study.study_id)
+
+        return self._patience.through(attempt, self._where)
 
     def set_attributes(self, attributes: Mapping[str, JsonValue]) -> None:
         """Set user attributes of the study, replacing those of the same name."""
-        with self._transaction() as connection:
-            optuna_tables.put_study_attributes(connection, self._study.study_id, attributes)
+        self._write(lambda connection: optuna_tables.put_study_attributes(connection, self._study.study_id, attributes))
 
     def close(self) -> None:
         """Release the file. Trials still RUNNING stay so, for the next run to settle."""
@@ -291,7 +329,7 @@ class Store:
         with self._storage.engine.begin() as connection:
             if permit is not None:
                 permit(optuna_tables.study_attributes(connection, self._study.study_id))
-            optuna_tables.set_writer(connection, self._study.study_id, self._writer)
+            optuna_tables.set_writer(connection, self._study.study_id, self._token(0))
             for trial_id, number, arm, seed in optuna_tables.running_trials(connection, self._study.study_id):
                 steps = optuna_tables.steps_of(connection, trial_id)
                 self._running[number] = _Running(trial_id, (arm, seed), steps)
@@ -305,16 +343,39 @@ class Store:
                 hint="put it back, or run the same command again: results are taken from the outcome files",
             )
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        self.check_there()
-        with explained(self._where), self._storage.engine.begin() as connection:
-            if optuna_tables.writer(connection, self._study.study_id) != self._writer:
-                raise StorageError(
-                    f"study {self._study.name!r} was taken over by another process",
-                    hint="only one run of a study at a time may write; see which one is alive with: ablate status",
-                )
-            yield connection
+    def _token(self, number: int) -> str:
+        return f"{self._writer} {number}"
+
+    def _write(self, body: Callable[[Connection], T]) -> T:
+        """Do `body` in one transaction, once, however often the storage goes away meanwhile; return what it returns."""
+        before, after = self._token(self._transactions), self._token(self._transactions + 1)
+        done: list[T] = []
+
+        def attempt() -> T:
+            self.check_there()
+            with explained(self._where), self._storage.engine.begin() as connection:
+                found = optuna_tables.take_turn(connection, self._study.study_id, before, after)
+                if found is None:
+                    done[:] = [body(connection)]
+                elif not done or found != after:  # else the connection broke after the commit
+                    raise self._not_mine(found)
+            return done[0]
+
+        result = self._patience.through(attempt, self._where)
+        self._transactions += 1
+        return result
+
+    def _not_mine(self, found: str) -> StorageError:
+        """The error for a study that another process writes to, or whose database has forgotten what was committed."""
+        if found.startswith(f"{self._writer} "):
+            return StorageError(
+                f"{self._where} has lost transactions that it had confirmed",
+                hint="run the same command again: results are taken from the outcome files",
+            )
+        return StorageError(
+            f"study {self._study.name!r} was taken over by another process",
+            hint="only one run of a study at a time may write; see which one is alive with: ablate status",
+        )
 
     def _seen(self, name: str) -> BaseDistribution | None:
         """What the distribution of a factor has to cover already: the levels so far, and where it is searched."""

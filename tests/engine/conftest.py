@@ -50,7 +50,7 @@ from ablate.errors import DivergedError, StoppedError
 
 
 class Settings(CoreSettings):
-    mode: Literal["ok", "diverge", "raise", "hang", "die", "memory", "exit", "gate", "full"] = Field(
+    mode: Literal["ok", "diverge", "raise", "hang", "die", "memory", "exit", "gate", "full", "file"] = Field(
         "ok", description="what happens"
     )
     steps: int = Field(3, ge=1, description="number of steps")
@@ -111,6 +111,8 @@ class Toy(Core):
             context.progress(recipe, "gate", 0, 1)
             while not context.stop_requested:
                 threading.Event().wait(0.005)
+        while mode == "file" and not (folder / "go").exists():
+            threading.Event().wait(0.005)
         if mode == "full" and first:
             resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 """
@@ -176,6 +178,12 @@ class Bench:
 
     folder: Path
     events: list[DisplayEvent] = field(default_factory=list)
+    server: str = ""
+    """URL of a storage on a database server; empty for the file in the results folder."""
+
+    @property
+    def storage(self) -> str:
+        return self.server or self.results.default_storage
 
     @property
     def results(self) -> ResultsPaths:
@@ -206,13 +214,13 @@ class Bench:
         path = self.write(text)
         written = load_study(path, resolve_core=core_class)
         core = core_class(written.core, self.folder)
-        study, searches = standing(written, core, self.results)
+        study, searches = standing(written, core, self.results) if not self.server else (written, ())
         return run_study(
             study,
             core,
             () if searches else replicates(study, arms=arms),
             results=self.results,
-            storage_url=self.results.default_storage,
+            storage_url=self.storage,
             slots=cpu_slots(slots) if launcher is None else cluster_slots(slots, kind="test", gpu=False, threads=1),
             launcher=launcher or LocalLauncher(),
             listen=listen or self.events.append,
@@ -227,7 +235,7 @@ class Bench:
 
     def rows(self) -> list[TrialRow]:
         """Return what is stored."""
-        return read_study(self.results.default_storage, "toy")[1]
+        return read_study(self.storage, "toy")[1]
 
     def results_of(self) -> dict[tuple[str, int], tuple[str, float | None]]:
         """Return (arm, seed) -> outcome and score, of every trial that is a result; each key must occur once."""

@@ -1,6 +1,8 @@
 """Slurm as far as ablate uses it, on this machine: sbatch, squeue, scancel and sinfo by the first argument.
 
-State is a folder (FAKE_SLURM) with one folder per job. A file ``hold`` there keeps new jobs in the queue.
+State is a folder (FAKE_SLURM) with one folder per job. A file ``hold`` there keeps new jobs in the queue, for the
+reason that it holds; ``down`` is a controller that is away, ``refuse`` one that takes no job; ``draining`` drains
+node1.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ def set_state(job: Path, state: str) -> None:
 
 
 def sbatch() -> None:
+    ask()
     if (ROOT / "refuse").exists():
         sys.exit("sbatch: error: invalid partition specified: nowhere")
     job = ROOT / str(len(jobs()) + 1)
@@ -63,22 +66,34 @@ def begin(job: Path) -> None:
 
 def watch(job: Path) -> None:
     with Path((job / "output").read_text()).open("ab") as output:
-        process = subprocess.Popen(["/bin/sh", job / "script"], stdout=output, stderr=output, start_new_session=True)
+        variables = {**os.environ, "SLURM_JOB_ID": job.name, "SLURMD_NODENAME": "node1"}
+        process = subprocess.Popen(
+            ["/bin/sh", job / "script"], stdout=output, stderr=output, start_new_session=True, env=variables
+        )
     (job / "pid").write_text(str(process.pid))
     code = process.wait()
     if state_of(job).startswith("RUNNING"):
         set_state(job, f"{'COMPLETED' if code == 0 else 'FAILED'} {code << 8 if code >= 0 else -code}")
 
 
+def ask() -> None:
+    """Do as all of Slurm's programs do when the controller is away."""
+    if (ROOT / "down").exists():
+        sys.exit("error: Unable to contact slurm controller (connect failure)")
+
+
 def squeue() -> None:
+    ask()
+    why = (ROOT / "hold").read_text() if (ROOT / "hold").exists() else ""
     for job in jobs():
         if (job / "name").read_text() == option("name"):
             state, code = state_of(job).split()
-            reason = "Resources" if state == "PENDING" else "None"
+            reason = (why or "Resources") if state == "PENDING" else "None"
             print(f"{job.name:<24}{state:<24}{code:<24}{'node1' if state == 'RUNNING' else '':<48}{reason:<160}")
 
 
 def scancel() -> None:
+    ask()
     words = [word for word in sys.argv[2:] if word.isdecimal()]
     for job in jobs():
         named = option("name") and (job / "name").read_text() == option("name")
@@ -92,6 +107,9 @@ def scancel() -> None:
 def sinfo() -> None:
     if (ROOT / "down").exists() and "--version" not in sys.argv:
         sys.exit("slurm_load_partitions: Unable to contact slurm controller")
+    if "--Node" in sys.argv:
+        print(f"{'node1':<128}{'draining' if (ROOT / 'draining').exists() else 'mixed':<64}")
+        return
     print("slurm-fake 1.0" if "--version" in sys.argv else "127.0.0.1")
 
 

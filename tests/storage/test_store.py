@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Scalar
 from ablate.storage.read import read_study, study_names
 from ablate.storage.store import Store
+from tests.servers import databases
 
 OpenStore = Callable[..., Store]
 OpenOptuna = Callable[[], RDBStorage]
@@ -30,14 +30,17 @@ LEVELS: dict[str, Scalar] = {
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A database server of our own, where pgserver (a PostgreSQL in a wheel) and psycopg are installed."""
-    pytest.importorskip("psycopg")
-    with warnings.catch_warnings(action="ignore"):
-        pgserver = pytest.importorskip("pgserver")
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.cleanup()
+def postgres_server() -> Iterator[databases.Server]:
+    """A PostgreSQL of our own, where it and its driver are installed."""
+    with databases.postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mariadb_server() -> Iterator[databases.Server]:
+    """A MariaDB of our own, where it and its driver are installed."""
+    with databases.mariadb() as server:
+        yield server
 
 
 class StorageContract:
@@ -291,6 +294,16 @@ class TestPostgres(StorageContract):
     """A server."""
 
     @pytest.fixture
-    def url(self, postgres: Any) -> str:
-        postgres.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
-        return str(postgres.get_uri()).replace("postgresql://", "postgresql+psycopg://")
+    def url(self, postgres_server: databases.Server) -> str:
+        postgres_server.empty()
+        return postgres_server.url
+
+
+@pytest.mark.slow
+class TestMariaDb(StorageContract):
+    """A server with types of its own: no time below a second, texts of 64 KB, names in any case."""
+
+    @pytest.fixture
+    def url(self, mariadb_server: databases.Server) -> str:
+        mariadb_server.empty()
+        return mariadb_server.url

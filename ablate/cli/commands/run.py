@@ -40,7 +40,7 @@ from ablate.cli.options import (
 )
 from ablate.display.console import Screen
 from ablate.display.error_display import show_error
-from ablate.errors import ExitCode, NothingComparableError
+from ablate.errors import MAX_OUTAGE_S, ExitCode, NothingComparableError
 from ablate.human_units import plural, shortest, spoken, visible
 from ablate.outcome import OutcomeKind
 
@@ -83,6 +83,15 @@ def run(
         bool,
         typer.Option("--keep-old", help="Keep results of another version of the core beside the new ones."),
     ] = False,
+    max_outage: Annotated[
+        float,
+        typer.Option(
+            "--max-outage",
+            metavar="S",
+            min=0,
+            help="Seconds that a database or cluster may be away before the run ends.",
+        ),
+    ] = MAX_OUTAGE_S,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show the plan, like `ablate plan`.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report at the end.")] = False,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Write the report without figures.")] = False,
@@ -130,7 +139,9 @@ def run(
         screen.say(warning_text(warning, screen.err.width))
     if (more := len(prepared.plan.warnings) - _SHOWN_WARNINGS) > 0:
         screen.say(f"and {plural(more, 'more warning')}:  ablate plan {shlex.quote(str(study))}")
-    prepared, summary = execute(prepared, places, _audience(screen), retry_failed=retry_failed, fail_fast=fail_fast)
+    prepared, summary = execute(
+        prepared, places, _audience(screen), retry_failed=retry_failed, fail_fast=fail_fast, max_outage_s=max_outage
+    )
     code = summary.exit_code
     if not no_report and code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
         comparable = _report(prepared, screen, figures=not no_figures)

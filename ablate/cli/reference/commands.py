@@ -29,6 +29,7 @@ _MEANINGS = {
     ExitCode.NOTHING_COMPARABLE: "no verdict is possible: the baseline is missing or diverged, or nothing is measured",
     ExitCode.GATE: "an arm has a verdict that `--fail-on` names",
     ExitCode.UNSOUND: "`ablate audit` found an inconsistency",
+    ExitCode.OUTAGE: "a database or cluster does not answer (in a run: for `--max-outage`); the same command resumes",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C; the same command resumes it",
     ExitCode.TERMINATED: "stopped by SIGTERM or SIGHUP; the same command resumes it",
 }

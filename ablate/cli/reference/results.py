@@ -187,6 +187,7 @@ _ATTRIBUTES = (
     ("log", "Path of the trial's log."),
     ("commit", "Git commit of the working directory, with `-dirty` if files differ."),
     ("slot, attempt", "Where it ran, and which attempt of its replicate it was."),
+    ("node, job", "On a cluster: the node, and the job (or `job.step`) as Slurm calls it."),
     ("copied_from", "The arm whose equal recipe was measured instead."),
     ("imported_from", "The archive that the trial came from."),
     ("stages", "Digests of the stages of your own core, so that `ablate cache` knows what is in use."),

@@ -71,9 +71,9 @@ def trailing_grid(start: int, steps: int) -> list[int]:
 def grid_of(settings: Reverse, start: int, schedule: Schedule) -> list[int]:
     """Return the steps at which the network is asked, falling from `start`, under the grid and sampler of `settings`.
 
-    Besides ``linspace`` and ``trailing`` in t: ``log-snr``, even in log-SNR, which is the same noise levels under every schedule; and
-    ``karras``, even in s^(1/7) (Karras et al. 2022, eq. 5). Both are rounded to the nearest steps of the schedule. Heun
-    asks twice per point except at the last, so it has half as many points.
+    Besides ``linspace`` and ``trailing`` in t: ``log-snr``, even in log-SNR, which is the same noise levels under every
+    schedule; and ``karras``, even in s^(1/7) (Karras et al. 2022, eq. 5). Both are rounded to the nearest steps of the
+    schedule. Heun asks twice per point except at the last, so it has half as many points.
     """
     points = (settings.steps + 1) // 2 if settings.sampler == "heun" else settings.steps
     if settings.grid == "linspace" or points == 1 or start == 1:
@@ -125,8 +125,8 @@ def reverse(
     """Run the reverse process from x_start = `x` [N,...] and return the sample of x_0. No noise is added at the end.
 
     The steps are those of `grid_of`, or the falling ones of `grid`. They are functions of tensors alone, asked
-    for by way of `through`: whole, or with `adjust`, which belongs to some images only, just their estimates of x_0. The
-    numbers of all steps are brought to the device once.
+    for by way of `through`: whole, or with `adjust`, which belongs to some images only, just their estimates of x_0.
+    The numbers of all steps are brought to the device once.
     """
     moves = _Moves(denoise, prediction, settings.clip, adjust, through)
     steps = grid_of(settings, start, schedule) if grid is None else grid

@@ -80,6 +80,14 @@ class RayTasks:
             for job in jobs:
                 self._ray.cancel(self._tasks[job], force=True)
 
+    def withdrawn(self, nodes: Sequence[str]) -> Mapping[str, str]:
+        """Ray ends what runs on a node that it takes away."""
+        return {}
+
+    def stuck(self, reason: str) -> str:
+        """Ray's clusters may grow: no task waits in vain."""
+        return ""
+
     def close(self) -> None:
         """Leave the cluster."""
         with _signals_kept():

@@ -25,8 +25,11 @@ from ablate.engine.workers.messages import (
     Hello,
     Leave,
     Queued,
+    QueueFailed,
+    QueueNote,
     ToWorker,
     Unreadable,
+    Withdrawn,
     WorkerNote,
     decode_from_worker,
     encode,
@@ -34,6 +37,14 @@ from ablate.engine.workers.messages import (
 )
 
 _GONE_S = 15.0
+
+
+class QueueAway(OSError):
+    """The queue does not answer: the same question may be answered later."""
+
+
+class QueueRefused(OSError):
+    """The queue does not take such a job."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,10 @@ class RemoteWorker:
         """True when its queue has been told so."""
         self.gone_at: float | None = None
         """When its connection ended (monotonic seconds)."""
+        self.node: str | None = None
+        """Where it runs, once it does."""
+        self.queued_since: float | None = None
+        """Since when its job waits for the same reason (monotonic seconds)."""
         self.news, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
         self._hello = hello
@@ -79,7 +94,7 @@ class RemoteWorker:
         self._connection: socket.socket | None = None
         self._queued: str | None = None
         self._begun = False
-        self._leaving = False
+        self._leaving = self._withdrawn = False
         self._evicted: str | None = None
         self._end: End | None = None
         self._over = threading.Event()
@@ -133,6 +148,11 @@ class RemoteWorker:
         return self._over.is_set()
 
     @property
+    def unsubmitted(self) -> bool:
+        """True when its job is still to be submitted."""
+        return self.identity is None and not self.over
+
+    @property
     def uncancelled(self) -> bool:
         """True when it is unwanted, and its queue does not know that yet."""
         return self.unwanted and not self.cancelled and self.identity is not None
@@ -147,6 +167,7 @@ class RemoteWorker:
         with self._lock:
             if not self._begun and self._queued != reason:
                 self._queued = reason
+                self.queued_since = time.monotonic()
                 self._tell(Queued(self.identity or "", reason))
 
     def begins(self, node: str) -> None:
@@ -155,6 +176,20 @@ class RemoteWorker:
             if not self._begun and self._queued is not None:
                 self._tell(Begun(self.identity or "", node))
             self._begun = True
+            self.node = self.node or node or None
+            self.queued_since = None
+
+    def withdraw(self, reason: str) -> None:
+        """Its node gets nothing new; told once."""
+        with self._lock:
+            if not self._withdrawn:
+                self._withdrawn = True
+                self._tell(Withdrawn(reason))
+
+    def pass_on(self, message: QueueNote | QueueFailed) -> None:
+        """Let the engine know what concerns the whole queue."""
+        with self._lock:
+            self._tell(message)
 
     def serve(self, connection: socket.socket, caller: Caller, shared: bool) -> None:
         """Listen to the worker until its connection ends. A worker with another version of ablate is sent away."""

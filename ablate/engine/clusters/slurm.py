@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 
 from ablate.engine.clusters.job_launcher import exit_words
 from ablate.engine.clusters.job_options import JobOptions
-from ablate.engine.clusters.remote_worker import Job, JobStanding
+from ablate.engine.clusters.remote_worker import Job, JobStanding, QueueAway, QueueRefused
 from ablate.engine.workers.local_process import End
-from ablate.errors import AblateError
+from ablate.errors import AblateError, OutageError
 
 PROGRAMS = ("sbatch", "squeue", "scancel", "sinfo")
 _ANSWER_S = 60.0
@@ -27,6 +27,39 @@ _ENDED = (
     *("PREEMPTED", "REVOKED", "TIMEOUT"),
 )
 _TAKEN_AWAY = ("NODE_FAIL", "PREEMPTED", "TIMEOUT")
+_AWAY = (
+    *("unable to contact slurm controller", "timed out", "controller not responding", "zero bytes were transmitted"),
+    *("communication", "connection refused", "connection reset", "backup controller", "temporarily unable"),
+    *("in standby mode", "resource temporarily unavailable", "transport endpoint", "does not answer within"),
+    *("no route to host", "network is unreachable", "unexpected message", "munge", "slurm_persist_conn_open"),
+)
+"""What Slurm's commands say when the controller, or the way to it, is away."""
+_STUCK = {
+    "PartitionTimeLimit": "it asks for more time than its partition allows",
+    "PartitionNodeLimit": "it asks for more nodes than its partition allows",
+    "PartitionConfig": "no node of its partition has what it asks for",
+    "PartitionDown": "its partition is down",
+    "PartitionInactive": "its partition is inactive",
+    "BadConstraints": "no node has what it asks for",
+    "ReqNodeNotAvail": "its nodes are down, drained or reserved",
+    "Nodes required for job are DOWN": "its nodes are down, drained or reserved",
+    "InvalidAccount": "its account is not valid",
+    "AccountNotAllowed": "its account may not use the partition",
+    "InvalidQOS": "its QOS is not valid",
+    "QOSNotAllowed": "its QOS may not be used here",
+    "Reservation": "it waits for a reservation",
+    "JobHeldAdmin": "an administrator holds it",
+    "JobHeldUser": "it is held",
+    "DependencyNeverSatisfied": "what it depends on has failed",
+    "AssocMax": "it asks for more than its account allows",
+    "AssocGrp": "its account has used what it may",
+    "QOSMax": "it asks for more than its QOS allows",
+    "QOSGrp": "its QOS is used up",
+    "MaxMemPerLimit": "it asks for more memory than is allowed",
+    "Licenses": "it waits for licenses",
+}
+"""Beginning of a reason of squeue -> what it means. These do not go away by other jobs' ends alone, or may not."""
+_DRAINING = ("drain", "fail", "reboot")
 _WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD")
 
 
@@ -38,6 +71,8 @@ class Slurm:
     def __init__(self, options: JobOptions) -> None:
         self._options = options
         self._name = ""
+        self._unsure = False
+        """True after sbatch had no answer: it may have submitted a job that nobody knows."""
 
     def open(self, name: str) -> None:
         """Cancel what an earlier run left in the queue."""
@@ -46,14 +81,14 @@ class Slurm:
         try:
             _say("scancel", f"--user={os.getuid()}", f"--name={name}")
         except OSError as error:
-            raise AblateError(f"Slurm does not answer: {error}", hint="try squeue") from error
+            raise _no_answer(error, "squeue") from error
 
     def reach(self) -> str:
         """Return the address of this machine towards the first node of the cluster."""
         try:
             nodes = _say("sinfo", "--noheader", "--responding", "--Format=NodeAddr:128", *self.nodes()).split()
         except OSError as error:
-            raise AblateError(f"Slurm does not answer: {error}", hint="try sinfo") from error
+            raise _no_answer(error, "sinfo") from error
         for node in nodes:
             with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 probe.connect((node, 9))  # sends nothing: the system says which way it would go
@@ -67,8 +102,14 @@ class Slurm:
         return []
 
     def submit(self, job: Job) -> str:
-        """Submit a worker; raises OSError with what sbatch says."""
-        said = _say("sbatch", *self.arguments(job), stdin=self.script(job)).split()
+        """Submit a worker; raises OSError with what sbatch says, QueueRefused when it is a refusal."""
+        try:
+            said = _say("sbatch", *self.arguments(job), stdin=self.script(job)).split()
+        except _Refused as error:
+            raise QueueRefused(str(error)) from error
+        except QueueAway:
+            self._unsure = True
+            raise
         if not said:
             raise OSError("sbatch did not say which job it submitted")
         return said[-1].partition(";")[0]  # behind it, the cluster's name
@@ -99,8 +140,33 @@ class Slurm:
         """Cancel jobs; those that are over already are none of its business."""
         _say("scancel", "--quiet", *jobs)
 
+    def withdrawn(self, nodes: Sequence[str]) -> Mapping[str, str]:
+        """Ask which nodes are being drained: a job there may end, and none begins."""
+        words = ("--noheader", "--Node", f"--nodes={','.join(nodes)}", "--Format=NodeList:128,StateLong:64")
+        pairs = [line.split() for line in _say("sinfo", *words).splitlines()]
+        states = {pair[0]: pair[1] for pair in pairs if len(pair) > 1}
+        return {node: state for node, state in states.items() if any(word in state for word in _DRAINING)}
+
+    def stuck(self, reason: str) -> str:
+        """Return what a reason of squeue means that does not go away by itself."""
+        return next((meaning for start, meaning in _STUCK.items() if reason.startswith(start)), "")
+
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing is held open; a job that was submitted without anybody's knowledge is cancelled."""
+        if self._unsure:
+            with contextlib.suppress(OSError):
+                _say("scancel", "--quiet", f"--user={os.getuid()}", f"--name={self._name}")
+
+
+class _Refused(OSError):
+    """A program of Slurm has had an answer: no."""
+
+
+def _no_answer(error: OSError, program: str) -> AblateError:
+    """The error of a run that cannot begin: an outage, or a Slurm that cannot be used from here."""
+    hint = f"try {program}, and run the same command again when it answers"
+    kind = OutageError if isinstance(error, QueueAway) else AblateError
+    return kind(f"Slurm does not answer: {error}", hint=hint)
 
 
 def require_programs(programs: Sequence[str]) -> None:
@@ -158,8 +224,9 @@ def _say(program: str, *words: str, stdin: str = "") -> str:
             start_new_session=True,  # Ctrl-C is the engine's
         )
     except subprocess.TimeoutExpired as error:
-        raise OSError(f"{program} does not answer within {_ANSWER_S:g} s") from error
+        raise QueueAway(f"{program} does not answer within {_ANSWER_S:g} s") from error
     if done.returncode:
         said = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
-        raise OSError(f"{program}: {said}")
+        away = any(words in said.lower() for words in _AWAY)
+        raise (QueueAway if away else _Refused)(said if said.startswith(program) else f"{program}: {said}")
     return done.stdout

@@ -50,8 +50,9 @@ class Steps(Slurm):
                 env={**os.environ, **job.variables},
                 start_new_session=True,
             )
-        self._steps[str(process.pid)] = process
-        return str(process.pid)
+        name = f"srun-{process.pid}"
+        self._steps[name] = process
+        return name
 
     def step_options(self) -> list[str]:
         """Return what srun is told: a step takes its share of the allocation, and nothing else."""
@@ -73,6 +74,10 @@ class Steps(Slurm):
         """End steps: srun passes the signal on, and a worker ends with its connection."""
         for job in jobs:
             self._steps[job].terminate()
+
+    def stuck(self, reason: str) -> str:
+        """A step waits for the allocation to have room, which other steps make."""
+        return ""
 
     def close(self) -> None:
         """Wait for every srun; one that does not leave is killed."""

@@ -154,13 +154,15 @@ class SlotQueued(DisplayEvent):
     name = "queued"
     slot: int
     job: str
-    """What the queue calls it."""
+    """What the queue calls it; empty while it cannot be submitted."""
     reason: str
     """Why it waits, in the queue's words."""
 
     @property
     def where(self) -> str:
         """Job and reason, for people."""
+        if not self.job:
+            return self.reason
         return f"job {self.job} ({self.reason})" if self.reason else f"job {self.job}"
 
 

@@ -89,6 +89,13 @@ class WorkerBegun(Event):
 
 
 @dataclass(frozen=True)
+class PlaceWithdrawn(Event):
+    """The place of a slot's worker gets nothing new: its node is being drained. What runs there may end."""
+
+    slot: int
+
+
+@dataclass(frozen=True)
 class WorkerDied(Event):
     """A worker's process is gone, whether it was told to leave or not. Its outcome files have been read before.
 

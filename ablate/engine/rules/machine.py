@@ -108,16 +108,21 @@ class EngineState:
         slot = self._roster[event.slot]
         slot.move(SlotState.IDLE, event.at, start=SlotState.STARTING)
         slot.failed_starts = 0
-        return ()
+        return [self._let_leave(slot, event.at)] if slot.withdrawn else ()
 
     def _worker_queued(self, event: events_actions.WorkerQueued | events_actions.WorkerBegun) -> Iterable[Action]:
         begun = isinstance(event, events_actions.WorkerBegun)
         self._roster[event.slot].move(SlotState.STARTING if begun else SlotState.QUEUED, event.at)
         return ()
 
+    def _place_withdrawn(self, event: events_actions.PlaceWithdrawn) -> Iterable[Action]:
+        slot = self._roster[event.slot]
+        slot.withdrawn = slot.has_worker
+        return [self._let_leave(slot, event.at)] if slot.state is SlotState.IDLE else ()
+
     def _worker_died(self, event: events_actions.WorkerDied) -> Iterable[Action]:
         slot = self._roster[event.slot]
-        slot.evicted = event.evicted
+        slot.evicted, slot.withdrawn = event.evicted, False
         reason = slot.killed or event.reason
         if slot.state in (SlotState.STARTING, SlotState.QUEUED) and not slot.killed:
             slot.failed_starts += 1
@@ -149,7 +154,7 @@ class EngineState:
         slot.move(SlotState.IDLE, event.at, start=SlotState.BUSY)
         if through and event.peak_mb is not None:
             self._placer.measured(self._replicates[batch[0]].planned, len(batch), event.peak_mb)
-        if event.spent:
+        if event.spent or slot.withdrawn:
             yield self._let_leave(slot, event.at)
 
     def _stop_requested(self, event: events_actions.StopRequested) -> Iterable[Action]:
@@ -353,6 +358,7 @@ _HANDLERS: Mapping[type[Event], Callable[..., Iterable[Action]]] = {
     events_actions.WorkerReady: EngineState._worker_ready,
     events_actions.WorkerQueued: EngineState._worker_queued,
     events_actions.WorkerBegun: EngineState._worker_queued,
+    events_actions.PlaceWithdrawn: EngineState._place_withdrawn,
     events_actions.WorkerDied: EngineState._worker_died,
     events_actions.ProgressMade: EngineState._progress_made,
     events_actions.OutcomeArrived: EngineState._outcome_arrived,

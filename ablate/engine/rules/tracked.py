@@ -69,6 +69,8 @@ class SlotRecord(Tracked[SlotState]):
         """Why its worker was killed, until that is gone."""
         self.evicted = False
         """True when the place of its last worker was taken away by the cluster."""
+        self.withdrawn = False
+        """True when the place of its worker gets nothing new."""
 
     @property
     def has_worker(self) -> bool:

@@ -92,6 +92,11 @@ class Ticket:
         return hmac.digest(self.token.encode(), "\0".join((side, self.name, *said)).encode(), "sha256").hex()
 
 
+def node_name() -> str:
+    """Return what the cluster calls this machine: Slurm's name for the node, else its own."""
+    return os.environ.get("SLURMD_NODENAME") or platform.node()
+
+
 def probe_path(folder: Path, name: str) -> Path:
     """The file by which worker `name` shows that it writes into the same folder."""
     return folder / f"{name}.probe"
@@ -126,7 +131,7 @@ def _show_to_engine(connection: socket.socket, ticket: Ticket, probe: str) -> No
     try:
         theirs = _receive(Challenge, connection, time.monotonic() + _CONNECT_S)
         proof = ticket.proof("worker", theirs.nonce, nonce, probe)
-        words = Introduction(ticket.name, nonce, probe, proof, platform.node(), VERSION)
+        words = Introduction(ticket.name, nonce, probe, proof, node_name(), VERSION)
         connection.sendall(encode(words))
         # The engine answers when it has seen the probe, which may take a network file system a while.
         answer = _receive(Admission, connection, time.monotonic() + 2 * _CONNECT_S)

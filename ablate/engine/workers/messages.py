@@ -241,13 +241,37 @@ class Begun:
 
 
 @dataclass(frozen=True)
+class Withdrawn:
+    """The worker's place shall get nothing new: its node is being drained. What runs there may end."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class QueueNote:
+    """Something about the whole queue that deserves a line: it does not answer, it answers again."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class QueueFailed:
+    """The queue takes no jobs of this run."""
+
+    error: str
+    hint: str
+    away: bool
+    """True when it has not answered for too long, False when it has refused."""
+
+
+@dataclass(frozen=True)
 class Unreadable:
     """Takes the place of a line that is not a valid message; everything after it is ignored."""
 
     reason: str
 
 
-Heard: TypeAlias = _AnyWorker | Queued | Begun | Unreadable
+Heard: TypeAlias = _AnyWorker | Queued | Begun | Withdrawn | QueueNote | QueueFailed | Unreadable
 """Everything the loop can receive about a worker, whatever the launcher."""
 
 # ---------------------------------------------------------------------- greetings, over a network only

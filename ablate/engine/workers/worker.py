@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -38,6 +38,7 @@ from ablate.engine.workers.handshake import (
     OtherVersion,
     Refused,
     Unreachable,
+    node_name,
     report_to_engine,
 )
 from ablate.engine.workers.messages import (
@@ -76,6 +77,8 @@ PEAK = "peak_memory_mb"
 """Entry of an outcome's environment; a core that knows better than the worker writes it itself."""
 TOGETHER = "trials_on_device"
 """Entry of an outcome's environment: most batches on the device at any time of this one, itself included."""
+NODE, JOB = "node", "job"
+"""Entries of an outcome's environment, on a cluster: where it ran, and in which of Slurm's jobs (job.step)."""
 Order: TypeAlias = Hello | RunBatch | Leave
 """What the thread that computes acts on, one after the other."""
 
@@ -92,6 +95,8 @@ class Wishes:
     """The most batches on the device since this one began, itself included."""
     evicted: str = ""
     """How the cluster said that it takes this worker's place away; empty until then."""
+    place: Mapping[str, str] = field(default_factory=dict)
+    """Node and job of this worker, on a cluster."""
 
     def hear(self, message: RunBatch | Company | Prune | Stop) -> None:
         """Take what the engine says, in the order in which it says it."""
@@ -199,6 +204,7 @@ class Worker:
             CORE_VERSION: self._core.version,
             "python": _python(),
             TOGETHER: str(self._wishes.together),
+            **self._wishes.place,
             **self._peak(outcome, recipe),
         }
         # Curves of functions and commands are over something else than images.
@@ -293,6 +299,7 @@ def main(arguments: Sequence[str]) -> None:
     if arguments[0] == "--connect":
         for number in (signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, evict)
+        wishes.place = place_of(os.environ)
         connection = connect(Path(arguments[1]), *map(int, arguments[2:]))
         incoming = outgoing = connection.fileno()
     else:
@@ -363,6 +370,13 @@ def connect(ticket: Path, parent: int | None = None) -> socket.socket:
         problem, code = str(error), WRONG_VERSION
     print(problem, file=sys.stderr)  # noqa: T201 - into the slot's log
     raise SystemExit(code)
+
+
+def place_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the node that this worker runs on, and Slurm's job or step where it is one."""
+    job, step = environment.get("SLURM_JOB_ID", ""), environment.get("SLURM_STEP_ID", "")
+    known = {JOB: f"{job}.{step}" if job and step.isdecimal() else job}
+    return {NODE: node_name(), **{name: value for name, value in known.items() if value}}
 
 
 def name_of_device(device: str) -> str:

@@ -21,7 +21,6 @@ from ablate.engine.clusters.job_launcher import ClusterLauncher, Listen
 from ablate.engine.clusters.job_options import JobOptions
 from ablate.engine.clusters.ray_tasks import RayTasks
 from ablate.engine.clusters.remote_worker import Job, JobStanding, RemoteWorker
-from ablate.engine.clusters.slurm import Slurm
 from ablate.engine.clusters.srun import Steps
 from ablate.engine.display import display_events
 from ablate.engine.workers.launcher_api import Launcher, LocalLauncher, WorkerHandle
@@ -46,7 +45,7 @@ from ablate.errors import AblateError, ExitCode
 from ablate.interface import EAGER, SERIAL
 from ablate.paths import StudyPaths, TrialPaths
 from ablate.recipe import Recipe
-from tests.engine import fake_slurm
+from tests.engine.clusters.conftest import FakeSlurm, slurm_launcher
 from tests.engine.conftest import DEADLINE_S, Bench, score_after, wait_until_gone
 from tests.sentences import SENTENCES
 
@@ -96,55 +95,15 @@ class Processes:
         for job in jobs:
             self.jobs[job].kill()
 
+    def withdrawn(self, nodes: Sequence[str]) -> Mapping[str, str]:
+        return {}
+
+    def stuck(self, reason: str) -> str:
+        return ""
+
     def close(self) -> None:
         for process in self.jobs.values():
             process.wait(DEADLINE_S)
-
-
-@dataclass
-class FakeSlurm:
-    """The folder that the programs of `fake_slurm` keep their jobs in."""
-
-    root: Path
-
-    def hold(self) -> None:
-        (self.root / "hold").touch()
-
-    def release(self) -> None:
-        """Begin what waits."""
-        (self.root / "hold").unlink(missing_ok=True)
-        for job in self.jobs:
-            if fake_slurm.state_of(job).startswith("PENDING"):
-                subprocess.run([sys.executable, fake_slurm.__file__, "begin", str(job)], check=True)
-
-    @property
-    def jobs(self) -> list[Path]:
-        return sorted(path for path in self.root.iterdir() if path.name.isdecimal())
-
-    def states(self) -> list[str]:
-        return [fake_slurm.state_of(job).split()[0] for job in self.jobs]
-
-    def pids(self, *, running: bool = False) -> list[int]:
-        """Return the processes of jobs: of all that were started, or of those that run."""
-        jobs = [job for job in self.jobs if not running or fake_slurm.state_of(job).startswith("RUNNING")]
-        return [int((job / "pid").read_text()) for job in jobs if (job / "pid").exists()]
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
-    """Put a Slurm on PATH; at the end nothing of it may be alive."""
-    root = tmp_path / "fake slurm"
-    root.mkdir()
-    fake_slurm.install(root / "bin")
-    monkeypatch.setenv("FAKE_SLURM", str(root))
-    monkeypatch.setenv("PATH", f"{root / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    found = FakeSlurm(root)
-    yield found
-    assert all(wait_until_gone(pid) for pid in found.pids())
-
-
-def slurm_launcher() -> ClusterLauncher:
-    return ClusterLauncher(Slurm(JobOptions()), Listen())
 
 
 @pytest.fixture(params=["local", "socket", "slurm", "srun", pytest.param("ray", marks=pytest.mark.slow)])
@@ -435,13 +394,6 @@ def test_random_kills_of_jobs_and_parents_change_no_number(bench: Bench, slurm: 
     calm.run(text)
     assert bench.results_of() == calm.results_of()
     assert len(calm.results_of()) == 12
-
-
-def test_what_sbatch_refuses_ends_the_run_with_its_words(bench: Bench, slurm: FakeSlurm) -> None:
-    (slurm.root / "refuse").touch()
-    summary = bench.run(GATED, launcher=slurm_launcher())
-    assert summary.reason == "no worker can be started"
-    assert any("invalid partition specified" in note.text for note in bench.of(display_events.Note))
 
 
 def test_a_job_that_does_not_see_the_results_folder_is_named(bench: Bench, slurm: FakeSlurm) -> None:
