@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import ssl
 import time
 import urllib.error
@@ -18,6 +19,7 @@ from ablate.storage.address import without_password
 from ablate.tracking.runs_file import KnownRun, RunsFile
 from ablate.tracking.tracker import (
     CURVE,
+    WORDS,
     ArmVerdict,
     Point,
     TrackedOutcome,
@@ -31,6 +33,7 @@ KIND_TAG = "ablate.kind"
 _AT_ONCE = 100
 """Entries of one request: MLflow takes so many params, and more metrics."""
 _ANSWER_S = 10.0
+_NO_URL = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 _STATUS = {OutcomeKind.MEASURED: "FINISHED", OutcomeKind.DIVERGED: "FINISHED", OutcomeKind.STOPPED: "KILLED"}
 """Others have failed."""
 
@@ -66,7 +69,10 @@ class MlflowTracker:
         else:
             self._client.update_run(run, status="RUNNING")
             self._client.set_tag(run, "trial", tags["trial"])
-            self._written[run] = set(self._steps(run))
+            data = self._client.get_run(run).data
+            for word in WORDS & data.tags.keys():  # how the attempt before ended
+                self._client.delete_tag(run, word)
+            self._written[run] = set(self._steps(run, data.metrics))
         self._open[trial.key] = run
 
     def curve(self, key: tuple[str, int], points: Sequence[Point]) -> None:
@@ -94,7 +100,7 @@ class MlflowTracker:
         for some in _parts(numbers):
             self._client.log_batch(run, metrics=some)
         self._client.log_batch(run, tags=[RunTag(name, word) for name, word in outcome.words.items()])
-        self._client.set_terminated(run, _STATUS.get(outcome.kind, "FAILED"))
+        self._terminate(run, _STATUS.get(outcome.kind, "FAILED"))
         self._ended(key)
 
     def verdict(self, arm: str, verdict: ArmVerdict) -> None:
@@ -106,13 +112,13 @@ class MlflowTracker:
             if known.verdict != verdict.sentence and self._goes_on(known.run):
                 self._client.log_batch(known.run, tags=tags)
                 if known.seed is None:
-                    self._client.set_terminated(known.run)
+                    self._terminate(known.run, "FINISHED")
                 self._runs.change(known, verdict=verdict.sentence)
 
     def close(self) -> None:
         """End the runs of trials that were stopped, and of arms."""
         for key, run in list(self._open.items()):
-            self._client.set_terminated(run, "KILLED")
+            self._terminate(run, "KILLED")
             self._ended(key)
 
     def hint(self) -> str:
@@ -131,7 +137,7 @@ class MlflowTracker:
         if known is not None and self._goes_on(known.run):
             return known.run
         run = self._create("arm", trial.arm, trial.arm, trial.params, {})
-        self._client.set_terminated(run)
+        self._terminate(run, "FINISHED")
         self._runs.put(KnownRun(trial.arm, None, run))
         return run
 
@@ -144,6 +150,18 @@ class MlflowTracker:
             self._client.log_batch(run, params=some)
         return run
 
+    def _terminate(self, run: str, status: str) -> None:
+        """End a run, without MLflow's line on stdout: it shows the server's URL, with its password if it has one."""
+        before = os.environ.get(_NO_URL)
+        os.environ[_NO_URL] = "true"
+        try:
+            self._client.set_terminated(run, status)
+        finally:
+            if before is None:
+                del os.environ[_NO_URL]
+            else:
+                os.environ[_NO_URL] = before
+
     def _goes_on(self, run: str) -> bool:
         """Whether the store still has a run: somebody may have deleted it."""
         from mlflow.exceptions import MlflowException
@@ -155,8 +173,8 @@ class MlflowTracker:
                 return False
             raise
 
-    def _steps(self, run: str) -> Iterator[tuple[str, int]]:
-        for name in self._client.get_run(run).data.metrics:
+    def _steps(self, run: str, names: Iterable[str]) -> Iterator[tuple[str, int]]:
+        for name in names:
             if name.startswith(CURVE):
                 yield from ((name, point.step) for point in self._client.get_metric_history(run, name))
 

@@ -13,6 +13,8 @@ from ablate.paths import StudyPaths
 
 CURVE = "curve/"
 """Prefix of a curve's values: a point on the way is not the outcome, even where both have a metric's name."""
+WORDS = frozenset({"outcome", "error", "copied_from"})
+"""What is said of an outcome in words."""
 KINDS = ("mlflow", "tensorboard", "wandb")
 """Trackers that there are."""
 

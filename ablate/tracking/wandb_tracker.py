@@ -14,7 +14,7 @@ from ablate.json_values import plain_settings
 from ablate.outcome import OutcomeKind
 from ablate.storage.address import without_password
 from ablate.tracking.runs_file import KnownRun, RunsFile
-from ablate.tracking.tracker import CURVE, ArmVerdict, Point, TrackedOutcome, TrackedStudy, TrackedTrial
+from ablate.tracking.tracker import CURVE, WORDS, ArmVerdict, Point, TrackedOutcome, TrackedStudy, TrackedTrial
 
 _DEFAULT_PROJECT = "ablate"
 _LONGEST_NAME = 128
@@ -70,7 +70,9 @@ class WandbTracker:
 
     def end(self, key: tuple[str, int], outcome: TrackedOutcome) -> None:
         """Put the outcome into the summary and end the run."""
-        self._summarise(key, {**outcome.numbers, **outcome.words})
+        # What an attempt before this one said must not stay beside it.
+        stale = dict.fromkeys(WORDS & before.summary.keys(), "") if (before := self._runs.get(*key)) is not None else {}
+        self._summarise(key, {**outcome.numbers, **stale, **outcome.words})
         summary = self._summary[key]
         self._finish(key, failed=not outcome.kind.is_result)
         known = self._runs.get(*key)

@@ -41,7 +41,16 @@ def finished(
     arm: str, seed: int, kind: OutcomeKind = OutcomeKind.MEASURED, *, final: bool = True, **metrics: float
 ) -> display_events.TrialFinished:
     return display_events.TrialFinished(
-        at=AT, trial=0, arm=arm, seed=seed, slot=0, outcome=kind, metrics=metrics, seconds=2.0, final=final
+        at=AT,
+        trial=0,
+        arm=arm,
+        seed=seed,
+        slot=0,
+        outcome=kind,
+        metrics=metrics,
+        seconds=2.0,
+        final=final,
+        error=None if kind.is_result else "it went wrong",
     )
 
 

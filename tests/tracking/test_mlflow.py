@@ -71,6 +71,7 @@ def test_the_same_command_goes_on_in_the_run_of_a_stopped_trial(study: TrackedSt
     first.close(no_wait)
     before = runs(mlflow_store)
     assert [before[name].info.status for name in ("baseline s0", "baseline s1")] == ["KILLED", "KILLED"]
+    assert before["baseline s0"].data.tags["error"] == "it went wrong"
     second = BackgroundTracker(open_mlflow(mlflow_store, study), study)
     second.take(started("baseline", 0, trial=5))
     for images in (1, 2):
@@ -83,6 +84,7 @@ def test_the_same_command_goes_on_in_the_run_of_a_stopped_trial(study: TrackedSt
     assert (run.info.run_id, run.info.status, run.data.tags["trial"]) == (
         before["baseline s0"].info.run_id, "FINISHED", "5",
     )  # fmt: skip
+    assert "error" not in run.data.tags
     history = client(mlflow_store).get_metric_history(run.info.run_id, "curve/score")
     assert sorted(one.step for one in history) == [1, 2]
 

@@ -129,6 +129,7 @@ def test_a_trial_that_resumes_goes_on_and_repeats_nothing(fake: FakeWandb, study
     first = BackgroundTracker(open_wandb("", study), study)
     first.take(started("baseline", 0))
     first.take(point("baseline", 0, 1, score=1.0))
+    first.take(finished("baseline", 0, OutcomeKind.STOPPED))
     first.close(no_wait)
     second = BackgroundTracker(open_wandb("", study), study)
     second.take(started("baseline", 0))
@@ -139,6 +140,7 @@ def test_a_trial_that_resumes_goes_on_and_repeats_nothing(fake: FakeWandb, study
     one, other = fake.runs
     assert (one.id, one.exit_code, other.exit_code) == (other.id, 1, 0)
     assert [values["images"] for values in other.logged] == [2]
+    assert (one.summary["error"], other.summary["error"]) == ("it went wrong", "")
 
 
 def test_the_verdict_reaches_every_run_and_keeps_its_summary(fake: FakeWandb, study: TrackedStudy) -> None:
