@@ -178,6 +178,21 @@ class StudyPaths:
         return self.folder / "run.log"
 
     @property
+    def tracked(self) -> Path:
+        """Which run of a tracker belongs to which replicate."""
+        return self.folder / "tracked.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files of ``--track tensorboard``."""
+        return self.folder / "tensorboard"
+
+    @property
+    def wandb(self) -> Path:
+        """Runs of ``--track wandb`` as wandb keeps them here."""
+        return self.folder / "wandb"
+
+    @property
     def lock(self) -> Path:
         return self.folder / ".lock"
 

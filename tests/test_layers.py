@@ -68,10 +68,11 @@ MAY_IMPORT = {
     "report": f"{BELOW_REPORT} {REPORT}",
     # WHAT the user sees and types, from Python and at a terminal
     "display": ENGINE,
-    "api": f"{ENGINE} {REPORT} display",
-    "cli.commands": f"{ENGINE} {REPORT} display api cli",
-    "cli": f"{ENGINE} {REPORT} display api cli.commands",
-    "cli.reference": f"{ENGINE} {REPORT} display api cli core.ddpm_dip core.command.spec",
+    "tracking": f"{SHARED} study storage engine.display",
+    "api": f"{ENGINE} {REPORT} display tracking",
+    "cli.commands": f"{ENGINE} {REPORT} display tracking api cli",
+    "cli": f"{ENGINE} {REPORT} display tracking api cli.commands",
+    "cli.reference": f"{ENGINE} {REPORT} display tracking api cli core.ddpm_dip core.command.spec",
 }
 """Wing -> the wings that its modules may import; its own modules always."""
 

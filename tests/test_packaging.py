@@ -36,7 +36,7 @@ def declared(*extras: str) -> dict[str, Requirement]:
     return {normal(one.name): one for one in found if one.name != "ablate"}
 
 
-USERS_EXTRAS = ("search", "ray", "mlflow", "tensorboard", "dashboard", "fid", "notebook")
+USERS_EXTRAS = ("search", "ray", "mlflow", "tensorboard", "dashboard", "fid", "notebook", "wandb")
 
 
 def imported() -> dict[str, set[str]]:

@@ -12,6 +12,7 @@ from ablate.api.choices import Launchers
 from ablate.api.param_kinds import param_kinds
 from ablate.api.request import PreparedRun, Request, prepare, prepare_again
 from ablate.api.stored_studies import latest
+from ablate.api.tracked_runs import TrackedRuns
 from ablate.display.interim_results import candidate_keys, results_of
 from ablate.errors import MAX_OUTAGE_S, ExitCode
 from ablate.study.spec import Study
@@ -19,8 +20,10 @@ from ablate.study.spec import Study
 if TYPE_CHECKING:
     from ablate.display.run_display import Display
     from ablate.display.run_state import RunView
+    from ablate.engine.display.display_events import DisplayEvent
     from ablate.engine.run_study import RunOptions, RunSummary
     from ablate.engine.workers.slots import Slot
+    from ablate.tracking.background import Tracked
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class Audience:
     """Called before each round."""
     ended: Callable[[PreparedRun, RunSummary], None] = lambda prepared, summary: None
     """Called after each round but the last."""
+    waits: Callable[[str], None] = lambda tracker: None
+    """Called with the kind of a tracker that has more to send when all else is over."""
+    tracked: Callable[[Tracked], None] = lambda tracked: None
+    """Called for each tracker when all is over, also when the run ends with an error."""
 
 
 def view_of(prepared: PreparedRun) -> RunView:
@@ -52,7 +59,9 @@ def prepare_to_run(request: Request) -> tuple[PreparedRun, tuple[Slot, ...]]:
     """Return what is to run and where; what is not possible there is refused before anything starts."""
     from ablate.engine.compile_choice import compilation_of
     from ablate.engine.fuse_choice import fusion_of
+    from ablate.tracking.choose import targets_of
 
+    targets_of(request.track)
     prepared = prepare(request)
     slots = request.where.places()
     fusion_of(request.fuse, slots)
@@ -72,13 +81,38 @@ def execute(
 ) -> tuple[PreparedRun, RunSummary]:
     """Run until nothing that was asked for is left, or a round did not give all its results.
 
-    Returns the last round and how it went. Raises as `ablate.engine.run_study.run_study` does.
+    Returns the last round and how it went. Raises as `ablate.engine.run_study.run_study` does, and AblateError, before
+    anything has started, for a tracker that cannot be used.
     """
+    trackers = TrackedRuns(prepared, audience.waits)
+    try:
+        with trackers:
+            prepared, summary = _rounds(
+                prepared, slots, audience, trackers, retry_failed=retry_failed, fail_fast=fail_fast
+            )
+            if summary.exit_code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+                trackers.tell_verdicts(prepared)
+    finally:
+        for tracked in trackers.results:
+            audience.tracked(tracked)
+    return prepared, summary
+
+
+def _rounds(
+    prepared: PreparedRun,
+    slots: tuple[Slot, ...],
+    audience: Audience,
+    trackers: TrackedRuns,
+    *,
+    retry_failed: bool,
+    fail_fast: bool,
+) -> tuple[PreparedRun, RunSummary]:
+    """Run round after round; return the last one."""
     options = _options(prepared, slots, retry_failed=retry_failed, alive_s=audience.alive_s)
     options = replace(options, fail_fast=fail_fast, max_outage_s=max_outage_s)
     while True:
         audience.begins(prepared)
-        summary = _round(prepared, slots, audience, options)
+        summary = _round(prepared, slots, audience, trackers, options)
         following = _following(prepared, summary)
         if following is None:
             return prepared, summary
@@ -101,10 +135,17 @@ def _options(prepared: PreparedRun, slots: tuple[Slot, ...], *, retry_failed: bo
     )
 
 
-def _round(prepared: PreparedRun, slots: tuple[Slot, ...], audience: Audience, options: RunOptions) -> RunSummary:
+def _round(
+    prepared: PreparedRun, slots: tuple[Slot, ...], audience: Audience, trackers: TrackedRuns, options: RunOptions
+) -> RunSummary:
     from ablate.engine.run_study import run_study
 
     with audience.display(prepared) as display:
+
+        def listen(event: DisplayEvent) -> None:
+            trackers.take(event)
+            display.take(event)
+
         return run_study(
             prepared.study,
             prepared.core,
@@ -112,7 +153,7 @@ def _round(prepared: PreparedRun, slots: tuple[Slot, ...], audience: Audience, o
             results=prepared.place.results,
             storage_url=prepared.place.url,
             slots=slots,
-            listen=display.take,
+            listen=listen,
             options=options,
             kinds=param_kinds(prepared.core),
             searches=prepared.searches,

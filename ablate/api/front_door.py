@@ -5,7 +5,9 @@ Each function raises what the command line prints: an `AblateError` with a messa
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from ablate.report.statistics.model import Comparison
     from ablate.study.spec import MetricSpec
     from ablate.study.verdict_method import Boundaries, Correction, Noise, Test
+    from ablate.tracking.background import Tracked
 
 Progress = Literal["auto", "live", "lines", "none"]
 """How a run is shown: a picture that redraws itself, one line per event, or not at all."""
@@ -66,6 +69,7 @@ def run(
     listen: str | None = None,
     fuse: str = "auto",
     compile: str = "auto",
+    track: str | Sequence[str] = (),
     retry_failed: bool = False,
     fail_fast: bool = False,
     keep_old: bool = False,
@@ -87,7 +91,9 @@ def run(
     is refused; with `keep_old` they stay beside the new ones, and reports say which are which.
 
     `slots` is how many trials run at a time; `gpus` are indices or UUIDs, ``"none"`` for CPUs. `progress` says how the
-    run is shown (``"auto"``: a picture in a terminal or a notebook, else lines), or takes every event.
+    run is shown (``"auto"``: a picture in a terminal or a notebook, else lines), or takes every event. `track` names
+    trackers that are told of every trial: ``"mlflow:URI"``, ``"wandb:PROJECT"``, ``"tensorboard:DIR"``, or the name
+    alone; what could not be tracked is a warning at the end.
 
     Trials that fail do not raise: see ``results.summary.errors`` and `StudyResults.complete`. Raises KeyboardInterrupt
     after Ctrl-C or the notebook's stop button, once checkpoints are saved; SystemExit with code 143 after SIGTERM; and
@@ -111,13 +117,15 @@ def run(
         keep_old=keep_old,
         fuse=fuse,
         compile=compile,
+        track=(track,) if isinstance(track, str) else tuple(track),
     )
     prepared, places = prepare_to_run(request)
     prepared.check_version()
     if not prepared.plan.to_run:
         record_changes(prepared)
         return StudyResults(prepared.place.study(prepared.study.name))
-    prepared, summary = execute(prepared, places, _audience(progress), retry_failed=retry_failed, fail_fast=fail_fast)
+    audience = replace(_audience(progress), tracked=_warn_of)
+    prepared, summary = execute(prepared, places, audience, retry_failed=retry_failed, fail_fast=fail_fast)
     if summary.exit_code is ExitCode.INTERRUPTED:
         raise KeyboardInterrupt("checkpoints are saved; the same call resumes")
     if summary.exit_code is ExitCode.TERMINATED:
@@ -278,6 +286,12 @@ def _report_two(
     across.comparison.check_comparable()
     files = tuple(sorted(path for path in folder.iterdir() if path.is_file()))
     return WrittenReport(across.comparison, folder, files, tuple(across_sentences(across)))
+
+
+def _warn_of(tracked: Tracked) -> None:
+    """Say, once all is over, that something did not reach a tracker; the results are what they are without it."""
+    if tracked.warning:
+        warnings.warn(tracked.warning, stacklevel=4)
 
 
 def _launcher(word: str) -> Launchers:

@@ -65,9 +65,11 @@ class Request:
     """The seeds that this run measures, of those that the study has."""
     fuse: str = "auto"
     compile: str = "auto"
+    track: tuple[str, ...] = ()
+    """Trackers, ``mlflow:URI``."""
 
     def command(self) -> str:
-        """Return the command that runs, or takes up, exactly this; without the password of a storage URL."""
+        """Return the command that runs, or takes up, exactly this; without the passwords of URLs."""
         singles = {
             "--seeds": self.seeds,
             "--seed-range": None if self.seed_range is None else range_text(self.seed_range),
@@ -84,6 +86,7 @@ class Request:
             **self.where.words(),
             "--fuse": () if self.fuse == "auto" else (self.fuse,),
             "--compile": () if self.compile == "auto" else (self.compile,),
+            "--track": tuple(map(without_password, self.track)),
         }
         words = ["ablate", "run", str(self._file)]
         words += [word for option, values in options.items() for value in values for word in (option, value)]
@@ -338,7 +341,8 @@ def _counted(request: Request, study: Study, stored: StoredStudy | None) -> Requ
 
 def _counted_before(request: Request, stored: StoredStudy) -> int | None:
     """What the last run counted from, if it was asked for the same."""
-    last, options = shlex.split(stored.command), ("--seeds", "--gpus", "--slots", "--launcher", "--job", "--listen")
+    last = shlex.split(stored.command)
+    options = ("--seeds", "--gpus", "--slots", "--launcher", "--job", "--listen", "--track")
     if "--seeds" not in last or without(last, *options) != without(shlex.split(request.command()), *options):
         return None
     return int(last[last.index("--seeds") + 1])

@@ -132,6 +132,14 @@ Compile = Annotated[
         help="Compile networks (torch.compile); auto: where measured to be faster. Experimental on GPUs.",
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="TRACKER",
+        help="Report trials as they run to mlflow[:URI], wandb[:PROJECT] or tensorboard[:DIR]; repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, one object per line.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only.")]
 Plain = Annotated[bool, typer.Option("--plain", help="Print one line per event: no redrawing, no colour.")]

@@ -258,6 +258,8 @@ class Loop:
     def _add_point(self, slot: int, key: Key, message: CurvePoint) -> None:
         """Store a point of a curve; a candidate whose curve cannot win is ended by its worker."""
         value = self._recorder.curve(key, message.images, message.values)
+        number = self._attempts[key].number
+        self._announcer.curve(key, number, slot, images=message.images, values=message.values)
         if value is not None and self._search_queue.observe(key, message.images, value):
             self._pool.send(slot, Prune(message.digest))
 
@@ -329,7 +331,7 @@ class Loop:
             self._recorder.give(key, self._given[key], source)
         self._keys[(slot, self._recipes[key].digest)] = key
         self._attempts[key] = Attempt(self._planned[key], number, slot, time.monotonic(), len(action.keys) == 1)
-        self._announcer.started(key, number, slot, self._tried[key])
+        self._announcer.started(key, number, slot, self._tried[key], self._recorder.params(key))
 
     def _decide(self, key: Key) -> Key | None:
         """Let the search say what a candidate tries. What needs no worker is given its outcome; return its source."""

@@ -166,7 +166,9 @@ def run_study(
             fixed = not (searches or timed)
             compilation = compilation_within(options.compilation, study.name, waiting, fixed=fixed)
             total = len(replicates) + search_queue.total
-            announcer = Announcer(listen, log, total=total, done=len(answered), log_of=recorder.log_of)
+            announcer = Announcer(
+                listen, log, study=study.name, total=total, done=len(answered), log_of=recorder.log_of
+            )
             voice.announcer = announcer
             _tell_start(announcer, study, found, slots, paths, ended)
             policy = _policy(study, options, slots, keep_idle=launcher.keeps_idle)
@@ -360,7 +362,6 @@ def _tell_start(
     announcer.tell(
         display_events.RunStarted(
             at=time.time(),
-            study=study.name,
             total=announcer.total,
             done=announcer.done,
             to_run=announcer.total - announcer.done,
@@ -401,7 +402,6 @@ def _summary(
 def _last_word(summary: RunSummary) -> display_events.RunFinished:
     return display_events.RunFinished(
         at=time.time(),
-        study=summary.study,
         total=summary.total,
         done=summary.done,
         counts=summary.counts,

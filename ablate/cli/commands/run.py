@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +37,7 @@ from ablate.cli.options import (
     Slots,
     Storage,
     StudyFile,
+    Track,
     UntilDecided,
 )
 from ablate.display.console import Screen
@@ -47,6 +49,7 @@ from ablate.outcome import OutcomeKind
 if TYPE_CHECKING:
     from ablate.display.run_display import Display
     from ablate.engine.run_study import RunSummary
+    from ablate.tracking.background import Tracked
 
 _PICTURE_ALIVE_S = 10.0
 _LINES_ALIVE_S = 60.0
@@ -73,6 +76,7 @@ def run(
     listen: Listening = None,
     fuse: Fuse = "auto",
     compiling: Compile = "auto",
+    track: Track = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try trials that raise an exception once more within this run.")
     ] = False,
@@ -123,9 +127,8 @@ def run(
     where = LaunchOptions(launcher, tuple(job or ()), listen, gpus, slots)
     only = None if seed_range is None else seeds_in(seed_range)
     request = Request(study, *words, where=where, fuse=fuse, compile=compiling, seed_range=only)
-    prepared, places = prepare_to_run(
-        replace(request, add_seeds=add_seeds, until=until, confirm=confirm, keep_old=keep_old)
-    )
+    request = replace(request, add_seeds=add_seeds, until=until, confirm=confirm, track=tuple(track or ()))
+    prepared, places = prepare_to_run(replace(request, keep_old=keep_old))
     if dry_run:
         if prepared.round is not None and prepared.plan.to_run:
             screen.say(f"next round: {prepared.round}")
@@ -202,11 +205,22 @@ def _audience(screen: Screen) -> Audience:
         if not screen.json:
             _say_end(prepared, summary, screen)
 
+    def tracked(one: Tracked) -> None:
+        if screen.json:
+            screen.emit("tracked", {**dataclasses.asdict(one), "warning": one.warning})
+        elif one.warning:
+            screen.say(f"warning: {visible(one.warning)}")
+        elif one.trials:
+            where = f"{one.kind} {visible(one.place)}"
+            screen.say(f"tracked: {plural(one.trials, 'trial')} in {where}   {visible(one.hint)}".rstrip())
+
     return Audience(
         display,
         alive_s=_PICTURE_ALIVE_S if screen.live else _LINES_ALIVE_S,
         begins=lambda prepared: _say_round(prepared, screen),
         ended=ended,
+        waits=lambda kind: screen.say(f"{kind} still has something to send; Ctrl-C leaves it behind"),
+        tracked=tracked,
     )
 
 

@@ -32,6 +32,9 @@ _STUDY = {
     "study_file": "The study file as last run, verbatim.",
     "plan": "The resolved study: arms, settings, metrics.",
     "run_log": "Every event of every run, one line each.",
+    "tracked": "Which run of a [tracker](../how-to/trackers.md) belongs to which replicate.",
+    "tensorboard": "Event files of `--track tensorboard`, a folder per replicate.",
+    "wandb": "Runs of `--track wandb` as wandb keeps them here.",
     "lock": "Who runs the study now.",
     "functions": "A function of a notebook or script that is the core, as workers are sent it. Read by nothing else.",
     "workers": "`slot-N.log`: what a worker printed apart from its trials. On clusters also the tickets by which "

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,11 +14,12 @@ from typing import Any, Self
 from ablate.engine.display import display_events
 from ablate.engine.display.display_events import DisplayEvent, Estimate
 from ablate.engine.rules.events_actions import AnnounceStop, Key
+from ablate.json_values import JsonValue
 from ablate.outcome import Outcome, OutcomeKind
 
 
 class RunLog:
-    """Appends every event but progress to run.log, as ``TIME word key=value ...``."""
+    """Appends every event but progress and curves to run.log, as ``TIME word key=value ...``."""
 
     def __init__(self, path: Path) -> None:
         self._handle = path.open("a", encoding="utf-8", buffering=1)
@@ -37,13 +38,17 @@ class RunLog:
 
     def write(self, event: DisplayEvent) -> None:
         """Write one line; raises OSError when the disk is full."""
-        if not isinstance(event, display_events.TrialProgress):
+        if not isinstance(event, display_events.TrialProgress | display_events.TrialCurvePoint):
             self._handle.write(log_line(event) + "\n")
 
 
 def log_line(event: DisplayEvent) -> str:
     """Return an event on one line; empty fields are left out, text with spaces is quoted."""
-    fields = {name: value for name, value in event.to_dict().items() if name not in ("event", "time", "at")}
+    # The log is one study's: only the first and the last line say which.
+    known = {"event", "time", "at"}
+    if not isinstance(event, display_events.RunStarted | display_events.RunFinished):
+        known.add("study")
+    fields = {name: value for name, value in event.to_dict().items() if name not in known}
     pairs = [f"{name}={_shown(value)}" for name, value in fields.items() if value not in (None, "", {}, ())]
     return " ".join([event.time, event.name, *pairs])
 
@@ -75,10 +80,12 @@ class Announcer:
         listen: Callable[[DisplayEvent], None],
         log: RunLog,
         *,
+        study: str,
         total: int,
         done: int,
         log_of: Callable[[Key], str],
     ) -> None:
+        self._study = study
         self._listen = listen
         self._log = log
         self._log_of = log_of
@@ -92,6 +99,7 @@ class Announcer:
 
     def tell(self, event: DisplayEvent) -> None:
         """Pass an event on to the log and the listener. A run outlasts a listener that cannot hear any more."""
+        event = replace(event, study=self._study)
         self._log.write(event)
         if not self._heard:
             return
@@ -160,11 +168,24 @@ class Announcer:
             )
         )
 
-    def started(self, key: Key, trial: int, slot: int, attempt: int) -> None:
+    def started(self, key: Key, trial: int, slot: int, attempt: int, params: Mapping[str, JsonValue]) -> None:
         """Tell that a trial was given to a worker."""
         arm, seed = key
+        at = time.time()
         self.tell(
-            display_events.TrialStarted(at=time.time(), trial=trial, arm=arm, seed=seed, slot=slot, attempt=attempt)
+            display_events.TrialStarted(
+                at=at, trial=trial, arm=arm, seed=seed, slot=slot, attempt=attempt, params=params
+            )
+        )
+
+    def curve(self, key: Key, trial: int, slot: int, *, images: int, values: Mapping[str, float]) -> None:
+        """Tell a point of a trial's learning curve."""
+        arm, seed = key
+        at = time.time()
+        self.tell(
+            display_events.TrialCurvePoint(
+                at=at, trial=trial, arm=arm, seed=seed, slot=slot, images=images, values=values
+            )
         )
 
     def progress(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
 
 
@@ -16,6 +17,8 @@ class DisplayEvent:
 
     name: ClassVar[str]
     at: float
+    study: str = ""
+    """Name of the study; the announcer fills it in."""
 
     @property
     def time(self) -> str:
@@ -41,7 +44,6 @@ class RunStarted(DisplayEvent):
     """The study is locked, stored results are read, workers are about to start."""
 
     name = "start-run"
-    study: str
     total: int
     """Replicates of the plan."""
     done: int
@@ -73,6 +75,8 @@ class TrialStarted(TrialEvent):
 
     name = "start"
     attempt: int = 1
+    params: Mapping[str, JsonValue] = field(default_factory=dict)
+    """The arm's level of every factor, as the storage has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,16 @@ class TrialProgress(TrialEvent):
     left_s: float | None
     """Seconds left of this trial; None before it passes 5 %."""
     numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialCurvePoint(TrialEvent):
+    """A trial's learning curve has a new point. A trial that resumes repeats those of earlier attempts."""
+
+    name = "curve"
+    images: int
+    """Where on the curve: training images seen, or what the core counts instead (epochs, steps)."""
+    values: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +218,6 @@ class RunFinished(DisplayEvent):
     """The run is over; workers are gone, the storage is closed."""
 
     name = "finish-run"
-    study: str
     total: int
     done: int
     counts: Mapping[str, int]

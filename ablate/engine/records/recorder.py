@@ -131,6 +131,10 @@ class Recorder:
                 found.recorded.append((key, number, outcome, source[0]))
                 found.done[key] = outcome.kind
 
+    def params(self, key: Key) -> Mapping[str, JsonValue]:
+        """Return the level of every factor of a replicate's arm, as the storage has them."""
+        return self._levels[key[0]]
+
     def add(self, replicate: Replicate, levels: Mapping[str, JsonValue], attributes: Mapping[str, JsonValue]) -> None:
         """Take a replicate of a search's candidate into the book: its params, and what its trials are marked with."""
         self._replicates[replicate.key] = replicate

@@ -11,6 +11,8 @@ from urllib.parse import urlparse
 from ablate.errors import AblateError
 from ablate.report.sources.runs import ForeignRun
 
+_KIND = "ablate.kind"
+"""Tag of runs that ablate made itself while it ran a study: of trials, and of arms, above these."""
 _OUTCOMES = {"FINISHED": "measured", "FAILED": "failed", "KILLED": "stopped"}
 
 
@@ -35,7 +37,7 @@ def mlflow_runs(uri: str, experiment: str | None) -> list[ForeignRun]:
         runs += page
         token = page.token
         if not token:
-            return [_run(client, run) for run in runs if run.info.status in _OUTCOMES]
+            return [_run(client, run) for run in runs if _is_trial(run)]
 
 
 def _client(uri: str) -> Any:
@@ -65,6 +67,10 @@ def _only(known: dict[str, Any]) -> Any:
     return own[0] if len(own) == 1 else None
 
 
+def _is_trial(run: Any) -> bool:
+    return run.info.status in _OUTCOMES and run.data.tags.get(_KIND) != "arm"
+
+
 def _run(client: Any, run: Any) -> ForeignRun:
     info, data = run.info, run.data
     curves = {
@@ -79,6 +85,6 @@ def _run(client: Any, run: Any) -> ForeignRun:
         params={**data.params, **seed},
         metrics=dict(data.metrics),
         curves=curves,
-        outcome=_OUTCOMES[info.status],
+        outcome=data.tags["outcome"] if _KIND in data.tags and "outcome" in data.tags else _OUTCOMES[info.status],
         seconds=took,
     )
