@@ -99,6 +99,7 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting, ahead: Out
         "effect": _ratio(pooled_mean, np.where(numbers.still, np.nan, numbers.own.sd)),
         "seed_sds": _ratio(pooled_mean, typical),
         "percent": 100 * relative,
+        "se": np.where(numbers.still, 0.0, numbers.tested.se),
         "df": numbers.tested.df,
         "p": numbers.p,
         "p_plain": numbers.p_plain,

@@ -12,6 +12,7 @@ from ablate.report.statistics.model import Comparison, Lint, Row, Verdict
 from ablate.report.text import numerals
 from ablate.report.text.escape import visible
 from ablate.report.text.look_sentences import early_text, saved_text, stopped_text
+from ablate.report.text.posterior_words import posterior_text
 from ablate.study.spec import Study
 
 _COMPUTE_DIFFERS = 1.1
@@ -189,6 +190,7 @@ def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
     text += f"; {visible(row.note)}" if row.note else ""
     text += _plain_p(row, comparison)
     text += early_text(row, comparison)
+    text += posterior_text(row)
     text += f"; it takes {ratio:.2g} times the time" if ratio is not None and _differs(ratio) else ""
     return Sentence(f"{text}.", row.arm, row.verdict)
 
@@ -220,6 +222,7 @@ def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sen
     text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
     text += stopped_text(row, comparison)
     text += _plain_p(row, comparison)
+    text += posterior_text(row)
     seeds = None if row.stopped or _is_short(row, comparison) else _next_seeds(row, comparison)
     cost = price.text(row, comparison.row(comparison.baseline), seeds) if seeds is not None else ""
     text += f" ({cost} to {numerals.plural(seeds, 'seed')})" if cost and seeds is not None else ""
