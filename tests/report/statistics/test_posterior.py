@@ -80,7 +80,7 @@ def test_verdicts_and_numbers_stay_as_they_are() -> None:
     table = frame(baseline=SECOND, arm=FIRST, other=SECOND - 0.002 + 0.01 * (FIRST - SECOND), same=SECOND)
     plain = compare(table, metrics=["quality:max:0.005"])
     read = compare(table, metrics=["quality:max:0.005"], bayes=True, test_share=0.1)
-    cleared = {"posterior_better": None, "posterior_equivalent": None, "posterior_worse": None}
+    cleared: dict[str, Any] = {"posterior_better": None, "posterior_equivalent": None, "posterior_worse": None}
     assert {key: replace(row, **cleared) for key, row in read.rows.items()} == plain.rows
     assert {row.posterior_better for row in plain.rows.values()} == {None}
     assert [lint.code for lint in read.lints if lint not in plain.lints] == ["folds"]
