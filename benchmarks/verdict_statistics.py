@@ -322,7 +322,7 @@ def promised(rng: np.random.Generator, studies: int) -> None:
     """An undecided arm gets the seeds it was told would probably decide it: how often is it decided then?"""
     metric = MetricSpec("quality", "max", primary=True)
     cells = []
-    for effect in (0.5, 1.0, 2.0):
+    for begun, effect in itertools.product((2, 3, 5), (0.5, 1.0, 2.0)):
         told, decided, total = [], 0, 0
         for _ in range(studies):
             common = np.sqrt(0.7) * rng.standard_normal(50)
@@ -332,14 +332,16 @@ def promised(rng: np.random.Generator, studies: int) -> None:
                 frame = pd.DataFrame(list(itertools.product(("baseline", "arm"), range(n))), columns=["arm", "seed"])
                 return compare(frame.assign(quality=values[:, :n].ravel()), metrics=[metric]).row("arm")
 
-            first = row_at(5)
+            first = row_at(begun)
             if first.verdict is Verdict.UNDECIDED and first.more_seeds is not None:
                 told.append(first.more_seeds)
                 total += 1
-                decided += row_at(5 + first.more_seeds).verdict is not Verdict.UNDECIDED
+                decided += row_at(begun + first.more_seeds).verdict is not Verdict.UNDECIDED
         share = f"{decided / total:.2f}" if total else "-"
-        cells.append((f"{effect:g}", f"{total / studies:.2f}", f"{np.mean(told):.1f}" if told else "-", share))
-    header = ("true effect (seed sd)", "told a number at n=5", "seeds promised, mean", "decided with them")
+        cells.append(
+            (f"{begun}", f"{effect:g}", f"{total / studies:.2f}", f"{np.mean(told):.1f}" if told else "-", share)
+        )
+    header = ("seeds so far", "true effect (seed sd)", "told a number", "seeds promised, mean", "decided with them")
     table("About N more seeds, rho 0.7, one arm, no margin", header, cells)
 
 

@@ -87,9 +87,9 @@ def execute(
     trackers = TrackedRuns(prepared, audience.waits)
     try:
         with trackers:
-            prepared, summary = _rounds(
-                prepared, slots, audience, trackers, retry_failed=retry_failed, fail_fast=fail_fast
-            )
+            options = _options(prepared, slots, retry_failed=retry_failed, alive_s=audience.alive_s)
+            options = replace(options, fail_fast=fail_fast, max_outage_s=max_outage_s)
+            prepared, summary = _rounds(prepared, slots, audience, trackers, options)
             if summary.exit_code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
                 trackers.tell_verdicts(prepared)
     finally:
@@ -99,17 +99,9 @@ def execute(
 
 
 def _rounds(
-    prepared: PreparedRun,
-    slots: tuple[Slot, ...],
-    audience: Audience,
-    trackers: TrackedRuns,
-    *,
-    retry_failed: bool,
-    fail_fast: bool,
+    prepared: PreparedRun, slots: tuple[Slot, ...], audience: Audience, trackers: TrackedRuns, options: RunOptions
 ) -> tuple[PreparedRun, RunSummary]:
     """Run round after round; return the last one."""
-    options = _options(prepared, slots, retry_failed=retry_failed, alive_s=audience.alive_s)
-    options = replace(options, fail_fast=fail_fast, max_outage_s=max_outage_s)
     while True:
         audience.begins(prepared)
         summary = _round(prepared, slots, audience, trackers, options)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from ablate.display.run_display import Display
     from ablate.engine.display.display_events import DisplayEvent
-    from ablate.report.statistics.model import Comparison
+    from ablate.report.statistics.model import Bayes, Comparison
     from ablate.study.spec import MetricSpec
     from ablate.study.verdict_method import Boundaries, Correction, Noise, Test
     from ablate.tracking.background import Tracked
@@ -191,11 +191,14 @@ def compare(
     equivalence: Correction | None = None,
     boundaries: Boundaries = "spending",
     futility: float = FUTILITY,
+    bayes: bool = False,
+    test_share: float = 0.0,
 ) -> Comparison:
     """Compare the arms of anybody's results: one row per trial with `arm`, `seed` and a column per metric.
 
     `metrics` are texts such as ``"accuracy:max:0.5%"`` (name, better direction, smallest difference that matters); the
-    first is the primary one. See `ablate.report.statistics.compare.compare` for everything else.
+    first is the primary one. With `bayes`, each row also says how likely better, equivalent and worse are. See
+    `ablate.report.statistics.compare.compare` for everything else.
 
     Raises AblateError for a table that can be read in more than one way, or in none.
     """
@@ -214,6 +217,8 @@ def compare(
         equivalence=equivalence,
         boundaries=boundaries,
         futility=futility,
+        bayes=bayes,
+        test_share=test_share,
     )
 
 
@@ -235,14 +240,18 @@ def report(
     test: Test | None = None,
     noise: Noise | None = None,
     correct: Correction | None = None,
+    equivalence: Correction | None = None,
+    bayes: bool = False,
+    test_share: float = 0.0,
     results: str | os.PathLike[str] = RESULTS,
     storage: str | None = None,
 ) -> WrittenReport:
     """Write the report of a study: tables, figures, one page with everything. Returns the comparison and the files.
 
     `study` is a name, a study file, or what `run` or `load` returned. With `against`, every arm is compared with the
-    same arm of that other study. `test`, `noise` and `correct` replace what the study
-    declares, and the report says so.
+    same arm of that other study. `test`, `noise`, `correct` and `equivalence` replace what the study declares, and the
+    report says so. With `bayes`, the chances of better, equivalent and worse stand beside every verdict; `test_share`
+    is for folds of a cross-validation (see `compare`).
 
     With `source` instead, results that ablate did not make are reported: ``"csv:runs.csv"``,
     ``"mlflow:URI#experiment"``, ``"tensorboard:runs"``, ``"wandb:export.csv"``, ``"optuna:URL#study"`` or
@@ -252,9 +261,12 @@ def report(
 
     Raises NothingComparableError after everything that can be written has been, and AblateError for the rest.
     """
+    from ablate.report.statistics.posterior import bayes_of
+
     formats = check_formats(formats)
     place = ResultsLocation.of(Path(results), storage)
-    choose = choose_method(test=test, noise=noise, correct=correct)
+    choose = choose_method(test=test, noise=noise, correct=correct, equivalence=equivalence)
+    reading = bayes_of(bayes=bayes, test_share=test_share)
     remarks: tuple[str, ...] = ()
     if (study is None) == (source is None):
         raise AblateError("report needs a study or a source, and not both", hint='for example report("schedules")')
@@ -264,13 +276,13 @@ def report(
     elif isinstance(study, StudyResults):
         stored = study.stored
     elif against is not None:
-        return _report_two(against, str(study), place, formats, choose)
+        return _report_two(against, str(study), place, formats, choose, reading)
     else:
         stored = place.study(name_of(str(study)))
     from ablate.report.text.answer import lines_of_answer
 
     material = write_study_report(
-        stored, formats=formats, figures=figures, layout=layout, columns=columns, choose=choose
+        stored, formats=formats, figures=figures, layout=layout, columns=columns, choose=choose, bayes=reading
     )
     files = tuple(path for path in stored.paths.report_files if path.exists())
     sentences = (*lines_of_answer(material, command=material.command), *remarks)
@@ -278,11 +290,16 @@ def report(
 
 
 def _report_two(
-    before: str, after: str, place: ResultsLocation, formats: tuple[str, ...], choose: Callable[..., Any]
+    before: str,
+    after: str,
+    place: ResultsLocation,
+    formats: tuple[str, ...],
+    choose: Callable[..., Any],
+    bayes: Bayes | None,
 ) -> WrittenReport:
     from ablate.report.text.two_studies_page import across_sentences
 
-    across, folder = compare_two((before, after), place, formats=formats, choose=choose)
+    across, folder = compare_two((before, after), place, formats=formats, choose=choose, bayes=bayes)
     across.comparison.check_comparable()
     files = tuple(sorted(path for path in folder.iterdir() if path.is_file()))
     return WrittenReport(across.comparison, folder, files, tuple(across_sentences(across)))

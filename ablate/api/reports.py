@@ -19,6 +19,7 @@ from ablate.study.verdict_method import Method
 if TYPE_CHECKING:
     from ablate.report.data.material import Material
     from ablate.report.data.two_studies import Across
+    from ablate.report.statistics.model import Bayes
 
 Choose = Callable[[Method], Method]
 """From what a study declares to what a report uses."""
@@ -63,6 +64,7 @@ def write_study_report(
     layout: str = "arms",
     columns: Sequence[str] = (),
     choose: Choose = as_declared,
+    bayes: Bayes | None = None,
 ) -> Material:
     """Write the report of one study and return what is in it.
 
@@ -80,6 +82,7 @@ def write_study_report(
         command=base_command(stored),
         method=choose(stored.study.method),
         attributes=stored.attributes,
+        bayes=bayes,
     )
     write_report(material, stored.paths, formats=formats, figures=figures)
     return material
@@ -97,6 +100,7 @@ def write_study_reports(
     layout: str = "arms",
     columns: Sequence[str] = (),
     choose: Choose = as_declared,
+    bayes: Bayes | None = None,
     processes: int | None = None,
 ) -> Iterator[Material | NothingComparableError]:
     """Write the reports of several studies; yield, in their order, what is in each, or why it compares nothing.
@@ -107,7 +111,7 @@ def write_study_reports(
     import joblib
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    options = {"formats": formats, "figures": figures, "layout": layout, "columns": columns}
+    options = {"formats": formats, "figures": figures, "layout": layout, "columns": columns, "bayes": bayes}
     methods = [choose(stored.study.method) for stored in sources]
     if processes is None:
         processes = min(len(sources), joblib.cpu_count()) if figures and len(sources) >= FEWEST_AT_ONCE else 1
@@ -196,13 +200,19 @@ def locate(word: str, place: ResultsLocation) -> StoredStudy:
 
 
 def compare_two(
-    words: tuple[str, str], place: ResultsLocation, *, formats: Collection[str], choose: Choose = as_declared
+    words: tuple[str, str],
+    place: ResultsLocation,
+    *,
+    formats: Collection[str],
+    choose: Choose = as_declared,
+    bayes: Bayes | None = None,
 ) -> tuple[Across, Path]:
     """Compare every arm of the second study with the same arm of the first, and write the files.
 
     `choose` gets the method that the second study declares. Returns the comparison and the folder of its files.
     """
     from ablate.report.data.two_studies import compare_studies
+    from ablate.report.statistics.posterior import with_posterior
 
     first, second = (locate(word, place) for word in words)
     if (first.url, first.study.name) == (second.url, second.study.name):
@@ -214,6 +224,8 @@ def compare_two(
         labels=(labels[0], labels[1]),
         method=choose(second.study.method),
     )
+    if bayes is not None:
+        across = dataclasses.replace(across, comparison=with_posterior(across.comparison, bayes))
     folder = second.paths.folder / f"against-{re.sub('[^A-Za-z0-9._+-]', '_', across.before)}"
     _write_two(across, folder, formats)
     return across, folder

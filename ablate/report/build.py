@@ -24,8 +24,9 @@ from ablate.report.formats.latex import table_latex
 from ablate.report.formats.markdown import report_markdown
 from ablate.report.html.page import report_html
 from ablate.report.statistics.equal_budget import equal_budgets
-from ablate.report.statistics.model import Comparison
+from ablate.report.statistics.model import Bayes, Comparison
 from ablate.report.statistics.pareto import front_of
+from ablate.report.statistics.posterior import with_posterior
 from ablate.report.text.columns import check_columns
 from ablate.report.text.component_columns import check_layout
 from ablate.storage.rows import TrialRow
@@ -106,21 +107,24 @@ def gather(
     command: str | None = None,
     method: Method | None = None,
     attributes: Mapping[str, object] | None = None,
+    bayes: Bayes | None = None,
 ) -> Material:
     """Compare, and collect everything the pages say; `paths` hold the learning curves. Writes nothing.
 
-    `attributes` are the study's, as stored.
+    `attributes` are the study's, as stored. `bayes` asks for a Bayesian reading beside the verdicts.
 
     Raises AblateError for a layout or a column that does not fit the study.
     """
     check_layout(study, layout)
-    check_columns(study, columns)
+    columns = check_columns(study, columns, bayes=bayes is not None)
     read = CheckedResults.of(study, rows)
     rows = read.rows
     results = results_of(read)
     points = csv_json.curve_points(study, results, paths)
     comparison = compare_results(read, method)
     comparison = replace(comparison, lints=(*import_lints(study, rows, attributes or {}), *comparison.lints))
+    if bayes is not None:
+        comparison = with_posterior(comparison, bayes)
     return Material(
         # Pages are passed on: what they quote of the study has nothing private in it.
         study=replace(study, file=scrub(study.file), question=scrub(study.question)),
@@ -139,7 +143,7 @@ def gather(
         generated_at=_timestamp(now),
         command=scrub(command) if command else None,
         layout=layout,
-        columns=tuple(columns),
+        columns=columns,
         searched=search_results_of(study, rows),
     )
 

@@ -65,6 +65,8 @@ def test_a_change_for_the_worse_fails_the_gate(twice: Path, ablate: Ablate) -> N
         (("report", "steps", "--csv", "runs.csv"), "csv:runs.csv and the study 'steps' do not go together"),
         (("report", "steps", "--baseline", "plain"), "--baseline goes with --csv"),
         (("report", "steps", "--test", "welch", "--noise", "pooled"), "pooled noise needs the paired test"),
+        (("report", "steps", "--test-share", "0.1"), "a test share belongs to the Bayesian reading"),
+        (("report", "steps", "--columns", "n,posterior"), "the column posterior needs a Bayesian reading"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -196,3 +198,56 @@ def test_of_a_table_from_elsewhere_nothing_was_declared(project: Path, ablate: A
     assert said.code == ExitCode.DONE, said.err
     assert "after the run" not in said.out
     assert "Welch t-test" in (project / "results" / "runs" / "report.md").read_text(encoding="utf-8")
+
+
+def test_equivalence_is_corrected_as_asked_for_a_table_that_declares_nothing(project: Path, ablate: Ablate) -> None:
+    """Three arms just within the margin: each is equivalent by itself, and none as one of three."""
+    noise = (0.0, 0.01, -0.01, 0.02)
+    arms = {"plain": (0.7, 0.7, 0.7, 0.7), **{arm: tuple(0.7 + 0.01 * at + one for one in noise)
+            for at, arm in enumerate(("a", "b", "c"))}}  # fmt: skip
+    lines = [f"{arm},{seed},{value}" for arm, values in arms.items() for seed, value in enumerate(values)]
+    (project / "runs.csv").write_text("\n".join(["arm,seed,accuracy", *lines]), encoding="utf-8")
+    table = ("report", "--csv", "runs.csv", "--baseline", "plain", "--metric", "accuracy:max:0.032", "--no-figures")
+    words = {}
+    for options in ((), ("--equivalence", "none"), ("--correct", "none"), ("--correct", "none", "--equivalence", "bh")):
+        assert ablate(*table, *options).code == ExitCode.DONE
+        data = json.loads((project / "results" / "runs" / "report.json").read_text(encoding="utf-8"))["comparison"]
+        rows = {row["arm"]: row["verdict"] for row in data["rows"] if row["arm"] != "plain"}
+        words[options] = (data["correct"], data["equivalence"], rows["b"])
+    assert list(words.values()) == [
+        ("holm", "holm", "undecided"),
+        ("holm", "none", "equivalent"),
+        ("none", "none", "equivalent"),
+        ("none", "bh", "undecided"),
+    ]
+
+
+def test_a_bayesian_reading_stands_beside_the_verdicts(project: Path, ablate: Ablate) -> None:
+    (project / "runs.csv").write_text(RUNS, encoding="utf-8")
+    table = ("report", "--csv", "runs.csv", "--baseline", "plain", "--metric", "accuracy:max:0.05", "--no-figures")
+    plain = ablate(*table)
+    folder = project / "results" / "runs"
+    before = json.loads((folder / "report.json").read_text(encoding="utf-8"))["comparison"]
+    said = ablate(*table, "--bayes")
+    assert said.code == plain.code == ExitCode.DONE
+    after = json.loads((folder / "report.json").read_text(encoding="utf-8"))["comparison"]
+    assert (before["bayes"], after["bayes"]) == (None, {"test_share": 0.0})
+    assert [row["verdict"] for row in after["rows"]] == [row["verdict"] for row in before["rows"]]
+    [wide] = [row for row in after["rows"] if row["arm"] == "wide"]
+    assert wide["posterior_better"] > 0.9
+    for text in (said.out, *((folder / name).read_text(encoding="utf-8") for name in ("report.md", "report.html"))):
+        assert "P(better/equivalent/worse), %" in text
+        assert "posterior by these seeds alone: better" in " ".join(text.split())
+    assert "never change one" in (folder / "report.md").read_text(encoding="utf-8")
+    assert "P(better/equivalent/worse)" in (folder / "table.tex").read_text(encoding="utf-8")
+    assert f",{wide['posterior_better']}," in (folder / "arms.csv").read_text(encoding="utf-8")
+
+
+def test_two_studies_are_read_in_that_way_too(twice: Path, ablate: Ablate) -> None:
+    core = twice / "toycore.py"
+    worse = core.read_text(encoding="utf-8").replace('"score": 20 + lr', '"score": 19 + lr * 1.1 ** recipe.seed')
+    core.write_text(worse, encoding="utf-8")
+    shutil.rmtree(twice / "results")
+    assert ablate("run", "steps.yaml", "--gpus", "none", "--slots", "1", "--no-figures", "--quiet").code == 0
+    said = ablate("report", "before/steps", "steps", "--bayes")
+    assert "posterior by these seeds alone" in " ".join(said.out.split())

@@ -29,7 +29,7 @@ from ablate.paths import REPORT_FORMATS
 
 if TYPE_CHECKING:
     from ablate.report.data.material import Material
-    from ablate.report.statistics.model import Comparison
+    from ablate.report.statistics.model import Bayes, Comparison
 
 Studies = Annotated[
     list[str] | None,
@@ -54,7 +54,7 @@ class NoiseName(StrEnum):
 
 
 class CorrectName(StrEnum):
-    """What ``--correct`` knows."""
+    """What ``--correct`` and ``--equivalence`` know."""
 
     HOLM = "holm"
     BH = "bh"
@@ -99,7 +99,7 @@ def report(
         typer.Option(
             metavar="LIST",
             help="Columns of the table behind arm and verdict, separated by commas: n, diff, p, time, compute, rho, "
-            "diverged, wins, mean, and names of metrics. Without it, what fits.",
+            "diverged, wins, mean, posterior, and names of metrics. Without it, what fits.",
         ),
     ] = None,
     csv: Annotated[
@@ -162,6 +162,29 @@ def report(
     correct: Annotated[
         CorrectName | None, typer.Option(help="For the number of arms: Holm, false discovery rate, or not. As --test.")
     ] = None,
+    equivalence: Annotated[
+        CorrectName | None,
+        typer.Option(
+            help="How the word equivalent is corrected for the number of arms. Without it, as the study file says, or "
+            "as --correct."
+        ),
+    ] = None,
+    bayes: Annotated[
+        bool,
+        typer.Option(
+            "--bayes",
+            help="Show beside every verdict how likely better, equivalent and worse are by these seeds alone (flat "
+            "prior). It changes no verdict.",
+        ),
+    ] = False,
+    test_share: Annotated[
+        float,
+        typer.Option(
+            "--test-share",
+            metavar="SHARE",
+            help="With --bayes: seeds are folds of a cross-validation, and each tests on this share of the data.",
+        ),
+    ] = 0.0,
     results: Results = RESULTS,
     storage: Storage = None,
     json: Json = False,
@@ -179,7 +202,7 @@ def report(
       ablate report schedules --format html,csv
       ablate report schedules --columns n,diff,p,ssim,compute,rho
       ablate report before/schedules schedules --fail-on worse
-      ablate report --csv runs.csv --baseline plain --metric accuracy:max:0.5%
+      ablate report --csv runs.csv --baseline plain --metric accuracy:max:0.5% --bayes
       ablate report --from mlflow:sqlite:///m.db#sweep --baseline "lr=0.1"
     """
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
@@ -200,11 +223,14 @@ def report(
         "--seed-key": seed_key,
     }
     _check_words(prepared, source, shown, only_foreign=only)
-    choose = choose_method(test=test, noise=noise, correct=correct)
+    choose = choose_method(test=test, noise=noise, correct=correct, equivalence=equivalence)
+    reading = _reading(bayes=bayes, test_share=test_share)
     failure: NothingComparableError | None = None
     found: list[Comparison] = []
     if len(prepared) == 2:
-        found.append(write_versus((prepared[0], prepared[1]), place, screen, choose=choose, formats=formats))
+        found.append(
+            write_versus((prepared[0], prepared[1]), place, screen, choose=choose, formats=formats, bayes=reading)
+        )
         sources: list[StoredStudy] = []
     elif source is not None:
         asked = ForeignSource(source, baseline, tuple(metric or ()), name, pattern, seed_key, within)
@@ -215,7 +241,13 @@ def report(
     else:
         sources = place.find(prepared[0] if prepared else None)
     written = write_study_reports(
-        sources, formats=formats, figures=not no_figures, layout=layout, columns=shown, choose=choose
+        sources,
+        formats=formats,
+        figures=not no_figures,
+        layout=layout,
+        columns=shown,
+        choose=choose,
+        bayes=reading,
     )
     for number, (stored, material) in enumerate(zip(sources, written, strict=True)):
         if number and not json:
@@ -228,6 +260,14 @@ def report(
             failure = material
             show_error(failure, screen.err)
     _leave(found, gates, failure, screen)
+
+
+def _reading(*, bayes: bool, test_share: float) -> Bayes | None:
+    if not bayes and not test_share:
+        return None
+    from ablate.report.statistics.posterior import bayes_of
+
+    return bayes_of(bayes=bayes, test_share=test_share)
 
 
 def _check_words(

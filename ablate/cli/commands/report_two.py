@@ -10,7 +10,7 @@ from ablate.api.stored_studies import ResultsLocation
 from ablate.display.console import Screen
 
 if TYPE_CHECKING:
-    from ablate.report.statistics.model import Comparison
+    from ablate.report.statistics.model import Bayes, Comparison
 
 
 def write_versus(
@@ -20,6 +20,7 @@ def write_versus(
     *,
     choose: Choose,
     formats: tuple[str, ...],
+    bayes: Bayes | None = None,
 ) -> Comparison:
     """Compare two stored studies, print table and sentences, and write files into the second one's folder.
 
@@ -28,7 +29,7 @@ def write_versus(
     from ablate.report.formats.terminal import comparison_table
     from ablate.report.text.two_studies_page import across_sentences
 
-    across, folder = compare_two(words, place, formats=formats, choose=choose)
+    across, folder = compare_two(words, place, formats=formats, choose=choose, bayes=bayes)
     comparison = across.comparison
     if screen.json:
         for row in comparison.rows.values():

@@ -104,6 +104,7 @@ _ARMS_CSV = {
     "sd_diff": "Standard deviation of the paired differences on the test's scale.",
     "effect": "`improvement` in units of `sd_diff`.",
     "seed_sds": "`improvement` in units of one arm's standard deviation over seeds.",
+    "se": "Standard error of `improvement`, as the test sees it.",
     "df": "Degrees of freedom.",
     "p_plain": "p of the plain paired t-test, whatever test was chosen.",
     "p_equivalence": "p of the two one-sided tests for equivalence.",
@@ -117,6 +118,10 @@ _ARMS_CSV = {
     "could_show": "Smallest true difference that the last look shows with 80 % power, in the unit of `diff`.",
     "wins": "Seeds in which the arm is better.",
     "rho": "Correlation between arm and baseline over seeds.",
+    "posterior_better": "With `--bayes`: chance that the true difference is an improvement of more than the margin, by "
+    "these seeds and a flat prior.",
+    "posterior_equivalent": "Chance that it is within the margin; empty without one.",
+    "posterior_worse": "Chance that it is worse by more than the margin.",
     "exploratory": "`true` on metrics that are not primary.",
 }
 _CURVES_CSV = {
@@ -137,6 +142,7 @@ _TABLE = {
     "diverged": "Runs that diverged, of all runs.",
     "wins": "Seeds in which the arm is better.",
     "mean": "The primary metric's mean with the half-width of its 95 % interval.",
+    "posterior": "With `--bayes`: chances of better, equivalent and worse, in per cent.",
 }
 _FIGURES = (
     ("forest", "Every arm's difference to the baseline: thick 95 %, thin at the level where Holm's procedure decided, "

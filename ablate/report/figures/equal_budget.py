@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from ablate.report.figures.base import Words, finish, new_figure, span_labels, s
 from ablate.report.figures.figure import INK, PALETTE, SHADE, Drawing
 from ablate.report.figures.learning_curves import MOST_ARMS
 from ablate.report.statistics.contrast import transform
-from ablate.report.statistics.equal_budget import Curves, by_trial, heights, shared_seeds
+from ablate.report.statistics.equal_budget import Curve, by_trial, shared_seeds
 from ablate.report.statistics.significance import Floats
 from ablate.report.statistics.spent import BUDGETS, Budget, spending
 from ablate.report.text import numerals
@@ -77,19 +77,18 @@ def _courses(table: pd.DataFrame, material: Material, budget: Budget) -> dict[st
     """Every arm's course along one budget, where two seeds or more have a curve in arm and baseline."""
     baseline, parts = material.study.baseline.name, by_trial(table, budget)
     found = {}
-    for arm in dict.fromkeys(arm for arm, _ in parts):
-        if arm != baseline and (course := _course(arm, parts, baseline, budget, material.comparison.primary)):
+    for arm, own in parts.items():
+        if arm != baseline and (course := _course(own, parts.get(baseline, {}), material.comparison.primary)):
             found[arm] = course
     return found
 
 
-def _course(arm: str, parts: Curves, baseline: str, budget: Budget, metric: MetricSpec) -> _Course | None:
+def _course(own: Mapping[int, Curve], base: Mapping[int, Curve], metric: MetricSpec) -> _Course | None:
     scale, share = transform(metric), np.linspace(1 / _PLACES, 1.0, _PLACES)
     differences, spent = [], []
-    for seed in shared_seeds(arm, parts, baseline):
-        own, base = parts[(arm, seed)], parts[(baseline, seed)]
-        at = share * min(float(own[budget].iloc[-1]), float(base[budget].iloc[-1]))
-        pair = [heights(part, budget, at) for part in (own, base)]
+    for seed in shared_seeds(own, base):
+        at = share * min(own[seed].end, base[seed].end)
+        pair = [curve[seed].heights(at) for curve in (own, base)]
         if metric.scale == "log" and any((values <= 0).any() for values in pair):
             continue
         differences.append(scale(pair[0]) - scale(pair[1]))

@@ -12,7 +12,7 @@ from ablate.report.data.two_studies import Pair
 from ablate.report.formats.json_shape import SCHEMA_VERSION
 from ablate.report.statistics.equal_budget import Equal
 from ablate.report.statistics.families import Family
-from ablate.report.statistics.model import Lint, Row, Stability
+from ablate.report.statistics.model import Bayes, Lint, Row, Stability
 from ablate.report.statistics.pareto import Front
 from ablate.report.statistics.time_to_event import Race
 from ablate.report.statistics.trend import Trend
@@ -43,6 +43,7 @@ class ComparisonShape(_Shape):
     boundaries: Boundaries = Field(description="How several looks share alpha.")
     futility: float = Field(description="Chance of a decision by the last look below which an arm is stopped.")
     declared: Method | None = Field(description="What the study declared, where the report was made in another way.")
+    bayes: Bayes | None = Field(description="The Bayesian reading that was asked for, or null.")
     problem: str | None = Field(description="Why nothing can be compared, or null.")
     lints: list[Lint] = Field(description="Warnings about design and data.")
     rows: list[Row] = Field(description="Arms in study order, metrics in study order inside each arm.")

@@ -34,6 +34,7 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
         "boundaries": comparison.boundaries,
         "futility": comparison.futility,
         "declared": comparison.declared.to_dict() if comparison.declared is not None else None,
+        "bayes": asdict(comparison.bayes) if comparison.bayes is not None else None,
         "problem": comparison.problem,
         "lints": [asdict(lint) for lint in comparison.lints],
         "rows": [asdict(comparison.rows[key]) for key in keys if key in comparison.rows],

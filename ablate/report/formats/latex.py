@@ -71,7 +71,8 @@ _SHAPES = {"n": "c"}
 
 def _usual(comparison: Comparison) -> list[str]:
     metrics = [metric.name for metric in headline_metrics(comparison)[:_MOST_SECONDARY]]
-    return ["n", "diff", *metrics, "time"]
+    asked = ["posterior"] * (comparison.bayes is not None)
+    return ["n", "diff", *asked, *metrics, "time"]
 
 
 def _is_pair(column: Column) -> bool:
@@ -89,6 +90,8 @@ def _with_verdict(columns: Sequence[Column], parts: Sequence[str], verdict: str)
 def _header(column: Column) -> str:
     if _is_pair(column):
         return rf"\multicolumn{{2}}{{c}}{{{latex(column.plain_header)}}}"
+    if column.key == "posterior":
+        return latex(column.header)
     if column.key == "compute":
         return latex(column.header.capitalize())
     correction = latex(column.header.removeprefix("p")) if column.key == "p" else ""
@@ -184,6 +187,8 @@ def _pair(value: str, spread: str, *, bold: bool = False) -> str:
 def _single(key: str, text: str) -> str:
     if text == "-":
         return "--"
+    if key == "posterior":
+        return re.sub(r"[<>]", r"$\g<0>$", text)
     if key == "time":
         return text.replace("x", r"$\times$")
     return "$<$" + text[1:] if text.startswith("<") else _numbers(text)

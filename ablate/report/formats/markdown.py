@@ -92,7 +92,8 @@ def comparison_markdown(material: Material) -> str:
 def columns_in_words(material: Material) -> Sequence[str]:
     """Return the columns that were chosen, or the usual ones."""
     metrics = [metric.name for metric in headline_metrics(material.comparison)]
-    return material.columns or ["n", "diff", "p", *metrics, "time"]
+    asked = ["posterior"] * (material.comparison.bayes is not None)
+    return material.columns or ["n", "diff", "p", *asked, *metrics, "time"]
 
 
 def _baseline(study: Study) -> str:

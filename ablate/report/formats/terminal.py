@@ -14,6 +14,7 @@ from ablate.report.text import numerals
 from ablate.report.text.cells import TableLine, difference_header, lines_of, primary_header, secondary_metrics
 from ablate.report.text.columns import Columns
 from ablate.report.text.escape import visible
+from ablate.report.text.posterior_words import posterior_cell, posterior_header
 
 WIDTH = 80
 """Columns of the plain table."""
@@ -88,6 +89,9 @@ class ComparisonTable:
             _Column(primary_header(self.comparison, arrow=False), _with_intervals([line.primary for line in found])),
             _Column("p", tuple(line.p_holm for line in found), right=True),
         ]
+        if self.comparison.bayes is not None:
+            cells = [posterior_cell(self.comparison.row(line.arm)) for line in found]
+            columns.append(_Column(posterior_header(self.comparison), tuple(cells), right=True))
         if any(line.time != "-" for line in found):
             columns.append(_Column("time", tuple(line.time for line in found), right=True))
         left_out: list[str] = []

@@ -29,6 +29,7 @@ _MEANINGS = {
     "rho": "correlation with the baseline over seeds",
     "diverged": "of all runs",
     "wins": "seeds in which the arm is better",
+    "posterior": "chances by these seeds alone, beside the verdict",
 }
 _MOST_METRICS = 2
 """Secondary metrics that fit a page beside time, compute and rho; the others follow in a table of their own."""
@@ -63,7 +64,8 @@ def _usual(material: Material) -> list[str]:
     metrics = [metric.name for metric in headline_metrics(comparison)[:_MOST_METRICS]]
     cost = ["compute"] * any(material.totals.values())
     shared = ["rho"] * any(row.rho is not None for row in comparison.rows.values()) * (comparison.test != "welch")
-    return ["n", "diff", "p", *metrics, "time", *cost, *shared]
+    asked = ["posterior"] * (comparison.bayes is not None)
+    return ["n", "diff", "p", *asked, *metrics, "time", *cost, *shared]
 
 
 def _other_metrics(lines: Sequence[TableLine], metrics: Sequence[MetricSpec], comparison: Comparison) -> Html:

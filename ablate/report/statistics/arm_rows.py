@@ -99,6 +99,7 @@ def _columns(metric: MetricSpec, numbers: Contrast, setting: Setting, ahead: Out
         "effect": _ratio(pooled_mean, np.where(numbers.still, np.nan, numbers.own.sd)),
         "seed_sds": _ratio(pooled_mean, typical),
         "percent": 100 * relative,
+        "se": np.where(numbers.still, 0.0, numbers.tested.se),
         "df": numbers.tested.df,
         "p": numbers.p,
         "p_plain": numbers.p_plain,
@@ -144,6 +145,9 @@ def _row(
         word = Word(Verdict.UNDECIDED, _censored_note(setting.trials, metric.name, place))
     elif not is_baseline and (bool(setting.comparable[place]) or hopeless):
         word = judge(_evidence(setting, metric, numbers, place, cells, exploratory=exploratory, stopped=stopped))
+    if word is not None and word.verdict is Verdict.UNDECIDED and numbers.still[place]:
+        # No seed noise was seen, so nothing says how wide an interval is; one without a width would look certain.
+        cells = {**cells, **dict.fromkeys(_INTERVALS)}
     stopped = word is not None and word.note == STOPPED
     if word is not None and word.verdict is not Verdict.UNDECIDED:
         cells = {**cells, "chance": None, "could_show": None}
@@ -171,6 +175,7 @@ def _row(
     )
 
 
+_INTERVALS = ("ci_low", "ci_high", "holm_low", "holm_high", "repeated_low", "repeated_high")
 _BASELINE_CELLS = ("mean", "sd", "half_width", "alpha")
 
 

@@ -14,6 +14,7 @@ from ablate.report.statistics.design_warnings import data_lints, not_times
 from ablate.report.statistics.granularity import one_experiment
 from ablate.report.statistics.metric_spec import declared_metrics, found_metrics
 from ablate.report.statistics.model import Comparison, Lint, Row, Stability
+from ablate.report.statistics.posterior import bayes_of, with_posterior
 from ablate.report.statistics.sequential.futility import Outlook, outlook
 from ablate.report.statistics.sequential.looks import LookPlan, plan_looks
 from ablate.report.statistics.significance import Floats
@@ -39,6 +40,8 @@ def compare(
     equivalence: Correction | None = None,
     boundaries: Boundaries = "spending",
     futility: float = FUTILITY,
+    bayes: bool = False,
+    test_share: float = 0.0,
 ) -> Comparison:
     """Compare all arms of `frame` with `baseline` on every metric.
 
@@ -58,15 +61,21 @@ def compare(
     "split" by the union bound), and an arm is stopped when its chance to be decided by the last look is below
     `futility` (0: never).
 
+    With `bayes`, every row has the chances that the arm is better, equivalent and worse, given its differences alone
+    and a flat prior. Verdicts do not change. `test_share` is for folds of a cross-validation in place of seeds: the
+    share of the data that each tests on.
+
     Raises AblateError for a table that cannot be read. A baseline without results is not an error here: the rows are
     there without verdicts, and `Comparison.problem` says why.
     """
     # Refused before the table is read.
     method = Method(test, noise, correct, correct if equivalence is None else equivalence, boundaries, futility)
-    found, left = found_metrics(frame) if metrics is None else (declared_metrics(metrics), ())
-    settled = settle_metrics(found)
+    reading = bayes_of(bayes=bayes, test_share=test_share)
+    named, left = found_metrics(frame) if metrics is None else (declared_metrics(metrics), ())
+    settled = settle_metrics(named)
     trials = read_trials(frame, settled, baseline, arms)
-    return compare_trials(trials, settled, method, alpha=alpha, look=look, looks=looks, lints=left)
+    found = compare_trials(trials, settled, method, alpha=alpha, look=look, looks=looks, lints=left)
+    return found if reading is None else with_posterior(found, reading)
 
 
 def compare_trials(

@@ -8,19 +8,39 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ablate.report.statistics.compare import compare
+from ablate.report.statistics.compare import compare_trials
 from ablate.report.statistics.model import Row
 from ablate.report.statistics.significance import Floats
 from ablate.report.statistics.spent import BUDGETS, Budget, spending
+from ablate.report.statistics.trial_matrix import Trials
 from ablate.study.spec import MetricSpec, Study
-from ablate.study.verdict_method import Test
+from ablate.study.verdict_method import Method, Test
 
 UNEQUAL: dict[Budget, float] = {"updates": 1.01, "images": 1.01, "seconds": 1.1, "epochs": 1.01}
 """Ratio of budgets from which they are called unequal; measured seconds differ a little anyway."""
 MOST_ARMS = 100
 """Arms up to which equal budgets are compared."""
-Curves = Mapping[tuple[str, int], pd.DataFrame]
-"""(arm, seed) -> its curve, in order of the budget."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One trial's learning curve, in order of the budget; vectors over its points, one at least."""
+
+    spent: Floats
+    value: Floats
+
+    @property
+    def end(self) -> float:
+        """The whole budget."""
+        return float(self.spent[-1])
+
+    def heights(self, amounts: Floats) -> Floats:
+        """Return the values at `amounts` of the budget, NaN before the first point and after the last."""
+        return np.interp(amounts, self.spent, self.value, left=np.nan, right=np.nan)
+
+
+Curves = Mapping[str, Mapping[int, Curve]]
+"""Arm -> seed -> its curve."""
 
 
 @dataclass(frozen=True)
@@ -74,65 +94,82 @@ def at_equal_budget(
     without correction: these verdicts are exploratory.
     """
     parts = by_trial(curves, budget)
+    base = parts.get(baseline, {})
     found = []
-    for arm in dict.fromkeys(arm for arm, _ in parts):
+    for arm, own in parts.items():
         if arm == baseline:
             continue
-        spent = _spent(arm, parts, baseline, budget)
+        spent = _spent(own, base, metric)
         if spent is None or max(spent.ratio, 1 / spent.ratio) < UNEQUAL[budget]:
             continue
-        frame = pd.DataFrame(spent.rows, columns=["arm", "seed", metric.name])
-        primary = replace(metric, primary=True)
-        comparison = compare(frame, baseline=baseline, metrics=[primary], alpha=alpha, arms=[arm], test=test)
-        row = replace(comparison.row(arm), exploratory=True)
-        found.append(Equal(arm, budget, spent.amount, spent.ratio, row))
+        row = compare_trials(
+            _trials(arm, baseline, spent, metric), (replace(metric, primary=True),), Method(test), alpha=alpha
+        ).row(arm)
+        found.append(Equal(arm, budget, spent.amount, spent.ratio, replace(row, exploratory=True)))
     return tuple(found)
 
 
 def by_trial(curves: pd.DataFrame, budget: Budget) -> Curves:
-    """Return every trial's curve in order of the budget; points at which it is not known are left out."""
-    return {
-        (str(part["arm"].iloc[0]), int(part["seed"].iloc[0])): part.sort_values(budget)
-        for _, part in curves.dropna(subset=[budget, "value"]).groupby(["arm", "seed"], sort=False)
-    }
+    """Return every trial's curve, arms as they first appear; points whose budget or value is not known are left out."""
+    known = curves.dropna(subset=[budget, "value"])
+    spent = known[budget].to_numpy(dtype=np.float64)
+    trial = known.groupby(["arm", "seed"], sort=False).ngroup().to_numpy(dtype=np.int64)
+    order = np.lexsort((spent, trial))
+    starts = np.flatnonzero(np.diff(trial[order], prepend=-1))
+    arms, seeds = known["arm"].to_numpy()[order[starts]], known["seed"].to_numpy()[order[starts]]
+    parts = zip(
+        np.split(spent[order], starts[1:]),
+        np.split(known["value"].to_numpy(dtype=np.float64)[order], starts[1:]),
+        strict=True,
+    )
+    found: dict[str, dict[int, Curve]] = {}
+    for arm, seed, (at, value) in zip(arms, seeds, parts, strict=False):
+        found.setdefault(str(arm), {})[int(seed)] = Curve(at, value)
+    return found
 
 
 @dataclass(frozen=True)
 class _Spent:
     amount: float
     ratio: float
-    rows: list[tuple[str, int, float]]
-    """Arm, seed, value where both had spent the same."""
+    seeds: tuple[int, ...]
+    values: Floats
+    """[2, seeds]: the baseline's and the arm's value where both had spent the same."""
 
 
-def _spent(arm: str, parts: Curves, baseline: str, budget: Budget) -> _Spent | None:
-    rows: list[tuple[str, int, float]] = []
-    amounts, ratios = [], []
-    for seed in shared_seeds(arm, parts, baseline):
-        own, base = parts[(arm, seed)], parts[(baseline, seed)]
-        ends = float(own[budget].iloc[-1]), float(base[budget].iloc[-1])
-        if min(ends) <= 0:
+def _spent(own: Mapping[int, Curve], base: Mapping[int, Curve], metric: MetricSpec) -> _Spent | None:
+    seeds, values, ends = [], [], []
+    for seed in shared_seeds(own, base):
+        pair = own[seed].end, base[seed].end
+        if min(pair) <= 0:
             continue
-        values = [float(heights(part, budget, np.array([min(ends)]))[0]) for part in (own, base)]
-        if not np.isfinite(values).all():
+        there = [_height(curve[seed], min(pair)) for curve in (base, own)]
+        if not np.isfinite(there).all() or (metric.scale == "log" and min(there) <= 0):
             continue
-        amounts.append(min(ends))
-        ratios.append(ends[0] / ends[1])
-        rows += [(name, seed, value) for name, value in zip((arm, baseline), values, strict=True)]
-    if not rows:
+        seeds.append(seed)
+        values.append(there)
+        ends.append(pair)
+    if not seeds:
         return None
-    return _Spent(float(np.mean(amounts)), float(np.exp(np.mean(np.log(ratios)))), rows)
+    amounts, ratios = [min(pair) for pair in ends], [pair[0] / pair[1] for pair in ends]
+    ratio = float(np.exp(np.mean(np.log(ratios))))
+    return _Spent(float(np.mean(amounts)), ratio, tuple(seeds), np.array(values).T)
 
 
-def shared_seeds(arm: str, parts: Curves, baseline: str) -> list[int]:
+def _height(curve: Curve, amount: float) -> float:
+    """One of two curves ends there."""
+    return float(curve.value[-1] if curve.end == amount else curve.heights(np.array([amount]))[0])
+
+
+def _trials(arm: str, baseline: str, spent: _Spent, metric: MetricSpec) -> Trials:
+    """Both as a table of results: every seed is measured."""
+    measured = np.ones(spent.values.shape, dtype=np.bool_)
+    nowhere = np.zeros_like(measured)
+    partner = np.zeros(2, dtype=np.int64)
+    values = {metric.name: spent.values}
+    return Trials((baseline, arm), spent.seeds, measured, nowhere, nowhere, values, partner=partner)
+
+
+def shared_seeds(own: Mapping[int, Curve], base: Mapping[int, Curve]) -> list[int]:
     """Return the seeds that have a curve in both."""
-    return sorted(seed for name, seed in parts if name == arm and (baseline, seed) in parts)
-
-
-def heights(part: pd.DataFrame, budget: Budget, amounts: Floats) -> Floats:
-    """Return a curve's heights at `amounts` of the budget, NaN before its first point and after its last."""
-    at: Floats = part[budget].to_numpy(dtype=np.float64)
-    values: Floats = part["value"].to_numpy(dtype=np.float64)
-    if len(at) == 0:
-        return np.full_like(amounts, np.nan)
-    return np.interp(amounts, at, values, left=np.nan, right=np.nan)
+    return sorted(own.keys() & base.keys())

@@ -9,7 +9,7 @@ from enum import StrEnum
 from html import escape
 from typing import TYPE_CHECKING
 
-from ablate.errors import NothingComparableError
+from ablate.errors import AblateError, NothingComparableError
 from ablate.study.spec import MetricSpec
 from ablate.study.verdict_method import FUTILITY, Boundaries, Correction, Method, Noise, Test
 
@@ -46,6 +46,7 @@ MORE_COLUMNS = (
     "sd_diff",
     "effect",
     "seed_sds",
+    "se",
     "df",
     "p_plain",
     "p_equivalence",
@@ -59,6 +60,9 @@ MORE_COLUMNS = (
     "wins",
     "rho",
     "exploratory",
+    "posterior_better",
+    "posterior_equivalent",
+    "posterior_worse",
 )
 """Columns of arms.csv that follow."""
 
@@ -76,6 +80,19 @@ class Verdict(StrEnum):
     def symbol(self) -> str:
         """One character that never stands without the word in its reach."""
         return {"better": "^", "worse": "v", "equivalent": "=", "undecided": "?", "diverged": "x"}[self.value]
+
+
+@dataclass(frozen=True)
+class Bayes:
+    """A Bayesian reading that was asked for. Raises AblateError for a share that is none."""
+
+    test_share: float = 0.0
+    """Correlation of the differences: 0 for seeds; for folds of a cross-validation the share of the data that each
+    tests on."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.test_share < 1:
+            raise AblateError(f"a test share lies from 0 to below 1; got {self.test_share!r}")
 
 
 @dataclass(frozen=True)
@@ -126,6 +143,8 @@ class Row:
     """`improvement` in units of one arm's seed standard deviation: root mean square of arm's and baseline's."""
     percent: float | None = None
     """`diff` in per cent of the baseline's mean over the shared seeds."""
+    se: float | None = None
+    """Standard error of `improvement`, as the test sees it."""
     df: float | None = None
     """Degrees of freedom of the t distribution behind `p` and the intervals."""
     p: float | None = None
@@ -157,6 +176,12 @@ class Row:
     wins: int | None = None
     rho: float | None = None
     """Correlation over seeds between arm and baseline: what common random numbers bought."""
+    posterior_better: float | None = None
+    """Chance that the true difference is an improvement of more than the margin, given these seeds and a flat prior;
+    None where no Bayesian reading was asked for."""
+    posterior_equivalent: float | None = None
+    """Chance that it is within the margin; None without one."""
+    posterior_worse: float | None = None
     values: Mapping[int, float] = field(default_factory=dict)
     """Seed -> value of this arm."""
     differences: Mapping[int, float] = field(default_factory=dict)
@@ -209,6 +234,8 @@ class Comparison:
     """What the study declared, where this comparison was made in another way."""
     stability: Mapping[str, Stability] = field(default_factory=dict)
     """Arm -> how often it diverged."""
+    bayes: Bayes | None = None
+    """The Bayesian reading beside the verdicts, or None."""
     reference: str = "the baseline"
     """What a difference is taken to, in words."""
     problem: str | None = None

@@ -29,11 +29,12 @@ def spending(study: Study, points: Sequence[tuple[str, int, int, str, float]]) -
     `batch_size`. Epochs take the last point of a trial for the end of its setting `epochs`. Seconds are the metric
     ``train_seconds`` at the same point. Curves of a command are over what the study file names: then that one is known.
     """
+    primary = study.primary.name
     seconds = {point[:3]: point[4] for point in points if point[3] == TRAIN_SECONDS}
     rows = [
         (arm, seed, value, images, seconds.get((arm, seed, images), np.nan))
         for arm, seed, images, name, value in points
-        if name == study.primary.name
+        if name == primary
     ]
     table = pd.DataFrame(rows, columns=["arm", "seed", "value", "images", "seconds"])
     table = table.astype({"images": float, "seconds": float, "value": float})

@@ -9,15 +9,17 @@ from ablate.errors import AblateError
 from ablate.report.statistics.model import Comparison, Row
 from ablate.report.text import numerals
 from ablate.report.text.cells import TableLine, difference_header, p_header, primary_header, secondary_metrics
+from ablate.report.text.posterior_words import posterior_cell, posterior_header
 from ablate.study.problems import did_you_mean
 from ablate.study.spec import MetricSpec, Study
 
-NUMBERS = ("n", "diff", "p", "time", "compute", "rho", "diverged", "wins", "mean")
+NUMBERS = ("n", "diff", "p", "time", "compute", "rho", "diverged", "wins", "mean", "posterior")
 """Columns that every study has; its secondary metrics are columns under their own names.
 
 `n` seeds measured; `diff` of the primary metric with its interval; `p` corrected; `time` relative to the baseline;
 `compute` that all trials of the arm took; `rho` correlation with the baseline over seeds; `diverged` of all runs;
-`wins` seeds in which the arm was better; `mean` of the primary metric with the half-width of its interval.
+`wins` seeds in which the arm was better; `mean` of the primary metric with the half-width of its interval;
+`posterior` chances of better, equivalent and worse, where a Bayesian reading was asked for.
 """
 
 
@@ -48,8 +50,11 @@ class Cell:
     bold: bool = False
 
 
-def check_columns(study: Study, keys: Sequence[str]) -> None:
-    """Raise AblateError for a column that the study does not have, or has twice."""
+def check_columns(study: Study, keys: Sequence[str], *, bayes: bool = False) -> tuple[str, ...]:
+    """Return the columns that were asked for, and `posterior` where a Bayesian reading was (`bayes`).
+
+    Raises AblateError for a column that the study does not have, or has twice.
+    """
     known = [*NUMBERS, *(metric.name for metric in study.metrics if not metric.primary)]
     for at, key in enumerate(keys):
         if key == study.primary.name:
@@ -59,6 +64,9 @@ def check_columns(study: Study, keys: Sequence[str]) -> None:
             raise AblateError(f"unknown column {key!r}", hint=hint)
         if key in keys[:at]:
             raise AblateError(f"column {key!r} is named twice", hint="leave out one of them")
+    if "posterior" in keys and not bayes:
+        raise AblateError("the column posterior needs a Bayesian reading", hint="ask for it too: --bayes")
+    return (*keys, *(["posterior"] if keys and bayes and "posterior" not in keys else []))
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,8 @@ class Columns:
             return f"{numerals.label(self.comparison.primary)}{f' ({unit})' if unit else ''}"
         if key == "compute":
             return f"compute ({self._unit[0]})"
+        if key == "posterior":
+            return posterior_header(self.comparison)
         return p_header(self.comparison) if key == "p" else key
 
     @property
@@ -124,6 +134,8 @@ class Columns:
 
 
 def _against_baseline(key: str, row: Row) -> Cell:
+    if key == "posterior":
+        return Cell(posterior_cell(row), value=row.posterior_better)
     if key == "rho":
         return Cell("-" if row.rho is None else numerals.fixed(row.rho, 2), value=row.rho)
     return Cell("-" if row.wins is None or not row.pairs else f"{row.wins}/{row.pairs}", value=row.wins)

@@ -7,6 +7,7 @@ from statistics import median
 from ablate.report.data.material import Material
 from ablate.report.statistics.model import Comparison
 from ablate.report.text import numerals
+from ablate.report.text.posterior_words import posterior_paragraphs
 from ablate.study.spec import MetricSpec
 
 _TESTS = {
@@ -32,6 +33,7 @@ def method_paragraphs(material: Material) -> list[str]:
         _tests(comparison),
         *_looks(comparison),
         *_changed(comparison),
+        *posterior_paragraphs(comparison),
         _verdicts(comparison),
         f"Margins, seeds and test declared before the first trial: {material.provenance.declared}.",
         "Bars and brackets are 95 % t-intervals over training seeds: they show how much the result changes when "

@@ -10,6 +10,7 @@ from ablate.report.statistics.model import Comparison, Row, Verdict
 from ablate.report.text import numerals
 from ablate.report.text.cells import difference_header, lines_of, p_header, primary_header, secondary_metrics
 from ablate.report.text.escape import markdown, visible
+from ablate.report.text.posterior_words import posterior_text
 from ablate.report.text.verdict_sentences import warnings_of
 
 _LISTED = 25
@@ -66,6 +67,7 @@ def _sentence(row: Row, across: Across) -> str:
         Verdict.EQUIVALENT: f"equivalent to {visible(across.before)}",
         Verdict.UNDECIDED: "undecided",
     }.get(row.verdict, f"{row.verdict} than in {visible(across.before)}")
+    note += posterior_text(row)
     return f"{name} is {word}{known}{note}{'' if note.endswith('?') else '.'}"
 
 

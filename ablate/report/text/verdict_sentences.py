@@ -12,6 +12,7 @@ from ablate.report.statistics.model import Comparison, Lint, Row, Verdict
 from ablate.report.text import numerals
 from ablate.report.text.escape import visible
 from ablate.report.text.look_sentences import early_text, saved_text, stopped_text
+from ablate.report.text.posterior_words import posterior_text
 from ablate.study.spec import Study
 
 _COMPUTE_DIFFERS = 1.1
@@ -185,10 +186,11 @@ def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
     if row.verdict is Verdict.EQUIVALENT:
         text = f"is equivalent to the baseline: {shown}"
     else:
-        text = f"is {row.verdict}: {shown}{_wins(row)}"
+        text = f"is {row.verdict}{' where it did not diverge' * bool(row.diverged)}: {shown}{_wins(row)}"
     text += f"; {visible(row.note)}" if row.note else ""
     text += _plain_p(row, comparison)
     text += early_text(row, comparison)
+    text += posterior_text(row)
     text += f"; it takes {ratio:.2g} times the time" if ratio is not None and _differs(ratio) else ""
     return Sentence(f"{text}.", row.arm, row.verdict)
 
@@ -217,14 +219,23 @@ def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sen
     shown = numerals.difference_text(row, comparison.primary, unit=True)
     text = "is undecided" if shown == "-" else f"is undecided: {shown} in {numerals.label(comparison.primary)}"
     text += f"; {visible(row.note)}" if row.note else ""
-    text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
+    text += next((more for begin, more in _MORE.items() if row.note.startswith(begin) and ";" not in row.note), "")
     text += stopped_text(row, comparison)
     text += _plain_p(row, comparison)
+    text += posterior_text(row)
     seeds = None if row.stopped or _is_short(row, comparison) else _next_seeds(row, comparison)
     cost = price.text(row, comparison.row(comparison.baseline), seeds) if seeds is not None else ""
     text += f" ({cost} to {numerals.plural(seeds, 'seed')})" if cost and seeds is not None else ""
     command = _command(base, seeds, row.arm) if seeds is not None and base else None
     return Sentence(text if text.endswith("?") else f"{text}.", row.arm, Verdict.UNDECIDED, command)
+
+
+_MORE = {
+    "about ": " would probably decide it, if difference and noise are as they look so far",
+    "needs ": " before it can be tested",
+    "within seed noise": " (as it looks so far, deciding it takes more than 50 seeds)",
+}
+"""How a note goes on where it is a sentence of its own."""
 
 
 def _next_seeds(row: Row, comparison: Comparison) -> int | None:
@@ -252,6 +263,8 @@ def _unfinished(rows: Sequence[Row], comparison: Comparison, base: str) -> Sente
     if not short:
         return None
     arms = "1 arm has" if short == 1 else f"{short} arms have"
+    if not comparison.looks:
+        return Sentence(f"Not every arm has the same seeds: {arms} fewer than the {comparison.look} that others have.")
     text = f"Not finished: {arms} fewer than the declared {numerals.plural(comparison.look, 'seed')}."
     return Sentence(text, command=_command(base, comparison.look) if base else None)
 
@@ -275,8 +288,8 @@ def _unconfirmed(study: Study, rows: Sequence[Row], command: str) -> Iterator[Se
         return
     best = max(better, key=lambda row: row.improvement or 0.0)
     text = (
-        f"Not tested: {visible(best.arm)} on fresh seeds. As the best of {len(rows)} arms it looks better than it is, "
-        "by part of the seed noise."
+        f"Not tested: {visible(best.arm)} on fresh seeds. As the best of {len(rows)} arms it looks on average better "
+        "than it is, by part of the seed noise."
     )
     yield Sentence(text, command=f"{command} --confirm" if command else None)
 

@@ -145,3 +145,18 @@ def test_curves_of_a_command_are_over_what_its_column_is_called(x: str, budget: 
     table = spending(study, [("baseline", 0, 3, "psnr", 1.0)])
     known = {name: value for name, value in table.iloc[0].items() if name in BUDGETS and not math.isnan(value)}
     assert known == {budget: 3.0}
+
+
+def test_points_may_come_in_any_order() -> None:
+    table = curves(baseline=(4000, 0), longer=(8000, 0.2))
+    mixed = table.sample(frac=1, random_state=5)
+    [found], [again] = (at_equal_budget(one, PSNR, "baseline") for one in (table, mixed))
+    assert found == again
+
+
+def test_a_seed_that_the_log_scale_cannot_take_is_left_out() -> None:
+    metric = replace(PSNR, scale="log", margin=0.05)
+    table = curves(baseline=(4000, 1), longer=(8000, 1))
+    table.loc[(table.arm == "longer") & (table.seed == 2), "value"] = -1.0
+    [found] = at_equal_budget(table, metric, "baseline")
+    assert sorted(found.row.values) == [0, 1, 3, 4]

@@ -161,6 +161,15 @@ def test_sign_flip_is_scipys_permutation_test() -> None:
     assert sign_flip_p(row) == pytest.approx(expected.pvalue)
 
 
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=9), st.sampled_from((1.0, 0.1, 1e9)), st.booleans())
+def test_sign_flip_counts_every_pattern_and_every_tie(row: list[int], unit: float, one_sided: bool) -> None:
+    sums = [sum(sign * value for sign, value in zip(signs, row, strict=True))
+            for signs in itertools.product((-1, 1), repeat=len(row))]  # fmt: skip
+    seen = sum(row)
+    extreme = sum(one >= seen if one_sided else abs(one) >= abs(seen) for one in sums)
+    assert sign_flip_p([unit * value for value in row], one_sided=one_sided) == extreme / len(sums)
+
+
 def test_sign_flip_refuses_what_it_cannot_enumerate() -> None:
     with pytest.raises(ValueError, match="1 to 20"):
         sign_flip_p(np.ones(21))

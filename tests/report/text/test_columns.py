@@ -91,7 +91,11 @@ def test_the_page_shows_what_verdicts_cost_and_what_sharing_seeds_bought(case: A
     ("columns", "message", "hint"),
     [
         (("n", "rhoo"), "unknown column 'rhoo'", "did you mean 'rho'?"),
-        (("zz",), "unknown column 'zz'", "known: n, diff, p, time, compute, rho, diverged, wins, mean, ssim,"),
+        (
+            ("zz",),
+            "unknown column 'zz'",
+            "known: n, diff, p, time, compute, rho, diverged, wins, mean, posterior, ssim,",
+        ),
         (("psnr",), "psnr is the primary metric", "its columns are diff (to the baseline) and mean"),
         (("n", "p", "n"), "column 'n' is named twice", "leave out one of them"),
     ],

@@ -54,7 +54,7 @@ def test_the_answer_reads_as_expected(case: Any) -> None:
         SENTENCES["answer reads as expected 4"],
         SENTENCES["answer reads as expected 5"],
         SENTENCES["answer reads as expected 6"],
-        "Not tested: dip_epochs=20 on fresh seeds. As the best of 5 arms it looks better than it is, "
+        "Not tested: dip_epochs=20 on fresh seeds. As the best of 5 arms it looks on average better than it is, "
         "by part of the seed noise.",
         "    ablate run studies/example.yaml --confirm",
         SENTENCES["answer reads as expected 7"],
