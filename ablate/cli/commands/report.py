@@ -273,7 +273,7 @@ def _show(
     formats: tuple[str, ...] = REPORT_FORMATS,
     columns: Sequence[str] = (),
 ) -> Comparison:
-    from ablate.report.formats.terminal import comparison_table
+    from ablate.report.formats.terminal import block_table, comparison_table
     from ablate.report.text.answer import lines_of_answer
     from ablate.report.text.search_sentences import search_lines
 
@@ -289,6 +289,10 @@ def _show(
         times = {arm: cost.ratio for arm, cost in material.costs.items()}
         screen.tell(comparison_table(comparison, times, totals=material.totals, columns=columns))
         screen.tell("")
+        for text in block_table(comparison, screen.out.width):
+            screen.out.print(text, soft_wrap=True)
+        if comparison.blocks is not None:
+            screen.tell("")
         for sentence in lines_of_answer(material, command=material.command):
             screen.out.print(sentence, soft_wrap=sentence.startswith(" "))
     written = stored.paths.report_html if "html" in formats else stored.paths.folder
@@ -297,4 +301,8 @@ def _show(
 
 
 def _primary_rows(comparison: Comparison) -> list[Any]:
-    return [row for (_, metric), row in comparison.rows.items() if metric == comparison.primary.name]
+    """Rows on the primary metric, those that are decided in a single block too."""
+    own = [row for (_, metric), row in comparison.rows.items() if metric == comparison.primary.name]
+    parts = comparison.blocks.comparisons.values() if comparison.blocks is not None else ()
+    inner = [row for part in parts for row in _primary_rows(part)]
+    return own + [row for row in inner if row.verdict != Gate.UNDECIDED]

@@ -184,6 +184,7 @@ def _numbers(setting: Setting, metric: MetricSpec) -> Contrast:
         setting.method,
         levels=plan.levels,
         places=plan.places,
+        shared=trials.shared.get(metric.name),
     )
 
 

@@ -171,21 +171,28 @@ def _seeds(comparison: Comparison, rows: Sequence[Row]) -> str:
     """The seeds that arms have, and how many were declared where some are missing: ``3 to 4 of 5 seeds``."""
     low, high = min(row.runs for row in rows), max(row.runs for row in rows)
     there = str(low) if low == high else f"{low} to {high}"
+    unit, within = "seed", ""
+    if comparison.blocks is not None:
+        unit = "block" if comparison.blocks.kind == "random" else "seed"
+        within = "" if unit == "block" else f" in each of {numerals.plural(len(comparison.blocks.names), 'block')}"
     if low < comparison.look:
-        return f"{there} of {numerals.plural(comparison.look, 'seed')}"
-    return f"{there} seed{'s' * (high != 1)}"
+        return f"{there} of {numerals.plural(comparison.look, unit)}{within}"
+    return f"{there} {unit}{'s' * (high != 1)}{within}"
 
 
 def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
     metric = comparison.primary
     if row.verdict is Verdict.DIVERGED:
-        text = f"diverged in {row.diverged} of {numerals.plural(row.runs, 'seed')}; no mean is given for it."
+        there = row.note.partition("; ")[2] if comparison.blocks is not None else ""
+        where = f" ({visible(there)})" if there else ""
+        runs = numerals.plural(row.runs, _unit(comparison))
+        text = f"diverged in {row.diverged} of {runs}{where}; no mean is given for it."
         return Sentence(text, row.arm, row.verdict)
     shown = f"{numerals.difference_text(row, metric, unit=True)} in {numerals.label(metric)}"
     if row.verdict is Verdict.EQUIVALENT:
         text = f"is equivalent to the baseline: {shown}"
     else:
-        text = f"is {row.verdict}: {shown}{_wins(row)}"
+        text = f"is {row.verdict}: {shown}{_wins(row, _unit(comparison))}"
     text += f"; {visible(row.note)}" if row.note else ""
     text += _plain_p(row, comparison)
     text += early_text(row, comparison)
@@ -200,11 +207,16 @@ def _plain_p(row: Row, comparison: Comparison) -> str:
     return f"; pooled noise: p = {row.p:.2g}, plain paired t: p = {row.p_plain:.2g}, both uncorrected"
 
 
-def _wins(row: Row) -> str:
+def _wins(row: Row, unit: str) -> str:
     if row.wins is None or not row.pairs:
         return ""
     same = row.wins if row.verdict is Verdict.BETTER else row.pairs - row.wins
-    return f", {row.verdict} in {same} of {numerals.plural(row.pairs, 'seed')}"
+    return f", {row.verdict} in {same} of {numerals.plural(row.pairs, unit)}"
+
+
+def _unit(comparison: Comparison) -> str:
+    """What one difference behind a verdict is of: a seed, or a block where these are a sample."""
+    return "block" if comparison.blocks is not None and comparison.blocks.kind == "random" else "seed"
 
 
 def _differs(ratio: float) -> bool:
@@ -220,7 +232,11 @@ def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sen
     text += " would probably decide it" if row.note.startswith("about ") and ";" not in row.note else ""
     text += stopped_text(row, comparison)
     text += _plain_p(row, comparison)
-    seeds = None if row.stopped or _is_short(row, comparison) else _next_seeds(row, comparison)
+    # More seeds settle neither blocks that contradict each other nor how blocks differ.
+    elsewhere = _unit(comparison) == "block" or (
+        comparison.blocks is not None and comparison.blocks.arms[row.arm].opposite
+    )
+    seeds = None if elsewhere or row.stopped or _is_short(row, comparison) else _next_seeds(row, comparison)
     cost = price.text(row, comparison.row(comparison.baseline), seeds) if seeds is not None else ""
     text += f" ({cost} to {numerals.plural(seeds, 'seed')})" if cost and seeds is not None else ""
     command = _command(base, seeds, row.arm) if seeds is not None and base else None
@@ -252,8 +268,9 @@ def _unfinished(rows: Sequence[Row], comparison: Comparison, base: str) -> Sente
     if not short:
         return None
     arms = "1 arm has" if short == 1 else f"{short} arms have"
-    text = f"Not finished: {arms} fewer than the declared {numerals.plural(comparison.look, 'seed')}."
-    return Sentence(text, command=_command(base, comparison.look) if base else None)
+    text = f"Not finished: {arms} fewer than the declared {numerals.plural(comparison.look, _unit(comparison))}."
+    again = base if _unit(comparison) == "block" else _command(base, comparison.look)
+    return Sentence(text, command=again if base else None)
 
 
 def file_command(study: Study) -> str:
@@ -286,7 +303,13 @@ def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | 
     if not any(design.kind in ("factorial", "grid") for design in study.designs) and len(study.arms) > 2:
         found.append(Sentence("Not tested: interactions between factors; arms are only compared with the baseline."))
     data = study.baseline.settings.get("data")
-    if isinstance(data, str):
+    if comparison.blocks is not None:
+        if comparison.blocks.kind == "fixed":
+            known = ", ".join(visible(name) for name in comparison.blocks.names[:_LISTED])
+            more = len(comparison.blocks.names) - _LISTED
+            word = "blocks" if comparison.blocks.word == "block" else comparison.blocks.word
+            found.append(Sentence(f"Not tested: {word} other than {known}{f' and {more} more' if more > 0 else ''}."))
+    elif isinstance(data, str):
         found.append(Sentence(f"Not tested: data other than {visible(data)}."))
     unequal = [arm for arm, ratio in times.items() if ratio is not None and _differs(ratio)]
     if unequal:
