@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ablate.errors import AblateError
 from ablate.json_values import JsonValue, frozen_settings, plain_settings
 
 BlockKind = Literal["fixed", "random"]
@@ -62,3 +63,13 @@ def split_name(name: str) -> tuple[str, str]:
     """Return the arm and the block of the name of an arm in a block."""
     arm, _, block = name.rpartition(BEHIND)
     return arm, block
+
+
+def check_kind(kind: str, test: str, looks: int) -> None:
+    """Refuse what random blocks cannot have: a test over seeds, and several looks at growing numbers of seeds."""
+    if kind not in KINDS:
+        raise AblateError(f"blocks are {' or '.join(KINDS)}, not {kind!r}")
+    if kind == "random" and test != "paired":
+        raise AblateError(f"the test {test!r} needs fixed blocks", hint="use the paired test, or fixed blocks")
+    if kind == "random" and looks > 1:
+        raise AblateError("several looks need fixed blocks: with random ones, what counts is the number of blocks")

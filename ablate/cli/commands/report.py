@@ -61,6 +61,13 @@ class CorrectName(StrEnum):
     NONE = "none"
 
 
+class BlockKindName(StrEnum):
+    """What ``--blocks-are`` knows."""
+
+    FIXED = "fixed"
+    RANDOM = "random"
+
+
 class Layout(StrEnum):
     """What the rows of the table begin with."""
 
@@ -146,6 +153,18 @@ def report(
             "them within each arm and seed first.",
         ),
     ] = None,
+    blocks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="With --csv or --from: the data set or task of each row (default: a column dataset, task or block); "
+            "a verdict in each, and one over all.",
+        ),
+    ] = None,
+    blocks_are: Annotated[
+        BlockKindName | None,
+        typer.Option("--blocks-are", help="With --csv or --from: these blocks alone (fixed), or a sample of others."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --csv or --from: folder of the report.")
     ] = None,
@@ -195,6 +214,8 @@ def report(
         "--baseline": baseline,
         "--metric": metric,
         "--within": within,
+        "--blocks": blocks,
+        "--blocks-are": blocks_are,
         "--name": name,
         "--pattern": pattern,
         "--seed-key": seed_key,
@@ -207,7 +228,9 @@ def report(
         found.append(write_versus((prepared[0], prepared[1]), place, screen, choose=choose, formats=formats))
         sources: list[StoredStudy] = []
     elif source is not None:
-        asked = ForeignSource(source, baseline, tuple(metric or ()), name, pattern, seed_key, within)
+        asked = ForeignSource(
+            source, baseline, tuple(metric or ()), name, pattern, seed_key, within, blocks, blocks_are or "fixed"
+        )
         stored, remarks = read_foreign_results(asked, place, choose=choose)
         sources = [stored]
         for remark in remarks:

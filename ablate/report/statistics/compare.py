@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from ablate.errors import AblateError
 from ablate.report.statistics.arm_rows import Counts, Setting, censored_arms, metric_rows
+from ablate.report.statistics.blocks.averages import left_out, over_fixed, over_random
+from ablate.report.statistics.blocks.findings import incomplete, over_blocks, shared_noise
+from ablate.report.statistics.blocks.tables import cells_of_matrices, column_of_frame, frame_of
 from ablate.report.statistics.contrast import Contrast, contrast
 from ablate.report.statistics.design_warnings import data_lints, not_times
 from ablate.report.statistics.granularity import one_experiment
@@ -20,6 +24,7 @@ from ablate.report.statistics.significance import Floats
 from ablate.report.statistics.stability import stability
 from ablate.report.statistics.trial_matrix import Flags, Trials, read_trials, settle_metrics
 from ablate.report.statistics.verdicts import is_diverged
+from ablate.study.blocks import BlockKind, check_kind
 from ablate.study.spec import BASELINE, MetricSpec
 from ablate.study.verdict_method import FUTILITY, Boundaries, Correction, Method, Noise, Test
 
@@ -39,6 +44,8 @@ def compare(
     equivalence: Correction | None = None,
     boundaries: Boundaries = "spending",
     futility: float = FUTILITY,
+    blocks: str | None = None,
+    blocks_are: BlockKind = "fixed",
 ) -> Comparison:
     """Compare all arms of `frame` with `baseline` on every metric.
 
@@ -58,15 +65,68 @@ def compare(
     "split" by the union bound), and an arm is stopped when its chance to be decided by the last look is below
     `futility` (0: never).
 
+    `blocks` is the column that says which data set or task a row is of (default: one called ``dataset``, ``task`` or
+    ``block`` in which an arm has several). Then the verdicts are over all blocks, and `Comparison.blocks` has those of
+    every block, which share `alpha` equally. `blocks_are` "fixed" means these blocks, "random" others like them too:
+    the test is then over blocks instead of seeds.
+
     Raises AblateError for a table that cannot be read. A baseline without results is not an error here: the rows are
     there without verdicts, and `Comparison.problem` says why.
     """
     # Refused before the table is read.
     method = Method(test, noise, correct, correct if equivalence is None else equivalence, boundaries, futility)
-    found, left = found_metrics(frame) if metrics is None else (declared_metrics(metrics), ())
+    column = column_of_frame(frame, blocks)
+    plain = frame if column is None else frame.drop(columns=column)
+    found, left = found_metrics(plain) if metrics is None else (declared_metrics(metrics), ())
     settled = settle_metrics(found)
+    if column is not None:
+        taken = _Taken(baseline, settled, method, alpha, look, arms, looks)
+        return _over_blocks(frame, column, blocks_are, taken, left)
     trials = read_trials(frame, settled, baseline, arms)
     return compare_trials(trials, settled, method, alpha=alpha, look=look, looks=looks, lints=left)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """How the comparisons of several blocks are all taken."""
+
+    baseline: str
+    metrics: tuple[MetricSpec, ...]
+    method: Method
+    alpha: float
+    look: int | None
+    arms: Sequence[str] | None
+    looks: Sequence[int] | None
+
+    def of(self, trials: Trials, alpha: float, lints: tuple[Lint, ...] = ()) -> Comparison:
+        return compare_trials(
+            trials, self.metrics, self.method, alpha=alpha, look=self.look, looks=self.looks, lints=lints
+        )
+
+
+def _over_blocks(
+    frame: pd.DataFrame, column: str, kind: BlockKind, taken: _Taken, lints: tuple[Lint, ...]
+) -> Comparison:
+    """Compare in every block, and over all of them."""
+    check_kind(kind, taken.method.test, len(taken.looks or ()))
+    if frame[column].isna().any():
+        raise AblateError(f"a row has no {column} (row {int(np.argmax(frame[column].isna().to_numpy()))})")
+    arms = list(dict.fromkeys(str(arm) for arm in frame["arm"])) if taken.arms is None else list(taken.arms)
+    own = frame[column].astype(str)
+    parts = {block: frame[own == block].drop(columns=column) for block in dict.fromkeys(own)}
+    matrices = {block: read_trials(part, taken.metrics, taken.baseline, arms) for block, part in parts.items()}
+    cells, names = cells_of_matrices(matrices), list(matrices)
+    if kind == "fixed":
+        averages = over_fixed(cells, names, taken.metrics)
+    else:
+        averages = over_random(cells, names, taken.metrics, baseline=taken.baseline)
+    whole = read_trials(frame_of(averages, taken.metrics), taken.metrics, taken.baseline, arms)
+    if kind == "random":
+        whole = replace(whole, shared=shared_noise(list(matrices.values()), taken.metrics))
+        taken = replace(taken, looks=None, look=None)
+    more = (*lints, *incomplete(left_out(cells, names), column))
+    within = {name: taken.of(one, taken.alpha / len(names)) for name, one in matrices.items()}
+    return over_blocks(taken.of(whole, taken.alpha, more), within, kind=kind, word=column)
 
 
 def compare_trials(

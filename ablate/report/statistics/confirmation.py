@@ -8,7 +8,7 @@ from ablate.errors import AblateError
 from ablate.paths import is_study_name
 from ablate.report.statistics.model import Comparison, Verdict
 from ablate.study.blocks import split_name
-from ablate.study.spec import Design, Study
+from ablate.study.spec import Arm, Design, Study
 
 FIRST_SEED = 2000
 """Confirmations use the seeds from here on: arms have those below 1000, searches of their own from 1000."""
@@ -56,7 +56,7 @@ def confirmation(study: Study, winner: str, seeds: int) -> Study:
     question = (
         f"Confirmation on fresh seeds: is {winner}, the best of {len(plain.arms) - 1} arms of {study.name}, better?"
     )
-    arms = (study.baseline, arm)
+    arms: tuple[Arm, ...] = (study.baseline, arm)
     if study.blocks is not None:
         arms = tuple(one for one in study.arms if split_name(one.name)[0] in (plain.baseline.name, winner))
     return replace(
