@@ -19,7 +19,7 @@ from ablate.report.statistics.model import Comparison, Lint
 from ablate.report.statistics.trial_matrix import Trials, read_trials, settle_metrics
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
-from ablate.study.blocks import Blocks
+from ablate.study.blocks import Blocks, check_kind
 from ablate.study.spec import Study
 from ablate.study.verdict_method import Method
 
@@ -178,6 +178,8 @@ def compare_results(results: CheckedResults, method: Method | None = None, *, lo
     """Do what `compare_study` does, with results that have been read already."""
     study = results.study
     method = study.method if method is None else method
+    if results.blocks is not None:
+        check_kind(results.blocks.blocks.kind, method.test, 1)
     comparison = compare_trials(
         results.matrix, settle_metrics(study.metrics), method, alpha=study.alpha, look=look, looks=study.looks or None
     )

@@ -120,7 +120,7 @@ def contrast(
     if method.noise == "pooled":
         tested = pool(tested, usable)
     if shared is not None:
-        tested = _widened(tested, *shared)
+        tested = widened(tested, *shared)
     margin = margins(metric, values[partner], differences)
     p, p_equivalence = _test(differences, tested, margin, usable, method)
     adjusted = adjust(levels.overall(p, places), alpha, correct[0])
@@ -161,7 +161,7 @@ def contrast(
     )
 
 
-def _widened(summary: Summary, variance: Floats, df: Floats) -> Summary:
+def widened(summary: Summary, variance: Floats, df: Floats) -> Summary:
     """The summary with `variance` beyond what the spread over columns shows, and the degrees of freedom for both."""
     more = variance > 0
     se = np.where(more, np.sqrt(summary.se**2 + variance), summary.se)

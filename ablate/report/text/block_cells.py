@@ -136,10 +136,15 @@ def rank_sentences(comparison: Comparison) -> list[str]:
     wilcoxon = [f"{arm} {numerals.p_text(p)}" for arm, p in found.against_baseline.items()]
     return [
         f"Mean ranks over {found.blocks} blocks (1 is best): {shown}.",
-        f"Friedman's test: chi squared {found.statistic:.2f}, p = {numerals.p_text(found.p)}, so {sure}; mean ranks "
+        f"Friedman's test: chi squared {found.statistic:.2f}, p {_p_said(found.p)}, so {sure}; mean ranks "
         f"that differ by less than {found.difference:.2f} (Nemenyi, level {found.alpha:g}) are not told apart.",
         *([f"Wilcoxon's signed-rank test against the baseline, p by Holm: {', '.join(wilcoxon)}."] if wilcoxon else []),
     ]
+
+
+def _p_said(p: float) -> str:
+    text = numerals.p_text(p)
+    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
 
 
 def contradictions(comparison: Comparison) -> list[str]:

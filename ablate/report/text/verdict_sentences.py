@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ablate.report.statistics.model import Comparison, Lint, Row, Verdict
 from ablate.report.text import numerals
+from ablate.report.text.cells import unit_of
 from ablate.report.text.escape import visible
 from ablate.report.text.look_sentences import early_text, saved_text, stopped_text
 from ablate.study.spec import Study
@@ -185,14 +186,14 @@ def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
     if row.verdict is Verdict.DIVERGED:
         there = row.note.partition("; ")[2] if comparison.blocks is not None else ""
         where = f" ({visible(there)})" if there else ""
-        runs = numerals.plural(row.runs, _unit(comparison))
+        runs = numerals.plural(row.runs, unit_of(comparison))
         text = f"diverged in {row.diverged} of {runs}{where}; no mean is given for it."
         return Sentence(text, row.arm, row.verdict)
     shown = f"{numerals.difference_text(row, metric, unit=True)} in {numerals.label(metric)}"
     if row.verdict is Verdict.EQUIVALENT:
         text = f"is equivalent to the baseline: {shown}"
     else:
-        text = f"is {row.verdict}: {shown}{_wins(row, _unit(comparison))}"
+        text = f"is {row.verdict}: {shown}{_wins(row, unit_of(comparison))}"
     text += f"; {visible(row.note)}" if row.note else ""
     text += _plain_p(row, comparison)
     text += early_text(row, comparison)
@@ -214,11 +215,6 @@ def _wins(row: Row, unit: str) -> str:
     return f", {row.verdict} in {same} of {numerals.plural(row.pairs, unit)}"
 
 
-def _unit(comparison: Comparison) -> str:
-    """What one difference behind a verdict is of: a seed, or a block where these are a sample."""
-    return "block" if comparison.blocks is not None and comparison.blocks.kind == "random" else "seed"
-
-
 def _differs(ratio: float) -> bool:
     return ratio > _COMPUTE_DIFFERS or ratio < 1 / _COMPUTE_DIFFERS
 
@@ -233,7 +229,7 @@ def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sen
     text += stopped_text(row, comparison)
     text += _plain_p(row, comparison)
     # More seeds settle neither blocks that contradict each other nor how blocks differ.
-    elsewhere = _unit(comparison) == "block" or (
+    elsewhere = unit_of(comparison) == "block" or (
         comparison.blocks is not None and comparison.blocks.arms[row.arm].opposite
     )
     seeds = None if elsewhere or row.stopped or _is_short(row, comparison) else _next_seeds(row, comparison)
@@ -268,8 +264,8 @@ def _unfinished(rows: Sequence[Row], comparison: Comparison, base: str) -> Sente
     if not short:
         return None
     arms = "1 arm has" if short == 1 else f"{short} arms have"
-    text = f"Not finished: {arms} fewer than the declared {numerals.plural(comparison.look, _unit(comparison))}."
-    again = base if _unit(comparison) == "block" else _command(base, comparison.look)
+    text = f"Not finished: {arms} fewer than the declared {numerals.plural(comparison.look, unit_of(comparison))}."
+    again = base if unit_of(comparison) == "block" else _command(base, comparison.look)
     return Sentence(text, command=again if base else None)
 
 

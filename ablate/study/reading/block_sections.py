@@ -156,7 +156,7 @@ def resolved_in_blocks(
     stated: Draft,
     kept: Sequence[Arm],
     drafts: Sequence[Draft],
-    resolver: Callable[[Draft], Resolver],
+    resolver: Callable[[Draft, Problems], Resolver],
     problems: Problems,
 ) -> tuple[tuple[Arm, ...], Blocks]:
     """Return every arm of `kept` (resolved in the first block, baseline first) in every block.
@@ -169,10 +169,13 @@ def resolved_in_blocks(
     found: list[Arm] = []
     for number, block in enumerate(blocks):
         base = in_this(stated, block)
-        own = resolver(base)
+        said = Problems()
+        own = resolver(base, said)
         there = [own.arm(base if at == 0 else by_name[arm.name]) for at, arm in enumerate(kept)]
+        own.flush()
         if number:  # what is wrong in the first one has been said
-            own.flush()
+            problems.errors.extend(error for error in said.errors if error not in problems.errors)
+            problems.warnings.extend(warning for warning in said.warnings if warning not in problems.warnings)
         resolved = [arm for arm in there if arm is not None]
         if len(resolved) < len(kept):
             return (), Blocks(levels, kind)

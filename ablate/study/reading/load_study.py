@@ -377,7 +377,7 @@ class _Loader:
                 stated,
                 kept,
                 drafts,
-                lambda base: Resolver(core, base, self.problems, tables),
+                lambda base, problems: Resolver(core, base, problems, tables),
                 self.problems,
             )
             return every, designs, (), known
