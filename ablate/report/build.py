@@ -178,6 +178,7 @@ def _over_blocks(
     trials = tuple(sorted(rows, key=lambda row: row.number))
     # One comparison: what a block's own report says is what stands in the tables over all.
     comparison = compare_results(read, method)
+    comparison = replace(comparison, lints=(*import_lints(study, rows, options["attributes"] or {}), *comparison.lints))
     whole = read.study
     results, random = results_of(read), read.blocks.blocks.kind == "random"
     assert comparison.blocks is not None

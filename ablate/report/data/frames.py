@@ -85,7 +85,8 @@ class CheckedResults:
             noise = shared_noise([one.matrix for one in each.values()], settle_metrics(study.metrics))
             whole = replace(whole, matrix=replace(whole.matrix, shared=noise))
         missing = left_out(cells_of(study, counting), blocks.names)
-        return replace(whole, blocks=BlockedResults(blocks, each, tuple(incomplete(missing, blocks.word))))
+        lints = (*version_lints(study, rows), *incomplete(missing, blocks.word))
+        return replace(whole, blocks=BlockedResults(blocks, each, lints))
 
 
 @dataclass(frozen=True)
