@@ -20,7 +20,7 @@ STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,99}")
 REPORT_FORMATS = ("html", "md", "csv", "tex", "json")
 """What a report can be written as."""
 
-_UNSAFE = re.compile(r"[^A-Za-z0-9=+._ -]+")
+_UNSAFE = re.compile(r"[^A-Za-z0-9=+._ @-]+")
 _LONGEST_FOLDER = 80
 _LINKS, _SET_ASIDE = "links", "set-aside"
 
@@ -36,10 +36,13 @@ def folder_name(arm: str, seed: int) -> str:
     An arm's name may hold anything. Characters that are unsafe in a path become ``_``; then a short digest of the full
     name is added, so that ``a/b`` and ``a_b`` never meet in one folder.
     """
-    safe = _UNSAFE.sub("_", arm).strip(". ")[:_LONGEST_FOLDER]
-    if safe != arm:
-        safe = f"{safe}~{hashlib.sha256(arm.encode()).hexdigest()[:8]}"
-    return f"{safe}-s{seed}"
+    return f"{safe_name(arm)}-s{seed}"
+
+
+def safe_name(name: str) -> str:
+    """Return `name` as a folder can be called; with a digest where that is not the name itself."""
+    safe = _UNSAFE.sub("_", name).strip(". ")[:_LONGEST_FOLDER]
+    return safe if safe == name else f"{safe}~{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def is_in_results(folder: Path) -> bool:
@@ -160,9 +163,17 @@ class TrialPaths:
 
 @dataclass(frozen=True)
 class StudyPaths:
-    """Files of one study, ``results/<study>/``."""
+    """Files of one study, ``results/<study>/``; or of one of its blocks, see `within`."""
 
     folder: Path
+    block: str = ""
+    """The block whose report lies here; its trials are among those of the whole study."""
+    home: Path | None = None
+    """The study's own folder, where `folder` is that of a block."""
+
+    def within(self, block: str) -> StudyPaths:
+        """Files of the report of one block, ``results/<study>/blocks/<block>/``."""
+        return StudyPaths(self.folder / "blocks" / safe_name(block), block, self.folder)
 
     @property
     def study_file(self) -> Path:
@@ -208,7 +219,7 @@ class StudyPaths:
 
     @property
     def trials(self) -> Path:
-        return self.folder / "trials"
+        return (self.home or self.folder) / "trials"
 
     @property
     def links(self) -> Path:
@@ -253,14 +264,22 @@ class StudyPaths:
         return self.folder / "curves.csv"
 
     @property
+    def blocks_csv(self) -> Path:
+        return self.folder / "blocks.csv"
+
+    @property
+    def blocks_tex(self) -> Path:
+        return self.folder / "table_blocks.tex"
+
+    @property
     def report_files(self) -> tuple[Path, ...]:
-        """Everything a report may write, figures left out."""
-        pages = (self.report_html, self.report_md, self.report_json, self.table_tex)
-        return (*pages, self.arms_csv, self.trials_csv, self.curves_csv)
+        """Everything a report may write, figures and the reports of single blocks left out."""
+        pages = (self.report_html, self.report_md, self.report_json, self.table_tex, self.blocks_tex)
+        return (*pages, self.arms_csv, self.trials_csv, self.curves_csv, self.blocks_csv)
 
     def trial(self, arm: str, seed: int) -> TrialPaths:
         """Paths of the replicate (arm, seed)."""
-        return TrialPaths(self.trials / folder_name(arm, seed))
+        return TrialPaths(self.trials / folder_name(f"{arm}@{self.block}" if self.block else arm, seed))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,18 @@ def expected_trials(prepared: PreparedRun) -> Prediction | None:
         return None
     from ablate.report.statistics.sequential.expected_seeds import predict
 
-    return predict(len(study.arms) - 1, study.looks, study.alpha, study.method, _margin(prepared))
+    if study.blocks is None:
+        return predict(len(study.arms) - 1, study.looks, study.alpha, study.method, _margin(prepared))
+    # An arm is decided over all blocks, and goes on in all of them.
+    count = len(study.blocks.names)
+    found = predict(len(study.arms) // count - 1, study.looks, study.alpha, study.method, _margin(prepared))
+    if found is None:
+        return None
+    return replace(found, nothing=_times(found.nothing, count), one=_times(found.one, count), most=count * found.most)
+
+
+def _times(expected: ExpectedSeeds, blocks: int) -> ExpectedSeeds:
+    return replace(expected, trials=blocks * expected.trials, low=blocks * expected.low, high=blocks * expected.high)
 
 
 def expected_lines(prepared: PreparedRun, found: Prediction | None, cost: PlanCost | None) -> list[str]:
@@ -68,5 +80,5 @@ def _margin(prepared: PreparedRun) -> float:
 
 def _baseline_mean(prepared: PreparedRun) -> float:
     rows = latest(prepared.stored.rows).values() if prepared.stored is not None else ()
-    name, baseline = prepared.study.primary.name, prepared.study.baseline.name
-    return fmean(value for row in rows if row.arm == baseline and (value := row.metrics.get(name)) is not None)
+    name, baselines = prepared.study.primary.name, prepared.study.baselines
+    return fmean(value for row in rows if row.arm in baselines and (value := row.metrics.get(name)) is not None)

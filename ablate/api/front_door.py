@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ablate.display.run_display import Display
     from ablate.engine.display.display_events import DisplayEvent
     from ablate.report.statistics.model import Bayes, Comparison
+    from ablate.study.blocks import BlockKind
     from ablate.study.spec import MetricSpec
     from ablate.study.verdict_method import Boundaries, Correction, Noise, Test
     from ablate.tracking.background import Tracked
@@ -193,12 +194,15 @@ def compare(
     futility: float = FUTILITY,
     bayes: bool = False,
     test_share: float = 0.0,
+    blocks: str | None = None,
+    blocks_are: BlockKind = "fixed",
 ) -> Comparison:
     """Compare the arms of anybody's results: one row per trial with `arm`, `seed` and a column per metric.
 
     `metrics` are texts such as ``"accuracy:max:0.5%"`` (name, better direction, smallest difference that matters); the
-    first is the primary one. With `bayes`, each row also says how likely better, equivalent and worse are. See
-    `ablate.report.statistics.compare.compare` for everything else.
+    first is the primary one. With `bayes`, each row also says how likely better, equivalent and worse are. With a
+    column ``dataset`` or ``task`` (or one named by `blocks`), verdicts are over all of them, and ``comparison.blocks``
+    has those of each. See `ablate.report.statistics.compare.compare` for everything else.
 
     Raises AblateError for a table that can be read in more than one way, or in none.
     """
@@ -219,6 +223,8 @@ def compare(
         futility=futility,
         bayes=bayes,
         test_share=test_share,
+        blocks=blocks,
+        blocks_are=blocks_are,
     )
 
 
@@ -233,6 +239,8 @@ def report(
     pattern: str | None = None,
     seed_key: str | None = None,
     within: str | None = None,
+    blocks: str | None = None,
+    blocks_are: BlockKind = "fixed",
     formats: Sequence[str] = REPORT_FORMATS,
     figures: bool = True,
     layout: Literal["arms", "components"] = "arms",
@@ -256,8 +264,9 @@ def report(
     With `source` instead, results that ablate did not make are reported: ``"csv:runs.csv"``,
     ``"mlflow:URI#experiment"``, ``"tensorboard:runs"``, ``"wandb:export.csv"``, ``"optuna:URL#study"`` or
     ``"hydra:multirun"``. To it belong `baseline`, `metrics` (``"accuracy:max:0.5%"``), `name`, `pattern` (arm and seed
-    in a run's name), `seed_key` (the parameter that holds the seed) and `within` (the column that counts episodes or
-    other parts of a run: these are averaged within each arm and seed first).
+    in a run's name), `seed_key` (the parameter that holds the seed), `within` (the column that counts episodes or
+    other parts of a run: these are averaged within each arm and seed first), `blocks` (the column of data sets or
+    tasks) and `blocks_are` ("fixed", or "random" for a sample of others).
 
     Raises NothingComparableError after everything that can be written has been, and AblateError for the rest.
     """
@@ -271,7 +280,7 @@ def report(
     if (study is None) == (source is None):
         raise AblateError("report needs a study or a source, and not both", hint='for example report("schedules")')
     if source is not None:
-        asked = ForeignSource(source, baseline, tuple(metrics), name, pattern, seed_key, within)
+        asked = ForeignSource(source, baseline, tuple(metrics), name, pattern, seed_key, within, blocks, blocks_are)
         stored, remarks = read_foreign_results(asked, place, choose=choose)
     elif isinstance(study, StudyResults):
         stored = study.stored

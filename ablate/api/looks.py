@@ -10,7 +10,8 @@ from ablate.api.stored_studies import outcome_kinds
 from ablate.human_units import plural, visible
 from ablate.outcome import OutcomeKind
 from ablate.storage.rows import TrialRow
-from ablate.study.spec import BASELINE, Replicate, Study
+from ablate.study.blocks import split_name
+from ablate.study.spec import Replicate, Study
 
 _NAMED = 4
 """Arms that are spelt out."""
@@ -55,7 +56,7 @@ def next_round(study: Study, rows: Sequence[TrialRow], globs: Sequence[str] = ()
             if not all(one.key in results and results[one.key].is_result for one in last.replicates):
                 return last
         undecided = _undecided(study, rows, look)
-        open_arms = tuple(arm for arm in chosen if arm in undecided)
+        open_arms = tuple(arm for arm in chosen if (arm if study.blocks is None else split_name(arm)[0]) in undecided)
     return last
 
 
@@ -63,7 +64,7 @@ def _others(study: Study, globs: Sequence[str]) -> tuple[str, ...]:
     """The arms that are meant, without the baseline."""
     from ablate.study.plan import replicates
 
-    return tuple(one.arm for one in replicates(study, seeds=1, arms=globs) if one.arm != BASELINE)
+    return tuple(one.arm for one in replicates(study, seeds=1, arms=globs) if one.arm not in study.baselines)
 
 
 def _undecided(study: Study, rows: Sequence[TrialRow], look: int) -> set[str]:
@@ -75,12 +76,16 @@ def _undecided(study: Study, rows: Sequence[TrialRow], look: int) -> set[str]:
     if comparison.problem is not None:
         return set()
     found = {arm: comparison.row(arm) for arm in comparison.arms}
-    return {arm for arm, row in found.items() if row.verdict in (None, Verdict.UNDECIDED) and not row.stopped}
+    blocks = comparison.blocks
+    # Where blocks contradict each other, more seeds would not give them one word.
+    settled = set() if blocks is None else {arm for arm, own in blocks.arms.items() if own.opposite}
+    open_arms = {arm for arm, row in found.items() if row.verdict in (None, Verdict.UNDECIDED) and not row.stopped}
+    return open_arms - settled
 
 
 def seeds_of_all(study: Study, results: Mapping[tuple[str, int], OutcomeKind], globs: Sequence[str]) -> int:
     """Return the number of seeds, counted from the study's first, for which every chosen arm has a result."""
-    arms = _others(study, globs) or (BASELINE,)
+    arms = _others(study, globs) or (study.baseline.name,)
     seeds = 0
     while all(_is_done(results, (arm, study.first_seed + seeds)) for arm in arms):
         seeds += 1

@@ -147,12 +147,18 @@ class ForeignSource:
     seed_key: str | None = None
     within: str | None = None
     """Column that counts parts of a run (episodes, images): these are averaged within each arm and seed first."""
+    blocks: str | None = None
+    """Column that says which data set or task a row is of; None for one that is called so."""
+    blocks_are: str = "fixed"
+    """``fixed`` or ``random``, see `ablate.study.blocks.Blocks`."""
 
     def command(self, baseline: str) -> str:
         """Return the command line that reads this, without the password of a URL."""
         options = {
             "--baseline": baseline,
             "--within": self.within,
+            "--blocks": self.blocks,
+            "--blocks-are": None if self.blocks_are == "fixed" else self.blocks_are,
             "--pattern": self.pattern,
             "--seed-key": self.seed_key,
             "--name": self.name,
@@ -175,7 +181,7 @@ def read_foreign_results(
     from ablate.report.sources.runs import Naming
 
     names = tuple(metric.partition(":")[0] for metric in asked.metrics)
-    found = read_source(asked.source, Naming(asked.pattern, asked.seed_key), names)
+    found = read_source(asked.source, Naming(asked.pattern, asked.seed_key, asked.blocks), names)
     study, rows = results_of(
         found.table,
         baseline=asked.baseline,
@@ -183,12 +189,15 @@ def read_foreign_results(
         name=asked.name,
         within=asked.within,
         curves=found.curves,
+        blocks=asked.blocks,
+        blocks_are=asked.blocks_are,
     )
     paths = place.results.study(study.name)
     if paths.plan.exists() or paths.study_file.exists():
         raise AblateError(f"{paths.folder} holds a study that ablate ran", hint="give these results another --name")
     study = dataclasses.replace(study, method=choose(study.method))
-    return StoredStudy(study, rows, paths, url="", command=asked.command(study.baseline.name)), found.remarks
+    baseline = study.baseline.name if study.blocks is None else study.over_blocks().baseline.name
+    return StoredStudy(study, rows, paths, url="", command=asked.command(baseline)), found.remarks
 
 
 def locate(word: str, place: ResultsLocation) -> StoredStudy:

@@ -287,7 +287,8 @@ def _confirmation(request: Request, study: Study, stored: StoredStudy | None, pl
                 f"the confirmation was begun with {begun.study.seeds} seeds: more of them would be another look",
                 hint="leave out --seeds",
             )
-        return dataclasses.replace(confirmation(study, begun.study.arms[1].name, begun.study.seeds), text=study.text)
+        own = begun.study if begun.study.blocks is None else begun.study.over_blocks()
+        return dataclasses.replace(confirmation(study, own.arms[1].name, begun.study.seeds), text=study.text)
     winner = winner_of(compare_study(stored.study, stored.rows))
     return confirmation(study, winner, request.seeds or study.looks[-1])
 

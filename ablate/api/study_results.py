@@ -54,10 +54,19 @@ class StudyResults:
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """One row per (arm, seed), the trial that counts: arm, seed, outcome, every metric, seconds, device."""
-        from ablate.report.data.frames import trials_frame
+        """One row per (arm, seed), the trial that counts: arm, seed, outcome, every metric, seconds, device.
 
-        return trials_frame(self.study, self.stored.rows)
+        In a study with blocks one row per (arm, block, seed), with a column `block` behind `arm`.
+        """
+        from ablate.report.data.frames import trials_frame
+        from ablate.study.blocks import split_name
+
+        frame = trials_frame(self.study, self.stored.rows)
+        if self.study.blocks is not None:
+            names = [split_name(name) for name in frame["arm"]]
+            frame.insert(2, "block", [block for _, block in names])
+            frame["arm"] = [arm for arm, _ in names]
+        return frame
 
     @cached_property
     def curves(self) -> pd.DataFrame:

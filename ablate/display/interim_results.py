@@ -50,7 +50,6 @@ class InterimArm:
 def interim_arms(study: Study, planned: Mapping[str, int], results: Results) -> list[InterimArm]:
     """Return every arm that has a plan or a result, in study order."""
     by_arm = _by_arm(results)
-    base = _values(by_arm.get(study.baseline.name, {}))
     found = []
     for arm in study.arms:
         own = by_arm.get(arm.name, {})
@@ -59,7 +58,8 @@ def interim_arms(study: Study, planned: Mapping[str, int], results: Results) -> 
         done = sum(result.kind is not None and result.kind.is_result for result in own.values())
         counts = Counter("running" if result.kind is None else result.kind.value for result in own.values())
         values = _values(own)
-        diff = None if arm is study.baseline else _difference(values, base, study.primary)
+        base = study.baseline_of(arm.name).name
+        diff = None if arm.name == base else _difference(values, _values(by_arm.get(base, {})), study.primary)
         mean = fmean(values.values()) if values else None
         total = max(planned.get(arm.name, 0), len(own))
         found.append(InterimArm(arm.name, done, total, mean, diff, counts))

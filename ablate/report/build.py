@@ -7,11 +7,13 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ablate.errors import AblateError, ResultsError
 from ablate.paths import REPORT_FORMATS, StudyPaths, write_atomic
+from ablate.report.data.block_results import rows_within, without_blocks
 from ablate.report.data.curve_area import races_of
-from ablate.report.data.frames import CheckedResults, compare_results
+from ablate.report.data.frames import CheckedResults, compare_results, latest_results
 from ablate.report.data.material import Material, Point, costs_of, results_of, state_of, trends_of, without_numbers
 from ablate.report.data.mixed_results import import_lints
 from ablate.report.data.planned_contrasts import families_of
@@ -20,13 +22,16 @@ from ablate.report.data.search_results import search_results_of
 from ablate.report.figures.figure import Drawing
 from ablate.report.figures.image_strips import Strip, strips_of
 from ablate.report.formats import csv_json
+from ablate.report.formats.blocks_latex import blocks_latex
 from ablate.report.formats.latex import table_latex
 from ablate.report.formats.markdown import report_markdown
 from ablate.report.html.page import report_html
 from ablate.report.statistics.equal_budget import equal_budgets
+from ablate.report.statistics.families import Family
 from ablate.report.statistics.model import Bayes, Comparison
 from ablate.report.statistics.pareto import front_of
 from ablate.report.statistics.posterior import with_posterior
+from ablate.report.statistics.trend import Trend
 from ablate.report.text.columns import check_columns
 from ablate.report.text.component_columns import check_layout
 from ablate.storage.rows import TrialRow
@@ -117,6 +122,20 @@ def gather(
     """
     check_layout(study, layout)
     columns = check_columns(study, columns, bayes=bayes is not None)
+    if study.blocks is not None:
+        return _over_blocks(
+            study,
+            rows,
+            paths,
+            layout=layout,
+            columns=columns,
+            now=now,
+            storage=storage,
+            command=command,
+            method=method,
+            attributes=attributes,
+            bayes=bayes,
+        )
     read = CheckedResults.of(study, rows)
     rows = read.rows
     results = results_of(read)
@@ -146,6 +165,82 @@ def gather(
         columns=columns,
         searched=search_results_of(study, rows),
     )
+
+
+def _over_blocks(
+    study: Study,
+    rows: Sequence[TrialRow],
+    paths: StudyPaths | None,
+    *,
+    command: str | None,
+    method: Method | None,
+    now: datetime.datetime | None,
+    **options: Any,
+) -> Material:
+    """Collect what the pages say over all blocks, and what the report of every block does."""
+    read = CheckedResults.of(study, rows)
+    assert read.blocks is not None
+    trials = tuple(sorted(rows, key=lambda row: row.number))
+    # One comparison: what a block's own report says is what stands in the tables over all.
+    comparison = compare_results(read, method)
+    comparison = replace(comparison, lints=(*import_lints(study, rows, options["attributes"] or {}), *comparison.lints))
+    if options["bayes"] is not None:
+        comparison = with_posterior(comparison, options["bayes"])
+    whole = read.study
+    results, random = results_of(read), read.blocks.blocks.kind == "random"
+    assert comparison.blocks is not None
+    contradicted = {arm for arm, own in comparison.blocks.arms.items() if own.opposite}
+    state = state_of(study, _latest(trials), stale=_is_stale(study))
+    attributes, storage = options["attributes"], options["storage"]
+    return Material(
+        study=replace(whole, file=scrub(whole.file), question=scrub(whole.question)),
+        rows=tuple(without_blocks(trials)),
+        results=results,
+        comparison=comparison,
+        costs=costs_of(whole, without_blocks(trials), results),
+        trends=() if random else _of_one_mind(trends_of(read), contradicted, read.study),
+        families=() if random else tuple(one for one in families_of(read) if not contradicted & _arms_of(one)),
+        races=(),
+        equal=(),
+        front=front_of(comparison),
+        points=(),
+        state=state,
+        provenance=collect(study, trials, storage=storage, attributes=attributes),
+        generated_at=_timestamp(now),
+        command=scrub(command) if command else None,
+        layout=options["layout"],
+        columns=tuple(options["columns"]),
+        planned=replace(study, file=scrub(study.file), question=scrub(study.question)),
+        trials=trials,
+        blocks={
+            name: gather(
+                study.within(name),
+                rows_within(study, rows, name),
+                None if paths is None else paths.within(name),
+                command=command,
+                method=method,
+                now=now,
+                **options,
+            )
+            for name in read.blocks.blocks.names
+        },
+    )
+
+
+def _of_one_mind(trends: Sequence[Trend], contradicted: set[str], study: Study) -> tuple[Trend, ...]:
+    """Trends without an arm that blocks contradict each other about: their average would hide that."""
+    factors = {arm.factor for arm in study.arms if arm.name in contradicted}
+    return tuple(trend for trend in trends if trend.factor not in factors)
+
+
+def _arms_of(family: Family) -> set[str]:
+    """Return the arms that a family's contrasts are made of."""
+    return {arm for effect in family.effects for arm in effect.weights}
+
+
+def _latest(rows: Sequence[TrialRow]) -> dict[tuple[str, int], TrialRow]:
+    running = {(row.arm, row.seed): row for row in rows if row.outcome is None}
+    return running | {(row.arm, row.seed): row for row in latest_results(rows)}
 
 
 def _timestamp(now: datetime.datetime | None) -> str:
@@ -183,6 +278,8 @@ def _write_all(material: Material, paths: StudyPaths, *, formats: Collection[str
         write_atomic(paths.folder / name, data)
     for path, text in _pages(material, paths, formats, drawings, strips, beside).items():
         write_atomic(path, text)
+    for name, own in material.blocks.items():
+        _write_all(own, paths.within(name), formats=formats, figures=figures)
 
 
 def _data_files(
@@ -190,11 +287,18 @@ def _data_files(
 ) -> dict[Path, str]:
     found: dict[Path, str] = {}
     if "csv" in formats:
-        found[paths.trials_csv] = csv_json.trials_csv(material.study, material.rows)
+        found[paths.trials_csv] = csv_json.trials_csv(
+            material.planned or material.study, material.trials or material.rows
+        )
         found[paths.arms_csv] = csv_json.arms_csv(material.comparison)
-        found[paths.curves_csv] = csv_json.curves_csv(material.study, points)
+        if material.blocks:
+            found[paths.blocks_csv] = csv_json.blocks_csv(material.comparison)
+        else:
+            found[paths.curves_csv] = csv_json.curves_csv(material.study, points)
     if "tex" in formats:
         found[paths.table_tex] = table_latex(material)
+        if material.blocks:
+            found[paths.blocks_tex] = blocks_latex(material)
     return found
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ablate.errors import StudyChangedError
 from ablate.json_values import JsonValue, is_same
 from ablate.search import without_budget
+from ablate.study.blocks import Blocks
 from ablate.study.factors import level_text
 from ablate.study.spec import Study
 
@@ -17,11 +18,14 @@ _SHOWN_CHANGES = 3
 def check_against_stored(stored: Study, new: Study, *, has_results: bool = True) -> None:
     """Refuse a study that would mix different experiments under one name.
 
-    New arms, more seeds, other margins and another question are welcome. Raises StudyChangedError when the core, the
-    baseline's settings, those of an arm that is stored already, or what a metric means has changed. Before any trial
-    has a result there is nothing to mix: settings, and where numbers are read from, may be put right then.
+    New arms, new blocks, more seeds, other margins and another question are welcome. Raises StudyChangedError when the
+    core, the baseline's settings, those of an arm that is stored already, what a block is, or what a metric means has
+    changed. Before any trial has a result there is nothing to mix: settings, and where numbers are read from, may be
+    put right then.
     """
-    results = [*_arm_changes(stored, new), *_source_changes(stored, new)] if has_results else []
+    results = (
+        [*_block_changes(stored, new), *_arm_changes(stored, new), *_source_changes(stored, new)] if has_results else []
+    )
     changes = [
         *_core_change(stored, new),
         *_search_changes(stored, new),
@@ -54,6 +58,25 @@ def with_seeds_of(study: Study, other: Study) -> Study:
 
 def _core_change(stored: Study, new: Study) -> list[str]:
     return [f"core was {stored.core}, now {new.core}"] if stored.core != new.core else []
+
+
+def _block_changes(stored: Study, new: Study) -> list[str]:
+    """Blocks may be added; what they are, and that there are any, belongs to the question."""
+    before, after = stored.blocks, new.blocks
+    if before is None or after is None:
+        if before is after:
+            return []
+        return ["it had no blocks, now it has some" if before is None else "it had blocks, now it has none"]
+    kind = [] if before.kind == after.kind else [f"its blocks were {before.kind}, now {after.kind}"]
+    return kind + [
+        f"block {name!r} was {_levels(before, name)}, now {_levels(after, name)}"
+        for name in after.names
+        if name in before.levels and not is_same(dict(before.levels[name]), dict(after.levels[name]))
+    ]
+
+
+def _levels(blocks: Blocks, name: str) -> str:
+    return ", ".join(f"{factor} {level_text(level)}" for factor, level in blocks.levels[name].items())
 
 
 def _arm_changes(stored: Study, new: Study) -> list[str]:

@@ -13,8 +13,9 @@ from ablate.interface import Core, Stage
 from ablate.outcome import OutcomeKind
 from ablate.recipe import JsonValue, Recipe
 from ablate.search import CandidateState, Search, Tried, candidates
+from ablate.study.blocks import split_name
 from ablate.study.problems import did_you_mean, known_words
-from ablate.study.spec import BASELINE, BUDGET_UNITS, Replicate, Study, levels_of
+from ablate.study.spec import BUDGET_UNITS, Replicate, Study, levels_of
 
 UNEQUAL_WORK = 1.5
 """An arm that takes this many times the work of the baseline, or as many times less, is warned about."""
@@ -26,8 +27,9 @@ def replicates(
     """Return what is to be computed: all arms of seed 0, then of seed 1, and so on.
 
     `seeds` is the number of seeds per arm (default: the study's first look), or else `only` are the seeds themselves.
-    `arms` are names or globs; the baseline is always among the arms. Raises AblateError for a glob that matches no arm,
-    and for fewer than one seed.
+    `arms` are names or globs; the baseline is always among the arms. In a study with blocks, a name or glob without a
+    block means the arm in every block, and each block that is left has its baseline. Raises AblateError for a glob that
+    matches no arm, and for fewer than one seed.
     """
     count = study.seeds if seeds is None else seeds
     if count < 1:
@@ -42,16 +44,27 @@ def _chosen(study: Study, globs: Sequence[str]) -> set[str]:
     names = [arm.name for arm in study.arms]
     if not globs:
         return set(names)
-    chosen = {BASELINE}
+    chosen: set[str] = set()
     for glob in globs:
-        # A name is a name first: `lr=[1]` is an arm before it is a pattern.
-        matched = {glob} & set(names) or set(fnmatch.filter(names, glob))
+        matched = _matched(study, glob, names)
         if not matched:
+            known = names if study.blocks is None else [*dict.fromkeys(split_name(name)[0] for name in names), *names]
             raise AblateError(
-                f"no arm is called {glob!r}", hint=did_you_mean(glob, names) or known_words(_first_few(names))
+                f"no arm is called {glob!r}", hint=did_you_mean(glob, known) or known_words(_first_few(known))
             )
         chosen |= matched
-    return chosen
+    return chosen | {study.baseline_of(name).name for name in chosen}
+
+
+def _matched(study: Study, glob: str, names: Sequence[str]) -> set[str]:
+    # A name is a name first: `lr=[1]` is an arm before it is a pattern.
+    if glob in names:
+        return {glob}
+    if study.blocks is not None:
+        plain = [split_name(name)[0] for name in names]
+        own = {glob} & set(plain) or set(fnmatch.filter(plain, glob))
+        return {name for name, arm in zip(names, plain, strict=True) if arm in own} or set(fnmatch.filter(names, glob))
+    return set(fnmatch.filter(names, glob))
 
 
 def _first_few(names: Sequence[str]) -> list[str]:
@@ -137,6 +150,10 @@ class Plan:
     warnings: tuple[Problem, ...]
     searches: tuple[SearchPlan, ...] = ()
     """Searches that are not finished; `to_run` counts their replicates too."""
+    blocks: tuple[str, ...] = ()
+    """Blocks that are planned; `arms` then has every arm once per block."""
+    blocks_are: str = ""
+    """``fixed`` or ``random``; empty without blocks."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON-ready data."""
@@ -145,6 +162,7 @@ class Plan:
             "schema_version": 1,
             "arms": list(self.arms),
             "looks": list(self.looks),
+            "blocks": list(self.blocks),
             "factors": [dict(vars(factor)) | {"levels": list(factor.levels)} for factor in self.factors],
             "stages": [dict(vars(stage)) for stage in self.stages],
             "todo": [{"arm": one.arm, "seed": one.seed, "recipe": one.recipe.digest} for one in self.todo],
@@ -179,7 +197,7 @@ def make_plan(
         done=len(done),
         to_run=len(todo) + sum(search.to_run for search in searches),
         failed=sum(one.key in results_by_key for one in todo),
-        baseline_done=all(one.arm != BASELINE for one in todo),
+        baseline_done=all(one.arm not in study.baselines for one in todo),
         duplicates=len(todo) - len({one.recipe.digest for one in todo}),
         factors=_factor_levels(study, set(names)),
         stages=stages,
@@ -193,6 +211,8 @@ def make_plan(
             *_lost_in_pandas(study),
         ),
         searches=tuple(searches),
+        blocks=() if study.blocks is None else tuple(dict.fromkeys(split_name(name)[1] for name in names)),
+        blocks_are="" if study.blocks is None else study.blocks.kind,
     )
 
 
@@ -247,6 +267,9 @@ def _beyond(known: Stage | None, stage: Stage) -> tuple[float, int]:
 
 
 def _factor_levels(study: Study, arms: set[str]) -> tuple[FactorLevels, ...]:
+    if study.blocks is not None:
+        first = study.over_blocks()
+        return _factor_levels(first, {split_name(name)[0] for name in arms})
     levels = {arm.name: levels_of(study, arm) for arm in study.arms}
     rows = []
     for name in study.factors:
@@ -259,15 +282,16 @@ def _factor_levels(study: Study, arms: set[str]) -> tuple[FactorLevels, ...]:
 def _unequal_work(core: type[Core], study: Study, arms: Sequence[str]) -> list[Problem]:
     """Warn when arms take clearly more or less work than the baseline, by the core's own estimate."""
     work = {arm.name: sum(stage.cost for stage in core.stages(study.recipe(arm, 0))) for arm in study.arms}
-    base = work[BASELINE]
-    ratios = {arm: work[arm] / base for arm in arms if base > 0}
+    base = {arm: work[study.baseline_of(arm).name] for arm in arms}
+    ratios = {arm: work[arm] / base[arm] for arm in arms if base[arm] > 0}
     unequal = {arm: ratio for arm, ratio in ratios.items() if not 1 / UNEQUAL_WORK <= ratio <= UNEQUAL_WORK}
     if not unequal:
         return []
+    others = len(arms) - len(study.baselines & set(arms))
     most = max(unequal, key=lambda arm: abs(math.log(max(unequal[arm], 1e-9))))
     return [
         Problem(
-            f"unequal compute: {len(unequal)} of {len(arms) - 1} arms, {most} takes {unequal[most]:.2g} times "
+            f"unequal compute: {len(unequal)} of {others} arms, {most} takes {unequal[most]:.2g} times "
             "the work of the baseline",
             file=study.file,
             severity="warning",

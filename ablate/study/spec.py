@@ -11,6 +11,7 @@ from ablate.errors import Problem
 from ablate.json_values import JsonValue, frozen_settings, plain_settings
 from ablate.recipe import Recipe
 from ablate.search import Search
+from ablate.study.blocks import Blocks, in_block, split_name
 from ablate.study.verdict_method import Method
 
 BASELINE = "baseline"
@@ -122,6 +123,10 @@ class Study:
     """The sections that state arms, in study-file order."""
     searches: tuple[Search, ...] = ()
     """What is looked for before arms are compared: one ``search``, or one for every arm that is tuned."""
+    blocks: Blocks | None = None
+    """The conditions under which every arm runs. `arms` then has every arm once per block (``lr=0.1@cifar10``), block
+    by block, each block's baseline first; designs name arms without their block. `within` and `over_blocks` are the
+    studies of one block and of all together."""
     core_parameters: Mapping[str, Any] = field(default_factory=dict)
     """What the study file says of its core itself, for a core that is described there (`Core.made_for`)."""
     budget: Mapping[str, float] = field(default_factory=dict)
@@ -135,6 +140,49 @@ class Study:
     def baseline(self) -> Arm:
         """The arm the others are compared with."""
         return self.arms[0]
+
+    @property
+    def baselines(self) -> frozenset[str]:
+        """Names of the arms that others are compared with: one per block, or the only one."""
+        if self.blocks is None:
+            return frozenset({self.baseline.name})
+        name, _ = split_name(self.baseline.name)
+        return frozenset(in_block(name, block) for block in self.blocks.names)
+
+    def baseline_of(self, arm: str) -> Arm:
+        """The arm that `arm` is compared with: that of its block."""
+        if self.blocks is None:
+            return self.baseline
+        name = in_block(split_name(self.baseline.name)[0], split_name(arm)[1])
+        return next((one for one in self.arms if one.name == name), self.baseline)
+
+    def within(self, block: str) -> Study:
+        """The study of one block alone: arms without the block in their names, alpha shared by all blocks."""
+        assert self.blocks is not None
+        share = self.alpha / len(self.blocks.levels)
+        return replace(self, arms=self._without_block(block), factors=self._own_factors, alpha=share, blocks=None)
+
+    def over_blocks(self) -> Study:
+        """The study of all blocks together: every arm once, without its block. Its settings are the first block's."""
+        assert self.blocks is not None
+        arms = self._without_block(self.blocks.names[0])
+        looks = self.looks if self.blocks.kind == "fixed" or not self.looks else (len(self.blocks.levels),)
+        first = self.first_seed if self.blocks.kind == "fixed" else 0
+        return replace(self, arms=arms, factors=self._own_factors, looks=looks, first_seed=first, blocks=None)
+
+    def _without_block(self, block: str) -> tuple[Arm, ...]:
+        factors = self.blocks.factors if self.blocks is not None else ()
+        return tuple(
+            replace(arm, name=name, levels={key: level for key, level in arm.levels.items() if key not in factors})
+            for arm in self.arms
+            for name, own in [split_name(arm.name)]
+            if own == block
+        )
+
+    @property
+    def _own_factors(self) -> tuple[str, ...]:
+        conditions = self.blocks.factors if self.blocks is not None else ()
+        return tuple(name for name in self.factors if name not in conditions)
 
     @property
     def design(self) -> str:
@@ -195,6 +243,7 @@ class Study:
             "first_seed": self.first_seed,
             "designs": [design.to_dict() for design in self.designs],
             "searches": [search.to_dict() for search in self.searches],
+            **({} if self.blocks is None else {"blocks": self.blocks.to_dict()}),
             "core_parameters": dict(self.core_parameters),
             "budget": dict(self.budget),
             "text": self.text,
@@ -217,6 +266,7 @@ class Study:
             first_seed=data.get("first_seed", 0),
             designs=tuple(Design.from_dict(design) for design in data.get("designs", ())),
             searches=tuple(Search.from_dict(search) for search in data.get("searches", ())),
+            blocks=Blocks.from_dict(data["blocks"]) if data.get("blocks") is not None else None,
             core_parameters=data.get("core_parameters", {}),
             budget=data["budget"],
             text=data["text"],

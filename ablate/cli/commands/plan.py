@@ -44,6 +44,7 @@ from ablate.human_units import plural, size, spoken, visible
 from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
 from ablate.storage.core_versions import seeds_text
+from ablate.study.blocks import split_name
 from ablate.study.verdict_method import Method
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
 _JOBS = {"slurm": ("job", "Slurm"), "srun": ("step", "this allocation"), "ray": ("task", "Ray")}
 """What a slot of a cluster is called, and whose it is."""
 _LONGEST_LEVEL = 8
+_MOST_BLOCKS = 8
+"""Blocks that are spelt out."""
 _NARROW = 80
 """Cells of a terminal in which no line should break."""
 
@@ -137,6 +140,7 @@ def show_plan(
         _state(prepared),
         *_method(prepared),
         *_searches(prepared),
+        *_blocks(prepared),
         *_factors(prepared, screen.out.width),
     ]
     how = (*fusion_lines(prepared, slots), compile_line(prepared, slots))
@@ -195,10 +199,15 @@ def _title(prepared: PreparedRun) -> Text:
     if not plan.arms:
         trials = plural(sum(search.trials * search.seeds for search in prepared.searches), "trial")
         return Text(f"{plan.study}: a search of {trials}", style="bold")
-    title = (
-        f"{plan.study}: {plural(len(plan.arms), 'arm')} x {plural(plan.seeds, 'seed')} = "
-        f"{plural(plan.replicates, 'trial')}"
-    )
+    arms = len(plan.arms) if not plan.blocks else len({split_name(arm)[0] for arm in plan.arms})
+    parts = [
+        plural(arms, "arm"),
+        *([plural(len(plan.blocks), "block")] * bool(plan.blocks)),
+        plural(plan.seeds, "seed"),
+    ]
+    title = f"{plan.study}: {' x '.join(parts)} = {plural(plan.replicates, 'trial')}"
+    if plan.blocks and arms * len(plan.blocks) * plan.seeds != plan.replicates:  # not every arm in every block
+        title = f"{plan.study}: {plural(plan.replicates, 'trial')} of {', '.join(parts)}"
     seeds = sorted({one.seed for one in prepared.replicates})
     if seeds != list(range(len(seeds))):
         title += f"   ({seeds_text(seeds)})"
@@ -210,6 +219,16 @@ def _method(prepared: PreparedRun) -> list[Text]:
     """How verdicts will be taken, where the study says another thing than the default."""
     method = prepared.study.method
     return [] if method == Method() else [Text(f"  verdicts: {method}")]
+
+
+def _blocks(prepared: PreparedRun) -> list[Text]:
+    """The conditions under which every arm runs, and what they stand for."""
+    plan, blocks = prepared.plan, prepared.study.blocks
+    if blocks is None:
+        return []
+    named = ", ".join(visible(name) for name in plan.blocks[:_MOST_BLOCKS])
+    more = f" and {len(plan.blocks) - _MOST_BLOCKS} more" if len(plan.blocks) > _MOST_BLOCKS else ""
+    return [Text(f"  blocks ({blocks.word}, {blocks.kind}): {named}{more}")]
 
 
 def _state(prepared: PreparedRun) -> Text:

@@ -61,6 +61,13 @@ class CorrectName(StrEnum):
     NONE = "none"
 
 
+class BlockKindName(StrEnum):
+    """What ``--blocks-are`` knows."""
+
+    FIXED = "fixed"
+    RANDOM = "random"
+
+
 class Layout(StrEnum):
     """What the rows of the table begin with."""
 
@@ -146,6 +153,18 @@ def report(
             "them within each arm and seed first.",
         ),
     ] = None,
+    blocks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="With --csv or --from: the data set or task of each row (default: a column dataset, task or block); "
+            "a verdict in each, and one over all.",
+        ),
+    ] = None,
+    blocks_are: Annotated[
+        BlockKindName | None,
+        typer.Option("--blocks-are", help="With --csv or --from: these blocks alone (fixed), or a sample of others."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="With --csv or --from: folder of the report.")
     ] = None,
@@ -218,6 +237,8 @@ def report(
         "--baseline": baseline,
         "--metric": metric,
         "--within": within,
+        "--blocks": blocks,
+        "--blocks-are": blocks_are,
         "--name": name,
         "--pattern": pattern,
         "--seed-key": seed_key,
@@ -233,7 +254,9 @@ def report(
         )
         sources: list[StoredStudy] = []
     elif source is not None:
-        asked = ForeignSource(source, baseline, tuple(metric or ()), name, pattern, seed_key, within)
+        asked = ForeignSource(
+            source, baseline, tuple(metric or ()), name, pattern, seed_key, within, blocks, blocks_are or "fixed"
+        )
         stored, remarks = read_foreign_results(asked, place, choose=choose)
         sources = [stored]
         for remark in remarks:
@@ -313,7 +336,7 @@ def _show(
     formats: tuple[str, ...] = REPORT_FORMATS,
     columns: Sequence[str] = (),
 ) -> Comparison:
-    from ablate.report.formats.terminal import comparison_table
+    from ablate.report.formats.terminal import block_table, comparison_table
     from ablate.report.text.answer import lines_of_answer
     from ablate.report.text.search_sentences import search_lines
 
@@ -329,6 +352,10 @@ def _show(
         times = {arm: cost.ratio for arm, cost in material.costs.items()}
         screen.tell(comparison_table(comparison, times, totals=material.totals, columns=columns))
         screen.tell("")
+        for text in block_table(comparison, screen.out.width):
+            screen.out.print(text, soft_wrap=True)
+        if comparison.blocks is not None:
+            screen.tell("")
         for sentence in lines_of_answer(material, command=material.command):
             screen.out.print(sentence, soft_wrap=sentence.startswith(" "))
     written = stored.paths.report_html if "html" in formats else stored.paths.folder
@@ -337,4 +364,8 @@ def _show(
 
 
 def _primary_rows(comparison: Comparison) -> list[Any]:
-    return [row for (_, metric), row in comparison.rows.items() if metric == comparison.primary.name]
+    """Rows on the primary metric, those that are decided in a single block too."""
+    own = [row for (_, metric), row in comparison.rows.items() if metric == comparison.primary.name]
+    parts = comparison.blocks.comparisons.values() if comparison.blocks is not None else ()
+    inner = [row for part in parts for row in _primary_rows(part)]
+    return own + [row for row in inner if row.verdict != Gate.UNDECIDED]

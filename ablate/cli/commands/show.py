@@ -107,7 +107,7 @@ def _trial(stored: StoredStudy, what: str) -> TrialRow | None:
 
 def changes(stored: StoredStudy, arm: Arm) -> dict[str, tuple[Any, Any]]:
     """Setting -> (baseline's value, arm's value) where they differ."""
-    base = stored.study.baseline.settings
+    base = stored.study.baseline_of(arm.name).settings
     return {
         name: (base.get(name), arm.settings.get(name))
         for name in sorted(base.keys() | arm.settings.keys())
@@ -153,7 +153,7 @@ def trial_data(stored: StoredStudy, row: TrialRow) -> dict[str, Any]:
 def _arm_text(stored: StoredStudy, arm: Arm, width: int) -> Text:
     study = stored.study
     lines = [Text(f"{visible(arm.name)}   study {study.name}, core {study.core}", style="bold")]
-    if arm is study.baseline:
+    if arm.name in study.baselines:
         pairs = [(name, _value(value)) for name, value in arm.settings.items()]
         lines += lay_out(("setting", "value"), pairs, align="<~", width=width)
     elif differing := changes(stored, arm):

@@ -48,6 +48,8 @@ _STUDY = {
     "table_tex": "The comparison table for LaTeX.",
     "trials_csv": "One row per trial.",
     "arms_csv": "One row per arm and metric.",
+    "blocks_csv": "Of a study with blocks: one row per block, arm and metric.",
+    "blocks_tex": "Of a study with blocks: the table of arms by blocks for LaTeX.",
     "curves_csv": "One row per point of a learning curve.",
     "figures": "Every figure as SVG and PNG, with the CSV behind it.",
 }
@@ -145,6 +147,8 @@ _TABLE = {
     "posterior": "With `--bayes`: chances of better, equivalent and worse, in per cent.",
 }
 _FIGURES = (
+    ("blocks", "Of a study with blocks: every arm's difference to the baseline in each block and over all."),
+    ("ranks", "Mean ranks of the arms over many blocks, with Nemenyi's critical difference."),
     ("forest", "Every arm's difference to the baseline: thick 95 %, thin at the level where Holm's procedure decided, "
      "ticks for seeds, margin shaded."),
     ("schedules", "Alpha-bar and log-SNR of every different noise schedule; two names for one curve become visible."),
@@ -263,8 +267,8 @@ shows what fits. A metric's name is a column too: its difference with its 95 % i
 """
 _JSON = """
 Everything the pages say, as data: `state`, the `answer` in sentences, `comparison` (every row with every number of
-arms.csv, per-seed values and differences, lints, stability), `contrasts`, `trends`, `races` to a declared quality,
-`equal` budgets, the `front` of quality and time, `costs`, `provenance`.
+arms.csv, per-seed values and differences, lints, stability; `blocks` of a study that has any), `contrasts`, `trends`,
+`races` to a declared quality, `equal` budgets, the `front` of quality and time, `costs`, `provenance`.
 [report.schema.json](report.schema.json) is its JSON Schema; a test checks real reports against it.
 `schema_version` changes when a field is renamed, removed or redefined, not when one is added.
 Numbers that do not exist are null; seeds are keys as text.
@@ -354,6 +358,7 @@ def _files() -> str:
     rows = [
         *_paths(ResultsPaths(Path("results")), _RESULTS),
         *_paths(StudyPaths(Path("results/STUDY")), _STUDY),
+        (code("results/STUDY/blocks/BLOCK/"), "Of a study with blocks: the whole report of one block."),
         *_paths(TrialPaths(Path("results/STUDY/trials/ARM-sSEED")), _TRIAL),
         *((code(f"results/STUDY/trials/ARM-sSEED/{name}"), meaning) for name, meaning in _MORE_TRIAL),
     ]

@@ -38,6 +38,15 @@ _TOP = {
     "data": ("name", "The data set; the same as the factor `data` of the baseline. Only if the core has this factor."),
     "schedules": ("mapping", "Noise schedules of your own, by name: see [schedules](#schedules)."),
     "baseline": ("mapping, required", "The levels that the arms are compared with. `{}` takes the core's defaults."),
+    "blocks": (
+        "mapping",
+        "Data sets, tasks or other conditions: `{data: [mnist, svhn]}`, or `{NAME: {factor: level, ...}}`. Every arm "
+        "runs in each of them: see [blocks](#blocks).",
+    ),
+    "blocks-are": (
+        "`fixed` or `random` (`fixed`)",
+        "What the verdict over all blocks is about: exactly these, or others like them too.",
+    ),
     "search": ("mapping", "A search for good levels, run first: see [search and tune](#search-and-tune)."),
     "tune": ("mapping", "A search of its own for every arm: see [search and tune](#search-and-tune)."),
     "seeds": (
@@ -185,6 +194,7 @@ def page() -> str:
             "them. See [Statistics](../explanation/statistics.md#several-looks).",
             table(("key", "value (default)", "meaning"), _seed_rows()),
         ),
+        _section("blocks", _BLOCKS, ""),
         _section(
             "search and tune",
             "See [Designs](../how-to/designs.md#search) for what a search does.",
@@ -254,6 +264,13 @@ def _command_sections() -> list[str]:
     ]
 
 
+_BLOCKS = """
+`{data: [mnist, svhn]}` has one block per level; several factors have one per combination. Where a condition is more
+than one setting, blocks are named: `{small: {data: mnist, epochs: 5}, large: {data: svhn, epochs: 20}}`. What the
+blocks state may stand neither in the baseline nor in an arm. Arms are called `ARM@BLOCK`; `--arms ARM` means the arm
+in every block, `--arms '*@svhn'` one block. `search` and `tune` do not go together with blocks, nor do random blocks
+with several looks or with another test than `paired`. See [Several data sets](../how-to/several-data-sets.md).
+"""
 _OVERRIDES = f"""
 `--set KEY=VALUE` changes the study for one command; it may be repeated. `KEY` is a key of the study file
 (`--set alpha=0.01`, nested keys with dots: `--set metrics.psnr.margin=0.2`) or else a factor of the baseline

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import pandas as pd
 
 from ablate.errors import AblateError
+from ablate.report.data.block_results import cells_of, rows_over, rows_within
 from ablate.report.data.mixed_results import version_lints
+from ablate.report.statistics.blocks.averages import left_out
+from ablate.report.statistics.blocks.findings import incomplete, over_blocks, shared_noise
 from ablate.report.statistics.compare import compare_trials
 from ablate.report.statistics.design_warnings import design_lints, method_lints
-from ablate.report.statistics.model import Comparison
+from ablate.report.statistics.model import Comparison, Lint
 from ablate.report.statistics.trial_matrix import Trials, read_trials, settle_metrics
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
+from ablate.study.blocks import Blocks, check_kind
 from ablate.study.spec import Study
 from ablate.study.verdict_method import Method
 
@@ -53,16 +57,45 @@ class CheckedResults:
     """`counting` as a long table, see `trials_frame`."""
     matrix: Trials
     """The same as matrices [arms, seeds]: every metric of the study, its arms in order, the baseline first."""
+    blocks: BlockedResults | None = None
+    """Where `study` is a study with blocks taken over all of them: what each block gave."""
 
     @classmethod
     def of(cls, study: Study, rows: Iterable[TrialRow]) -> Self:
-        """Read `rows`; raises AblateError where a value or a metric's name cannot be one."""
+        """Read `rows`; raises AblateError where a value or a metric's name cannot be one.
+
+        Of a study with blocks, these are the results over all of them.
+        """
+        if study.blocks is not None:
+            return cls._over_blocks(study, tuple(rows), study.blocks)
         known = tuple(sorted(rows, key=lambda row: row.number))
         counting = tuple(latest_results(known))
         frame = _frame(study, counting)
         arms = [arm.name for arm in study.arms]
         matrix = read_trials(frame, settle_metrics(study.metrics), study.baseline.name, arms)
         return cls(study, known, counting, frame, matrix)
+
+    @classmethod
+    def _over_blocks(cls, study: Study, rows: Sequence[TrialRow], blocks: Blocks) -> Self:
+        counting = latest_results(rows)
+        # Each block is read first: what is wrong with a value is said where it is.
+        each = {name: cls.of(study.within(name), rows_within(study, rows, name)) for name in blocks.names}
+        whole = cls.of(study.over_blocks(), rows_over(study, counting))
+        if blocks.kind == "random":
+            noise = shared_noise([one.matrix for one in each.values()], settle_metrics(study.metrics))
+            whole = replace(whole, matrix=replace(whole.matrix, shared=noise))
+        missing = left_out(cells_of(study, counting), blocks.names)
+        lints = (*version_lints(study, rows), *incomplete(missing, blocks.word))
+        return replace(whole, blocks=BlockedResults(blocks, each, lints))
+
+
+@dataclass(frozen=True)
+class BlockedResults:
+    """What is behind results over all blocks."""
+
+    blocks: Blocks
+    each: Mapping[str, CheckedResults]
+    lints: tuple[Lint, ...]
 
 
 def trials_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
@@ -146,12 +179,25 @@ def compare_results(results: CheckedResults, method: Method | None = None, *, lo
     """Do what `compare_study` does, with results that have been read already."""
     study = results.study
     method = study.method if method is None else method
+    if results.blocks is not None:
+        check_kind(results.blocks.blocks.kind, method.test, 1)
     comparison = compare_trials(
         results.matrix, settle_metrics(study.metrics), method, alpha=study.alpha, look=look, looks=study.looks or None
     )
     changed = method_lints(method, study.method)
-    return replace(
+    known = results.blocks
+    comparison = replace(
         comparison,
-        lints=(*changed, *version_lints(study, results.rows), *design_lints(study), *comparison.lints),
+        lints=(
+            *changed,
+            *version_lints(study, results.rows),
+            *design_lints(study),
+            *(() if known is None else known.lints),
+            *comparison.lints,
+        ),
         declared=study.method if changed else None,
     )
+    if known is None:
+        return comparison
+    within = {name: compare_results(one, method, look=look) for name, one in known.each.items()}
+    return over_blocks(comparison, within, kind=known.blocks.kind, word=known.blocks.word)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 
 from ablate.outcome import OutcomeKind
@@ -94,6 +94,12 @@ class Material:
     """Of the comparison table, as asked for; empty for each format's own choice. See `ablate.report.text.columns`."""
     searched: tuple[SearchResult, ...] = ()
     """What the searches found, before arms were compared."""
+    planned: Study | None = None
+    """Of a study with blocks: the study as it was planned and run. `study` then is that over all blocks."""
+    trials: tuple[TrialRow, ...] = ()
+    """Of a study with blocks: its trials as stored; `rows` and `results` then name arms without their block."""
+    blocks: Mapping[str, Material] = field(default_factory=dict)
+    """Block -> what its own report is written from."""
 
     @property
     def shown_arms(self) -> tuple[Arm, ...]:

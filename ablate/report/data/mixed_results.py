@@ -51,8 +51,9 @@ def _left_out(archive: str, found: Sequence[ImportDifference], study: Study) -> 
 
 def _rests(archive: str, found: Sequence[ImportDifference], rows: Sequence[TrialRow], study: Study) -> str:
     """The arms that came with the archive and are compared with a baseline that it does not agree with."""
-    if all(one.arm != study.baseline.name for one in found):
+    if all(one.arm not in study.baselines for one in found):
         return ""
     came = dict.fromkeys(row.arm for row in rows if row.attributes.get("imported_from") == archive)
-    came.pop(study.baseline.name, None)
+    for name in study.baselines:
+        came.pop(name, None)
     return f", also as the baseline of arms that came with it: {', '.join(came)}" if came else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.report.data.material import Material, Point
+from ablate.report.figures.blocks import blocks
 from ablate.report.figures.divergence import stability
 from ablate.report.figures.equal_budget import budgets
 from ablate.report.figures.figure import Drawing
@@ -25,7 +26,7 @@ _SHEETS = {
 
 def draw_all(material: Material, points: Sequence[Point], strips: Sequence[Strip]) -> list[Drawing]:
     """Return every figure there is data for, in the order of the page."""
-    found = [forest(material), schedules(material), *doses(material), *curves(material, points)]
+    found = [*blocks(material), forest(material), schedules(material), *doses(material), *curves(material, points)]
     found += [budgets(material, points), *reaching(material), pareto(material)]
     found += [*interactions(material), stability(material)]
     return [*(drawing for drawing in found if drawing is not None), *image_sheets(strips)]

@@ -13,7 +13,7 @@ from ablate.report.figures.base import COLOURS, MARKERS, Words, brief, finish, n
 from ablate.report.figures.figure import INK, SHADE, Drawing
 from ablate.report.statistics.model import Comparison, Row, Verdict
 from ablate.report.text import numerals
-from ablate.report.text.cells import verdict_word
+from ablate.report.text.cells import unit_of, verdict_word
 from ablate.study.spec import Arm, MetricSpec
 
 MOST_ARMS = 60
@@ -120,7 +120,7 @@ def _words(comparison: Comparison, rows: Sequence[Row], left_out: int) -> Words:
         title=f"{numerals.label(metric)} difference to the baseline",
         alt=f"Forest plot of the {numerals.label(metric)} difference to the baseline for {arms}: {said}. "
         "The numbers are in the comparison table.",
-        caption=f"Thick: 95 % t-interval of the paired difference; {thin}. Small ticks: single seeds."
+        caption=f"Thick: 95 % t-interval of the paired difference; {thin}. Small ticks: single {unit_of(comparison)}s."
         + (f" Shaded: differences that do not matter ({margin})." if margin else "")
         + (f" The {len(rows)} arms with the smallest p; {left_out} more are in the table." if left_out else ""),
     )

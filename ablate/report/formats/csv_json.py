@@ -16,21 +16,26 @@ from ablate.report.statistics.model import ARM_COLUMNS, MORE_COLUMNS, Comparison
 from ablate.report.text.answer import lines_of_answer
 from ablate.storage.core_versions import core_versions, version_of
 from ablate.storage.rows import TrialRow
+from ablate.study.blocks import split_name
 from ablate.study.spec import Study
 
 
 def trials_csv(study: Study, rows: Sequence[TrialRow]) -> str:
-    """Return one row per trial, failed and repeated ones too, in order of their numbers."""
+    """Return one row per trial, failed and repeated ones too, in order of their numbers.
+
+    Of a study with blocks, arms are named without their block, which has a column of its own.
+    """
     known = [metric.name for metric in study.metrics]
     rest = sorted({name for row in rows for name in row.metrics} - set(known))
     metrics = [*known, *rest]
     fixed = ("study", "arm", "seed", "outcome", "seconds", "device", "recipe_digest", "core_version")
     # A metric that is called like one of the other columns is told apart by a prefix.
-    names = [f"metric.{name}" if name in fixed else name for name in metrics]
+    lead = fixed[:4] if study.blocks is None else ("study", "arm", "block", "seed", "outcome")
+    names = [f"metric.{name}" if name in (*lead, *fixed) else name for name in metrics]
     body = (
         (
             study.name,
-            row.arm,
+            *((row.arm,) if study.blocks is None else split_name(row.arm)),
             row.seed,
             row.outcome.value if row.outcome else "running",
             *(row.metrics.get(name) for name in metrics),
@@ -41,7 +46,18 @@ def trials_csv(study: Study, rows: Sequence[TrialRow]) -> str:
         )
         for row in sorted(rows, key=lambda row: row.number)
     )
-    return csv_text([*fixed[:4], *names, *fixed[4:]], body)
+    return csv_text([*lead, *names, *fixed[4:]], body)
+
+
+def blocks_csv(comparison: Comparison) -> str:
+    """Return one row per block, arm and metric with every number behind its verdict there, the whole's first."""
+    names = (*ARM_COLUMNS, *MORE_COLUMNS)
+    within = comparison.blocks.comparisons if comparison.blocks is not None else {}
+    parts = {"": comparison, **within}
+    body = (
+        [block, *(_cell(row, name) for name in names)] for block, part in parts.items() for row in ordered_rows(part)
+    )
+    return csv_text(("block", *names), body)
 
 
 def arms_csv(comparison: Comparison) -> str:
@@ -115,7 +131,11 @@ def report_json(material: Material) -> str:
     comparison = material.comparison
     data: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "study": {**material.study.to_dict(), "text": material.provenance.study_text, "file": _fact(material)},
+        "study": {
+            **(material.planned or material.study).to_dict(),
+            "text": material.provenance.study_text,
+            "file": _fact(material),
+        },
         "state": asdict(material.state) | {"word": material.state.word},
         "answer": lines_of_answer(material),
         "comparison": comparison_data(comparison),

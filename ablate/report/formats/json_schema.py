@@ -10,12 +10,15 @@ from ablate.report.data.material import ArmCost
 from ablate.report.data.provenance import Provenance
 from ablate.report.data.two_studies import Pair
 from ablate.report.formats.json_shape import SCHEMA_VERSION
+from ablate.report.statistics.blocks.findings import ArmInBlocks
+from ablate.report.statistics.blocks.ranks import Ranks
 from ablate.report.statistics.equal_budget import Equal
 from ablate.report.statistics.families import Family
 from ablate.report.statistics.model import Bayes, Lint, Row, Stability
 from ablate.report.statistics.pareto import Front
 from ablate.report.statistics.time_to_event import Race
 from ablate.report.statistics.trend import Trend
+from ablate.study.blocks import BlockKind
 from ablate.study.spec import MetricSpec
 from ablate.study.verdict_method import Boundaries, Correction, Method, Noise, Test
 
@@ -48,6 +51,17 @@ class ComparisonShape(_Shape):
     lints: list[Lint] = Field(description="Warnings about design and data.")
     rows: list[Row] = Field(description="Arms in study order, metrics in study order inside each arm.")
     stability: dict[str, Stability] = Field(description="Arm -> how often it diverged.")
+    blocks: BlocksShape | None = Field(description="Of a study with blocks: what each of them says; null without any.")
+
+
+class BlocksShape(_Shape):
+    """The blocks behind a comparison over all of them."""
+
+    kind: BlockKind = Field(description="fixed: the verdict is about these blocks; random: about others like them too.")
+    word: str = Field(description="What one block is called.")
+    comparisons: dict[str, ComparisonShape] = Field(description="Block -> every arm against the baseline there.")
+    arms: dict[str, ArmInBlocks] = Field(description="Arm -> its verdicts and estimates over the blocks.")
+    ranks: Ranks | None = Field(description="How arms rank over many blocks; null for few.")
 
 
 class StateShape(_Shape):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ablate.report.data.two_studies import Across
+from ablate.report.statistics.blocks.findings import BlockFindings
 from ablate.report.statistics.model import Comparison
 
 SCHEMA_VERSION = 1
@@ -39,6 +40,17 @@ def comparison_data(comparison: Comparison) -> dict[str, Any]:
         "lints": [asdict(lint) for lint in comparison.lints],
         "rows": [asdict(comparison.rows[key]) for key in keys if key in comparison.rows],
         "stability": {arm: asdict(found) for arm, found in comparison.stability.items()},
+        "blocks": None if comparison.blocks is None else _blocks(comparison.blocks),
+    }
+
+
+def _blocks(found: BlockFindings) -> dict[str, Any]:
+    return {
+        "kind": found.kind,
+        "word": found.word,
+        "comparisons": {name: comparison_data(one) for name, one in found.comparisons.items()},
+        "arms": {arm: asdict(own) for arm, own in found.arms.items()},
+        "ranks": None if found.ranks is None else asdict(found.ranks),
     }
 
 

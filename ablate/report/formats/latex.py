@@ -10,7 +10,7 @@ from ablate.report.data.material import Material
 from ablate.report.data.mixed_results import IMPORTED, VERSIONS
 from ablate.report.statistics.model import Comparison
 from ablate.report.text import numerals
-from ablate.report.text.cells import TableLine, headline_metrics, lines_of
+from ablate.report.text.cells import TableLine, headline_metrics, lines_of, unit_of
 from ablate.report.text.columns import Column, Columns
 from ablate.report.text.component_columns import are_told_apart, arms_in_order, components_of
 from ablate.report.text.escape import latex
@@ -197,11 +197,12 @@ def _single(key: str, text: str) -> str:
 def _caption(material: Material) -> str:
     comparison, metric = material.comparison, material.comparison.primary
     margin = numerals.margin_text(metric)
+    unit = "training seed" if unit_of(comparison) == "seed" else "block"
     correction = {"holm": "Holm-corrected", "bh": "Benjamini-Hochberg-corrected", "none": "uncorrected"}
     text = (
         f"{latex(material.study.question or material.study.name)} "
         f"Differences to the baseline ({numerals.arrow_words(metric)} in {latex(numerals.label(metric))}; "
-        f"the baseline's own row shows its mean), mean over $n$ training seeds with 95\\,\\% $t$-interval of the "
+        f"the baseline's own row shows its mean), mean over $n$ {unit}s with 95\\,\\% $t$-interval of the "
         f"{'paired ' if comparison.test != 'welch' else ''}difference; verdicts {correction[comparison.correct]} over "
         f"{numerals.plural(comparison.tested, 'comparison')} at $\\alpha = {comparison.alpha:.4g}$"
     )

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ablate.report.data.material import Material
+from ablate.report.statistics.model import Comparison
 from ablate.report.text import numerals
 from ablate.report.text.answer import answer_of
+from ablate.report.text.block_cells import (
+    AGGREGATES,
+    aggregate_caption,
+    aggregate_cells,
+    block_caption,
+    block_header,
+    block_lines,
+    contradictions,
+    rank_sentences,
+)
 from ablate.report.text.budget_cells import BudgetCell, budget_caption, budget_cells, budget_head
 from ablate.report.text.cells import (
     TableLine,
@@ -33,7 +44,8 @@ def report_markdown(material: Material, figures: Sequence[tuple[str, str]] = ())
         f"{markdown(study.question)}" if study.question else "",
         f"*{material.state}*",
         *_answer_parts(answer_of(material)),
-        "## Comparison",
+        *_blocks(material.comparison),
+        "## Comparison" if material.comparison.blocks is None else "## Comparison over all blocks",
         comparison_markdown(material),
         _baseline(study),
         _left_out(material),
@@ -106,6 +118,25 @@ def _left_out(material: Material) -> str:
     shown = columns_in_words(material)
     rest = [numerals.label(metric) for metric in secondary_metrics(material.comparison) if metric.name not in shown]
     return markdown(f"Also measured, see arms.csv and report.html: {', '.join(rest)}.") if rest else ""
+
+
+def _blocks(comparison: Comparison) -> list[str]:
+    """Arms by blocks, with what is said about them; nothing for a study without blocks."""
+    if comparison.blocks is None:
+        return []
+    rows = [
+        [line.arm, *(" ".join(filter(None, (cell.text, cell.interval, cell.verdict))) for cell in line.cells)]
+        for line in block_lines(comparison)
+    ]
+    return [
+        f"## Every arm in {len(comparison.blocks.names)} blocks ({markdown(comparison.blocks.word)})",
+        *(markdown(text) for text in contradictions(comparison)),
+        grid(["arm", *block_header(comparison)], rows),
+        markdown(block_caption(comparison)),
+        *(markdown(text) for text in rank_sentences(comparison)),
+        grid(AGGREGATES, aggregate_cells(comparison)),
+        markdown(aggregate_caption(comparison)),
+    ]
 
 
 def _budgets(material: Material) -> list[str]:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from ablate.report.statistics.model import Comparison
 from ablate.report.text import numerals
+from ablate.report.text.block_cells import block_lines
 from ablate.report.text.cells import TableLine, difference_header, lines_of, primary_header, secondary_metrics
 from ablate.report.text.columns import Columns
 from ablate.report.text.escape import visible
@@ -190,3 +191,32 @@ def _styled(text: str, line: TableLine) -> Text:
         start = text.rfind(marked)
         shown.stylize(_STYLES[line.verdict], start, start + len(marked))
     return shown
+
+
+def block_table(comparison: Comparison, width: int = WIDTH) -> list[Text]:
+    """Return the verdict of every arm in every block, as far as `width` has room; empty without blocks."""
+    found = comparison.blocks
+    if found is None:
+        return []
+    lines = [line for line in block_lines(comparison) if not line.baseline]
+    longest = max(map(cell_len, (found.word, *(visible(line.arm) for line in lines))))
+    arm = max(_LEAST, min(longest, 24))
+    columns = [
+        _Column(visible(name), tuple(f"{line.cells[at].text} {line.cells[at].symbol}".strip() for line in lines))
+        for at, name in enumerate(found.names)
+    ]
+    shown: list[_Column] = []
+    for column in columns:
+        if arm + sum(len(_GAP) + known.width for known in (*shown, column)) > width:
+            break
+        shown.append(column)
+    head = Text(_join(f"by {found.word}" if len(found.word) + 3 <= arm else "", arm, [(c.header, c) for c in shown]))
+    head.stylize("dim")
+    texts = [head]
+    for at, line in enumerate(lines):
+        texts.append(Text(_join(visible(line.arm), arm, [(column.cells[at], column) for column in shown])))
+    legend = "^ better, v worse, = equivalent, ? undecided, x diverged; corrected over arms and blocks"
+    texts.append(Text(legend, style="dim"))
+    if len(shown) < len(columns):
+        texts.append(Text(f"{len(columns) - len(shown)} more blocks: see report.html and blocks.csv", style="dim"))
+    return texts

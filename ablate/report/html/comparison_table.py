@@ -14,6 +14,7 @@ from ablate.report.text.cells import (
     headline_metrics,
     lines_of,
     secondary_metrics,
+    unit_of,
 )
 from ablate.report.text.columns import Cell, Column, Columns
 from ablate.report.text.html_elements import Child, Html, join, scroller, table, tag
@@ -141,7 +142,7 @@ def _sort_value(value: float | None) -> str:
 def _details(arm: Arm, material: Material) -> Html:
     comparison = material.comparison
     row = comparison.row(arm.name)
-    facts = [*_changes(arm, material.study.baseline), *_numbers(row, comparison.primary)]
+    facts = [*_changes(arm, material.study.baseline), *_numbers(row, comparison.primary, unit_of(comparison))]
     listed = tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in facts]) if facts else None
     return tag("details", tag("summary", "details"), listed, _seed_table(row, material))
 
@@ -162,7 +163,7 @@ def level(value: JsonValue) -> str:
     return "none" if value is None else level_text(value)
 
 
-def _numbers(row: Row, metric: MetricSpec) -> list[tuple[str, str]]:
+def _numbers(row: Row, metric: MetricSpec, unit: str) -> list[tuple[str, str]]:
     found = [("mean", f"{numerals.mean_text(row, metric)} {metric.unit}".strip())] if row.mean is not None else []
     if row.percent is not None:
         found.append(("difference in % of the baseline", numerals.signed(row.percent, 2)))
@@ -177,9 +178,9 @@ def _numbers(row: Row, metric: MetricSpec) -> list[tuple[str, str]]:
     if row.chance is not None:
         found.append(("chance to decide it by the last look", f"{100 * row.chance:.0f} %"))
     if row.wins is not None and row.pairs:
-        found.append(("better than the baseline in", f"{row.wins} of {numerals.plural(row.pairs, 'seed')}"))
+        found.append(("better than the baseline in", f"{row.wins} of {numerals.plural(row.pairs, unit)}"))
     if row.rho is not None:
-        found.append(("correlation with the baseline over seeds", numerals.fixed(row.rho, 2)))
+        found.append((f"correlation with the baseline over {unit}s", numerals.fixed(row.rho, 2)))
     if row.note:
         found.append(("note", row.note))
     return found
@@ -190,6 +191,8 @@ def _seed_table(row: Row, material: Material) -> Html | None:
     seeds = sorted(seed for arm, seed in material.results if arm == row.arm)
     if not seeds:
         return None
+    unit, blocks = unit_of(material.comparison), material.comparison.blocks
+    names = blocks.names if blocks is not None and unit == "block" else ()
     lines = []
     for seed in seeds:
         trial = material.results[(row.arm, seed)]
@@ -199,7 +202,7 @@ def _seed_table(row: Row, material: Material) -> Html | None:
         lines.append(
             tag(
                 "tr",
-                tag("th", str(seed), scope="row"),
+                tag("th", names[seed] if names else str(seed), scope="row"),
                 tag("td", outcome),
                 tag("td", "" if value is None else numerals.fixed(value, metric.digits), class_="num"),
                 tag(
@@ -210,18 +213,20 @@ def _seed_table(row: Row, material: Material) -> Html | None:
             )
         )
     unit = numerals.unit_of_difference(metric)
-    head = ["seed", "outcome", numerals.label(metric), f"difference{f' ({unit})' if unit else ''}"]
-    return table(f"{row.arm}, seed by seed", head, lines, words=2, class_="seeds")
+    head = [unit, "outcome", numerals.label(metric), f"difference{f' ({unit})' if unit else ''}"]
+    return table(f"{row.arm}, {unit} by {unit}", head, lines, words=2, class_="seeds")
 
 
 def _caption(material: Material, columns: Sequence[Column]) -> str:
     comparison = material.comparison
     margin = numerals.margin_text(comparison.primary)
+    keys = [column.key for column in columns]
     return (
-        "Difference to the baseline with 95 % t-interval, mean over n seeds; the baseline's own row shows its mean. "
+        f"Difference to the baseline with 95 % t-interval, mean over n {unit_of(comparison)}s; the baseline's own row "
+        "shows its mean. "
         f"Verdicts are about {numerals.label(comparison.primary)}, corrected over "
         f"{numerals.plural(comparison.tested, 'comparison')} at level {comparison.alpha:.4g}"
         f"{f', margin {margin}' if margin else ', no margin declared'}; other metrics are exploratory. "
         "Bold: the best arm with the verdict better, and better arms not shown to be worse than it."
-        + "".join(f" {column.key}: {_MEANINGS[column.key]}." for column in columns if column.key in _MEANINGS)
+        + "".join(f" {key}: {_MEANINGS[key].replace('seed', unit_of(comparison))}." for key in keys if key in _MEANINGS)
     )

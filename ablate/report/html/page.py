@@ -14,6 +14,7 @@ from ablate.report.figures.figure import Drawing
 from ablate.report.figures.image_strips import Strip
 from ablate.report.html import evidence
 from ablate.report.html import prose as sections
+from ablate.report.html.blocks import blocks_section
 from ablate.report.html.comparison_table import comparison_table
 from ablate.report.html.equal_budget import budget_section
 from ablate.report.html.failures import stability_section
@@ -81,7 +82,8 @@ def _sections(
 
     return [
         ("answer", "Answer", sections.answer_section(material)),
-        ("comparison", "Comparison", comparison_table(material)),
+        _optional("blocks", _blocks_title(material), blocks_section(material, drawn("blocks"))),
+        ("comparison", _comparison_title(material), comparison_table(material)),
         _figure_section("forest", "Differences and their uncertainty", drawn("forest")),
         _optional("factors", "Factor by factor", evidence.factors_section(material, drawn("factors"))),
         _figure_section("curves", "Learning curves", drawn("curves")),
@@ -96,6 +98,15 @@ def _sections(
         ("provenance", "Provenance", sections.provenance_section(material)),
         ("checklist", "Checklist for a paper", sections.checklist_section(material)),
     ]
+
+
+def _blocks_title(material: Material) -> str:
+    found = material.comparison.blocks
+    return "" if found is None else f"Every arm in {len(found.names)} blocks ({found.word})"
+
+
+def _comparison_title(material: Material) -> str:
+    return "Comparison" if material.comparison.blocks is None else "Comparison over all blocks"
 
 
 def _figure_section(name: str, title: str, drawn: Sequence[Html]) -> tuple[str, str, Html] | None:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from ablate.errors import AblateError
 from ablate.report.data.csv_reader import TableFile
+from ablate.report.statistics.blocks.tables import names_blocks
 from ablate.report.statistics.metric_spec import KEYS
+from ablate.study.blocks import in_block
 
 Curve = Sequence[tuple[int, float]]
 """(step, value), steps ascending."""
@@ -54,6 +56,8 @@ class Naming:
     """A regular expression over the run's name with the groups ``arm`` and ``seed``, or one of them."""
     seed_key: str | None = None
     """The parameter that holds the seed; without it, one whose name says so."""
+    blocks: str | None = None
+    """The parameter that says which data set or task a run is of; without it, one whose name says so."""
 
     def compiled(self) -> re.Pattern[str] | None:
         """Return the pattern; AblateError for one that is no regular expression, or names neither group."""
@@ -83,18 +87,22 @@ def table_of(runs: Sequence[ForeignRun], where: str, naming: Naming) -> ForeignT
     seed_key = _seed_key(runs, naming)
     pattern = naming.compiled()
     varying = _varying(runs, seed_key)
+    block = _block_key(runs, varying, naming.blocks)
+    naming_arms = [name for name in varying if name != block]
     counted: dict[str, int] = defaultdict(int)
     rows, curves, numbered = [], {}, 0
     for run in runs:
         matched = _match(pattern, run.name)
-        arm = matched.get("arm") or _arm_name(run, varying)
+        arm = matched.get("arm") or _arm_name(run, naming_arms)
+        # Runs are counted, and curves are kept, per arm in its block.
+        inner = arm if block is None else in_block(arm, run.params.get(block, ""))
         text = matched.get("seed") or (run.params.get(seed_key, "") if seed_key is not None else "")
         if not text:
-            text, numbered = str(counted[arm]), numbered + 1
-        counted[arm] += 1
+            text, numbered = str(counted[inner]), numbered + 1
+        counted[inner] += 1
         rows.append((arm, text, run))
         if text.lstrip("-").isdigit():
-            curves[arm, int(text)] = run.curves
+            curves[inner, int(text)] = run.curves
     params = [name for name in varying if name not in KEYS]
     table = _as_table(rows, params, where)
     return ForeignTable(table, curves, _remarks(rows, numbered, where))
@@ -116,6 +124,19 @@ def _varying(runs: Sequence[ForeignRun], seed_key: str | None) -> list[str]:
     """Parameters with more than one value over all runs, the seed left out, in order of appearance."""
     names = dict.fromkeys(name for run in runs for name in run.params)
     return [name for name in names if name != seed_key and len({run.params.get(name, "") for run in runs}) > 1]
+
+
+def _block_key(runs: Sequence[ForeignRun], varying: Sequence[str], asked: str | None) -> str | None:
+    """The parameter that says which data set or task a run is of, where arms have several of them."""
+    if asked is not None:
+        return asked if asked in varying else None  # that there is no such column is said where it is looked for
+    for name in varying:
+        if names_blocks(name):
+            others = [one for one in varying if one != name]
+            pairs = {(_arm_name(run, others), run.params.get(name, "")) for run in runs}
+            if len({arm for arm, _ in pairs}) < len(pairs) and len({arm for arm, _ in pairs}) > 1:
+                return name
+    return None
 
 
 def _match(pattern: re.Pattern[str] | None, name: str) -> dict[str, str]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from ablate.errors import AblateError
 from ablate.report.statistics.arm_rows import Counts, Setting, censored_arms, metric_rows
+from ablate.report.statistics.blocks.averages import left_out, over_fixed, over_random
+from ablate.report.statistics.blocks.findings import incomplete, over_blocks, shared_noise
+from ablate.report.statistics.blocks.tables import cells_of_matrices, column_of_frame, frame_of
 from ablate.report.statistics.contrast import Contrast, contrast
 from ablate.report.statistics.design_warnings import data_lints, not_times
 from ablate.report.statistics.granularity import one_experiment
 from ablate.report.statistics.metric_spec import declared_metrics, found_metrics
-from ablate.report.statistics.model import Comparison, Lint, Row, Stability
+from ablate.report.statistics.model import Bayes, Comparison, Lint, Row, Stability
 from ablate.report.statistics.posterior import bayes_of, with_posterior
 from ablate.report.statistics.sequential.futility import Outlook, outlook
 from ablate.report.statistics.sequential.looks import LookPlan, plan_looks
@@ -21,6 +25,7 @@ from ablate.report.statistics.significance import Floats
 from ablate.report.statistics.stability import stability
 from ablate.report.statistics.trial_matrix import Flags, Trials, read_trials, settle_metrics
 from ablate.report.statistics.verdicts import is_diverged
+from ablate.study.blocks import BlockKind, check_kind
 from ablate.study.spec import BASELINE, MetricSpec
 from ablate.study.verdict_method import FUTILITY, Boundaries, Correction, Method, Noise, Test
 
@@ -42,6 +47,8 @@ def compare(
     futility: float = FUTILITY,
     bayes: bool = False,
     test_share: float = 0.0,
+    blocks: str | None = None,
+    blocks_are: BlockKind = "fixed",
 ) -> Comparison:
     """Compare all arms of `frame` with `baseline` on every metric.
 
@@ -65,17 +72,72 @@ def compare(
     and a flat prior. Verdicts do not change. `test_share` is for folds of a cross-validation in place of seeds: the
     share of the data that each tests on.
 
+    `blocks` is the column that says which data set or task a row is of (default: one called ``dataset``, ``task`` or
+    ``block`` in which an arm has several). Then the verdicts are over all blocks, and `Comparison.blocks` has those of
+    every block, which share `alpha` equally. `blocks_are` "fixed" means these blocks, "random" others like them too:
+    the test is then over blocks instead of seeds.
+
     Raises AblateError for a table that cannot be read. A baseline without results is not an error here: the rows are
     there without verdicts, and `Comparison.problem` says why.
     """
     # Refused before the table is read.
     method = Method(test, noise, correct, correct if equivalence is None else equivalence, boundaries, futility)
     reading = bayes_of(bayes=bayes, test_share=test_share)
-    named, left = found_metrics(frame) if metrics is None else (declared_metrics(metrics), ())
+    column = column_of_frame(frame, blocks)
+    plain = frame if column is None else frame.drop(columns=column)
+    named, left = found_metrics(plain) if metrics is None else (declared_metrics(metrics), ())
     settled = settle_metrics(named)
+    if column is not None:
+        taken = _Taken(baseline, settled, method, alpha, look, arms, looks, reading)
+        return _over_blocks(frame, column, blocks_are, taken, left)
     trials = read_trials(frame, settled, baseline, arms)
     found = compare_trials(trials, settled, method, alpha=alpha, look=look, looks=looks, lints=left)
     return found if reading is None else with_posterior(found, reading)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """How the comparisons of several blocks are all taken."""
+
+    baseline: str
+    metrics: tuple[MetricSpec, ...]
+    method: Method
+    alpha: float
+    look: int | None
+    arms: Sequence[str] | None
+    looks: Sequence[int] | None
+    reading: Bayes | None
+
+    def of(self, trials: Trials, alpha: float, lints: tuple[Lint, ...] = ()) -> Comparison:
+        found = compare_trials(
+            trials, self.metrics, self.method, alpha=alpha, look=self.look, looks=self.looks, lints=lints
+        )
+        return found if self.reading is None else with_posterior(found, self.reading)
+
+
+def _over_blocks(
+    frame: pd.DataFrame, column: str, kind: BlockKind, taken: _Taken, lints: tuple[Lint, ...]
+) -> Comparison:
+    """Compare in every block, and over all of them."""
+    check_kind(kind, taken.method.test, len(taken.looks or ()))
+    if frame[column].isna().any():
+        raise AblateError(f"a row has no {column} (row {int(np.argmax(frame[column].isna().to_numpy()))})")
+    arms = list(dict.fromkeys(str(arm) for arm in frame["arm"])) if taken.arms is None else list(taken.arms)
+    own = frame[column].astype(str)
+    parts = {block: frame[own == block].drop(columns=column) for block in dict.fromkeys(own)}
+    matrices = {block: read_trials(part, taken.metrics, taken.baseline, arms) for block, part in parts.items()}
+    cells, names = cells_of_matrices(matrices), list(matrices)
+    if kind == "fixed":
+        averages = over_fixed(cells, names, taken.metrics)
+    else:
+        averages = over_random(cells, names, taken.metrics, baseline=taken.baseline)
+    whole = read_trials(frame_of(averages, taken.metrics), taken.metrics, taken.baseline, arms)
+    if kind == "random":
+        whole = replace(whole, shared=shared_noise(list(matrices.values()), taken.metrics))
+        taken = replace(taken, looks=None, look=None)
+    more = (*lints, *incomplete(left_out(cells, names), column))
+    within = {name: taken.of(one, taken.alpha / len(names)) for name, one in matrices.items()}
+    return over_blocks(taken.of(whole, taken.alpha, more), within, kind=kind, word=column)
 
 
 def compare_trials(
@@ -193,6 +255,7 @@ def _numbers(setting: Setting, metric: MetricSpec) -> Contrast:
         setting.method,
         levels=plan.levels,
         places=plan.places,
+        shared=trials.shared.get(metric.name),
     )
 
 

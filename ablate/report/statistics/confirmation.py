@@ -7,7 +7,8 @@ from dataclasses import replace
 from ablate.errors import AblateError
 from ablate.paths import is_study_name
 from ablate.report.statistics.model import Comparison, Verdict
-from ablate.study.spec import Design, Study
+from ablate.study.blocks import split_name
+from ablate.study.spec import Arm, Design, Study
 
 FIRST_SEED = 2000
 """Confirmations use the seeds from here on: arms have those below 1000, searches of their own from 1000."""
@@ -45,18 +46,24 @@ def winner_of(comparison: Comparison) -> str:
 def confirmation(study: Study, winner: str, seeds: int) -> Study:
     """Return the study of two arms, baseline and `winner`, on `seeds` fresh seeds with one look at the whole alpha.
 
+    In a study with blocks, both run in every block.
+
     The arm was picked because it came out best, so its first difference is too large on average. The fresh seeds know
     nothing of that: one arm, one test, no correction.
     """
-    arm = next(arm for arm in study.arms if arm.name == winner)
+    plain = study if study.blocks is None else study.over_blocks()
+    arm = next(arm for arm in plain.arms if arm.name == winner)
     question = (
-        f"Confirmation on fresh seeds: is {winner}, the best of {len(study.arms) - 1} arms of {study.name}, better?"
+        f"Confirmation on fresh seeds: is {winner}, the best of {len(plain.arms) - 1} arms of {study.name}, better?"
     )
+    arms: tuple[Arm, ...] = (study.baseline, arm)
+    if study.blocks is not None:
+        arms = tuple(one for one in study.arms if split_name(one.name)[0] in (plain.baseline.name, winner))
     return replace(
         study,
         name=confirm_name(study.name),
         question=question,
-        arms=(study.baseline, arm),
+        arms=arms,
         looks=(seeds,),
         first_seed=FIRST_SEED,
         designs=(Design(KIND, {winner: dict(arm.levels)}),),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,12 +89,13 @@ def contrast(
     *,
     levels: LookLevels,
     places: NDArray[np.int64],
+    shared: tuple[Floats, Floats] | None = None,
 ) -> Contrast:
     """Compare every row of `values` [arms, seeds] with its `partner` row (row 0, in a study with one baseline).
 
     Only `comparable` arms get a difference, and only those of them that `reached` a declared look a test. `places`
     [arms] are the looks they are at, `levels` what each look may decide at. Secondary metrics are not corrected for
-    the number of arms.
+    the number of arms. `shared` is variance that the spread over columns does not show (see `Trials.shared`).
     """
     alpha = levels.alpha_at(places)
     correct: tuple[Correction, Correction] = (
@@ -118,6 +119,8 @@ def contrast(
     usable = testable & (tested.n >= 2) & ~still
     if method.noise == "pooled":
         tested = pool(tested, usable)
+    if shared is not None:
+        tested = widened(tested, *shared)
     margin = margins(metric, values[partner], differences)
     p, p_equivalence = _test(differences, tested, margin, usable, method)
     adjusted = adjust(levels.overall(p, places), alpha, correct[0])
@@ -156,6 +159,13 @@ def contrast(
         needed=needed,
         reference=values[partner],
     )
+
+
+def widened(summary: Summary, variance: Floats, df: Floats) -> Summary:
+    """The summary with `variance` beyond what the spread over columns shows, and the degrees of freedom for both."""
+    more = variance > 0
+    se = np.where(more, np.sqrt(summary.se**2 + variance), summary.se)
+    return replace(summary, se=se, df=np.where(more, np.minimum(df, summary.df), summary.df))
 
 
 def _rounded(scaled: Floats, metric: MetricSpec) -> Floats:

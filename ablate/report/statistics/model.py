@@ -16,6 +16,8 @@ from ablate.study.verdict_method import FUTILITY, Boundaries, Correction, Method
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ablate.report.statistics.blocks.findings import BlockFindings
+
 
 ARM_COLUMNS = (
     "arm",
@@ -240,6 +242,8 @@ class Comparison:
     """What a difference is taken to, in words."""
     problem: str | None = None
     """Why nothing can be compared, or None. The rows still show every number there is."""
+    blocks: BlockFindings | None = None
+    """Of a comparison over several blocks: what every block says, and where they contradict each other."""
 
     def check_comparable(self) -> None:
         """Raise NothingComparableError when no verdict is possible."""

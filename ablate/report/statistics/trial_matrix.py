@@ -49,6 +49,9 @@ class Trials:
     """What arms are compared with, in words."""
     recipes: NDArray[np.object_] | None = None
     """[arms, seeds]: digest of each trial's recipe, empty where it is not known; None where no trial has one."""
+    shared: Mapping[str, tuple[Floats, Floats]] = field(default_factory=dict)
+    """Metric -> what the variance of a mean difference has beyond the spread over columns, and degrees of freedom with
+    it in, both [arms]: where columns are data sets, what seeds do in all of them alike."""
 
     @property
     def baselines(self) -> Flags:
@@ -88,6 +91,7 @@ class Trials:
             partner=np.zeros(len(chosen), dtype=np.int64),
             censored={name: flags(matrix) for name, matrix in self.censored.items()},
             recipes=None if self.recipes is None else np.where(there[:, None], self.recipes[rows][:, seeds], ""),
+            shared={name: (variance[rows], df[rows]) for name, (variance, df) in self.shared.items()},
         )
 
 

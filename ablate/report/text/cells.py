@@ -160,6 +160,11 @@ def headline_metrics(comparison: Comparison) -> tuple[MetricSpec, ...]:
     return tuple(metric for metric in others if metric in first)
 
 
+def unit_of(comparison: Comparison) -> str:
+    """What one difference behind a verdict is of: a seed, or a block where these are a sample."""
+    return "block" if comparison.blocks is not None and comparison.blocks.kind == "random" else "seed"
+
+
 def arrow_of(metric: MetricSpec) -> str:
     """Return `` ↑`` where higher is better, `` ↓`` where lower is."""
     return " ↑" if metric.direction == "max" else " ↓"

@@ -64,6 +64,8 @@ def saved_text(rows: Sequence[Row], comparison: Comparison) -> str:
         return ""
     used = sum(row.runs for row in rows) + comparison.row(comparison.baseline).runs
     planned = looks[-1] * (len(rows) + 1)
+    blocks = 1 if comparison.blocks is None else len(comparison.blocks.names)
+    used, planned = blocks * used, blocks * planned
     if used >= planned:
         return ""
     stopped = sum(row.stopped for row in rows)

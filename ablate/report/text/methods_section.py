@@ -29,6 +29,7 @@ def method_paragraphs(material: Material) -> list[str]:
     comparison = material.comparison
     return [
         _design(material),
+        *_blocks(comparison),
         _differences(comparison),
         _tests(comparison),
         *_looks(comparison),
@@ -36,9 +37,7 @@ def method_paragraphs(material: Material) -> list[str]:
         *posterior_paragraphs(comparison),
         _verdicts(comparison),
         f"Margins, seeds and test declared before the first trial: {material.provenance.declared}.",
-        "Bars and brackets are 95 % t-intervals over training seeds: they show how much the result changes when "
-        "training is repeated with other random numbers on the same data. They say nothing about other data sets, "
-        "other hardware or interactions between factors.",
+        _bars(comparison),
         "Diverged runs are results: they are counted and never averaged away. Failed, lost and stopped runs are "
         "infrastructure faults: they are run again and never counted.",
         "Adding seeds because a result is close raises the share of false verdicts unless the numbers of seeds "
@@ -55,17 +54,63 @@ def _design(material: Material) -> str:
             "of seeds was fixed before they were seen, nor whether equal seeds mean equal random numbers. "
             f"Level {study.alpha:g}."
         )
-    looks = ", ".join(str(look) for look in study.looks)
+    random = comparison.blocks is not None and comparison.blocks.kind == "random"
+    unit = "block" if random else "seed"
+    declared = material.planned.looks if random and material.planned is not None else study.looks
+    looks = ", ".join(str(look) for look in declared)
     when = (
         f"at {looks} seeds per arm"
-        if len(study.looks) > 1
+        if len(declared) > 1
         else f"at {looks} {'seed' if looks == '1' else 'seeds'} per arm"
     )
     return (
         f"{arms} compared with one baseline; verdicts were declared {when}, level {study.alpha:g} for the study and "
-        f"{comparison.look_level:.4g} for one test at this look ({numerals.plural(comparison.look, 'seed')}). The same "
+        f"{comparison.look_level:.4g} for one test at this look ({numerals.plural(comparison.look, unit)}). The same "
         "seeds run in every arm, with the same initialisation, data order and noise wherever these are shared."
         f"{_bought(comparison)}"
+    )
+
+
+def _blocks(comparison: Comparison) -> list[str]:
+    """What the verdict over several blocks is about, and how those in the blocks are corrected."""
+    found = comparison.blocks
+    if found is None:
+        return []
+    count = len(found.names)
+    if found.kind == "fixed":
+        how = (
+            f"Every arm ran in {count} blocks ({found.word}: {', '.join(found.names)}), which are fixed: the verdict "
+            "over all is about the mean over exactly these. A difference is taken per block and seed, then averaged "
+            "over the blocks of one seed (a geometric mean on the log scale). The test is over seeds, so what a seed "
+            "does in every block alike is counted once."
+        )
+    else:
+        how = (
+            f"Every arm ran in {count} blocks ({found.word}: {', '.join(found.names)}), a sample of those the verdict "
+            "over all is about. A difference is taken per block and seed and averaged over the seeds of one block; the "
+            "test is over blocks, and what a seed does in every block alike is added to the variance. Below, n counts "
+            "blocks."
+        )
+    share = (
+        f"Verdicts in the single blocks share the level equally, {comparison.study_alpha / count:.4g} for each, "
+        "and are corrected over the arms there, so the chance of even one false better or worse in any block is at "
+        f"most {comparison.study_alpha:g}. The verdict over all blocks has a level of its own. An arm that is better "
+        "in one block and worse in another gets no word over all."
+    )
+    return [f"{how} {share}"]
+
+
+def _bars(comparison: Comparison) -> str:
+    if comparison.blocks is not None and comparison.blocks.kind == "random":
+        return (
+            "Bars and brackets are 95 % t-intervals over blocks: they show how much the result changes with other "
+            "blocks of the same kind. They say nothing about other hardware or interactions between factors."
+        )
+    others = "data sets" if comparison.blocks is None else "blocks"
+    return (
+        "Bars and brackets are 95 % t-intervals over training seeds: they show how much the result changes when "
+        f"training is repeated with other random numbers on the same data. They say nothing about other {others}, "
+        "other hardware or interactions between factors."
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from ablate.report.statistics.model import Comparison, Lint, Row, Verdict
 from ablate.report.text import numerals
+from ablate.report.text.cells import unit_of
 from ablate.report.text.escape import visible
 from ablate.report.text.look_sentences import early_text, saved_text, stopped_text
 from ablate.report.text.posterior_words import posterior_text
@@ -172,21 +173,29 @@ def _seeds(comparison: Comparison, rows: Sequence[Row]) -> str:
     """The seeds that arms have, and how many were declared where some are missing: ``3 to 4 of 5 seeds``."""
     low, high = min(row.runs for row in rows), max(row.runs for row in rows)
     there = str(low) if low == high else f"{low} to {high}"
+    unit, within = "seed", ""
+    if comparison.blocks is not None:
+        unit = "block" if comparison.blocks.kind == "random" else "seed"
+        within = "" if unit == "block" else f" in each of {numerals.plural(len(comparison.blocks.names), 'block')}"
     if low < comparison.look:
-        return f"{there} of {numerals.plural(comparison.look, 'seed')}"
-    return f"{there} seed{'s' * (high != 1)}"
+        return f"{there} of {numerals.plural(comparison.look, unit)}{within}"
+    return f"{there} {unit}{'s' * (high != 1)}{within}"
 
 
 def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
     metric = comparison.primary
     if row.verdict is Verdict.DIVERGED:
-        text = f"diverged in {row.diverged} of {numerals.plural(row.runs, 'seed')}; no mean is given for it."
+        there = row.note.partition("; ")[2] if comparison.blocks is not None else ""
+        where = f" ({visible(there)})" if there else ""
+        runs = numerals.plural(row.runs, unit_of(comparison))
+        text = f"diverged in {row.diverged} of {runs}{where}; no mean is given for it."
         return Sentence(text, row.arm, row.verdict)
     shown = f"{numerals.difference_text(row, metric, unit=True)} in {numerals.label(metric)}"
     if row.verdict is Verdict.EQUIVALENT:
         text = f"is equivalent to the baseline: {shown}"
     else:
-        text = f"is {row.verdict}{' where it did not diverge' * bool(row.diverged)}: {shown}{_wins(row)}"
+        shown_wins = _wins(row, unit_of(comparison))
+        text = f"is {row.verdict}{' where it did not diverge' * bool(row.diverged)}: {shown}{shown_wins}"
     text += f"; {visible(row.note)}" if row.note else ""
     text += _plain_p(row, comparison)
     text += early_text(row, comparison)
@@ -202,11 +211,11 @@ def _plain_p(row: Row, comparison: Comparison) -> str:
     return f"; pooled noise: p = {row.p:.2g}, plain paired t: p = {row.p_plain:.2g}, both uncorrected"
 
 
-def _wins(row: Row) -> str:
+def _wins(row: Row, unit: str) -> str:
     if row.wins is None or not row.pairs:
         return ""
     same = row.wins if row.verdict is Verdict.BETTER else row.pairs - row.wins
-    return f", {row.verdict} in {same} of {numerals.plural(row.pairs, 'seed')}"
+    return f", {row.verdict} in {same} of {numerals.plural(row.pairs, unit)}"
 
 
 def _differs(ratio: float) -> bool:
@@ -223,7 +232,12 @@ def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sen
     text += stopped_text(row, comparison)
     text += _plain_p(row, comparison)
     text += posterior_text(row)
-    seeds = None if row.stopped or _is_short(row, comparison) else _next_seeds(row, comparison)
+    # More seeds settle neither blocks that contradict each other nor how blocks differ.
+    elsewhere = unit_of(comparison) == "block" or (
+        comparison.blocks is not None and comparison.blocks.arms[row.arm].opposite
+    )
+    settled = elsewhere or row.stopped or _is_short(row, comparison)
+    seeds = None if settled else _next_seeds(row, comparison)
     cost = price.text(row, comparison.row(comparison.baseline), seeds) if seeds is not None else ""
     text += f" ({cost} to {numerals.plural(seeds, 'seed')})" if cost and seeds is not None else ""
     command = _command(base, seeds, row.arm) if seeds is not None and base else None
@@ -264,9 +278,12 @@ def _unfinished(rows: Sequence[Row], comparison: Comparison, base: str) -> Sente
         return None
     arms = "1 arm has" if short == 1 else f"{short} arms have"
     if not comparison.looks:
-        return Sentence(f"Not every arm has the same seeds: {arms} fewer than the {comparison.look} that others have.")
-    text = f"Not finished: {arms} fewer than the declared {numerals.plural(comparison.look, 'seed')}."
-    return Sentence(text, command=_command(base, comparison.look) if base else None)
+        units = numerals.plural(comparison.look, unit_of(comparison))
+        same = f"Not every arm has the same {unit_of(comparison)}s"
+        return Sentence(f"{same}: {arms} fewer than the {units} that others have.")
+    text = f"Not finished: {arms} fewer than the declared {numerals.plural(comparison.look, unit_of(comparison))}."
+    again = base if unit_of(comparison) == "block" else _command(base, comparison.look)
+    return Sentence(text, command=again if base else None)
 
 
 def file_command(study: Study) -> str:
@@ -299,7 +316,13 @@ def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | 
     if not any(design.kind in ("factorial", "grid") for design in study.designs) and len(study.arms) > 2:
         found.append(Sentence("Not tested: interactions between factors; arms are only compared with the baseline."))
     data = study.baseline.settings.get("data")
-    if isinstance(data, str):
+    if comparison.blocks is not None:
+        if comparison.blocks.kind == "fixed":
+            known = ", ".join(visible(name) for name in comparison.blocks.names[:_LISTED])
+            more = len(comparison.blocks.names) - _LISTED
+            word = "blocks" if comparison.blocks.word == "block" else comparison.blocks.word
+            found.append(Sentence(f"Not tested: {word} other than {known}{f' and {more} more' if more > 0 else ''}."))
+    elif isinstance(data, str):
         found.append(Sentence(f"Not tested: data other than {visible(data)}."))
     unequal = [arm for arm, ratio in times.items() if ratio is not None and _differs(ratio)]
     if unequal:

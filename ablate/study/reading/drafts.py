@@ -17,6 +17,8 @@ TOP_LEVEL = (
     "data",
     "schedules",
     "baseline",
+    "blocks",
+    "blocks-are",
     "vary",
     "arms",
     "grid",

@@ -12,6 +12,7 @@ from ablate.errors import AblateError, Problem, StudyFileError
 from ablate.interface import DECLARED_METRICS, DEFAULT_CORE, Core
 from ablate.paths import is_study_name
 from ablate.search import Search
+from ablate.study.blocks import Blocks
 from ablate.study.examples import example_names, init_command
 from ablate.study.factors import FactorInfo, factors_of
 from ablate.study.problems import (
@@ -24,6 +25,7 @@ from ablate.study.problems import (
     nearest,
 )
 from ablate.study.reading import values
+from ablate.study.reading.block_sections import check_blocks, in_this, read_blocks, read_kind, resolved_in_blocks
 from ablate.study.reading.command_sections import COMMAND_KEYS
 from ablate.study.reading.command_study import CommandStudy, is_command, read_command, top_level
 from ablate.study.reading.declared_metrics import read_declared
@@ -168,7 +170,7 @@ class _Loader:
             return None
         stated = self.nodes.get("metrics") if self._metrics is None else self._metrics
         metrics = read_metrics(stated, core.metrics, self.problems, self.keys.get("metrics"))
-        arms, designs, searches = self._arms(core, factors, metrics)
+        arms, designs, searches, blocks = self._arms(core, factors, metrics, looks, method.test)
         if not arms or self.problems.errors:
             return None
         if self._command is not None:
@@ -187,6 +189,7 @@ class _Loader:
             left_open=left_open,
             designs=designs,
             searches=searches,
+            blocks=blocks,
             core_parameters=self._parameters,
             budget=budget,
             text=self.text,
@@ -327,34 +330,61 @@ class _Loader:
         return {"data": level} if level is not None else None
 
     def _arms(
-        self, core: type[Core], factors: Mapping[str, FactorInfo], metrics: Sequence[MetricSpec]
-    ) -> tuple[tuple[Arm, ...], tuple[Design, ...], tuple[Search, ...]]:
-        """Return the resolved arms, baseline first, their designs and the searches; all of it, or errors instead."""
+        self,
+        core: type[Core],
+        factors: Mapping[str, FactorInfo],
+        metrics: Sequence[MetricSpec],
+        looks: tuple[int, ...],
+        test: str,
+    ) -> tuple[tuple[Arm, ...], tuple[Design, ...], tuple[Search, ...], Blocks | None]:
+        """Return the resolved arms, baseline first, their designs, the searches and the blocks; or errors instead."""
+        nothing: tuple[tuple[Arm, ...], tuple[Design, ...], tuple[Search, ...], Blocks | None] = ((), (), (), None)
         if not factors:
-            return (), (), ()
+            return nothing
         stated = self._baseline(factors)
+        blocks = read_blocks(
+            self.keys.get("blocks"), self.nodes.get("blocks"), Context(factors, None, {}, self.problems)
+        )
+        kind = read_kind(
+            self.keys.get("blocks-are"), self.nodes.get("blocks-are"), self.nodes.get("blocks"), self.problems
+        )
+        first = in_this(stated, blocks[0]) if stated is not None and blocks else stated
         # A faulty table breaks what uses it: said once, where the table stands.
         resolver = None
-        if stated is not None and self.tables is not None:
-            resolver = Resolver(core, stated, self.problems, self.tables)
+        if first is not None and self.tables is not None:
+            resolver = Resolver(core, first, self.problems, self.tables)
         levels = resolver.levels if resolver is not None else None
-        context = Context(factors, levels, stated.levels if stated is not None else {}, self.problems)
+        context = Context(factors, levels, first.levels if first is not None else {}, self.problems)
         sections = self._sections(context)
         wanted = self._searches(context, metrics)
         drafts = [draft for drafted in sections.values() for draft in drafted.drafts]
         refuse_bad_names(drafts, self.problems)
-        if stated is None or resolver is None:
-            return (), (), ()
-        baseline = resolver.arm(stated)
+        search = next((self.keys[name] for name in SECTIONS if name in self.keys), None)
+        check_blocks(blocks, stated, drafts, kind, looks, test, search, self.problems)
+        if first is None or stated is None or resolver is None or self.tables is None:
+            return nothing
+        baseline = resolver.arm(first)
         arms = {draft: arm for draft in drafts if baseline is not None and (arm := resolver.arm(draft)) is not None}
         resolver.flush()
         if baseline is None or len(arms) < len(drafts):
-            return (), (), ()
-        kept, designs = merge(sections, arms, (stated, baseline), self.problems)
+            return nothing
+        kept, designs = merge(sections, arms, (first, baseline), self.problems)
+        if blocks and not self.problems.errors:
+            tables = self.tables
+            every, known = resolved_in_blocks(
+                blocks,
+                kind,
+                stated,
+                kept,
+                drafts,
+                lambda base, problems: Resolver(core, base, problems, tables),
+                self.problems,
+            )
+            return every, designs, (), known
         places = {draft.name: draft.mark for draft in drafts}
         searches = searches_of(wanted, kept, places, self.problems)
         refuse_candidate_names(searches, places, self.problems)
-        return kept, designs, searches
+        return kept, designs, searches, None
 
     def _searches(self, context: Context, metrics: Sequence[MetricSpec]) -> list[Stated]:
         found = [
