@@ -251,6 +251,9 @@ class Core(ABC):
     """True if outcomes may contain metrics that are not in `metrics`, without a note."""
     curve_over: ClassVar[str] = ""
     """What `TrialContext.curve` counts, as an axis is called (``epoch``, ``step``); empty for training images seen."""
+    imports: ClassVar[tuple[str, ...]] = ()
+    """Modules that `run` imports by itself, for workers to import before they are ready. On this machine workers are
+    forks of one process that has done so, and share its memory."""
     metrics_from_study: ClassVar[bool] = False
     """True if the study file declares what the core measures; `made_for` then gets the declarations."""
 

@@ -93,6 +93,11 @@ _COMMAND = {
         "A regular expression whose groups are units done and, if known, in total (or groups named so); or a "
         "JSON-lines file, with the pointers or numbers `done` and `total`. Without it, output is a sign of life.",
     ),
+    "warm": (
+        "module, or a list",
+        "Modules that are imported once per slot; each trial of a Python script then starts in a fork of that process. "
+        "See [warm starts](../tutorials/commands.md#warm-starts).",
+    ),
     "diverged": ("pattern, exit code, or a list", "Signs in a line of the output, or exit codes, of divergence."),
     "out_of_memory": ("the same", "Signs of lacking memory, beside those of torch, JAX, CUDA and Python."),
     "failed": ("the same", "Signs of failure in the output of a command that ends with exit code 0."),

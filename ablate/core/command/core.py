@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ from ablate.interface import Core, CoreSettings, MetricInfo, TrialContext
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe
 
+_LOG = logging.getLogger(__name__)
+
 
 class CommandCore(Core):
     """Runs the command of a study file. What it runs, and with which factors, the study says (see `made_for`)."""
@@ -30,7 +33,7 @@ class CommandCore(Core):
     """The folder of the study file."""
 
     def __init__(self) -> None:
-        self._runner = CommandRunner()
+        self._runner = CommandRunner(_LOG.warning)
         weakref.finalize(self, self._runner.close)
 
     def close(self) -> None:

@@ -19,9 +19,10 @@ from ablate.core.command.attempts import Attempts, Ended, scripts_in
 from ablate.core.command.ends import Verdict, how_it_ended, judge, signs_of, why_not_started
 from ablate.core.command.follow import CurveFollower, Stamp, Watch, stamp_of
 from ablate.core.command.output import Output
-from ablate.core.command.process import CannotStart, CommandRunner, End
+from ablate.core.command.process import CannotStart, CommandRunner, End, WarmStart
 from ablate.core.command.progress import ProgressReader
 from ablate.core.command.readers import NotFound, as_number, number_in
+from ablate.core.command.spec.python_command import NotPython, python_command
 from ablate.core.command.spec.sources import number_group
 from ablate.core.command.spec.specification import IDENTITY, CommandSpec
 from ablate.core.command.spec.template import Command, Template
@@ -153,13 +154,34 @@ class CommandTrial:
                 kept[0] = time.monotonic()
                 self._keep()
 
-        end = self._runner.run(words, directory=self._directory, env=self._environment(), output=output.feed, tick=tick)
+        end = self._runner.run(
+            words,
+            directory=self._directory,
+            env=self._environment(),
+            output=output.feed,
+            tick=tick,
+            warm=self._warm_start(words),
+        )
+        self._began += end.waited_s  # the import of a warm start is no trial's
         output.end()
         for follower in followers:
             self._hand_on(follower, whole=True)
             if follower.doubt:
                 self._notes.append(follower.doubt)
         return end, judge(end, output, self._spec.ends, memory_ran_out=killed_for_memory() > kills)
+
+    def _warm_start(self, words: list[str]) -> WarmStart | None:
+        """How the command is started warm; None, and why, where it cannot be, or is not to be."""
+        if not self._spec.warm:
+            return None
+        if names := self._spec.env_per_trial:
+            self._runner.not_warm(f"env {', '.join(names)} is another in every trial, and modules may read it")
+            return None
+        try:
+            return WarmStart(python_command(words), self._spec.warm)
+        except NotPython as error:
+            self._runner.not_warm(str(error))
+            return None
 
     def _tell(self, done: int, total: int) -> None:
         self._context.progress(self._recipe, "command", done, total)
@@ -255,6 +277,8 @@ class CommandTrial:
     ) -> Outcome:
         wrong = verdict.kind is not OutcomeKind.MEASURED
         environment = {"command": shlex.join(words)}
+        if end.warm:
+            environment["warm"] = " ".join(self._spec.warm)
         if end.peak_mb is not None and self._context.device == "cpu":
             environment["peak_memory_mb"] = f"{end.peak_mb:.0f}"
         return Outcome(

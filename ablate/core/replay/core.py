@@ -26,6 +26,7 @@ class Replay(Core):
 
     name: ClassVar[str] = "replay"
     version: ClassVar[str] = "3"
+    imports: ClassVar[tuple[str, ...]] = ("ablate.core.replay.fused", "ablate.core.replay.trial")
     Settings: ClassVar[type[CoreSettings]] = ReplaySettings
     metrics: ClassVar[tuple[MetricInfo, ...]] = (
         MetricInfo("psnr", "max", unit="dB", margin=0.1, doc="PSNR on [-1,1] with range 2, mean over images and draws"),

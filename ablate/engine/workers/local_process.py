@@ -109,7 +109,7 @@ class WorkerProcess:
     def receive(self) -> list[Heard] | None:
         """Return the messages that are there (waiting for the first bytes), None at the end of the pipe."""
         data = read_chunk(self.news)
-        return [_heard(message) for message in self._stream.feed(data)] if data else None
+        return [heard(message) for message in self._stream.feed(data)] if data else None
 
     def drain(self) -> list[Heard]:
         """Return what a worker that is gone said last, without waiting."""
@@ -139,7 +139,8 @@ class WorkerProcess:
         return how_it_ended(code, killed_for_memory() > self._killed_for_memory)
 
 
-def _heard(message: FromWorker | Unreadable) -> Heard:
+def heard(message: FromWorker | Unreadable) -> Heard:
+    """Take a message of a worker on this machine, which no cluster can end."""
     if isinstance(message, Evicted):
         return Unreadable(f"it says that a cluster ended it ({message.reason}), but it runs on this machine")
     return message

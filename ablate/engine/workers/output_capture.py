@@ -23,8 +23,7 @@ class OutputCapture:
 
     def __init__(self) -> None:
         """Remember where the streams lead now: the log of the slot."""
-        # A progress bar in a file is a line per look at it. tqdm asks for this when it is imported.
-        os.environ.setdefault("TQDM_MININTERVAL", "5")
+        calm_progress_bars()
         self._before = {stream: os.dup(stream) for stream in _STREAMS}
         self._batch: Path | None = None
         self._given: dict[Path, int] = {}
@@ -64,6 +63,11 @@ class OutputCapture:
         flush()
         for stream, target in targets.items():
             os.dup2(target, stream)
+
+
+def calm_progress_bars() -> None:
+    """Let progress bars write seldom: in a file each look at one is a line. tqdm asks for this when it is imported."""
+    os.environ.setdefault("TQDM_MININTERVAL", "5")
 
 
 def flush() -> None:

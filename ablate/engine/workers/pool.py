@@ -74,8 +74,7 @@ class WorkerPool:
         worker = self._launcher.launch(slot, self.log(index), hello)
         self._workers[index] = worker
         self._selector.register(worker.news, selectors.EVENT_READ, lambda: self._read(index, worker))
-        if worker.exit is not None:
-            self._selector.register(worker.exit, selectors.EVENT_READ, lambda: self._end(index, worker))
+        self._watch_exit(index, worker)
         self._record()
 
     def listen(self, most_s: float) -> Iterator[WorkerNews]:
@@ -122,7 +121,16 @@ class WorkerPool:
         if messages is None:
             yield from self._end(index, worker)
         else:
+            if self._watch_exit(index, worker):
+                self._record()
             yield from self._said(index, messages)
+
+    def _watch_exit(self, index: int, worker: WorkerHandle) -> bool:
+        """Watch a process from when it is there; True when that is now."""
+        if worker.exit is None or worker.exit in self._selector.get_map():
+            return False
+        self._selector.register(worker.exit, selectors.EVENT_READ, lambda: self._end(index, worker))
+        return True
 
     def _said(self, index: int, messages: Sequence[Heard]) -> Iterator[WorkerNews]:
         for message in messages:
@@ -134,7 +142,7 @@ class WorkerPool:
             return
         yield from self._said(index, worker.drain())
         for descriptor in (worker.news, worker.exit):
-            if descriptor is not None:
+            if descriptor is not None and descriptor in self._selector.get_map():
                 self._selector.unregister(descriptor)
         del self._workers[index]
         self._waiting.pop(index, None)

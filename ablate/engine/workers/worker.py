@@ -10,7 +10,7 @@ place away: at SIGTERM or SIGUSR1 such a worker saves and leaves, and its trials
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import importlib
 import math
 import os
 import queue
@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from ablate.core.shared.forking import die_with
 from ablate.core.shared.registry import core_class
 from ablate.engine.workers import peak_memory
 from ablate.engine.workers.failures import Failure, breaks_device, classify, is_disk_full, summary
@@ -58,11 +59,12 @@ from ablate.engine.workers.messages import (
     Stop,
     Unreadable,
     WorkerNote,
+    WorkerSetup,
     decode_to_worker,
     other_version,
 )
 from ablate.engine.workers.outcome_checks import MetricChecks, outcomes_of
-from ablate.engine.workers.output_capture import OutputCapture
+from ablate.engine.workers.output_capture import OutputCapture, calm_progress_bars
 from ablate.engine.workers.slots import list_gpus, processor_name, visible_gpus
 from ablate.engine.workers.trial_context import Send, WorkerTrialContext, append_log
 from ablate.errors import AblateError, CompileError
@@ -72,7 +74,6 @@ from ablate.paths import TrialPaths, write_json
 from ablate.recipe import Recipe
 from ablate.storage.core_versions import CORE_VERSION
 
-_PR_SET_PDEATHSIG = 1
 PEAK = "peak_memory_mb"
 """Entry of an outcome's environment; a core that knows better than the worker writes it itself."""
 TOGETHER = "trials_on_device"
@@ -122,9 +123,8 @@ class Worker:
         self._wishes = wishes
         self._device_name = hello.device_name or name_of_device(hello.device)
         self._peak_mb: float | None = None
-        sys.path.extend(entry for entry in map(str, self._setup.path) if entry not in sys.path)
-        self._output = OutputCapture()  # before the core is imported: see there
-        self._core: Core = core_class(self._setup.core, self._setup.search, self._setup.parameters)()
+        self._output = OutputCapture()
+        self._core: Core = import_core(self._setup)()
         self._context = WorkerTrialContext(
             device=hello.device,
             threads=hello.threads,
@@ -250,19 +250,22 @@ class Worker:
         self._keep(paths, outcome, recipe, began)
 
 
+def import_core(setup: WorkerSetup) -> type[Core]:
+    """Import a core and what it imports when it runs; raises what importing the core raises."""
+    calm_progress_bars()
+    sys.path.extend(entry for entry in map(str, setup.path) if entry not in sys.path)
+    core = core_class(setup.core, setup.search, setup.parameters)
+    for name in core.imports:
+        with contextlib.suppress(ImportError):  # its run says what is missing
+            importlib.import_module(name)
+    return core
+
+
 def apply_threads(threads: int) -> None:
     """Hold torch to `threads`, if the core has imported it; before that, the environment does (OMP_NUM_THREADS)."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-
-
-def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent dies (Linux); leave at once if that has happened already."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def listen(incoming: int, orders: queue.SimpleQueue[Order], wishes: Wishes, send: Send) -> None:

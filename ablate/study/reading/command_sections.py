@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.core.command.spec.programs import require_program
+from ablate.core.command.spec.python_command import NotPython, python_command
 from ablate.core.command.spec.settings import refusal
 from ablate.core.command.spec.sources import Source
 from ablate.core.command.spec.specification import COMMAND, ENDS, Progress, Signs
@@ -23,10 +24,11 @@ from ablate.study.problems import BadValueError, Mark, Problems, did_you_mean, k
 from ablate.study.reading import values
 from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
 
-COMMAND_KEYS = (COMMAND, "factors", "env", "version", "directory", "resume", "progress", *ENDS)
+COMMAND_KEYS = (COMMAND, "factors", "env", "version", "directory", "resume", "progress", "warm", *ENDS)
 """Keys of a study file beside those of every study, when its core is a command."""
 _SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"})
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -78,6 +80,7 @@ class CommandReader:
             "resume": resume,
             "resume_file": resume_file,
             "progress": self._progress(),
+            "warm": self._warm(command, env),
             "ends": {kind: signs for kind in ENDS if (signs := self._signs(kind)) is not None},
         }
         if len(self.problems.errors) > before:
@@ -308,6 +311,37 @@ class CommandReader:
             self.check(word)
         done = texts["done"].text if "done" in texts else source.key or "done"
         return Progress(source, done, "" if total is None else total.text)
+
+    def _warm(self, command: Sequence[Word], env: Mapping[str, Word | None]) -> tuple[str, ...]:
+        """Modules that are imported before the script is started."""
+        node = self.table.get("warm")
+        if node is None or _is_null(node):
+            return ()
+        names = []
+        for item in node.items if isinstance(node, Items) else (node,):
+            if not isinstance(item, Leaf) or _MODULE.fullmatch(item.text) is None:
+                self.problems.error(item.mark, "warm: expected a module's name", suggestion="write warm: [torch]")
+            else:
+                names.append(item.text)
+        texts = [word.template.source for word in command]
+        try:
+            if texts and not command[0].template.placeholders:
+                python_command(texts)
+        except NotPython as error:
+            self.problems.error(
+                node.mark,
+                f"warm: {error}",
+                suggestion="leave warm out",
+                note="only 'python script.py ...' and 'python -m module ...' can be started warm",
+            )
+        for word in env.values():
+            if word is not None and {"seed", "index", "folder", "arm"} & {*word.template.names}:
+                self.problems.warn(
+                    word.node.mark,
+                    "warm has no effect: this variable is another in every trial, and modules may read it",
+                    suggestion="let the script read ABLATE_SEED, ABLATE_FOLDER or ABLATE_ARM",
+                )
+        return tuple(names)
 
     def _signs(self, kind: str) -> Signs | None:
         """Exit codes and patterns by which a kind of end is known."""

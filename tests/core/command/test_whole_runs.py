@@ -73,6 +73,12 @@ def run(folder: Path) -> tuple[int, str]:
     return process.returncode, said.decode()
 
 
+def make_warm(folder: Path) -> None:
+    """Let the study start its script warm."""
+    with (folder / "toy.yaml").open("a", encoding="utf-8") as handle:
+        handle.write("warm: [json, pathlib]\n")
+
+
 def values(folder: Path) -> dict[tuple[str, str], float]:
     with (folder / "results" / "toy" / "trials.csv").open(encoding="utf-8", newline="") as handle:
         return {(row["arm"], row["seed"]): float(row["value"]) for row in csv.DictReader(handle) if row["value"]}
@@ -102,8 +108,13 @@ def parent_of(pid: int) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "warm"])
 @pytest.mark.parametrize("victim", ["the run", "the worker", "the command"])
-def test_after_a_sigkill_nothing_is_left_and_the_trial_goes_on_to_the_same_numbers(folder: Path, victim: str) -> None:
+def test_after_a_sigkill_nothing_is_left_and_the_trial_goes_on_to_the_same_numbers(
+    folder: Path, victim: str, kind: str
+) -> None:
+    if kind == "warm":
+        make_warm(folder)
     os.mkfifo(folder / "gate")
     process = start(folder, "run", "toy.yaml", "--slots", "1", "--no-figures")
     pids = [int(word) for word in (folder / "gate").read_text(encoding="ascii").split()]
@@ -124,7 +135,10 @@ def test_after_a_sigkill_nothing_is_left_and_the_trial_goes_on_to_the_same_numbe
 
 
 @pytest.mark.slow
-def test_ctrl_c_stops_a_command_and_the_same_command_goes_on(folder: Path) -> None:
+@pytest.mark.parametrize("kind", ["plain", "warm"])
+def test_ctrl_c_stops_a_command_and_the_same_command_goes_on(folder: Path, kind: str) -> None:
+    if kind == "warm":
+        make_warm(folder)
     os.mkfifo(folder / "gate")
     process = start(folder, "run", "toy.yaml", "--slots", "1", "--no-figures")
     pids = [int(word) for word in (folder / "gate").read_text(encoding="ascii").split()]

@@ -124,6 +124,8 @@ class CommandSpec:
     """Kind of end, one of `ENDS` -> its signs."""
     directory: str = ""
     """Where the command runs, relative to the study file; empty for the study file's folder."""
+    warm: tuple[str, ...] = ()
+    """Modules that are imported once, in a process whose forks then run the script; empty for plain starts."""
 
     @cached_property
     def command(self) -> Command:
@@ -143,10 +145,16 @@ class CommandSpec:
         return (*self.command.placeholders, *more)
 
     @property
+    def env_per_trial(self) -> tuple[str, ...]:
+        """Variables of `env` that no two trials share."""
+        own = {"seed", "index", "folder", "arm"}
+        return tuple(name for name, text in self.environment.items() if text is not None and own & {*text.names})
+
+    @property
     def identity(self) -> dict[str, str]:
         """What a recipe says of the command beside its factors: all by which the numbers would be others.
 
-        Where metrics are read from, progress, resume, the signs of an end and the directory are not part of it.
+        Where metrics are read from, progress, resume, the signs of an end, the directory and warm are not part of it.
         """
         env = shlex.join(name if value is None else f"{name}={value}" for name, value in sorted(self.env.items()))
         stated = dict(zip(IDENTITY, (self.command.text, env, self.version), strict=True))
@@ -167,6 +175,7 @@ class CommandSpec:
             "curves": [curve.to_dict() for curve in self.curves],
             "ends": {kind: signs.to_dict() for kind, signs in self.ends.items()},
             "directory": self.directory,
+            "warm": list(self.warm),
         }
 
     @classmethod
@@ -185,4 +194,5 @@ class CommandSpec:
             curves=tuple(Curve.from_dict(curve) for curve in data["curves"]),
             ends={kind: Signs.from_dict(signs) for kind, signs in data["ends"].items()},
             directory=data["directory"],
+            warm=tuple(data.get("warm", ())),  # not in what earlier versions stored
         )
