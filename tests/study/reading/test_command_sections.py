@@ -168,6 +168,7 @@ MISTAKES = [
     ({"command": "{a: b}"}, "expected a text or a list of words", None, None),
     ({"command": "[sh, [x]]"}, "expected a word, got a list", None, "[x]"),
     ({"command": ""}, "command is empty", "python train.py", None),
+    ({"command": COMMAND.replace("sh", "pyton3", 1)}, "no command 'pyton3'", "did you mean 'python3", "pyton3"),
     ({"command": COMMAND.replace("sh", "no-such-shell", 1)}, "no command 'no-such-shell'", "PATH", "no-such-shell"),
     (
         {"command": COMMAND.replace("train.sh", "trian.sh")},
