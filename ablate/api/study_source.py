@@ -30,6 +30,7 @@ class StudySections(TypedDict, total=False):
     directory: str
     resume: Any
     command_progress: Any
+    pictures: str | Sequence[str]
     diverged: Any
     out_of_memory: Any
     failed: Any

@@ -83,6 +83,11 @@ _COMMAND = {
         "A regular expression whose groups are units done and, if known, in total (or groups named so); or a "
         "JSON-lines file, with the pointers or numbers `done` and `total`. Without it, output is a sign of life.",
     ),
+    "pictures": (
+        "path, glob, or a list",
+        "Pictures in `{folder}` that the report shows, such as `{folder}/samples-*.png`: the first eight by name, at "
+        "most 256 pixels wide and high. One that is not there or cannot be read is noted.",
+    ),
     "diverged": ("pattern, exit code, or a list", "Signs in a line of the output, or exit codes, of divergence."),
     "out_of_memory": ("the same", "Signs of lacking memory, beside those of torch, JAX, CUDA and Python."),
     "failed": ("the same", "Signs of failure in the output of a command that ends with exit code 0."),

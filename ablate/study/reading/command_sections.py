@@ -23,7 +23,7 @@ from ablate.study.problems import BadValueError, Mark, Problems, did_you_mean, k
 from ablate.study.reading import values
 from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
 
-COMMAND_KEYS = (COMMAND, "factors", "env", "version", "directory", "resume", "progress", *ENDS)
+COMMAND_KEYS = (COMMAND, "factors", "env", "version", "directory", "resume", "progress", "pictures", *ENDS)
 """Keys of a study file beside those of every study, when its core is a command."""
 _SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"})
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
@@ -78,6 +78,7 @@ class CommandReader:
             "resume": resume,
             "resume_file": resume_file,
             "progress": self._progress(),
+            "pictures": self._pictures(),
             "ends": {kind: signs for kind in ENDS if (signs := self._signs(kind)) is not None},
         }
         if len(self.problems.errors) > before:
@@ -308,6 +309,23 @@ class CommandReader:
             self.check(word)
         done = texts["done"].text if "done" in texts else source.key or "done"
         return Progress(source, done, "" if total is None else total.text)
+
+    def _pictures(self) -> tuple[str, ...]:
+        """Files in the trial's folder that the report shows."""
+        node, found = self.table.get("pictures"), []
+        for item in node.items if isinstance(node, Items) else () if node is None else (node,):
+            if not isinstance(item, Leaf) or item.is_null:
+                self.problems.error(item.mark, "pictures: expected a path in {folder}, or a list of such")
+            elif not item.text.startswith("{folder}/") or ".." in Path(item.text).parts:
+                self.problems.error(
+                    item.mark,
+                    f"pictures: {item.text!r} is not in {{folder}}",
+                    suggestion="write pictures: '{folder}/*.png'",
+                )
+            elif (word := self._template(item, item.text)) is not None:
+                self.check(word)
+                found.append(item.text)
+        return tuple(found)
 
     def _signs(self, kind: str) -> Signs | None:
         """Exit codes and patterns by which a kind of end is known."""

@@ -176,6 +176,10 @@ MISTAKES = [
         "did you mean 'train.sh'?",
         "trian.sh",
     ),
+    ({"pictures": "samples.png"}, "'samples.png' is not in {folder}", "'{folder}/*.png'", "samples.png"),
+    ({"pictures": "['{folder}/../a.png']"}, "is not in {folder}", "'{folder}/*.png'", None),
+    ({"pictures": "'{folder}/{x}.png'"}, "no factor for the placeholder {x}", "add 'x: DEFAULT'", "{x}"),
+    ({"pictures": "{a: b}"}, "pictures: expected a path in {folder}", None, None),
     ({"factors": "{}"}, "factors: expected a mapping", None, None),
     (
         {"factors": "{lr: 1.0, layers: [1], augment: true, seed: 3}"},

@@ -122,6 +122,8 @@ class CommandSpec:
     curves: tuple[Curve, ...] = ()
     ends: Mapping[str, Signs] = field(default_factory=dict)
     """Kind of end, one of `ENDS` -> its signs."""
+    pictures: tuple[str, ...] = ()
+    """Files in the trial's folder, or globs of such, that the report shows; templates."""
     directory: str = ""
     """Where the command runs, relative to the study file; empty for the study file's folder."""
 
@@ -167,6 +169,7 @@ class CommandSpec:
             "curves": [curve.to_dict() for curve in self.curves],
             "ends": {kind: signs.to_dict() for kind, signs in self.ends.items()},
             "directory": self.directory,
+            **({"pictures": list(self.pictures)} if self.pictures else {}),
         }
 
     @classmethod
@@ -185,4 +188,5 @@ class CommandSpec:
             curves=tuple(Curve.from_dict(curve) for curve in data["curves"]),
             ends={kind: Signs.from_dict(signs) for kind, signs in data["ends"].items()},
             directory=data["directory"],
+            pictures=tuple(data.get("pictures", ())),
         )
