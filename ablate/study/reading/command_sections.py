@@ -49,6 +49,8 @@ class CommandReader:
     factors: dict[str, Any] = field(default_factory=dict)
     words: list[Word] = field(default_factory=list)
     """The command line."""
+    env: dict[str, Word] = field(default_factory=dict)
+    """The variables that are given a value."""
     places: list[Word] = field(default_factory=list)
     """The files that metrics and curves are read from."""
 
@@ -66,7 +68,8 @@ class CommandReader:
         self.factors = self._factors()
         self.words = command = self._words(self.table.get(COMMAND), COMMAND)
         env = self._env()
-        self._check_placeholders([*command, *(word for word in env.values() if word is not None)])
+        self.env = {name: word for name, word in env.items() if word is not None}
+        self._check_placeholders([*command, *self.env.values()])
         resume, resume_file = self._resume()
         directory = self._directory()
         found = {

@@ -262,6 +262,10 @@ WARNINGS = [
     ({"command": f"{COMMAND} --home $HOME"}, "'$HOME' is handed on as it is", "$HOME"),
     ({"command": COMMAND.replace("{folder}", "runs/1")}, "several trials have --out runs/1", "runs/1"),
     ({"command": COMMAND.replace("{folder}", "{arm}")}, "several trials have --out {arm}", "{arm}"),
+    ({"command": f"{COMMAND} -o runs"}, "several trials have -o runs", "runs"),
+    ({"env": "{OUTPUT_DIR: runs}"}, "several trials have OUTPUT_DIR=runs", "runs"),
+    ({"command": f"[sh, -c, '{COMMAND} > log.txt']"}, "several trials have > log.txt", "log.txt"),
+    ({"command": f"[sh, -c, '{COMMAND} 2>&1 | tee -a logs/a.txt']"}, "several trials have > logs/a.txt", "logs/a.txt"),
     ({"command": f"{COMMAND} hydra.run.dir=runs"}, "several trials have hydra.run.dir=runs", "runs"),
 ]
 
@@ -281,6 +285,13 @@ def test_places_that_differ_in_every_trial_are_no_doubt(folder: Path) -> None:
     for place in ("{folder}/x", "runs/{arm}/{seed}", "runs/{arm}-{index}", "{lr}{layers:,}{seed}"):
         assert load(folder, changed(command=COMMAND.replace("{folder}", place))).warnings == ()
     assert load(folder, changed(command=f"{COMMAND} --data-dir /data --checkpoint best")).warnings == ()
+    for line in ("> {folder}/log", "2>&1 > /dev/null", "| tee $0", "> log-{arm}-{seed}"):
+        assert load(folder, changed(command=f"[sh, -c, '{COMMAND} {line}']")).warnings == ()
+    assert load(folder, changed(env="{OUTPUT_DIR: '{folder}/x', DATA: /data}")).warnings == ()
+    words = COMMAND.partition(" ")[2].replace("{", "'{").replace("}", "}'").split()
+    code = f"[python3, -c, 'print(2 > 1)', {', '.join(words)}]"
+    assert load(folder, changed(command=code)).warnings == ()
+    assert load(folder, changed(command=f"[sh, -c, '{COMMAND} | awk \"{{{{if (x > 3) print}}}}\"']")).warnings == ()
 
 
 def test_a_metric_that_all_trials_write_to_one_file_is_warned_of(folder: Path) -> None:
