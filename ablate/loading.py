@@ -88,7 +88,7 @@ def _executed(execute: Callable[[], ModuleType], name: str, subject: str, search
     try:
         return execute()
     except (ImportError, SyntaxError) as error:
-        hint = _nearest_module(name, search)
+        hint = _hint_of_import(error, name, search)
         raise AblateError(f"{subject}: cannot import {name!r}: {error}", hint=hint) from error
     except SystemExit as error:
         raise AblateError(
@@ -112,6 +112,15 @@ def _place(error: BaseException) -> str:
         if not frame.filename.startswith(("<", str(Path(__file__).parent), sys.base_prefix, sys.prefix))
     ]
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+
+
+def _hint_of_import(error: ImportError | SyntaxError, name: str, search: Path | None) -> str | None:
+    """Say what helps: the right name of the module, or that what it imports itself is missing."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return None
+    if not name.endswith(".py") and f"{name}.".startswith(f"{error.name}."):
+        return _nearest_module(name, search)
+    return f"is {error.name.partition('.')[0]!r} installed for {sys.executable}?"
 
 
 def _nearest_module(name: str, search: Path | None) -> str | None:

@@ -22,6 +22,10 @@ def number_of(value: Any, what: str) -> float:
     if type(value) in (float, int, bool):
         return float(value)
     shape = getattr(value, "shape", ())
+    if isinstance(value, Mapping):
+        raise CoreError(
+            f"{what} is {_described(value)}, expected one number", hint="give each of them a name of its own"
+        )
     if isinstance(value, str | bytes | complex) or value is None or not hasattr(value, "__float__"):
         raise CoreError(f"{what} is {_described(value)}, expected one number")
     if tuple(shape) != ():

@@ -65,7 +65,7 @@ def test_the_example_of_the_readme_is_a_core() -> None:
 
 def write_own_code(folder: Path) -> None:
     """Write the two files of the page on own code."""
-    blocks = FENCE.findall((ROOT / "docs" / "tutorials" / "own-code.md").read_text(encoding="utf-8"))
+    blocks = FENCE.findall((ROOT / "docs" / "tutorials" / "own-class.md").read_text(encoding="utf-8"))
     (folder / "mycore.py").write_text(next(text for kind, text in blocks if kind == "python"), encoding="utf-8")
     (folder / "parabola.yaml").write_text(next(text for kind, text in blocks if kind == "yaml"), encoding="utf-8")
 

@@ -58,12 +58,17 @@ def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path: Path) -> Non
     [
         ("trian.py:train", "there is no file", "did you mean 'train.py'?"),
         ("train.py:trian", "'train.py' has no 'trian'", "did you mean 'train'?"),
+        ("needs.py:train", "No module named 'no_such_package'", "is 'no_such_package' installed"),
+        ("trian:train", "No module named 'trian'", "did you mean 'train'?"),
+        ("colon.py:train", "cannot import 'colon.py': expected ':' (colon.py, line 1)", "None"),
         ("broken.py:train", "importing 'broken.py' raises ZeroDivisionError: division by zero (broken.py, line 2)", ""),
     ],
 )
 def test_what_is_not_there_is_named_with_the_nearest(reference: str, words: str, hint: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("def train(): pass\n")
     (tmp_path / "broken.py").write_text("x = 1\ny = x / 0\n")
+    (tmp_path / "needs.py").write_text("import no_such_package.inner\n")
+    (tmp_path / "colon.py").write_text("def train()\n    pass\n")
     with pytest.raises(AblateError) as caught:
         load_object(reference, what="core", search=tmp_path)
     assert words in caught.value.message

@@ -51,7 +51,7 @@ _ALIVE_S = {"live": 10.0, "notebook": 2.0}
 
 
 def run(
-    study: StudyLike,
+    study: StudyLike | None = None,
     *,
     name: str | None = None,
     seeds: int | None = None,
@@ -81,7 +81,9 @@ def run(
 
     `study` is the path of a study file, the mapping that such a file would hold, or a function that trains and returns
     its metrics: ``run(train, vary={"lr": [0.1, 0.01]}, metrics={"accuracy": "max:0.5%"})``. `sections` (``vary=...``,
-    ``metrics=...``) add keys to a mapping or replace them. The same call resumes: what is done stays done.
+    ``metrics=...``) add keys to a mapping or replace them; without a `study` they are all of it:
+    ``run(command="python train.py --lr {lr} --seed {seed}", factors={"lr": 0.1}, ...)``, where `command_progress` is
+    a command's key ``progress``. The same call resumes: what is done stays done.
 
     `seeds` is the number of seeds per arm instead of the declared one, `add_seeds` how many more than now.
     ``seed_range="3..5"`` measures these seeds alone, for other machines to measure the rest. ``until="decided"`` goes
@@ -135,7 +137,7 @@ def run(
 
 
 def plan(
-    study: StudyLike,
+    study: StudyLike | None = None,
     *,
     name: str | None = None,
     seeds: int | None = None,

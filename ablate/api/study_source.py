@@ -18,7 +18,7 @@ DEFAULT_NAME = "study"
 class StudySections(TypedDict, total=False):
     """The keys of a study file, for a study written in Python. See the reference of study files for each.
 
-    `ablate.run` has a parameter `progress` of its own: a command's is given in a mapping.
+    `ablate.run` has a parameter `progress` of its own; a command's key of that name is `command_progress` here.
     """
 
     question: str
@@ -29,6 +29,8 @@ class StudySections(TypedDict, total=False):
     version: str
     directory: str
     resume: Any
+    command_progress: Any
+    pictures: str | Sequence[str]
     diverged: Any
     out_of_memory: Any
     failed: Any
@@ -84,12 +86,19 @@ StudyLike = str | os.PathLike[str] | Mapping[str, Any] | StudyDefinition | Calla
 function that trains: its parameters are the factors (see `ablate.function_core`)."""
 
 
-def source_of(study: StudyLike, name: str | None, sections: Mapping[str, Any]) -> Path | StudyDefinition:
+def source_of(study: StudyLike | None, name: str | None, sections: Mapping[str, Any]) -> Path | StudyDefinition:
     """Return where a study comes from; `sections` replace keys of a mapping.
 
-    A function is the core of a study that is called like it, with an empty baseline unless `sections` have one.
+    A function is the core of a study that is called like it. Without a study, `sections` are all of it: a command or a
+    core, and the rest. Both have an empty baseline unless `sections` have one.
     Raises AblateError for a name that a study cannot have, and for sections beside a file, which `overrides` change.
     """
+    if study is None:
+        if not sections.keys() & {"command", "core"}:
+            raise AblateError(
+                "no study: what is run?", hint='give a study file, a mapping, a function, or command="python train.py"'
+            )
+        study = {"baseline": {}}
     if callable(study):
         called = name or re.sub(r"\W+", "-", getattr(study, "__name__", "")).strip("-_") or DEFAULT_NAME
         study = StudyDefinition(called, {"core": study, "baseline": {}}, Path.cwd())
@@ -109,7 +118,8 @@ def source_of(study: StudyLike, name: str | None, sections: Mapping[str, Any]) -
     if not is_study_name(called):
         hint = "begin with a letter or digit; letters, digits, spaces and _ . + - may follow"
         raise AblateError(f"{called!r} cannot be a study's name", hint=hint)
-    return StudyDefinition(called, _with_core_by_name({**content, **sections}), folder)
+    stated = {"progress" if key == "command_progress" else key: value for key, value in sections.items()}
+    return StudyDefinition(called, _with_core_by_name({**content, **stated}), folder)
 
 
 def _with_core_by_name(content: dict[str, Any]) -> dict[str, Any]:

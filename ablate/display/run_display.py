@@ -192,7 +192,7 @@ def _fields(event: display_events.DisplayEvent, primary: str) -> dict[str, objec
         case display_events.TrialStarted():
             return _trial(event)
         case display_events.TrialFinished():
-            some = {"outcome": event.outcome.value, primary: event.metrics.get(primary)}
+            some = {"outcome": event.outcome.value}
             now_s = None if event.elapsed_s is None else round(event.elapsed_s, 2)
             took = {
                 "seconds": round(event.seconds, 2),
@@ -200,7 +200,10 @@ def _fields(event: display_events.DisplayEvent, primary: str) -> dict[str, objec
                 "copied_from": event.copied_from,
                 "error": event.error,
             }
-            return {**_trial(event), **some, **took, "done": f"{event.done}/{event.total}"}
+            # A metric may be called `error`, say: the words of every line keep their meaning.
+            name = f"metric.{primary}" if primary in (*_trial(event), *took, "outcome", "done") else primary
+            measured = {name: event.metrics.get(primary)}
+            return {**_trial(event), **some, **measured, **took, "done": f"{event.done}/{event.total}"}
         case display_events.Retrying():
             return {
                 **_trial(event),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from ablate.json_values import JsonValue
@@ -33,6 +32,11 @@ STAGES: Final = "stages"
 """Digests of the stages of a trial of a user's own core."""
 UNSET: Final = "unset"
 """Names of numeric factors whose level is None: they are no params of this trial."""
+_OF_THE_TRIAL: Final = frozenset(
+    {ARM, SEED, STAGES, UNSET, "attempt", "candidate", "commit", "copied_from", "imported_from"}
+    | {"levels", "log", "phase", "search", "slot"}
+)
+"""Attributes of a trial that do not come from its outcome."""
 
 
 def outcome_attributes(outcome: Outcome, primary: str) -> dict[str, JsonValue]:
@@ -57,9 +61,6 @@ def outcome_attributes(outcome: Outcome, primary: str) -> dict[str, JsonValue]:
     if outcome.kind.value == "measured" and primary not in outcome.metrics:
         known[ERROR] = outcome.error or f"the primary metric {primary!r} has no finite value"
     found = {name: value for name, value in known.items() if value not in (None, "", [], {}) or name == METRICS}
-    return _beside(found, outcome.metrics)
-
-
-def _beside(known: dict[str, JsonValue], metrics: Mapping[str, float]) -> dict[str, JsonValue]:
-    """Add the metrics under their own names, except where such a name already means something else."""
-    return {**{name: value for name, value in metrics.items() if name not in (ARM, SEED, UNSET)}, **known}
+    # A metric may be called `error`: what has a meaning of its own keeps it, also where this outcome leaves it out.
+    taken = known.keys() | _OF_THE_TRIAL
+    return {**{name: value for name, value in outcome.metrics.items() if name not in taken}, **found}

@@ -23,6 +23,10 @@ Direction = Literal["max", "min"]
 Scale = Literal["identity", "log"]
 
 
+KEY_COLUMNS = ("study", "arm", "seed", "outcome")
+"""Columns by which tables of results tell trials apart: no metric of a study is called like one."""
+
+
 @dataclass(frozen=True)
 class MetricSpec:
     """A metric of the study, as the statistics use it."""

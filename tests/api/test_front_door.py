@@ -173,6 +173,7 @@ def test_a_plan_changes_nothing_and_knows_what_is_left(tmp_path: Path) -> None:
         (lambda: ablate.plan({**CONTENT, "baseline": {"lrr": 1}}), ablate.StudyFileError, "unknown factor 'lrr'"),
         (lambda: ablate.plan({**CONTENT, "baseline": {"lr": object()}}), ablate.AblateError, "cannot hold this value"),
         (lambda: ablate.plan("steps.yaml", vary={"lr": [1]}), ablate.AblateError, "vary would replace what it says"),
+        (lambda: ablate.plan(vary={"lr": [1]}), ablate.AblateError, "no study"),
         (lambda: ablate.plan(CONTENT, name="a/b"), ablate.AblateError, "cannot be a study's name"),
         (lambda: ablate.plan("steps.yaml", seeds=0), ablate.AblateError, "seeds is a whole number"),
         (lambda: ablate.run("steps.yaml", seeds=1.5), ablate.AblateError, "seeds is a whole number"),  # type: ignore[arg-type]
@@ -260,3 +261,24 @@ def test_the_room_and_the_function_of_the_same_name() -> None:
     assert run.stdout == "ablate.report.text.escape\n", run.stderr
     assert set(ablate.__all__) <= set(dir(ablate))
     assert all(getattr(ablate, name) is not None for name in ablate.__all__)
+
+
+def test_a_command_and_its_progress_are_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text("import sys\nprint('1 of 2\\n2 of 2\\nscore', float(sys.argv[1]) + int(sys.argv[2]))\n")
+    seen: list[display_events.DisplayEvent] = []
+    found = ablate.run(
+        name="toy",
+        command=[sys.executable, "train.py", "{lr}", "{seed}"],
+        command_progress=r"(\d+) of (\d+)",
+        factors={"lr": 0.1},
+        vary={"lr": [0.2]},
+        metrics={"score": {"from": "stdout:score (.*)", "direction": "max", "margin": 0.01}},
+        seeds=2,
+        slots=1,
+        gpus="none",
+        progress=seen.append,
+    )
+    assert found.study.name == "toy"
+    assert sorted(found.trials.score) == [0.1, 0.2, 1.1, 1.2]
+    assert (2, 2) in {(one.done, one.total) for one in seen if isinstance(one, display_events.TrialProgress)}

@@ -125,3 +125,19 @@ def test_a_wrong_level_is_refused_before_anything_starts(folder: Path) -> None:
         ablate.run(train, vary={"layers": [8, 16]}, metrics={"acc": "max"}, progress="none")
     assert "each of its levels is a list of its own" in str(caught.value.problems)  # type: ignore[attr-defined]
     assert not (folder / "results").exists()
+
+
+def test_a_metric_may_be_called_error_but_not_as_what_identifies_a_trial(folder: Path) -> None:
+    (folder / "errors.yaml").write_text(
+        "core: errors.py:fit\nbaseline: {}\nvary: {lr: [0.2]}\nseeds: 2\nmetrics: {error: 'min:1%', seconds: min}\n"
+    )
+    (folder / "errors.py").write_text(
+        "def fit(*, lr: float = 0.1, seed: int):\n    return {'error': lr, 'seconds': lr, 'arm': lr, 'search': lr}\n"
+    )
+    found = ablate.run("errors.yaml", progress="none", slots=1, gpus="none")
+    assert found.complete
+    assert found.trials.groupby("arm").error.mean().to_dict() == {"baseline": 0.1, "lr=0.2": 0.2}
+    (folder / "errors.yaml").write_text("core: errors.py:fit\nbaseline: {}\nvary: {lr: [0.2]}\nmetrics: {arm: max}\n")
+    with pytest.raises(AblateError) as caught:
+        ablate.plan("errors.yaml")
+    assert "a metric cannot be called 'arm'" in str(caught.value.problems)  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json as json_text
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,10 @@ def retrying(retry: int, reason: str) -> display_events.Retrying:
 )
 def test_lines(event: display_events.DisplayEvent, line: str) -> None:
     assert event_line(event, "psnr") == line
+
+
+def test_a_metric_never_takes_the_place_of_what_every_line_says() -> None:
+    assert "metric.error=0.25  seconds=" in event_line(replace(FAILED, metrics={"error": 0.25}), "error")
 
 
 def test_lines_go_to_stderr_and_never_break_in_two() -> None:

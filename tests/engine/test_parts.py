@@ -25,9 +25,9 @@ from ablate.engine.workers.trial_context import (
     CheckpointClock,
     WorkerTrialContext,
 )
-from ablate.errors import DataError, DivergedError, StoppedError
+from ablate.errors import CoreError, DataError, DivergedError, StoppedError
 from ablate.interface import Stage
-from ablate.outcome import OutcomeKind
+from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths
 from ablate.recipe import Recipe
 from ablate.study.spec import Arm, MetricSpec, Study, levels_of
@@ -181,6 +181,16 @@ def test_exceptions_are_classified(error: BaseException, kind: str, text: str | 
     assert failure.kind == OutcomeKind(kind)
     assert text is None or failure.error == text
     assert failure.images_seen == (640 if kind == "diverged" else 0)
+
+
+def test_of_a_cores_mistake_the_users_own_lines_are_shown_and_not_those_of_ablate() -> None:
+    with pytest.raises(CoreError) as caught:
+        Outcome(OutcomeKind.MEASURED, "ab", metrics={"acc": {"top1": 0.5}})  # type: ignore[dict-item]
+    failure = classify(caught.value)
+    assert failure.error.startswith("metric 'acc' is the dict {'top1': 0.5}, expected one number; ")
+    assert failure.traceback is not None
+    assert Path(__file__).name in failure.traceback
+    assert "outcome.py" not in failure.traceback
 
 
 def test_memory_that_ran_out_inside_a_recording_is_recognised_behind_what_the_recording_says() -> None:

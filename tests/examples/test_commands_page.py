@@ -54,6 +54,7 @@ def test_the_sources_of_the_page_are_read(folder: Path) -> None:
         'resume: {file: "{folder}/last.ckpt", add: --resume}',
         'progress: {from: "jsonl:{folder}/log.jsonl", done: step, total: "{steps}"}',
         "diverged: loss is nan",
+        'pictures: "{folder}/samples-*.png"',
         "diverged: 3",
         'failed: "^WARNING: no data"',
         'env: {WANDB_MODE: offline, DATA: "/data/{data}"}',
@@ -85,3 +86,14 @@ def test_a_line_of_the_page_is_read(folder: Path, line: str) -> None:
 def test_the_placeholders_of_the_page_give_what_it_says(words: str, values: dict[str, object], given: str) -> None:
     assert words.replace("|", "\\|") in PAGE
     assert " ".join(Command.parse(["x", *words.split()]).arguments(values)) == f"x {given}".strip()
+
+
+def test_the_studies_of_the_overview_are_read_without_a_warning(folder: Path) -> None:
+    page = (ROOT / "docs" / "tutorials" / "own-code.md").read_text(encoding="utf-8")
+    command, function = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert read(folder, command).core == "command"
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (folder / "train.py").write_text(code, encoding="utf-8")
+    study = read(folder, function)
+    assert (study.core, study.primary.name) == ("train.py:train", "accuracy")
+    assert study.warnings == ()

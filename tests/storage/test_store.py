@@ -11,6 +11,7 @@ import pytest
 from optuna.storages import RDBStorage
 
 from ablate.errors import StorageError
+from ablate.json_values import JsonValue
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Scalar
 from ablate.storage.read import read_study, study_names
@@ -276,13 +277,18 @@ class StorageContract:
         assert store.rows() == []
         assert store.start("a", 0, LEVELS) == 0
 
-    def test_metrics_never_shadow_what_identifies_a_trial(self, open_store: OpenStore) -> None:
+    def test_metrics_never_shadow_what_is_known_of_a_trial(self, open_store: OpenStore) -> None:
         store = open_store()
-        odd = Outcome(OutcomeKind.MEASURED, "00", metrics={"psnr": 1.0, "seconds": 7.0, "arm": 3.0}, seconds=2.0)
-        store.finish(store.start("a", 5, LEVELS), odd)
+        metrics = dict.fromkeys(("psnr", "seconds", "arm", "error", "search", "notes", "unset", "commit", "log"), 7.0)
+        given: dict[str, JsonValue] = {"commit": "abc", "log": "a/log.txt"}
+        number = store.start("a", 5, LEVELS, given)
+        store.finish(number, Outcome(OutcomeKind.MEASURED, "00", metrics=metrics, seconds=2.0))
         (row,) = store.rows()
         assert (row.arm, row.seed, row.seconds) == ("a", 5, 2.0)
-        assert row.metrics == {"psnr": 1.0, "seconds": 7.0, "arm": 3.0}
+        assert row.metrics == metrics
+        assert given.items() <= row.attributes.items()
+        assert row.attributes["unset"] == ["ema"]
+        assert not {"error", "notes", "search"} & row.attributes.keys()
 
 
 class TestSqlite(StorageContract):

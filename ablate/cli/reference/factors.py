@@ -16,7 +16,7 @@ A factor is a setting of a core. Every factor can be used under `baseline` or in
 [study file](study-file.md); what a study does not name keeps the default.
 An unknown factor or an impossible level is refused before anything starts, with the nearest known word.
 
-For [your own core](../tutorials/own-code.md) the factors are the fields of its settings model.
+For [your own core](../tutorials/own-class.md) the factors are the fields of its settings model.
 """
 _KINDS = {"bool": "`true` or `false`", "int": "whole number", "float": "number", "text": "text"}
 

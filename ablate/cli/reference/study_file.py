@@ -98,6 +98,11 @@ _COMMAND = {
         "Modules that are imported once per slot; each trial of a Python script then starts in a fork of that process. "
         "See [warm starts](../tutorials/commands.md#warm-starts).",
     ),
+    "pictures": (
+        "path, glob, or a list",
+        "Pictures in `{folder}` that the report shows, such as `{folder}/samples-*.png`: the first eight by name, at "
+        "most 256 pixels wide and high. One that is not there or cannot be read is noted.",
+    ),
     "diverged": ("pattern, exit code, or a list", "Signs in a line of the output, or exit codes, of divergence."),
     "out_of_memory": ("the same", "Signs of lacking memory, beside those of torch, JAX, CUDA and Python."),
     "failed": ("the same", "Signs of failure in the output of a command that ends with exit code 0."),

@@ -19,6 +19,7 @@ from ablate.core.command.attempts import Attempts, Ended, scripts_in
 from ablate.core.command.ends import Verdict, how_it_ended, judge, signs_of, why_not_started
 from ablate.core.command.follow import CurveFollower, Stamp, Watch, stamp_of
 from ablate.core.command.output import Output
+from ablate.core.command.pictures import CommandPictures
 from ablate.core.command.process import CannotStart, CommandRunner, End, WarmStart
 from ablate.core.command.progress import ProgressReader
 from ablate.core.command.readers import NotFound, as_number, number_in
@@ -59,6 +60,7 @@ class CommandTrial:
         self._stopping: float | None = None
         self._killed = False
         self._notes: list[str] = []
+        self._pictures = CommandPictures(map(Template.parse, spec.pictures), self._values, self._files)
 
     def run(self) -> Outcome:
         """Run the command and return what came of it. Raises StoppedError when it was asked to stop.
@@ -72,6 +74,8 @@ class CommandTrial:
         if not resume:
             self._attempts = Attempts(self._recipe.digest)
         before = {name: self._stamp(name) for name in self._file_metrics()}
+        if not resume:
+            self._pictures.forget_older()
         self._context.log(self._recipe, f"command: {shlex.join(words)}")
         log_from = self._paths.log.stat().st_size
         with self._paths.log.open("ab") as log:
@@ -257,7 +261,9 @@ class CommandTrial:
             return self._outcome(Verdict(OutcomeKind.DIVERGED, reason), words, end, output)
         self._notes += [f"{name} is {value}: left out" for name, value in odd.items()]
         finite = {name: value for name, value in metrics.items() if name not in odd}
-        return replace(self._outcome(Verdict(OutcomeKind.MEASURED), words, end, output), metrics=finite)
+        shown, remarks = self._pictures.write(self._paths.samples)
+        self._notes += remarks
+        return replace(self._outcome(Verdict(OutcomeKind.MEASURED), words, end, output), metrics=finite, samples=shown)
 
     def _metric(self, name: str, output: Output, stale: set[str]) -> float:
         source = self._spec.metrics[name].source

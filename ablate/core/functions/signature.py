@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import ConfigDict, Field, ValidationError, create_model
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic.fields import FieldInfo
 
@@ -21,6 +21,8 @@ from ablate.interface import CoreSettings, TrialContext
 SEED = "seed"
 TRIAL = "trial"
 """Parameters that are no factors."""
+_BUNDLES = frozenset({"args", "cfg", "conf", "config", "hparams", "opt", "options", "opts", "params"})
+"""How a single parameter that holds all settings is usually called."""
 
 
 class FunctionSettings(CoreSettings):
@@ -65,6 +67,11 @@ def signature_of(function: Callable[..., Any], who: str) -> Signature:
             f"{who} takes no seed: all its repetitions would be the same",
             hint="give it a parameter 'seed' (or 'trial', and use trial.seed), and take all randomness from it",
         )
+    if not fields and any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        raise AblateError(
+            f"{who} has nothing to vary: '**' does not say which settings there are",
+            hint="name them, for example lr: float = 0.001",
+        )
     return Signature(_model(fields, getattr(function, "__name__", "function"), who), SEED in parameters, trial)
 
 
@@ -100,9 +107,11 @@ def _annotation(parameter: inspect.Parameter, names: dict[str, Any], who: str) -
 def _field(parameter: inspect.Parameter, kind: Any, who: str) -> tuple[Any, Any]:
     default = parameter.default
     if default is parameter.empty and not _has_default(kind):
+        one = "its settings are parameters of their own" if parameter.name in _BUNDLES else "every factor has one"
+        name = "lr" if parameter.name in _BUNDLES else parameter.name
         raise AblateError(
             f"{who}: parameter {parameter.name!r} has no default",
-            hint=f"every factor has one, for example {parameter.name}: float = 0.001; only seed and trial have none",
+            hint=f"{one}, for example {name}: float = 0.001; only seed and trial have none",
         )
     if kind is parameter.empty:
         plain = default.default if isinstance(default, FieldInfo) else default
@@ -143,9 +152,21 @@ def _model(fields: dict[str, Any], name: str, who: str) -> type[CoreSettings]:
         place = ".".join(str(part) for part in detail["loc"])
         raise AblateError(f"{who}: the default of {place!r} is not of its type: {detail['msg']}") from error
     except (PydanticUserError, TypeError, NameError) as error:
+        hint = "settings are numbers, texts, lists, dicts and pydantic models"
+        wrong = next((one for one, (kind, _) in fields.items() if not _is_setting(kind)), None)
+        if wrong is not None:
+            kind = getattr(fields[wrong][0], "__name__", fields[wrong][0])
+            raise AblateError(
+                f"{who}: parameter {wrong!r} cannot be a setting: its type is {kind}", hint=hint
+            ) from error
         reason = " ".join(str(error).partition("\n")[0].split())
-        raise AblateError(
-            f"{who}: its parameters cannot be settings: {reason}",
-            hint="settings are numbers, texts, lists, dicts and pydantic models",
-        ) from error
+        raise AblateError(f"{who}: its parameters cannot be settings: {reason}", hint=hint) from error
     return model
+
+
+def _is_setting(kind: Any) -> bool:
+    try:
+        TypeAdapter(kind)
+    except (PydanticUserError, TypeError, NameError):
+        return False
+    return True

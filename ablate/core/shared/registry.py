@@ -64,9 +64,7 @@ def _found(name: str, search: Path | None, parameters: Mapping[str, Any]) -> typ
     target = BUILT_IN.get(name, name)
     module_name, _, inner_name = target.rpartition(":")
     if not module_name or not inner_name:
-        close = difflib.get_close_matches(name, BUILT_IN, n=1)
-        known = f"known: {', '.join(BUILT_IN)}, or your own as module:Class or train.py:function"
-        raise AblateError(f"unknown core {name!r}", hint=f"did you mean {close[0]!r}?" if close else known)
+        raise AblateError(f"unknown core {name!r}", hint=_meant(name, search))
     if is_sent(name):
         raise AblateError(
             f"core {name!r} is a function of a notebook or script, which only that can run",
@@ -82,6 +80,18 @@ def _found(name: str, search: Path | None, parameters: Mapping[str, Any]) -> typ
             f"core {name!r}: {inner_name!r} in {module_name!r} is no subclass of ablate.Core, and no function"
         )
     return function_core(found, name=name)
+
+
+def _meant(name: str, search: Path | None) -> str:
+    """Say how a core is named that is none of those built in."""
+    folder, (stem, _, inner) = search or Path.cwd(), name.rpartition(".")
+    if name.endswith(".py"):
+        return f"name the function or class in it: {name}:train"
+    if stem and (folder / f"{stem}.py").is_file():
+        return f"did you mean '{stem}.py:{inner}'?"
+    close = difflib.get_close_matches(name, BUILT_IN, n=1)
+    known = f"known: {', '.join(BUILT_IN)}, or your own as module:Class or train.py:function"
+    return f"did you mean {close[0]!r}?" if close else known
 
 
 def _check(core: type[Core], who: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from ablate.errors import AblateError, CoreError, DivergedError, StoppedError
 from ablate.outcome import OutcomeKind
 
+_PACKAGE = Path(__file__).parents[2]
 _TRACEBACK_LINES = 24
 _LONGEST_LINE = 500
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -37,12 +38,20 @@ def classify(error: BaseException) -> Failure:
         return Failure(OutcomeKind.STOPPED, _one_line(str(error)) or "stopped on request", None)
     if isinstance(error, DivergedError):
         return Failure(OutcomeKind.DIVERGED, _one_line(str(error)), None, error.images_seen)
-    tail = "".join(traceback.format_exception(error)).strip().splitlines()[-_TRACEBACK_LINES:]
     kind = OutcomeKind.OUT_OF_MEMORY if is_out_of_memory(error) else OutcomeKind.FAILED
-    inside = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    if isinstance(error, CoreError) and inside and Path(inside[-1]).name == "outcome_checks.py":
-        return Failure(kind, summary(error), None)  # said of what the core gave: where in ablate is no help
-    return Failure(kind, summary(error), "\n".join(tail))
+    return Failure(kind, summary(error), _where(error))
+
+
+def _where(error: BaseException) -> str | None:
+    """Return the last lines of the traceback; of what ablate says of a core, only where in the user's code it was."""
+    if not isinstance(error, CoreError):
+        return "\n".join("".join(traceback.format_exception(error)).strip().splitlines()[-_TRACEBACK_LINES:])
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<") and _PACKAGE not in Path(frame.filename).parents
+    ]
+    return "".join(traceback.format_list(frames)).rstrip() or None
 
 
 def summary(error: BaseException) -> str:

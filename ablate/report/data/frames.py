@@ -20,7 +20,7 @@ from ablate.report.statistics.trial_matrix import Trials, read_trials, settle_me
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.blocks import Blocks, check_kind
-from ablate.study.spec import Study
+from ablate.study.spec import KEY_COLUMNS, Study
 from ablate.study.verdict_method import Method
 
 
@@ -110,23 +110,22 @@ def trials_frame(study: Study, rows: Iterable[TrialRow]) -> pd.DataFrame:
 
 def _frame(study: Study, counting: Sequence[TrialRow]) -> pd.DataFrame:
     for metric in study.metrics:
-        if metric.name in _KEYS:
+        if metric.name in KEY_COLUMNS:
             raise AblateError(f"a metric cannot be called {metric.name!r}: the table of results has such a column")
     declared = [metric.name for metric in study.metrics]
-    recorded = sorted({name for row in counting for name in row.metrics} - {*declared, *_KEYS, *_FIXED})
+    recorded = sorted({name for row in counting for name in row.metrics} - {*declared, *KEY_COLUMNS, *_FIXED})
     place = {arm.name: number for number, arm in enumerate(study.arms)}
 
     def order(row: TrialRow) -> tuple[int, str, int]:
         return (place.get(row.arm, len(place)), row.arm if row.arm not in place else "", row.seed)
 
     records = [_record(study, row, [*declared, *recorded]) for row in sorted(counting, key=order)]
-    columns = dict.fromkeys([*_KEYS, *declared, *recorded, *_FIXED])
+    columns = dict.fromkeys([*KEY_COLUMNS, *declared, *recorded, *_FIXED])
     frame = pd.DataFrame.from_records(records, columns=list(columns))
     numbers = dict.fromkeys([*declared, *recorded, "seconds", "images_seen"], "float64")
     return frame.astype({"seed": "int64", **numbers})
 
 
-_KEYS = ("study", "arm", "seed", "outcome")
 _FIXED = ("seconds", "device", "recipe_digest", "images_seen")
 
 

@@ -20,6 +20,7 @@ from ablate.report.figures.time_to_event import reaching
 _SHEETS = {
     "restored": ("Restored images", "Held-out images, their noisy versions, and what every arm made of them."),
     "generated": ("Generated images", "Images generated from pure noise; the same noise in every arm."),
+    "pictures": ("Pictures of the trials", "Pictures that the command wrote; the same seed in every arm."),
     "training": ("Images over training", "One image at points of the learning curve; the same noise in every arm."),
 }
 

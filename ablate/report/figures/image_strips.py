@@ -14,7 +14,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from ablate.outcome import OutcomeKind
-from ablate.paths import StudyPaths
+from ablate.paths import StudyPaths, TrialPaths
 from ablate.report.data.material import Material
 from ablate.report.text import numerals
 
@@ -22,6 +22,8 @@ Images = NDArray[np.uint8]
 """[N,3,H,W] uint8."""
 
 FILE = "restored.npz"
+PICTURES = "pictures"
+"""Kind of row, and key of a study, of pictures that a command wrote."""
 TRAINING_FILE = "training.npz"
 """Images scored at the points of the learning curve: one array per point, named by the training images seen."""
 NAMES = ("original", "noisy", "start", "restored", "generated")
@@ -31,6 +33,8 @@ MOST_ARMS = 24
 _MOST_IMAGES = 8
 _MOST_POINTS = 8
 _LARGEST_FILE = 50_000_000
+_LARGEST_ROW = (4096, 1024)
+"""Width and height of a row of a command's pictures, in pixels; more than a worker makes."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Strip:
     """One labelled row of images."""
 
     kind: str
-    """``restored``, ``generated`` or ``training``."""
+    """``restored``, ``generated``, ``training`` or ``pictures``."""
     label: str
     note: str
     caption: str
@@ -61,14 +65,41 @@ def strips_of(material: Material, paths: StudyPaths) -> list[Strip]:
     }
     kept = {arm: found for arm, folder in folders.items() if (found := read_images(folder / FILE))}
     trained = {arm: read_points(folder / TRAINING_FILE) for arm, folder in folders.items()}
-    return _to_scale([*_restored(kept, seed), *_generated(kept, seed), *_over_training(trained, seed)])
+    written = _pictures(folders, seed) if material.study.core_parameters.get(PICTURES) else ()
+    return _to_scale([*_restored(kept, seed), *_generated(kept, seed), *_over_training(trained, seed), *written])
 
 
 def _to_scale(strips: Sequence[Strip]) -> list[Strip]:
+    def length(strip: Strip) -> int:
+        # A command's pictures are one image: of any size, and already side by side.
+        return strip.pixels.shape[3] if strip.kind == PICTURES else len(strip.pixels)
+
     longest: dict[str, int] = {}
     for strip in strips:
-        longest[strip.kind] = max(longest.get(strip.kind, 0), len(strip.pixels))
-    return [replace(strip, share=len(strip.pixels) / longest[strip.kind]) for strip in strips]
+        longest[strip.kind] = max(longest.get(strip.kind, 0), length(strip))
+    return [replace(strip, share=length(strip) / longest[strip.kind]) for strip in strips]
+
+
+def _pictures(folders: Mapping[str, Path], seed: int) -> Iterator[Strip]:
+    caption = f"Pictures that the command wrote, seed {seed} in every arm: the first ones by name, without selection."
+    for arm, folder in folders.items():
+        if (pixels := read_row(TrialPaths(folder).samples)) is not None:
+            yield _strip(PICTURES, arm, "", caption, pixels)
+
+
+def read_row(path: Path) -> Images | None:
+    """Return a row of pictures as one image [1,3,H,W]; None for a missing or broken file, and for one far too large."""
+    from PIL import Image
+
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            return None
+        with Image.open(path, formats=["PNG"]) as image:
+            if image.width > _LARGEST_ROW[0] or image.height > _LARGEST_ROW[1]:
+                return None
+            return np.asarray(image.convert("RGB")).transpose(2, 0, 1)[None]
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def _shared_seed(material: Material) -> int | None:
@@ -186,6 +217,8 @@ def _quality(images: Images, original: Images) -> str:
 def _strip(kind: str, label: str, note: str, caption: str, pixels: Images) -> Strip:
     what = {"training": "over training, "}.get(kind, "")
     alt = f"{_images_text(len(pixels))} in a row: {what}{label}{f', {note}' if note else ''}"
+    if kind == PICTURES:
+        alt = f"Pictures of {label}, side by side"
     return Strip(
         kind, label, note, caption, alt, pixels, _png(np.concatenate(list(pixels.transpose(0, 2, 3, 1)), axis=1))
     )
@@ -201,7 +234,11 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def sheet(strips: Sequence[Strip], *, enlarge: int = 3, gap: int = 4) -> bytes:
-    """Return all rows with their labels as one PNG; every pixel becomes a block, so nothing is smoothed."""
+    """Return all rows with their labels as one PNG; every pixel becomes a block, so nothing is smoothed.
+
+    A command's pictures keep their size.
+    """
+    enlarge = 1 if any(strip.kind == PICTURES for strip in strips) else enlarge
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(size=13)

@@ -18,7 +18,12 @@ from ablate.study.spec import Arm
 
 _CLEAR = 0.05
 """Level of the trend test: exploratory, one per factor."""
-_KINDS = {"restored": "Restored", "generated": "Generated from noise", "training": "Over training"}
+_KINDS = {
+    "restored": "Restored",
+    "generated": "Generated from noise",
+    "training": "Over training",
+    "pictures": "Written by the command",
+}
 
 
 def factors_section(material: Material, drawn: Sequence[Html]) -> Html | None:

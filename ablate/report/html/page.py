@@ -11,7 +11,7 @@ from importlib import resources
 import ablate
 from ablate.report.data.material import Material, State
 from ablate.report.figures.figure import Drawing
-from ablate.report.figures.image_strips import Strip
+from ablate.report.figures.image_strips import PICTURES, Strip
 from ablate.report.html import evidence
 from ablate.report.html import prose as sections
 from ablate.report.html.blocks import blocks_section
@@ -90,7 +90,7 @@ def _sections(
         _optional("budgets", "At equal compute", budget_section(material, drawn("budgets"))),
         _optional("reaching", "Time to the declared quality", reaching_section(material, drawn("reaching"))),
         _optional("cost", "Quality against cost", evidence.cost_section(material, drawn("cost"))),
-        _optional("samples", "Restored and generated images", evidence.samples_section(strips, drawn("samples"))),
+        _optional("samples", _images_title(strips), evidence.samples_section(strips, drawn("samples"))),
         _optional("contrasts", "Contrasts of several arms", contrasts_section(material, drawn("contrasts"))),
         _optional("searches", "Searches", search_section(material.searched)),
         ("stability", "Stability", stability_section(material, drawn("stability"))),
@@ -107,6 +107,10 @@ def _blocks_title(material: Material) -> str:
 
 def _comparison_title(material: Material) -> str:
     return "Comparison" if material.comparison.blocks is None else "Comparison over all blocks"
+
+
+def _images_title(strips: Sequence[Strip]) -> str:
+    return "Pictures" if {strip.kind for strip in strips} == {PICTURES} else "Restored and generated images"
 
 
 def _figure_section(name: str, title: str, drawn: Sequence[Html]) -> tuple[str, str, Html] | None:

@@ -24,7 +24,10 @@ from ablate.study.problems import BadValueError, Mark, Problems, did_you_mean, k
 from ablate.study.reading import values
 from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
 
-COMMAND_KEYS = (COMMAND, "factors", "env", "version", "directory", "resume", "progress", "warm", *ENDS)
+COMMAND_KEYS = (
+    *(COMMAND, "factors", "env", "version", "directory", "resume", "progress", "pictures", "warm"),
+    *ENDS,
+)
 """Keys of a study file beside those of every study, when its core is a command."""
 _SHELL = frozenset({"|", "||", "&", "&&", ";", ">", ">>", "<", "2>", "2>&1", "&>"})
 _VARIABLE = re.compile(r"\$[A-Za-z_{(]")
@@ -51,6 +54,8 @@ class CommandReader:
     factors: dict[str, Any] = field(default_factory=dict)
     words: list[Word] = field(default_factory=list)
     """The command line."""
+    env: dict[str, Word] = field(default_factory=dict)
+    """The variables that are given a value."""
     places: list[Word] = field(default_factory=list)
     """The files that metrics and curves are read from."""
 
@@ -68,7 +73,8 @@ class CommandReader:
         self.factors = self._factors()
         self.words = command = self._words(self.table.get(COMMAND), COMMAND)
         env = self._env()
-        self._check_placeholders([*command, *(word for word in env.values() if word is not None)])
+        self.env = {name: word for name, word in env.items() if word is not None}
+        self._check_placeholders([*command, *self.env.values()])
         resume, resume_file = self._resume()
         directory = self._directory()
         found = {
@@ -81,6 +87,7 @@ class CommandReader:
             "resume_file": resume_file,
             "progress": self._progress(),
             "warm": self._warm(command, env),
+            "pictures": self._pictures(),
             "ends": {kind: signs for kind in ENDS if (signs := self._signs(kind)) is not None},
         }
         if len(self.problems.errors) > before:
@@ -342,6 +349,23 @@ class CommandReader:
                     suggestion="let the script read ABLATE_SEED, ABLATE_FOLDER or ABLATE_ARM",
                 )
         return tuple(names)
+
+    def _pictures(self) -> tuple[str, ...]:
+        """Files in the trial's folder that the report shows."""
+        node, found = self.table.get("pictures"), []
+        for item in node.items if isinstance(node, Items) else () if node is None else (node,):
+            if not isinstance(item, Leaf) or item.is_null:
+                self.problems.error(item.mark, "pictures: expected a path in {folder}, or a list of such")
+            elif not item.text.startswith("{folder}/") or ".." in Path(item.text).parts:
+                self.problems.error(
+                    item.mark,
+                    f"pictures: {item.text!r} is not in {{folder}}",
+                    suggestion="write pictures: '{folder}/*.png'",
+                )
+            elif (word := self._template(item, item.text)) is not None:
+                self.check(word)
+                found.append(item.text)
+        return tuple(found)
 
     def _signs(self, kind: str) -> Signs | None:
         """Exit codes and patterns by which a kind of end is known."""

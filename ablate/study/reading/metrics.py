@@ -11,7 +11,7 @@ from ablate.study.factors import level_text
 from ablate.study.problems import BadValueError, Mark, Problems
 from ablate.study.reading import values
 from ablate.study.reading.yaml_tree import Items, Leaf, Node, Table
-from ablate.study.spec import MetricSpec
+from ablate.study.spec import KEY_COLUMNS, MetricSpec
 
 KEYS = ("primary", "margin", "direction", "scale")
 WANTED = "{psnr: {primary: true, margin: 0.1}, ...} or [psnr, ...]"
@@ -49,7 +49,7 @@ def _listing(names: Sequence[Node], infos: Mapping[str, MetricInfo], problems: P
             problems.unknown(node.mark, "metric", node.text, infos)
         elif node.text in specs:
             problems.error(node.mark, f"metric {node.text!r} is listed twice", suggestion="remove one")
-        else:
+        elif not _refused(node, problems):
             specs[node.text] = _suggested(infos[node.text])
             _warn_without_margin(node.mark, specs[node.text], infos[node.text], problems)
     return _first_is_primary(list(specs.values()))
@@ -62,6 +62,8 @@ def _mapping(table: Table, infos: Mapping[str, MetricInfo], problems: Problems, 
     for name, node in table.entries:
         if name.text not in infos:
             problems.unknown(name.mark, "metric", name.text, infos)
+            continue
+        if _refused(name, problems):
             continue
         spec = _metric(name, node, infos[name.text], problems)
         if spec.primary:
@@ -80,6 +82,17 @@ def _mapping(table: Table, infos: Mapping[str, MetricInfo], problems: Problems, 
             note=f"listed: {', '.join(spec.name for spec in specs)}",
         )
     return tuple(specs)
+
+
+def _refused(name: Leaf, problems: Problems) -> bool:
+    """Record a metric that is called like what identifies a trial; its results could not be told from that."""
+    if name.text in KEY_COLUMNS:
+        problems.error(
+            name.mark,
+            f"a metric cannot be called {name.text!r}: tables of results have such a column",
+            suggestion="give it a longer name",
+        )
+    return name.text in KEY_COLUMNS
 
 
 def _metric(name: Leaf, node: Node, info: MetricInfo, problems: Problems) -> MetricSpec:

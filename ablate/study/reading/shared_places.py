@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from ablate.core.command.spec.specification import IDENTITY
-from ablate.core.command.spec.template import Template
+from ablate.core.command.spec.template import Template, TemplateError
 from ablate.json_values import plain_settings
 from ablate.study.problems import Problems
 from ablate.study.reading.command_sections import CommandReader, Word, piece_mark
@@ -15,15 +17,25 @@ from ablate.study.spec import Arm
 
 _WRITTEN = re.compile(
     r"-{0,2}(?:[\w.-]*(?:out|save|log|ckpt|checkpoint|result|run|work|exp)[\w.]*[-_.]?(?:dir|path|file|folder|root)"
-    r"|out|output|save|logdir)",
+    r"|o|out|output|save|logdir)",
     re.IGNORECASE,
 )
-"""Options that name a place a script writes to, as scripts usually call them."""
+"""Options and variables that name a place a script writes to, as scripts usually call them."""
+_REDIRECTED = re.compile(r"(?:>|\btee\s)\s*(?:-\S+\s+)*((?:\{[^{}]*\}|[^\s&|;<>(){}])+)")
+"""Where a line for a shell writes to. What is in a variable of the shell's is not known."""
+_SHELLS = frozenset({"bash", "dash", "ksh", "sh", "zsh"})
 
 
 def warn_of_shared_places(reader: CommandReader, arms: Sequence[Arm], study: str, problems: Problems) -> None:
     """Warn of files, and of options that seem to name places to write to, that are the same in several trials."""
-    for word, what in (*((place, "") for place in reader.places), *_options(reader.words)):
+    variables = ((word, f"{name}=") for name, word in reader.env.items() if _WRITTEN.fullmatch(name))
+    stated = (
+        *((place, "") for place in reader.places),
+        *_options(reader.words),
+        *variables,
+        *_redirected(reader.words),
+    )
+    for word, what in stated:
         if "folder" in word.template.names:
             continue
         texts = [word.template.fill(values) for values in _trials(arms, study)]
@@ -42,6 +54,17 @@ def _trials(arms: Sequence[Arm], study: str) -> Iterator[dict[str, Any]]:
         settings = plain_settings({name: value for name, value in arm.settings.items() if name not in IDENTITY})
         for seed in (0, 1):
             yield {**settings, "seed": seed, "index": seed, "arm": arm.name, "study": study}
+
+
+def _redirected(words: Sequence[Word]) -> Iterator[tuple[Word, str]]:
+    """The files of ``> FILE`` and ``tee FILE`` in a line that a shell is given (``bash -c LINE``)."""
+    for before, word in zip((None, *words), words, strict=False):
+        if before is None or before.template.source != "-c" or Path(words[0].template.source).name not in _SHELLS:
+            continue
+        for place in _REDIRECTED.findall(word.template.source):
+            if "$" not in place and not place.startswith("/dev/") and not place.replace(".", "").isdigit():
+                with contextlib.suppress(TemplateError):  # half of a brace, of awk for example
+                    yield Word(Template.parse(place.strip("\"'")), word.node), "> "
 
 
 def _options(words: Sequence[Word]) -> Iterator[tuple[Word, str]]:

@@ -91,6 +91,8 @@ def test_a_default_is_converted_as_a_level_is() -> None:
 
 
 def no_default(*, lr: float, seed: int) -> None: ...
+def bundled(args) -> None: ...  # type: ignore[no-untyped-def]
+def anything(seed: int, **settings: float) -> None: ...
 def no_seed(*, lr: float = 0.1) -> None: ...
 def positional(lr: float = 0.1, /, *, seed: int = 0) -> None: ...
 def wrong_default(*, lr: float = "much", seed: int) -> None: ...  # type: ignore[assignment]
@@ -106,12 +108,14 @@ def reserved(*, resolved: int = 3, seed: int) -> None: ...
     ("function", "words"),
     [
         (no_default, "'lr' has no default"),
+        (bundled, "'args' has no default"),
+        (anything, "has nothing to vary: '**' does not say which settings there are"),
         (no_seed, "takes no seed"),
         (positional, "'lr' cannot be passed by name"),
         (wrong_default, "the default of 'lr' is not of its type"),
         (out_of_range, "the default of 'lr' is not of its type"),
         (unknown_type, "the type of 'lr' cannot be read"),
-        (strange_type, "cannot be settings"),
+        (strange_type, "parameter 'thing' cannot be a setting: its type is Doc"),
         (two_trials, "both 'trial' and 'other' take the trial"),
         (trial_is_a_number, "parameter 'trial' takes the trial"),
         (reserved, "cannot be called 'resolved'"),

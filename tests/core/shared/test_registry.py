@@ -60,3 +60,14 @@ def test_a_misspelt_name_is_met_with_the_nearest_one() -> None:
     with pytest.raises(AblateError, match="unknown core 'ddpm-dib'") as caught:
         core_class("ddpm-dib")
     assert caught.value.hint == "did you mean 'ddpm-dip'?"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("training.py", "name the function or class in it: training.py:train"), ("training.fit", "'training.py:fit'")],
+)
+def test_a_file_or_a_dotted_name_alone_is_met_with_how_it_is_written(name: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "training.py").write_text("def fit(seed): ...\n", encoding="utf-8")
+    with pytest.raises(AblateError, match="unknown core") as caught:
+        core_class(name, tmp_path)
+    assert hint in str(caught.value.hint)

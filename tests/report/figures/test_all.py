@@ -7,6 +7,7 @@ import io
 import math
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ from ablate.report.figures.learning_curves import curves
 from ablate.report.figures.noise_schedules import schedules, schedules_of
 from ablate.report.figures.pareto import pareto
 from ablate.report.formats.csv_json import curve_points
+from ablate.report.html.page import report_html
 from ablate.study.spec import MetricSpec
 
 
@@ -213,6 +215,37 @@ def test_images_over_training_are_in_the_order_of_images_seen(make_case: Callabl
     assert [strip.label for strip in strips] == [arm.name for arm in case.study.arms[:-1]]
     assert strips[3].note == "400 to 2,800 images"
     assert np.array_equal(strips[3].pixels, np.stack([images[0] for images in points.values()]))
+
+
+def test_pictures_of_a_command_are_shown_for_one_seed_of_every_arm(case: Any) -> None:
+    from PIL import Image
+
+    arms = [arm.name for arm in case.study.arms]
+    for number, arm in enumerate(arms):
+        path = case.paths.trial(arm, 0).samples
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20 if number else 40, 30), (200, 0, 0)).save(path)
+    case.paths.trial(arms[1], 0).samples.write_bytes(b"no picture")
+    case.paths.trial(arms[2], 0).samples.write_bytes(png_header(100_000, 100_000))
+    assert strips_of(case.material(), case.paths) == [], "only where the study names them"
+
+    study = replace(case.study, core_parameters={"pictures": ["{folder}/*.png"]})
+    material = replace(case, study=study).material()
+    strips = strips_of(material, case.paths)
+    measured = [arm for (arm, seed), row in material.results.items() if seed == 0 and row.outcome == "measured"]
+    assert {strip.label for strip in strips} == set(measured) - {arms[1], arms[2]}
+    assert (strips[0].label, strips[0].pixels.shape, strips[0].share) == ("baseline", (1, 3, 30, 40), 1.0)
+    assert {strip.share for strip in strips[1:]} == {0.5}
+    assert Image.open(io.BytesIO(sheet(strips))).height < len(strips) * 40 + 10
+    page = report_html(material, strips=strips)
+    assert page.count('class="strip"') == len(strips)
+    assert ">Pictures<" in page
+
+
+def png_header(width: int, height: int) -> bytes:
+    """The beginning of a PNG that says it is of this size."""
+    data = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + bytes([8, 2, 0, 0, 0])
+    return b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4) + data + zlib.crc32(data).to_bytes(4)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY"])

@@ -168,6 +168,7 @@ MISTAKES = [
     ({"command": "{a: b}"}, "expected a text or a list of words", None, None),
     ({"command": "[sh, [x]]"}, "expected a word, got a list", None, "[x]"),
     ({"command": ""}, "command is empty", "python train.py", None),
+    ({"command": COMMAND.replace("sh", "pyton3", 1)}, "no command 'pyton3'", "did you mean 'python3", "pyton3"),
     ({"command": COMMAND.replace("sh", "no-such-shell", 1)}, "no command 'no-such-shell'", "PATH", "no-such-shell"),
     (
         {"command": COMMAND.replace("train.sh", "trian.sh")},
@@ -175,6 +176,10 @@ MISTAKES = [
         "did you mean 'train.sh'?",
         "trian.sh",
     ),
+    ({"pictures": "samples.png"}, "'samples.png' is not in {folder}", "'{folder}/*.png'", "samples.png"),
+    ({"pictures": "['{folder}/../a.png']"}, "is not in {folder}", "'{folder}/*.png'", None),
+    ({"pictures": "'{folder}/{x}.png'"}, "no factor for the placeholder {x}", "add 'x: DEFAULT'", "{x}"),
+    ({"pictures": "{a: b}"}, "pictures: expected a path in {folder}", None, None),
     ({"factors": "{}"}, "factors: expected a mapping", None, None),
     (
         {"factors": "{lr: 1.0, layers: [1], augment: true, seed: 3}"},
@@ -257,6 +262,10 @@ WARNINGS = [
     ({"command": f"{COMMAND} --home $HOME"}, "'$HOME' is handed on as it is", "$HOME"),
     ({"command": COMMAND.replace("{folder}", "runs/1")}, "several trials have --out runs/1", "runs/1"),
     ({"command": COMMAND.replace("{folder}", "{arm}")}, "several trials have --out {arm}", "{arm}"),
+    ({"command": f"{COMMAND} -o runs"}, "several trials have -o runs", "runs"),
+    ({"env": "{OUTPUT_DIR: runs}"}, "several trials have OUTPUT_DIR=runs", "runs"),
+    ({"command": f"[sh, -c, '{COMMAND} > log.txt']"}, "several trials have > log.txt", "log.txt"),
+    ({"command": f"[sh, -c, '{COMMAND} 2>&1 | tee -a logs/a.txt']"}, "several trials have > logs/a.txt", "logs/a.txt"),
     ({"command": f"{COMMAND} hydra.run.dir=runs"}, "several trials have hydra.run.dir=runs", "runs"),
 ]
 
@@ -276,6 +285,13 @@ def test_places_that_differ_in_every_trial_are_no_doubt(folder: Path) -> None:
     for place in ("{folder}/x", "runs/{arm}/{seed}", "runs/{arm}-{index}", "{lr}{layers:,}{seed}"):
         assert load(folder, changed(command=COMMAND.replace("{folder}", place))).warnings == ()
     assert load(folder, changed(command=f"{COMMAND} --data-dir /data --checkpoint best")).warnings == ()
+    for line in ("> {folder}/log", "2>&1 > /dev/null", "| tee $0", "> log-{arm}-{seed}"):
+        assert load(folder, changed(command=f"[sh, -c, '{COMMAND} {line}']")).warnings == ()
+    assert load(folder, changed(env="{OUTPUT_DIR: '{folder}/x', DATA: /data}")).warnings == ()
+    words = COMMAND.partition(" ")[2].replace("{", "'{").replace("}", "}'").split()
+    code = f"[python3, -c, 'print(2 > 1)', {', '.join(words)}]"
+    assert load(folder, changed(command=code)).warnings == ()
+    assert load(folder, changed(command=f"[sh, -c, '{COMMAND} | awk \"{{{{if (x > 3) print}}}}\"']")).warnings == ()
 
 
 def test_a_metric_that_all_trials_write_to_one_file_is_warned_of(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
@@ -21,7 +22,7 @@ def require_program(words: Sequence[str], directory: Path, env: Mapping[str, str
     program = words[0]
     found = _found(program, directory, env)
     if found is None:
-        raise AblateError(f"there is no command {program!r}", hint=_hint(program, directory))
+        raise AblateError(f"there is no command {program!r}", hint=_hint(program, directory, env))
     if not os.access(found, os.X_OK):
         raise AblateError(f"{program!r} is not executable", hint=f"chmod +x {found}, or name its interpreter in front")
     script = script_of(words)
@@ -44,12 +45,23 @@ def _found(program: str, directory: Path, env: Mapping[str, str]) -> Path | None
     return None if place is None else Path(place)
 
 
-def _hint(program: str, directory: Path) -> str:
+def _hint(program: str, directory: Path, env: Mapping[str, str]) -> str:
     if (directory / program).is_file():
         return f"did you mean './{program}'? a command without a slash is looked for on the PATH"
     if program == "python" and shutil.which("python3"):
         return "write python3, or activate the environment that has the packages of the script"
-    return _near(program, directory) or "it is searched on the PATH or, with a slash in it, in the study file's folder"
+    near = _near(program, directory) or _near_on_path(program, env)
+    return near or "it is searched on the PATH or, with a slash in it, in the study file's folder"
+
+
+def _near_on_path(program: str, env: Mapping[str, str]) -> str | None:
+    """Name the program that is probably meant, of those on the PATH."""
+    names: set[str] = set()
+    for folder in env.get("PATH", os.defpath).split(os.pathsep) if "/" not in program else ():
+        with contextlib.suppress(OSError):
+            names.update(entry.name for entry in Path(folder or ".").iterdir())
+    close = difflib.get_close_matches(program, sorted(names), n=1, cutoff=0.8)
+    return f"did you mean {close[0]!r}?" if close else None
 
 
 def _near(name: str, directory: Path) -> str | None:

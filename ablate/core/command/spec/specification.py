@@ -122,6 +122,8 @@ class CommandSpec:
     curves: tuple[Curve, ...] = ()
     ends: Mapping[str, Signs] = field(default_factory=dict)
     """Kind of end, one of `ENDS` -> its signs."""
+    pictures: tuple[str, ...] = ()
+    """Files in the trial's folder, or globs of such, that the report shows; templates."""
     directory: str = ""
     """Where the command runs, relative to the study file; empty for the study file's folder."""
     warm: tuple[str, ...] = ()
@@ -176,6 +178,7 @@ class CommandSpec:
             "ends": {kind: signs.to_dict() for kind, signs in self.ends.items()},
             "directory": self.directory,
             "warm": list(self.warm),
+            **({"pictures": list(self.pictures)} if self.pictures else {}),
         }
 
     @classmethod
@@ -195,4 +198,5 @@ class CommandSpec:
             ends={kind: Signs.from_dict(signs) for kind, signs in data["ends"].items()},
             directory=data["directory"],
             warm=tuple(data.get("warm", ())),  # not in what earlier versions stored
+            pictures=tuple(data.get("pictures", ())),
         )
