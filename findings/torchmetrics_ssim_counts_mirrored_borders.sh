@@ -33,7 +33,7 @@ assert (abs(found[0] - reference) < 1e-6) == (sys.argv[1] == "borders left out")
 PY
 for version in 0.11.4 1.9.0; do
   python3 -m venv "$work/$version"
-  "$work/$version/bin/pip" install --quiet "torchmetrics==$version" torch==2.14.1 numpy scikit-image==0.26.0 setuptools
+  "$work/$version/bin/pip" install --quiet "torchmetrics==$version" torch==2.14.1 numpy scikit-image==0.26.0 setuptools==80.9.0
 done
 "$work/0.11.4/bin/python" -W ignore "$work/measure.py" "borders left out"
 "$work/1.9.0/bin/python" -W ignore "$work/measure.py" "borders counted"
