@@ -31,6 +31,7 @@ class StudySections(TypedDict, total=False):
     resume: Any
     command_progress: Any
     pictures: str | Sequence[str]
+    warm: str | Sequence[str]
     diverged: Any
     out_of_memory: Any
     failed: Any
