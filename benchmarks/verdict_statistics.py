@@ -52,7 +52,11 @@ DESIGNS: dict[str, tuple[tuple[int, ...], Method]] = {
     "3, 5, 10: spending, stopped below 10 %": ((3, 5, 10), Method()),
     "**3, 4, 6, 8, 10, 12: spending, stopped below 10 %**": ((3, 4, 6, 8, 10, 12), Method()),
     "the same, stopped below 15 %": ((3, 4, 6, 8, 10, 12), Method(futility=0.15)),
+    "3 to 13, every seed: spending, stopped below 10 %": (tuple(range(3, 14)), Method()),
+    "3 to 14, every seed: spending, stopped below 12 %": (tuple(range(3, 15)), Method(futility=0.12)),
+    "3, 4, 6, 8, 10, 13: spending, stopped below 10 %": ((3, 4, 6, 8, 10, 13), Method()),
     "twelve seeds": ((12,), Method()),
+    "fourteen seeds": ((14,), Method()),
 }
 """Ways to spend seeds, most of them with several looks."""
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Floats]

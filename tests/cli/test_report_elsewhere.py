@@ -237,7 +237,7 @@ def test_a_bayesian_reading_stands_beside_the_verdicts(project: Path, ablate: Ab
     assert wide["posterior_better"] > 0.9
     for text in (said.out, *((folder / name).read_text(encoding="utf-8") for name in ("report.md", "report.html"))):
         assert "P(better/equivalent/worse), %" in text
-        assert "posterior by these seeds alone: better" in " ".join(text.split())
+        assert "posterior by these seeds alone: better by more" in " ".join(text.split())
     assert "never change one" in (folder / "report.md").read_text(encoding="utf-8")
     assert "P(better/equivalent/worse)" in (folder / "table.tex").read_text(encoding="utf-8")
     assert f",{wide['posterior_better']}," in (folder / "arms.csv").read_text(encoding="utf-8")

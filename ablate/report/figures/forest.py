@@ -19,6 +19,8 @@ from ablate.study.spec import Arm, MetricSpec
 MOST_ARMS = 60
 """Arms that are drawn; the table has all of them."""
 _ROW_HEIGHT = 0.34
+_BEYOND = 0.5
+"""How far thin intervals may go beyond everything else, as a part of its range; what goes on gets an arrow."""
 _COLUMNS = ("arm", "verdict", "diff", "ci_low", "ci_high", "holm_low", "holm_high", "seed", "seed_diff")
 
 
@@ -34,8 +36,11 @@ def forest(material: Material) -> Drawing | None:
     with styled():
         figure, (axes,) = new_figure(8.6, 1.1 + _ROW_HEIGHT * (places[-1] + 1))
         _zones(axes, metric)
+        limits = _limits(rows, metric)
         for row, place in zip(rows, places, strict=True):
-            _draw(axes, row, place, metric)
+            _draw(axes, row, place, metric, limits)
+        if limits is not None:
+            axes.set_xlim(*limits)
         axes.set_yticks(places, [brief(row.arm) for row in rows])
         axes.set_ylim(places[-1] + 0.7, -0.7)
         axes.tick_params(axis="y", length=0)
@@ -45,7 +50,23 @@ def forest(material: Material) -> Drawing | None:
         unit = numerals.unit_of_difference(metric)
         label = f"{numerals.label(metric)}, arm minus baseline{f' ({unit})' if unit else ''}"
         axes.set_xlabel(f"{label}; {numerals.arrow_words(metric)}")
-        return finish(_words(comparison, rows, left_out), figure, _COLUMNS, _data(rows))
+        return finish(_words(comparison, rows, left_out, cut=limits is not None), figure, _COLUMNS, _data(rows))
+
+
+def _limits(rows: Sequence[Row], metric: MetricSpec) -> tuple[float, float] | None:
+    """Ends of the axis where thin intervals would leave no room for the rest; None where they do not.
+
+    At an early look the level is small, and with three seeds an interval at it is twenty times as wide as the others.
+    """
+    factor = 100.0 if metric.scale == "log" else 1.0
+    rest = [0.0, *(end for row in rows for end in (row.ci_low, row.ci_high, row.diff) if end is not None)]
+    rest += [difference for row in rows for difference in row.differences.values()]
+    thin = [end for row in rows for end in (row.holm_low, row.holm_high) if end is not None]
+    low, high = min(rest), max(rest)
+    room = _BEYOND * (high - low)
+    if not thin or (min(thin) >= low - room and max(thin) <= high + room):
+        return None
+    return factor * (low - room), factor * (high + room)
 
 
 def _most_certain(arms: list[Arm], comparison: Comparison) -> tuple[list[Arm], int]:
@@ -73,7 +94,7 @@ def _zones(axes: Axes, metric: MetricSpec) -> None:
     axes.axvline(0, color=INK, linewidth=1, zorder=1)
 
 
-def _draw(axes: Axes, row: Row, place: float, metric: MetricSpec) -> None:
+def _draw(axes: Axes, row: Row, place: float, metric: MetricSpec, limits: tuple[float, float] | None) -> None:
     verdict = row.verdict or Verdict.UNDECIDED
     colour, factor = COLOURS[verdict], 100.0 if metric.scale == "log" else 1.0
     axes.annotate(
@@ -88,7 +109,14 @@ def _draw(axes: Axes, row: Row, place: float, metric: MetricSpec) -> None:
     if row.diff is None:
         return
     if row.holm_low is not None and row.holm_high is not None:
-        axes.hlines(place, factor * row.holm_low, factor * row.holm_high, color=colour, linewidth=1.1, zorder=3)
+        low, high = factor * row.holm_low, factor * row.holm_high
+        goes_on = [] if limits is None else [(limits[0], "<", low < limits[0]), (limits[1], ">", high > limits[1])]
+        for end, mark, is_cut in goes_on:
+            if is_cut:
+                axes.plot(end, place, mark, color=colour, markersize=5, clip_on=False, zorder=3)
+        if limits is not None:
+            low, high = max(low, limits[0]), min(high, limits[1])
+        axes.hlines(place, low, high, color=colour, linewidth=1.1, zorder=3)
     if row.ci_low is not None and row.ci_high is not None:
         axes.hlines(place, factor * row.ci_low, factor * row.ci_high, color=colour, linewidth=3.6, zorder=4)
     seeds = [factor * difference for difference in row.differences.values()]
@@ -103,7 +131,7 @@ def _remark(row: Row) -> str:
     return f"{verdict_word(row)}, n = {numerals.seeds_text(row)}"
 
 
-def _words(comparison: Comparison, rows: Sequence[Row], left_out: int) -> Words:
+def _words(comparison: Comparison, rows: Sequence[Row], left_out: int, *, cut: bool) -> Words:
     metric = comparison.primary
     counts = Counter(row.verdict.value for row in rows if row.verdict is not None)
     said = ", ".join(f"{counts[verdict.value]} {verdict.value}" for verdict in Verdict if counts[verdict.value])
@@ -121,6 +149,7 @@ def _words(comparison: Comparison, rows: Sequence[Row], left_out: int) -> Words:
         alt=f"Forest plot of the {numerals.label(metric)} difference to the baseline for {arms}: {said}. "
         "The numbers are in the comparison table.",
         caption=f"Thick: 95 % t-interval of the paired difference; {thin}. Small ticks: single {unit_of(comparison)}s."
+        + (" Arrow: the thin interval goes on." if cut else "")
         + (f" Shaded: differences that do not matter ({margin})." if margin else "")
         + (f" The {len(rows)} arms with the smallest p; {left_out} more are in the table." if left_out else ""),
     )

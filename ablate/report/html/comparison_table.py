@@ -30,7 +30,7 @@ _MEANINGS = {
     "rho": "correlation with the baseline over seeds",
     "diverged": "of all runs",
     "wins": "seeds in which the arm is better",
-    "posterior": "chances by these seeds alone, beside the verdict",
+    "posterior": "chances of differences beyond the margin on either side, and within it, by these seeds alone",
 }
 _MOST_METRICS = 2
 """Secondary metrics that fit a page beside time, compute and rho; the others follow in a table of their own."""

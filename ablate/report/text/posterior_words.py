@@ -18,8 +18,10 @@ def posterior_cell(row: Row) -> str:
 
 def posterior_text(row: Row) -> str:
     """Return what a sentence about the arm ends with; empty without a Bayesian reading."""
-    found = _chances(row)
-    named = [f"{word} {_percent(chance)} %" for word, chance in found]
+    words = {"better": "better", "equivalent": "within it", "worse": "worse"}
+    if row.posterior_equivalent is not None:
+        words |= {"better": "better by more than the margin", "worse": "worse by more than it"}
+    named = [f"{words[word]} {_percent(chance)} %" for word, chance in _chances(row)]
     return f"; posterior by these seeds alone: {', '.join(named)}" if named else ""
 
 
@@ -33,7 +35,12 @@ def posterior_paragraphs(comparison: Comparison) -> list[str]:
         if share
         else "with independent seeds"
     )
-    zone = "The margin is the region of practical equivalence. " if _has_margin(comparison) else ""
+    zone = (
+        "The margin is the region of practical equivalence: better and worse are chances of differences beyond it, "
+        "while a verdict of better or worse is about differences from 0. "
+        if _has_margin(comparison)
+        else ""
+    )
     return [
         f"Posterior: the chances that the true difference is better, {'equivalent, ' if zone else ''}or worse, by the "
         f"correlated t-test (Corani and Benavoli) under a flat prior, {related}. {zone}They stand beside the verdicts "

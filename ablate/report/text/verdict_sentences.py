@@ -177,9 +177,16 @@ def _seeds(comparison: Comparison, rows: Sequence[Row]) -> str:
     if comparison.blocks is not None:
         unit = "block" if comparison.blocks.kind == "random" else "seed"
         within = "" if unit == "block" else f" in each of {numerals.plural(len(comparison.blocks.names), 'block')}"
-    if low < comparison.look:
+    if low < comparison.look and not _is_done(comparison, rows):
         return f"{there} of {numerals.plural(comparison.look, unit)}{within}"
     return f"{there} {unit}{'s' * (high != 1)}{within}"
+
+
+def _is_done(comparison: Comparison, rows: Sequence[Row]) -> bool:
+    """True where several looks left nothing open: arms with fewer seeds were decided or stopped."""
+    return len(comparison.looks) > 1 and all(
+        row.stopped or row.verdict not in (None, Verdict.UNDECIDED) for row in rows
+    )
 
 
 def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
@@ -200,7 +207,7 @@ def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
     text += _plain_p(row, comparison)
     text += early_text(row, comparison)
     text += posterior_text(row)
-    text += f"; it takes {ratio:.2g} times the time" if ratio is not None and _differs(ratio) else ""
+    text += f"; it took {ratio:.2g} times the time" if ratio is not None and _differs(ratio) else ""
     return Sentence(f"{text}.", row.arm, row.verdict)
 
 
@@ -328,7 +335,7 @@ def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | 
     if unequal:
         named = ", ".join(visible(arm) for arm in unequal[:_LISTED])
         rest = f" and {len(unequal) - _LISTED} more" if len(unequal) > _LISTED else ""
-        found.append(Sentence(f"Not tested: equal compute; the time differs from the baseline's in {named}{rest}."))
+        found.append(Sentence(f"Not tested: equal compute; the time differed from the baseline's in {named}{rest}."))
     if len(comparison.metrics) > 1:
         others = ", ".join(numerals.label(metric) for metric in comparison.metrics if not metric.primary)
         found.append(Sentence(f"Exploratory, without correction for multiple comparisons: {others}."))

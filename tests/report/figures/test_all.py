@@ -306,3 +306,19 @@ def test_quality_is_drawn_against_the_time_that_most_arms_have(make_case: Callab
     assert "seconds per image" in drawing.alt
     assert float(drawn["baseline"]["time"]) == pytest.approx(10.2)
     assert "mathdefault" not in (drawing.svg or "")
+
+
+def test_a_very_wide_thin_interval_leaves_room_for_the_rest(case: Any) -> None:
+    """At an early look the level of the decision is small: what goes beyond the axis gets an arrow."""
+    material = case.material()
+    arm = "dip_epochs=20"
+    row = material.comparison.row(arm)
+    wide = replace(row, holm_low=-50.0, holm_high=50.0)
+    rows = {**material.comparison.rows, (arm, row.metric): wide}
+    cut = forest(replace(material, comparison=replace(material.comparison, rows=rows)))
+    whole = forest(material)
+    assert cut is not None
+    assert whole is not None
+    assert "Arrow: the thin interval goes on." in cut.caption
+    assert "Arrow" not in whole.caption
+    assert "50.0" in {row["holm_high"] for row in rows_of(cut)}

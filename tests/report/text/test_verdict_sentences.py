@@ -47,7 +47,7 @@ def test_the_answer_reads_as_expected(case: Any) -> None:
         "Of 5 arms compared with the baseline on PSNR over 5 seeds: "
         "1 better, 1 worse, 1 equivalent, 1 undecided, 1 diverged.",
         "dip_epochs=20 is better: +0.602 dB [+0.558, +0.646] in PSNR, better in 5 of 5 seeds; "
-        "it takes 1.7 times the time.",
+        "it took 1.7 times the time.",
         SENTENCES["answer reads as expected"],
         SENTENCES["answer reads as expected 2"],
         SENTENCES["answer reads as expected 3"],
