@@ -39,10 +39,16 @@ def cases() -> list[dict[str, Any]]:
 
 
 def write_table(case: dict[str, Any], place: Path) -> Path:
-    """Write the part of a table that a case is about, as ``arm,seed,metric``; return the file."""
+    """Write the part of a table that a case is about, as ``arm,seed,metric``; return the file.
+
+    Where every data set has one number, the data sets are the replicates.
+    """
     metric = case["metric"].partition(":")[0]
     with (TABLES / case["file"]).open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if case["dataset"] in (None, row.get("dataset"))]
+    sets = list(dict.fromkeys(row.get("dataset") for row in rows))
+    if len(sets) > 1:
+        rows = [{**row, "seed": str(sets.index(row["dataset"]))} for row in rows]
     path = place / f"{case['file'].removesuffix('.csv')}-part.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

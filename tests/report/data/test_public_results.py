@@ -79,3 +79,14 @@ def test_the_report_of_a_published_table_is_written(tmp_path: Path) -> None:
     material = write_study_report(stored, figures=False)
     assert {arm: str(material.comparison.row(arm).verdict) for arm in VERDICTS["speedrun"]} == VERDICTS["speedrun"]
     assert "4 undecided" in stored.paths.report_md.read_text(encoding="utf-8")
+
+
+def test_a_table_of_data_sets_is_read_whole_with_the_same_verdicts(tmp_path: Path) -> None:
+    """Data sets as a sample of others: one number of each, so they are the replicates."""
+    [case] = [case for case in cases() if case["name"] == "decision trees"]
+    source = f"csv:{TABLES / case['file']}"
+    asked = ForeignSource(source, case["baseline"], (case["metric"],), blocks_are="random")
+    stored, _ = read_foreign_results(asked, ResultsLocation.of(tmp_path / "results", None))
+    found = write_study_report(stored, figures=False, formats=("json",)).comparison
+    assert {arm: str(found.row(arm).verdict) for arm in VERDICTS["decision trees"]} == VERDICTS["decision trees"]
+    assert found.row("C4.5+m").p_holm == pytest.approx(compared(case).row("C4.5+m").p_holm)
