@@ -10,7 +10,7 @@ import pytest
 
 from ablate.api.reports import ForeignSource, choose_method, read_foreign_results, write_study_report
 from ablate.api.stored_studies import ResultsLocation
-from benchmarks.public_results import TABLES, cases, compared, write_table
+from tests.public_tables import TABLES, cases, compared, write_table
 
 VERDICTS = {
     "continuous control": {"dreamerv3": "worse", "tdmpc": "worse", "sac": "worse"},
