@@ -93,6 +93,7 @@ class BackgroundTracker:
         self._handled = 0
         # The thread's own:
         self._runs: dict[_Key, _Run] = {}
+        self._params = dict(study.params_of)
         self._thread = threading.Thread(target=self._work, name=f"ablate-{tracker.kind}", daemon=True)
         self._thread.start()
 
@@ -192,6 +193,7 @@ class BackgroundTracker:
         match event:
             case display_events.TrialStarted():
                 # The points of an earlier attempt come again.
+                self._params[event.arm] = event.params  # a search finds arms while the run goes on
                 self._runs[key] = _Run(TrackedTrial(*key, event.params, event.trial))
             case display_events.TrialCurvePoint():
                 run = self._run(key, event)
@@ -213,7 +215,7 @@ class BackgroundTracker:
 
     def _run(self, key: _Key, event: display_events.TrialEvent) -> _Run:
         """The run of a trial; a new one where the trial did not run now: its outcome was found, or is another arm's."""
-        trial = TrackedTrial(*key, self._study.params_of.get(key[0], {}), event.trial)
+        trial = TrackedTrial(*key, self._params.get(key[0], {}), event.trial)
         return self._runs.setdefault(key, _Run(trial))
 
     def _deliver(self, keys: Iterable[_Key], *, last: bool = False) -> None:

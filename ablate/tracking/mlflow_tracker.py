@@ -50,6 +50,8 @@ class MlflowTracker:
         self._study = study
         self._runs = RunsFile(study.paths.tracked, self.kind, place)
         self._open: dict[tuple[str, int], str] = {}
+        self._arms: dict[str, str] = {}
+        """Arm -> its run, once it is known to be there."""
         self._written: dict[str, set[tuple[str, int]]] = {}
         """Run -> points it has: name and step."""
 
@@ -97,9 +99,10 @@ class MlflowTracker:
         run = self._open[key]
         now = round(time.time() * 1000)
         numbers = [Metric(name, value, now, outcome.images_seen) for name, value in outcome.numbers.items()]
+        tags = [RunTag(name, word) for name, word in outcome.words.items()]
         for some in _parts(numbers):
-            self._client.log_batch(run, metrics=some)
-        self._client.log_batch(run, tags=[RunTag(name, word) for name, word in outcome.words.items()])
+            self._client.log_batch(run, metrics=some, tags=tags)
+            tags = []
         self._terminate(run, _STATUS.get(outcome.kind, "FAILED"))
         self._ended(key)
 
@@ -133,12 +136,16 @@ class MlflowTracker:
 
     def _arm(self, trial: TrackedTrial) -> str:
         """The run of the arm, under which its replicates are shown."""
+        if trial.arm in self._arms:
+            return self._arms[trial.arm]
         known = self._runs.get(trial.arm, None)
         if known is not None and self._goes_on(known.run):
+            self._arms[trial.arm] = known.run
             return known.run
         run = self._create("arm", trial.arm, trial.arm, trial.params, {})
         self._terminate(run, "FINISHED")
         self._runs.put(KnownRun(trial.arm, None, run))
+        self._arms[trial.arm] = run
         return run
 
     def _create(self, kind: str, name: str, arm: str, params: Mapping[str, JsonValue], more: Mapping[str, str]) -> str:

@@ -43,12 +43,14 @@ class WandbTracker:
         """The last point of every curve: a trial that resumes repeats the points before."""
         self._summary: dict[tuple[str, int], dict[str, Any]] = {}
         """What stands in the summary of an open run."""
+        self._params = dict(study.params_of)
 
     def begin(self, trial: TrackedTrial) -> None:
         """Begin the run of a replicate, or go on with the one it has."""
         if trial.key in self._open:
             self._summarise(trial.key, {"trial": trial.trial})
             return
+        self._params[trial.arm] = trial.params
         known = self._runs.get(*trial.key)
         run = self._init(trial, known)
         if known is None or known.run != run.id:
@@ -85,7 +87,7 @@ class WandbTracker:
         The summary is written whole: of two parts of one offline run the later one counts.
         """
         words = {"verdict": verdict.verdict, "verdict_on": verdict.sentence}
-        params = self._study.params_of.get(arm, {})
+        params = self._params.get(arm, {})
         for known in self._runs.of(arm):
             if known.seed is None or known.verdict == verdict.sentence:
                 continue
