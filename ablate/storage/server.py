@@ -25,17 +25,25 @@ _TIMES: Final[Mapping[str, Mapping[str, int]]] = {
     "mysqldb": {"connect_timeout": _CONNECT_S, "read_timeout": _SILENT_S, "write_timeout": _SILENT_S},
 }
 """Driver -> after how long it says that nobody answers: without these a machine that is gone is waited for for ever."""
-_CREATION_ATTEMPTS: Final = 3
+_CREATION_ATTEMPTS: Final = 8
+_KIND_OF_TEXT: Final = (
+    "SELECT data_type FROM information_schema.columns WHERE table_schema = DATABASE() "
+    "AND table_name = 'study_system_attributes' AND column_name = 'value_json'"
+)
 
 
 def open_server(url: str) -> RDBStorage:
     """Open the storage at `url` for writing; tables are created where there are none. Raises StorageError."""
     for attempt in range(_CREATION_ATTEMPTS):
         try:
-            return _opened(url, reading=False)
+            storage = _opened(url, reading=False)
+            _make_room(storage.engine)
+            return storage
         except sqlalchemy.exc.DBAPIError as error:
-            # Another process creates the same tables: the next attempt finds them.
-            if "exist" not in str(error.orig).lower() or attempt == _CREATION_ATTEMPTS - 1:
+            # Another process creates the same tables, or has just written which version they are: the next attempt
+            # finds them.
+            made = any(word in str(error.orig).lower() for word in ("exist", "duplicate", "deadlock"))
+            if not made or attempt == _CREATION_ATTEMPTS - 1:
                 raise explain(error, shown(url)) from error
     raise AssertionError("unreachable")
 
@@ -75,6 +83,16 @@ def _opened(url: str, *, reading: bool) -> RDBStorage:
         raise explain(error, where) from error
     except (ImportError, RuntimeError) as error:
         raise unusable(error, where) from error
+
+
+def _make_room(engine: sqlalchemy.Engine) -> None:
+    """Let MySQL and MariaDB keep the plan of a large study: what Optuna makes there ends at 64 KB."""
+    if engine.dialect.name not in ("mysql", "mariadb"):
+        return
+    with engine.begin() as connection:
+        kind = connection.exec_driver_sql(_KIND_OF_TEXT).scalar()
+        if kind == "text":
+            connection.exec_driver_sql("ALTER TABLE study_system_attributes MODIFY value_json LONGTEXT")
 
 
 def _settings(url: str) -> dict[str, Any]:
