@@ -1,18 +1,27 @@
-"""A storage on a database server, opened through Optuna's own storage class for writing and for reading."""
+"""A storage on a database server, through Optuna's own storage class: opened for writing, opened for reading, and read.
+
+Imported only when there is one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy
 import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
 
-from ablate.errors import StorageError
+from ablate.errors import DamagedError, StorageError
+from ablate.storage import attributes as names
 from ablate.storage.address import shown
 from ablate.storage.faults import explain, unusable
+from ablate.storage.row_reading import check_schema, damaged_study, damaged_trial, trial_row, unknown_study
+from ablate.storage.rows import StudyRow, TrialRow
 
 _CONNECT_S: Final = 10
 _SILENT_S: Final = 90
@@ -111,3 +120,67 @@ def _is_empty(url: str) -> bool:
         return False
     finally:
         engine.dispose()
+
+
+def study_names(url: str) -> list[str]:
+    """Return the names of ablate's studies at `url`, oldest first. Raises StorageError."""
+    storage = open_for_reading(url)
+    if storage is None:
+        return []
+    try:
+        return [study.study_name for study in storage.get_all_studies() if names.SCHEMA in study.user_attrs]
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+        raise explain(error.__cause__ or error, shown(url)) from error
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def read_study(url: str, name: str) -> tuple[StudyRow, list[TrialRow]]:
+    """Return the study `name` at `url` and its trials, oldest first. Raises StorageError."""
+    storage = open_for_reading(url)
+    if storage is None:
+        raise unknown_study(name, (), shown(url))
+    try:
+        study = _find(storage.get_all_studies(), name, shown(url))
+        check_schema(name, study.user_attrs, shown(url))
+        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+        raise explain(error.__cause__ or error, shown(url)) from error
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:  # of Optuna's own decoding
+        raise damaged_study(name, shown(url), error) from error
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+    ours = [trial for trial in trials if names.ARM in trial.user_attrs and names.SEED in trial.user_attrs]
+    long = {key: value for key, value in study.system_attrs.items() if key in names.LONG}
+    return StudyRow(name, {**study.user_attrs, **long}), [_row(trial, name, shown(url)) for trial in ours]
+
+
+def _find(studies: list[FrozenStudy], name: str, where: str) -> FrozenStudy:
+    for study in studies:
+        if study.study_name == name:
+            return study
+    raise unknown_study(name, [study.study_name for study in studies if names.SCHEMA in study.user_attrs], where)
+
+
+def _row(trial: FrozenTrial, study: str, where: str) -> TrialRow:
+    try:
+        return trial_row(
+            number=trial.number,
+            state=trial.state.name,
+            attributes=trial.user_attrs,
+            params=trial.params,
+            curve=tuple(sorted(trial.intermediate_values.items())),
+            started_at=_moment(trial.datetime_start),
+            finished_at=_moment(trial.datetime_complete),
+        )
+    except DamagedError as error:
+        raise damaged_study(study, where, damaged_trial(trial.number, error)) from error
+
+
+def _moment(when: datetime | None) -> str | None:
+    """Optuna's naive local time as ISO 8601 in UTC."""
+    if when is None:
+        return None
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
