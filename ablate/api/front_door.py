@@ -27,7 +27,7 @@ from ablate.api.request import PreparedRun, Request, seeds_in
 from ablate.api.stored_studies import ResultsLocation, name_of
 from ablate.api.study_results import StudyResults, WrittenReport
 from ablate.api.study_source import StudyDefinition, StudyLike, StudySections, source_of
-from ablate.errors import AblateError, ExitCode
+from ablate.errors import MAX_OUTAGE_S, AblateError, ExitCode
 from ablate.paths import REPORT_FORMATS
 from ablate.study.verdict_method import FUTILITY
 
@@ -73,6 +73,7 @@ def run(
     track: str | Sequence[str] = (),
     retry_failed: bool = False,
     fail_fast: bool = False,
+    max_outage: float = MAX_OUTAGE_S,
     keep_old: bool = False,
     progress: Progress | Callable[[DisplayEvent], None] = "auto",
     **sections: Unpack[StudySections],
@@ -90,8 +91,9 @@ def run(
     from look to look and gives seeds only to arms without a decision. `only` names the arms to run (patterns such as
     ``"lr=*"``), beside the baseline. `overrides` are ``"key=value"`` texts, as for ``--set``.
 
-    `fail_fast` stops at the first trial that ends without a result. A study with results of another version of its core
-    is refused; with `keep_old` they stay beside the new ones, and reports say which are which.
+    `fail_fast` stops at the first trial that ends without a result. A database or a cluster may be away for
+    `max_outage` seconds; then the run saves and stops, and OutageError is raised. A study with results of another
+    version of its core is refused; with `keep_old` they stay beside the new ones, and reports say which are which.
 
     `slots` is how many trials run at a time; `gpus` are indices or UUIDs, ``"none"`` for CPUs. `progress` says how the
     run is shown (``"auto"``: a picture in a terminal or a notebook, else lines), or takes every event. `track` names
@@ -128,7 +130,9 @@ def run(
         record_changes(prepared)
         return StudyResults(prepared.place.study(prepared.study.name))
     audience = replace(_audience(progress), tracked=_warn_of)
-    prepared, summary = execute(prepared, places, audience, retry_failed=retry_failed, fail_fast=fail_fast)
+    prepared, summary = execute(
+        prepared, places, audience, retry_failed=retry_failed, fail_fast=fail_fast, max_outage_s=max_outage
+    )
     if summary.exit_code is ExitCode.INTERRUPTED:
         raise KeyboardInterrupt("checkpoints are saved; the same call resumes")
     if summary.exit_code is ExitCode.TERMINATED:

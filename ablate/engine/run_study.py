@@ -139,8 +139,9 @@ def run_study(
     attributes = study_attributes(study, options.command, CoreFacts.of(core))
     with StudyLock(paths.lock) as lock, Interrupts() as interrupts, _run_log(paths) as log:
         ended = end_orphans(lock.orphans)
-        voice = _Voice(listen, log)
-        with _opened(storage_url, study, kinds, attributes, _patience(options, voice, interrupts)) as store:
+        outage = _DuringOutage(study.name, listen, log, interrupts)
+        patience = Patience(options.max_outage_s, outage.say, outage.pause)
+        with _opened(storage_url, study, kinds, attributes, patience) as store:
             stored, rows = store.attributes(), store.rows()
             fusing = fusing_of(replicates, core, device_of(slots), options.fusion, stored, rows)
             options = replace(options, fusion=fusing.within)
@@ -166,10 +167,9 @@ def run_study(
             fixed = not (searches or timed)
             compilation = compilation_within(options.compilation, study.name, waiting, fixed=fixed)
             total = len(replicates) + search_queue.total
-            announcer = Announcer(
+            announcer = outage.announcer = Announcer(
                 listen, log, study=study.name, total=total, done=len(answered), log_of=recorder.log_of
             )
-            voice.announcer = announcer
             _tell_start(announcer, study, found, slots, paths, ended)
             policy = _policy(study, options, slots, keep_idle=launcher.keeps_idle)
             state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
@@ -177,7 +177,7 @@ def run_study(
             work = LoopWork(study.name, found.todo, planned, not study.core_parameters.get("curves"))
             times = LoopTimes(options.stop_s, options.alive_s)
             with launcher.opened(paths) as place:
-                pool = WorkerPool(slots, paths, setup, lock, place, wake=interrupts.news)
+                pool = outage.pool = WorkerPool(slots, paths, setup, lock, place, wake=interrupts.news)
                 with closing(pool):
                     partners = LoopPartners(recorder, announcer, interrupts, search_queue, pool)
                     loop = Loop(state, work, partners, times)
@@ -224,27 +224,35 @@ def _left(fault: AblateError, interrupts: Interrupts) -> bool:
     return isinstance(fault, OutageError) and bool(interrupts.received)
 
 
-def _patience(options: RunOptions, voice: _Voice, interrupts: Interrupts) -> Patience:
-    """How the run waits for its storage: aloud, and until a signal comes."""
-    return Patience(options.max_outage_s, voice.say, interrupts.pause)
+class _DuringOutage:
+    """What a run does while its storage is away: says so, listens to its workers, and looks out for signals."""
 
-
-class _Voice:
-    """Says what must be said before there is an announcer, too."""
-
-    def __init__(self, listen: Callable[[DisplayEvent], None], log: RunLog) -> None:
+    def __init__(self, study: str, listen: Callable[[DisplayEvent], None], log: RunLog, interrupts: Interrupts) -> None:
+        self._study = study
         self._listen = listen
         self._log = log
+        self._interrupts = interrupts
         self.announcer: Announcer | None = None
+        """Says what is to be said, once it is there."""
+        self.pool: WorkerPool | None = None
+        """The workers, once there are any."""
 
     def say(self, text: str) -> None:
         """Say something worth a line."""
         if self.announcer is not None:
             self.announcer.note(text)
             return
-        note = display_events.Note(at=time.time(), text=text)
+        note = display_events.Note(at=time.time(), study=self._study, text=text)
         self._log.write(note)
         self._listen(note)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait for `seconds`, or until a signal comes; return whether one has come."""
+        if self.pool is None:
+            return self._interrupts.pause(seconds)
+        if not self._interrupts.received:
+            self.pool.hold(seconds)
+        return bool(self._interrupts.received)
 
 
 def record_study(

@@ -82,7 +82,7 @@ _NOTHING_LEFT: Final = 64 * 1024
 
 def explain(error: BaseException, where: str) -> StorageError:
     """Return the StorageError that tells what `error`, raised by a database driver, means for `where`."""
-    text = without_password(" ".join(str(getattr(error, "orig", None) or error).split()))
+    text = without_password(" ".join(_said(getattr(error, "orig", None) or error).split()))
     lowered = text.lower()
     if "disk i/o error" in lowered and _is_full(Path(where)):
         lowered = "disk is full"  # what SQLite makes of a full disk when it cannot grow its shared-memory file
@@ -118,6 +118,14 @@ def unusable(error: Exception, where: str) -> StorageError:
     if "updating optuna" in text:
         return of_newer_optuna(where)
     return StorageError(f"storage {where}: {text}", hint="check the storage URL")
+
+
+def _said(error: BaseException) -> str:
+    """What a driver says; those of MySQL put a number before it."""
+    match error.args:
+        case (int(number), str(text)):
+            return f"{text} ({number})"
+    return str(error)
 
 
 def _first(text: str) -> str:

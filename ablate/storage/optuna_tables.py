@@ -57,7 +57,14 @@ def find_or_create_study(
     where: str,
 ) -> StudyKey:
     """Return the study, created with all its attributes at once when there is none of this name."""
-    study_id = connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name))
+    rows = connection.execute(select(_STUDIES.c.study_name, _STUDIES.c.study_id).where(_STUDIES.c.study_name == name))
+    same = {str(row[0]): int(row[1]) for row in rows}
+    study_id = same.get(name)
+    if study_id is None and same:  # MySQL and MariaDB take upper and lower case for the same
+        raise StorageError(
+            f"{where} has a study {next(iter(same))!r}, and takes {name!r} for the same name",
+            hint="give the study another --name",
+        )
     if study_id is None:
         study_id = _create_study(connection, name, objectives)
         present: dict[str, JsonValue] = {}

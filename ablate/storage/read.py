@@ -47,9 +47,9 @@ def study_names(url: str) -> list[str]:
     """
     path = sqlite_path(url)
     if path is None:
-        from ablate.storage import read_server
+        from ablate.storage import server
 
-        return read_server.study_names(url)
+        return server.study_names(url)
     return _query(path, lambda connection: _names(connection, path))
 
 
@@ -77,9 +77,9 @@ def read_study(url: str, name: str, depth: Depth = "whole") -> tuple[StudyRow, l
     """
     path = sqlite_path(url)
     if path is None:
-        from ablate.storage import read_server
+        from ablate.storage import server
 
-        return read_server.read_study(url, name)
+        return server.read_study(url, name)
     try:
         return _query(path, partial(_study, path=path, name=name, depth=depth))
     except DamagedError as error:

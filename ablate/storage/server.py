@@ -1,18 +1,27 @@
-"""A storage on a database server, opened through Optuna's own storage class for writing and for reading."""
+"""A storage on a database server, through Optuna's own storage class: opened for writing, opened for reading, and read.
+
+Imported only when there is one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy
 import sqlalchemy.exc
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial
 
-from ablate.errors import StorageError
+from ablate.errors import DamagedError, StorageError
+from ablate.storage import attributes as names
 from ablate.storage.address import shown
 from ablate.storage.faults import explain, unusable
+from ablate.storage.row_reading import check_schema, damaged_study, damaged_trial, trial_row, unknown_study
+from ablate.storage.rows import StudyRow, TrialRow
 
 _CONNECT_S: Final = 10
 _SILENT_S: Final = 90
@@ -25,17 +34,25 @@ _TIMES: Final[Mapping[str, Mapping[str, int]]] = {
     "mysqldb": {"connect_timeout": _CONNECT_S, "read_timeout": _SILENT_S, "write_timeout": _SILENT_S},
 }
 """Driver -> after how long it says that nobody answers: without these a machine that is gone is waited for for ever."""
-_CREATION_ATTEMPTS: Final = 3
+_CREATION_ATTEMPTS: Final = 8
+_KIND_OF_TEXT: Final = (
+    "SELECT data_type FROM information_schema.columns WHERE table_schema = DATABASE() "
+    "AND table_name = 'study_system_attributes' AND column_name = 'value_json'"
+)
 
 
 def open_server(url: str) -> RDBStorage:
     """Open the storage at `url` for writing; tables are created where there are none. Raises StorageError."""
     for attempt in range(_CREATION_ATTEMPTS):
         try:
-            return _opened(url, reading=False)
+            storage = _opened(url, reading=False)
+            _make_room(storage.engine)
+            return storage
         except sqlalchemy.exc.DBAPIError as error:
-            # Another process creates the same tables: the next attempt finds them.
-            if "exist" not in str(error.orig).lower() or attempt == _CREATION_ATTEMPTS - 1:
+            # Another process creates the same tables, or has just written which version they are: the next attempt
+            # finds them.
+            made = any(word in str(error.orig).lower() for word in ("exist", "duplicate", "deadlock"))
+            if not made or attempt == _CREATION_ATTEMPTS - 1:
                 raise explain(error, shown(url)) from error
     raise AssertionError("unreachable")
 
@@ -77,6 +94,16 @@ def _opened(url: str, *, reading: bool) -> RDBStorage:
         raise unusable(error, where) from error
 
 
+def _make_room(engine: sqlalchemy.Engine) -> None:
+    """Let MySQL and MariaDB keep the plan of a large study: what Optuna makes there ends at 64 KB."""
+    if engine.dialect.name not in ("mysql", "mariadb"):
+        return
+    with engine.begin() as connection:
+        kind = connection.exec_driver_sql(_KIND_OF_TEXT).scalar()
+        if kind == "text":
+            connection.exec_driver_sql("ALTER TABLE study_system_attributes MODIFY value_json LONGTEXT")
+
+
 def _settings(url: str) -> dict[str, Any]:
     """What the engine is made with. A broken connection is noticed when it is used, and told: see Patience."""
     parsed = sqlalchemy.make_url(url)
@@ -93,3 +120,67 @@ def _is_empty(url: str) -> bool:
         return False
     finally:
         engine.dispose()
+
+
+def study_names(url: str) -> list[str]:
+    """Return the names of ablate's studies at `url`, oldest first. Raises StorageError."""
+    storage = open_for_reading(url)
+    if storage is None:
+        return []
+    try:
+        return [study.study_name for study in storage.get_all_studies() if names.SCHEMA in study.user_attrs]
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+        raise explain(error.__cause__ or error, shown(url)) from error
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def read_study(url: str, name: str) -> tuple[StudyRow, list[TrialRow]]:
+    """Return the study `name` at `url` and its trials, oldest first. Raises StorageError."""
+    storage = open_for_reading(url)
+    if storage is None:
+        raise unknown_study(name, (), shown(url))
+    try:
+        study = _find(storage.get_all_studies(), name, shown(url))
+        check_schema(name, study.user_attrs, shown(url))
+        trials = storage.get_all_trials(study._study_id, deepcopy=False)
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
+        raise explain(error.__cause__ or error, shown(url)) from error
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:  # of Optuna's own decoding
+        raise damaged_study(name, shown(url), error) from error
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+    ours = [trial for trial in trials if names.ARM in trial.user_attrs and names.SEED in trial.user_attrs]
+    long = {key: value for key, value in study.system_attrs.items() if key in names.LONG}
+    return StudyRow(name, {**study.user_attrs, **long}), [_row(trial, name, shown(url)) for trial in ours]
+
+
+def _find(studies: list[FrozenStudy], name: str, where: str) -> FrozenStudy:
+    for study in studies:
+        if study.study_name == name:
+            return study
+    raise unknown_study(name, [study.study_name for study in studies if names.SCHEMA in study.user_attrs], where)
+
+
+def _row(trial: FrozenTrial, study: str, where: str) -> TrialRow:
+    try:
+        return trial_row(
+            number=trial.number,
+            state=trial.state.name,
+            attributes=trial.user_attrs,
+            params=trial.params,
+            curve=tuple(sorted(trial.intermediate_values.items())),
+            started_at=_moment(trial.datetime_start),
+            finished_at=_moment(trial.datetime_complete),
+        )
+    except DamagedError as error:
+        raise damaged_study(study, where, damaged_trial(trial.number, error)) from error
+
+
+def _moment(when: datetime | None) -> str | None:
+    """Optuna's naive local time as ISO 8601 in UTC."""
+    if when is None:
+        return None
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
@@ -14,7 +16,7 @@ from ablate.engine.display import display_events
 from ablate.engine.run_study import RunOptions
 from ablate.errors import ExitCode, OutageError
 from ablate.storage import outages, store
-from tests.engine.conftest import Bench, score_after
+from tests.engine.conftest import DEADLINE_S, Bench, score_after
 from tests.servers import databases
 
 TEXT = "baseline: {mode: file}\nvary: {offset: [1.0]}\nseeds: 1\n"
@@ -118,6 +120,36 @@ def test_ctrl_c_ends_the_wait_for_a_server(bench: Bench, server: databases.Serve
     server.start()
     assert bench.run(TEXT, listen=when_first_starts(bench, lambda: None)).exit_code is ExitCode.DONE
     assert bench.results_of() == RESULTS
+
+
+def test_workers_compute_on_however_much_they_say_meanwhile(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe that nobody reads is full after a few hundred messages, and would stop the worker."""
+    monkeypatch.setattr(store, "_BUSY_S", 0.0)
+    bench.run("baseline: {mode: diverge}\narms: {c: {offset: 2.0}}\nseeds: 1\n")
+    outcome = bench.paths.trial("b", 0).outcome
+    with closing(sqlite3.connect(bench.results.database, isolation_level=None, check_same_thread=False)) as holder:
+
+        def let_go() -> None:
+            until = time.monotonic() + DEADLINE_S
+            while not outcome.exists() and time.monotonic() < until:
+                over.wait(0.01)
+            holder.execute("ROLLBACK")
+
+        over = threading.Event()
+        releasing = threading.Thread(target=let_go)
+
+        def hold() -> None:
+            holder.execute("BEGIN IMMEDIATE")
+            releasing.start()
+
+        text = "baseline: {mode: diverge}\narms: {b: {mode: ok, steps: 600}}\nseeds: 1\n"
+        options = RunOptions(max_outage_s=DEADLINE_S / 2)
+        assert bench.run(text, listen=when_first_starts(bench, hold), options=options).exit_code is ExitCode.DONE
+        releasing.join()
+    [row] = [row for row in bench.rows() if row.arm == "b"]
+    assert row.metrics == {"score": score_after(600)}
+    assert [step for step, _ in row.curve] == list(range(1, 601))
+    assert bench.of(display_events.TrialProgress)[-1].done == 600
 
 
 def test_a_run_waits_for_another_program_that_holds_the_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -23,6 +24,8 @@ CPUS = 2
 PARTITION = "main"
 MINUTES = 60
 """The longest time that a job may ask for."""
+_WITH_CGROUPS = 23
+"""Slurm from this year on looks for control groups unless it is told that there are none."""
 _CONFIGURATION = """\
 ClusterName=ablate
 SlurmctldHost={host}(127.0.0.1)
@@ -124,6 +127,9 @@ def cluster() -> Iterator[Cluster]:
         known["partition"] = PARTITION
         configuration = folder / "slurm.conf"
         configuration.write_text(_CONFIGURATION.format(**known), encoding="ascii")
+        said = subprocess.run([slurmctld, "-V"], capture_output=True, text=True, check=True).stdout
+        if int(re.sub(r"\D*(\d+).*", r"\1", said, flags=re.DOTALL)) >= _WITH_CGROUPS:
+            (folder / "cgroup.conf").write_text("CgroupPlugin=disabled\n", encoding="ascii")
         names = {name: f"--{name}-file={folder}/munge.{name}" for name in ("key", "pid", "log", "seed")}
         socket_name = f"--socket={folder}/munge.socket"
         munge = Daemon([munged, "--foreground", "--force", socket_name, *names.values()], folder / "munge.out")

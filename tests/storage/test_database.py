@@ -16,7 +16,7 @@ import sqlalchemy
 from ablate.errors import StorageError
 from ablate.outcome import Outcome
 from ablate.recipe import Scalar
-from ablate.storage import database, read_server
+from ablate.storage import database, server
 from ablate.storage.read import read_study, study_names
 from ablate.storage.sqlitefile import connect_read_only, network_file_system
 from ablate.storage.store import Store
@@ -180,7 +180,7 @@ def test_a_database_that_lacks_tables_for_its_age_is_not_completed(
 def test_a_database_server_with_old_tables_is_refused_alike(path: Path) -> None:
     """Read through Optuna, whatever the database."""
     url = old_database(path)
-    for read_ in (read_server.study_names, lambda url: read_server.read_study(url, "tuning")):
+    for read_ in (server.study_names, lambda url: server.read_study(url, "tuning")):
         hint = refusal(lambda read_=read_: read_(url)).hint  # type: ignore[misc]  # bound early
         assert f"optuna storage upgrade --storage {url}" in str(hint)
 

@@ -15,7 +15,7 @@ import pytest
 from ablate.errors import StorageError
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Scalar
-from ablate.storage import read_server, sqlitefile
+from ablate.storage import server, sqlitefile
 from ablate.storage.read import BRIEF, Depth, read_study, study_names
 from ablate.storage.store import Store
 
@@ -67,10 +67,10 @@ def test_the_way_through_optuna_reads_the_same(
         if seed < 2:
             store.finish(number, measured() if seed else Outcome(OutcomeKind.FAILED, "00", error="boom"))
     store.close()
-    (study, rows), (same_study, same_rows) = read_study(url, "demo"), read_server.read_study(url, "demo")
+    (study, rows), (same_study, same_rows) = read_study(url, "demo"), server.read_study(url, "demo")
     assert study == same_study
     assert rows == same_rows
-    assert study_names(url) == read_server.study_names(url) == ["demo"]
+    assert study_names(url) == server.study_names(url) == ["demo"]
 
 
 def test_a_brief_read_tells_how_trials_stand_and_no_more(
@@ -95,8 +95,9 @@ def test_a_brief_read_tells_how_trials_stand_and_no_more(
 
 
 def test_the_way_through_optuna_never_creates_tables(url: str, tmp_path: Path) -> None:
-    with pytest.raises(StorageError):
-        read_server.study_names(url)
+    assert server.study_names(url) == []
+    with pytest.raises(StorageError, match="no study"):
+        server.read_study(url, "demo")
     with closing(sqlite3.connect(tmp_path / "ablate.db")) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import optuna
 import pytest
 from optuna.storages import RDBStorage
+from sqlalchemy import make_url
 
-from ablate.errors import StorageError
+from ablate.errors import ExitCode, StorageError
 from ablate.json_values import JsonValue
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.recipe import Scalar
+from ablate.storage.foreign_trials import read_foreign_study
 from ablate.storage.read import read_study, study_names
 from ablate.storage.store import Store
 from tests.servers import databases
@@ -222,6 +227,11 @@ class StorageContract:
         found = second.attributes()
         assert (found["ablate.plan"], found["n"], found["new"]) == ("other", 1, [1.5, None, {"a": True}])
 
+    def test_the_plan_of_a_large_study_is_kept_whole(self, url: str, open_store: OpenStore) -> None:
+        plan = json.dumps(["an arm"] * 50_000)
+        open_store(attributes={"ablate.plan": plan})
+        assert read_study(url, "demo")[0].attributes["ablate.plan"] == plan
+
     def test_another_primary_metric_or_direction_is_refused(self, open_store: OpenStore) -> None:
         open_store()
         for change in ({"primary": "ssim"}, {"direction": "min"}):
@@ -295,8 +305,40 @@ class TestSqlite(StorageContract):
     """The default: one file."""
 
 
+class ServerContract(StorageContract):
+    """What holds for servers only: a database is there before anything is in it."""
+
+    def test_an_empty_database_is_an_empty_storage(self, url: str, open_store: OpenStore) -> None:
+        assert study_names(url) == []
+        with pytest.raises(StorageError, match="no study 'demo'"):
+            read_study(url, "demo")
+        with pytest.raises(StorageError, match="no study"):
+            read_foreign_study(url, None)
+        assert study_names(url) == []
+        open_store()
+        assert study_names(url) == ["demo"]
+
+    def test_a_wrong_password_or_database_is_refused_without_showing_a_password(self, url: str) -> None:
+        right = make_url(url)
+        wrong = [right.set(password="hunter2"), right.set(database="nothing")]
+        for one in wrong:
+            with pytest.raises(StorageError) as caught:
+                study_names(one.render_as_string(hide_password=False))
+            assert caught.value.exit_code is ExitCode.USAGE
+            assert caught.value.hint is not None
+            assert "hunter2" not in str(caught.value)
+            assert str(right.password) not in str(caught.value)
+
+    def test_four_processes_make_the_tables_at_once(self, url: str) -> None:
+        """Optuna alone may fail here: the relation, or its type, exists already."""
+        code = "import sys; from ablate.storage.database import open_database; open_database(sys.argv[1])"
+        started = [subprocess.Popen([sys.executable, "-c", code, url], stderr=subprocess.PIPE) for _ in range(4)]
+        ended = [process.communicate()[1].decode() for process in started]
+        assert [process.returncode for process in started] == [0] * 4, ended
+
+
 @pytest.mark.slow
-class TestPostgres(StorageContract):
+class TestPostgres(ServerContract):
     """A server."""
 
     @pytest.fixture
@@ -306,8 +348,13 @@ class TestPostgres(StorageContract):
 
 
 @pytest.mark.slow
-class TestMariaDb(StorageContract):
+class TestMariaDb(ServerContract):
     """A server with types of its own: no time below a second, texts of 64 KB, names in any case."""
+
+    def test_a_name_that_differs_in_case_only_is_refused(self, open_store: OpenStore) -> None:
+        open_store(study="demo")
+        with pytest.raises(StorageError, match="takes 'Demo' for the same name"):
+            open_store(study="Demo")
 
     @pytest.fixture
     def url(self, mariadb_server: databases.Server) -> str:

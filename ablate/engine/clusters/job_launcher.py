@@ -288,7 +288,10 @@ class ClusterLauncher:
             found = self._queue.look(list(puzzling))
         except QueueAway as error:
             self._away(error)
-            return  # where they are will be known when it answers
+            now = time.monotonic()
+            gone = [one for one in puzzling.values() if one.gone_at is not None and now - one.gone_at > _PUZZLED_S]
+            self._end(gone, "lost its connection")
+            return  # where the others are will be known when it answers
         except OSError as error:
             found = dict.fromkeys(puzzling, JobStanding(waiting=str(error)))
         if not any(worker.unsubmitted for worker in self._workers):

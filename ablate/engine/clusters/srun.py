@@ -75,6 +75,10 @@ class Steps(Slurm):
         for job in jobs:
             self._steps[job].terminate()
 
+    def withdrawn(self, nodes: Sequence[str]) -> Mapping[str, str]:
+        """The nodes of an allocation stay its own until it ends, also while they are being drained."""
+        return {}
+
     def stuck(self, reason: str) -> str:
         """A step waits for the allocation to have room, which other steps make."""
         return ""

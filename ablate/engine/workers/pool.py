@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import selectors
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import TypeAlias
 from ablate.engine.records.lock import StudyLock
 from ablate.engine.workers.launcher_api import Launcher, WorkerHandle
 from ablate.engine.workers.local_process import End
-from ablate.engine.workers.messages import VERSION, Heard, Hello, ToWorker, WorkerSetup
+from ablate.engine.workers.messages import VERSION, Heard, Hello, Progress, ToWorker, WorkerSetup
 from ablate.engine.workers.slots import Slot
 from ablate.paths import StudyPaths
 
@@ -59,6 +61,12 @@ class WorkerPool:
         self._workers: dict[int, WorkerHandle] = {}
         self._refused: dict[int, str] = {}
         self._waiting: dict[int, str] = {}
+        self._held: dict[tuple[object, ...], WorkerSaid] = {}
+        """What workers said while nobody could act on it, in order; of progress the latest."""
+        self._counter = itertools.count()
+        self._read_early: set[int] = set()
+        """Slots whose news, as the last look of `listen` found them, `hold` has taken since."""
+        self._wake = wake
         self._selector = selectors.DefaultSelector()
         self._selector.register(wake, selectors.EVENT_READ, lambda: iter(()))
 
@@ -79,8 +87,52 @@ class WorkerPool:
 
     def listen(self, most_s: float) -> Iterator[WorkerNews]:
         """Wait for news for at most `most_s` seconds and yield it; act on each item before you take the next."""
-        for key, _ in self._selector.select(max(0.0, most_s)):
+        held = bool(self._held)
+        yield from self._take_held()
+        self._read_early.clear()
+        for key, _ in self._selector.select(0.0 if held else max(0.0, most_s)):
             yield from key.data()
+
+    def hold(self, seconds: float) -> None:
+        """Wait for `seconds`, or until `wake` is readable, and take in what workers say: none waits for a reader.
+
+        `listen` yields it later. For one that acts on news, and cannot go on.
+        """
+        until = time.monotonic() + seconds
+        ended: list[selectors.SelectorKey] = []
+        try:
+            while (left_s := until - time.monotonic()) > 0:
+                for key, _ in self._selector.select(left_s):
+                    if key.fd == self._wake:
+                        return
+                    if not self._hold_news(key.fd):
+                        ended.append(key)
+                        self._selector.unregister(key.fd)
+        finally:
+            for key in ended:  # `listen` is to see their ends
+                self._selector.register(key.fd, selectors.EVENT_READ, key.data)
+
+    def _hold_news(self, descriptor: int) -> bool:
+        """Keep what the worker with that descriptor says; False at its end."""
+        for index, worker in self._workers.items():
+            if worker.news == descriptor:
+                self._read_early.add(index)
+                messages = worker.receive()
+                for message in messages or ():
+                    key: tuple[object, ...] = (index, next(self._counter))
+                    if isinstance(message, Progress):
+                        key = (index, message.digest, message.stage)
+                        self._held.pop(key, None)
+                    self._held[key] = WorkerSaid(index, message)
+                return messages is not None
+        return False
+
+    def _take_held(self, index: int | None = None) -> Iterator[WorkerNews]:
+        """Yield what was held, of one slot or of all."""
+        for key in [key for key in self._held if index in (None, key[0])]:
+            said = self._held.pop(key, None)
+            if said is not None and said.slot not in self._refused:
+                yield said
 
     def send(self, index: int, message: ToWorker) -> None:
         """Send a message to the worker of a slot."""
@@ -117,6 +169,8 @@ class WorkerPool:
     def _read(self, index: int, worker: WorkerHandle) -> Iterator[WorkerNews]:
         if self._workers.get(index) is not worker:
             return  # ended by an earlier event of the same round
+        if index in self._read_early:
+            return  # taken in meanwhile: it comes first in the next round
         messages = worker.receive()
         if messages is None:
             yield from self._end(index, worker)
@@ -140,6 +194,7 @@ class WorkerPool:
     def _end(self, index: int, worker: WorkerHandle) -> Iterator[WorkerNews]:
         if self._workers.get(index) is not worker:
             return
+        yield from self._take_held(index)
         yield from self._said(index, worker.drain())
         for descriptor in (worker.news, worker.exit):
             if descriptor is not None and descriptor in self._selector.get_map():
