@@ -152,6 +152,13 @@ CHECKS = {"S": 7, "P": 8, "G": 7, "I": 7, "U": 8, "M": 8, "R": 2}
 """How many acceptance checks there are, by letter."""
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_test_that_a_page_names_exists(page: Path) -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(\w+)`", page.read_text(encoding="utf-8"))
+    missing = [name for file, name in named if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")]
+    assert missing == []
+
+
 def test_every_acceptance_check_has_a_test_and_no_other_name_is_used() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
     marked = {name for text in sources for name in re.findall(r'mark\.acceptance\("(\w+)"\)', text)}

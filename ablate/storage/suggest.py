@@ -155,6 +155,7 @@ def _replay(search: Search, study: optuna.Study, frozen: FrozenTrial) -> None:
     """Add a trial with the notes that its sampler makes when it is asked for it."""
     study.sampler = _sampler(search, len(study.trials), 0)
     asked = study.ask()
+    _ = asked.relative_params  # what makes the sampler decide, and take its notes
     notes = study.trials[asked.number].system_attrs
     storage = study._storage
     for name, level in frozen.distributions.items():

@@ -140,5 +140,10 @@ def test_doctor_finds_slurm(slurm: Path) -> None:
     found = {one.name: one for one in doctor_module._clusters()}
     assert (found["slurm"].state, found["slurm"].value) == ("ok", "slurm-fake 1.0")
     (slurm / "down").touch()
-    assert {one.name: one.state for one in doctor_module._clusters()}["slurm"] == "warn"
+    down = {one.name: one for one in doctor_module._clusters()}["slurm"]
+    assert down.state == "warn"
+    assert "Unable to contact slurm controller" in down.value
+    # What Slurm says, and not what Python calls it.
+    assert "exit status" not in down.value
+    assert "sinfo" in down.hint
     assert "ray" in found

@@ -233,3 +233,18 @@ def test_a_plan_of_another_version_is_one_clear_error(ablate: Ablate, half_done:
     said = ablate("report", "steps")
     assert said.code == ExitCode.USAGE
     assert SENTENCES["plan another version one"] in said.err
+
+
+@pytest.mark.usefixtures("half_done")
+@pytest.mark.parametrize(
+    ("url", "reason"), [("journal:///x.log", "a journal keeps no order"), ("grpc://host:1", "proxy")]
+)
+@pytest.mark.parametrize("command", [("status",), ("report", "steps"), ("run", "steps.yaml"), ("plan", "steps.yaml")])
+def test_a_storage_that_cannot_be_used_is_refused_with_its_reason(
+    ablate: Ablate, url: str, reason: str, command: tuple[str, ...]
+) -> None:
+    said = ablate(*command, "--storage", url)
+    assert said.code == ExitCode.USAGE
+    assert f"error: {url.partition(':')[0]}: " in said.err
+    assert reason in said.err
+    assert not Path("x.log").exists()

@@ -88,6 +88,7 @@ def test_trials_csv_has_one_row_per_trial(case: Any, now: datetime.datetime) -> 
 
     assert list(rows[0]) == [
         "study", "arm", "seed", "outcome", "psnr", "ssim", "train_seconds", "nfe", "seconds", "device", "recipe_digest",
+        "core_version",
     ]  # fmt: skip
     assert len(rows) == 31
     assert rows[-1]["outcome"] == "failed"

@@ -107,6 +107,7 @@ def test_trials_dataframe_has_a_column_per_factor_and_attribute(study: optuna.St
     assert frame["params_schedule"].tolist() == ["cosine"] * 3
     assert frame["params_lr"].tolist() == [0.001, 0.001, 10.0]
     assert frame["value_psnr"].tolist()[:2] == [28.0, 29.5]
+    assert "value" not in frame  # as docs/reference/results.md says: the primary metric has a name
     assert frame["user_attrs_ssim"].tolist()[:2] == [0.875, 0.875]
     assert frame["user_attrs_outcome"].tolist() == ["measured", "measured", "diverged"]
     assert frame["state"].tolist() == ["COMPLETE", "COMPLETE", "FAIL"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -33,10 +35,10 @@ def score(levels: dict[str, JsonValue]) -> float:
     return -((math.log10(lr) + 2) ** 2) - ((steps - 60) / 50) ** 2
 
 
-def run(one: Search, count: int) -> list[Candidate]:
-    """Try `count` candidates one after the other; large steps diverge."""
-    found: list[Candidate] = []
-    for number in range(count):
+def run(one: Search, count: int, before: Sequence[Candidate] = ()) -> list[Candidate]:
+    """Try candidates one after the other, after those `before`, until there are `count`; large steps diverge."""
+    found = list(before)
+    for number in range(len(found), count):
         levels = suggest(one, number, found)
         values = (score(levels), 1.0)[: len(one.objectives)]
         diverged = levels["lr"] > 0.08  # type: ignore[operator]  # a float
@@ -57,6 +59,33 @@ def test_the_same_past_gives_the_same_suggestion(sampler: str) -> None:
     assert len({tuple(candidate.levels.items()) for candidate in found}) == 8
 
 
+def extended(sampler: str, first: int, then: int) -> tuple[list[Candidate], list[Candidate]]:
+    """The candidates of a search of `first` trials extended to `then`, and those of one planned that long at once."""
+    found = run(search(sampler, trials=first), first)
+    longer = search(sampler, trials=then)
+    return run(longer, then, found), run(longer, then)
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc", "cma-es"])
+def test_an_extended_search_is_the_one_that_was_planned_longer(sampler: str) -> None:
+    if sampler == "cma-es":
+        pytest.importorskip("cmaes")
+    assert len({tuple(map(str, found)) for found in extended(sampler, 6, 12)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("sampler", "first", "then", "alike"), [("tpe", 6, 12, 2), ("gp", 6, 12, 2), ("nsga-ii", 20, 30, 4)]
+)
+def test_an_extended_search_that_models_keeps_its_candidates_and_is_another(
+    sampler: str, first: int, then: int, alike: int
+) -> None:
+    """A quarter of the planned trials is drawn at random: one of 6 that are planned is modelled, of 12 it is not."""
+    grown, whole = extended(sampler, first, then)
+    assert grown[:first] == run(search(sampler, trials=first), first)
+    assert [one.levels for one in grown[:alike]] == [one.levels for one in whole[:alike]]
+    assert [one.levels for one in grown[:first]] != [one.levels for one in whole[:first]]
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_suggestions_stay_in_their_ranges_and_apply(sampler: str) -> None:
     if sampler == "cma-es":
@@ -70,6 +99,21 @@ def test_suggestions_stay_in_their_ranges_and_apply(sampler: str) -> None:
 
 def test_a_refused_suggestion_is_followed_by_another() -> None:
     assert suggest(search(), 0, []) != suggest(search(), 0, [], again=1)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_what_was_found_decides_what_is_tried_next(sampler: str) -> None:
+    """Samplers that number generations too: they forget nothing between two suggestions. Two samplers never listen."""
+    if sampler == "cma-es":
+        pytest.importorskip("cmaes")
+    one = search(sampler, trials=24)
+    found = run(one, 24)
+    against = [
+        replace(candidate, values=None if candidate.values is None else tuple(-value for value in candidate.values))
+        for candidate in found
+    ]
+    same = suggest(one, 24, found) == suggest(one, 24, against)
+    assert same == (sampler in ("random", "qmc"))
 
 
 def test_tpe_finds_more_than_chance() -> None:

@@ -76,6 +76,7 @@ _TRIALS_CSV = (
     ("seconds", "Wall time of the trial; stages that were reused count with the seconds they once took."),
     ("device", "Where it ran: `cpu`, `cuda:0`."),
     ("recipe_digest", "SHA-256 of the recipe: the same settings and seed have the same digest everywhere."),
+    ("core_version", "Version of the core that computed the trial; empty where it is not known."),
 )
 _ARMS_CSV = {
     "arm": "`baseline`; `factor=level` for arms of `vary`; the given name for arms of `arms`; see "
@@ -268,7 +269,8 @@ shows what fits. A metric's name is a column too: its difference with its 95 % i
 _JSON = """
 Everything the pages say, as data: `state`, the `answer` in sentences, `comparison` (every row with every number of
 arms.csv, per-seed values and differences, lints, stability; `blocks` of a study that has any), `contrasts`, `trends`,
-`races` to a declared quality, `equal` budgets, the `front` of quality and time, `costs`, `provenance`.
+`races` to a declared quality, `equal` budgets, the `front` of quality and time, `core_versions` (version -> arm ->
+seeds of the results), `costs`, `provenance`.
 [report.schema.json](report.schema.json) is its JSON Schema; a test checks real reports against it.
 `schema_version` changes when a field is renamed, removed or redefined, not when one is added.
 Numbers that do not exist are null; seeds are keys as text.
