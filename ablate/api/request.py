@@ -22,7 +22,6 @@ from ablate.storage.address import without_password
 from ablate.storage.candidates import tried_of
 from ablate.storage.core_versions import core_versions, versions_text
 from ablate.storage.rows import TrialRow
-from ablate.study.changes import with_seeds_of
 from ablate.study.spec import Replicate, Study
 
 if TYPE_CHECKING:
@@ -196,6 +195,8 @@ def _split(request: Request, study: Study, stored: StoredStudy | None) -> tuple[
     Without ``--arms``, seeds beyond the declared ones are declared too where there is a single look, as by ``--seeds``.
     A study file that names other seeds than those stored under its name (``seeds: [3, 4]``) adds to them.
     """
+    from ablate.study.changes import with_seeds_of  # only here: it needs pydantic, and help does not
+
     only = request.seed_range
     if only is not None and not request.arms:
         study = with_seeds_of(study, dataclasses.replace(study, first_seed=only.start, looks=(len(only),)))
