@@ -231,21 +231,22 @@ def _planned(
     now, wanted = _wanted(request, standing, rows, only)
     searches = [search_plan(search, tried) for search in standing.open]
     plan = make_plan(standing.study, core, wanted, outcome_kinds(rows), searches)
-    plan = dataclasses.replace(plan, warnings=(*_version_warning(standing.study, core, rows), *plan.warnings))
+    plan = dataclasses.replace(plan, warnings=(*_version_warning(request, standing.study, core, rows), *plan.warnings))
     return PreparedRun(request, standing.study, core, wanted, place, stored, plan, written, now, only, standing.open)
 
 
-def _version_warning(study: Study, core: type[Core], rows: Sequence[TrialRow]) -> Iterator[Problem]:
+def _version_warning(request: Request, study: Study, core: type[Core], rows: Sequence[TrialRow]) -> Iterator[Problem]:
     """Warn that what is stored was measured by another version of the core."""
     from ablate.study.core_version import other_versions, version_sentence
 
     versions = core_versions(rows)
     if others := other_versions(core, versions):
+        to_do = "they stay beside the new ones" if request.keep_old else "a run needs --keep-old, or another --name"
         yield Problem(
             version_sentence(study, core, others),
             file=study.file,
             severity="warning",
-            note=f"{versions_text(versions)}; a run needs --keep-old to add to them, or another --name",
+            suggestion=f"{versions_text(versions)}; {to_do}",
         )
 
 

@@ -26,7 +26,7 @@ def version_of(row: TrialRow) -> str | None:
 
 
 def core_versions(rows: Iterable[TrialRow]) -> dict[str, dict[str, list[int]]]:
-    """Return version -> arm -> seeds of the results among `rows`, in the order of trials. Others have no number."""
+    """Return version -> arm -> seeds of the results among `rows`; versions ascend, arms are in the order of trials."""
     found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         version = version_of(row)
@@ -34,7 +34,8 @@ def core_versions(rows: Iterable[TrialRow]) -> dict[str, dict[str, list[int]]]:
             seeds = found[version][row.arm]
             if row.seed not in seeds:
                 seeds.append(row.seed)
-    return {version: {arm: sorted(seeds) for arm, seeds in arms.items()} for version, arms in found.items()}
+    ascending = sorted(found, key=lambda version: (len(version), version))
+    return {version: {arm: sorted(seeds) for arm, seeds in found[version].items()} for version in ascending}
 
 
 def versions_text(versions: Versions) -> str:
