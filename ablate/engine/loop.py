@@ -21,6 +21,7 @@ from ablate.engine.rules.events_actions import Key, Planned
 from ablate.engine.rules.machine import EngineState
 from ablate.engine.rules.transitions import SlotState
 from ablate.engine.search_queue import SearchQueue
+from ablate.engine.workers.curve_file import MOST_IMAGES
 from ablate.engine.workers.local_process import End
 from ablate.engine.workers.messages import (
     Assignment,
@@ -250,7 +251,7 @@ class Loop:
         key = self._key_on(slot, message.digest)
         if key is None:
             return
-        if self._curve_of_images:
+        if self._curve_of_images and message.images <= MOST_IMAGES:
             self._attempts[key].images = max(self._attempts[key].images, message.images)
         self._guarded(functools.partial(self._add_point, slot, key, message))
         self._happen(events_actions.ProgressMade(time.monotonic(), slot, key))

@@ -8,6 +8,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+MOST_IMAGES = 2**53
+"""What an outcome can state."""
 Point = tuple[int, dict[str, float]]
 """Training images seen, and the values there."""
 
@@ -34,7 +36,7 @@ class CurveFile:
     @property
     def furthest(self) -> int:
         """The most images of any point, of all attempts; 0 without a point."""
-        return max(self._seen, default=0)
+        return max((images for images in self._seen if 0 <= images <= MOST_IMAGES), default=0)
 
     def close(self) -> None:
         """Release the file."""
