@@ -29,8 +29,7 @@ from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths, write_json
 from ablate.recipe import Recipe
 from ablate.search import second_objective
-from ablate.storage.core_versions import core_versions
-from ablate.storage.rows import TrialRow
+from ablate.storage.rows import TrialRow, core_versions
 from ablate.storage.store import Store
 from ablate.study.core_version import other_versions, version_sentence
 

@@ -20,8 +20,7 @@ from ablate.paths import ResultsPaths
 from ablate.search import Search
 from ablate.storage.address import without_password
 from ablate.storage.candidates import tried_of
-from ablate.storage.core_versions import core_versions, versions_text
-from ablate.storage.rows import TrialRow
+from ablate.storage.rows import TrialRow, core_versions, versions_text
 from ablate.study.spec import Replicate, Study
 
 if TYPE_CHECKING:

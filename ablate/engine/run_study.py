@@ -41,10 +41,9 @@ from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.recipe import Recipe
 from ablate.search import Search, second_objective
-from ablate.storage.core_versions import core_versions
 from ablate.storage.outages import Patience
 from ablate.storage.row_reading import MAY_HELP
-from ablate.storage.rows import TrialRow
+from ablate.storage.rows import TrialRow, core_versions
 from ablate.storage.store import ParamKind, Store
 from ablate.study.changes import check_against_stored
 from ablate.study.core_facts import CoreFacts

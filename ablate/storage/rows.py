@@ -1,12 +1,23 @@
-"""What readers of the storage get: frozen copies that cannot write anything back."""
+"""What readers of the storage get: frozen copies that write nothing back, and which version of the core each is of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from ablate.outcome import OutcomeKind
 from ablate.recipe import Scalar
+
+CORE_VERSION = "core_version"
+"""Entry of an outcome's environment."""
+
+Versions = Mapping[str, Mapping[str, Sequence[int]]]
+"""Version -> arm -> seeds of its results, in ascending order."""
+
+_ARMS = 4
+"""Arms with the same seeds that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +52,52 @@ class StudyRow:
 
     name: str
     attributes: Mapping[str, object]
+
+
+def version_of(row: TrialRow) -> str | None:
+    """Return the version of the core that computed a trial; None where it is not recorded."""
+    environment = row.attributes.get("environment")
+    version = environment.get(CORE_VERSION) if isinstance(environment, Mapping) else None
+    return None if version is None else str(version)
+
+
+def core_versions(rows: Iterable[TrialRow]) -> dict[str, dict[str, list[int]]]:
+    """Return version -> arm -> seeds of the results among `rows`; versions ascend, arms are in the order of trials."""
+    found: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        version = version_of(row)
+        if version is not None and row.outcome is not None and row.outcome.is_result:
+            seeds = found[version][row.arm]
+            if row.seed not in seeds:
+                seeds.append(row.seed)
+    ascending = sorted(found, key=lambda version: (len(version), version))
+    return {version: {arm: sorted(seeds) for arm, seeds in found[version].items()} for version in ascending}
+
+
+def versions_text(versions: Versions) -> str:
+    """Return ``version 1: baseline, lr=0.1 (seeds 0-2); version 2: lr=0.1 (seed 3)``."""
+    return "; ".join(f"version {version}: {_arms(arms)}" for version, arms in versions.items())
+
+
+def _arms(arms: Mapping[str, Sequence[int]]) -> str:
+    alike: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    for arm, seeds in arms.items():
+        alike[tuple(seeds)].append(arm)
+    return ", ".join(f"{_named(names)} ({seeds_text(seeds)})" for seeds, names in alike.items())
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _ARMS} more arms" if len(names) > _ARMS + 1 else ""
+    return ", ".join(names[:_ARMS] if more else names) + more
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """Return ``seed 3``, ``seeds 0-2`` or ``seeds 0-2, 5``; `seeds` ascend."""
+    runs = [[seeds[0], seeds[0]]]
+    for before, seed in pairwise(seeds):
+        if seed == before + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    text = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+    return f"seed{'s' * (len(seeds) > 1)} {text}"

@@ -13,8 +13,8 @@ import pytest
 
 import ablate as api
 from ablate.errors import ExitCode, StudyChangedError
-from ablate.storage.core_versions import core_versions, seeds_text, versions_text
 from ablate.storage.read import read_study
+from ablate.storage.rows import core_versions, seeds_text, versions_text
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Ablate

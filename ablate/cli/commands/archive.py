@@ -17,7 +17,7 @@ from ablate.cli.options import Name, Quiet, Results, Storage
 from ablate.display.console import Screen
 from ablate.errors import AblateError
 from ablate.human_units import plural, shortest, size, visible
-from ablate.storage.core_versions import versions_text
+from ablate.storage.rows import versions_text
 
 _SHOWN = 3
 

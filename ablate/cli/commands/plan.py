@@ -43,7 +43,7 @@ from ablate.errors import AblateError, ExitCode, Problem
 from ablate.human_units import plural, size, spoken, visible
 from ablate.json_values import JsonValue
 from ablate.outcome import OutcomeKind
-from ablate.storage.core_versions import seeds_text
+from ablate.storage.rows import seeds_text
 from ablate.study.blocks import split_name
 from ablate.study.verdict_method import Method
 

@@ -23,9 +23,8 @@ from ablate.errors import AblateError, ResultsError
 from ablate.paths import ResultsPaths, StudyPaths, folder_name, is_study_name, sync_folder
 from ablate.search import second_objective
 from ablate.storage.artifacts import keep
-from ablate.storage.core_versions import core_versions
 from ablate.storage.levels import ParamKind
-from ablate.storage.rows import TrialRow
+from ablate.storage.rows import TrialRow, core_versions
 from ablate.storage.store import Store
 from ablate.storage.studies import remove_study, rename_study
 from ablate.study.changes import check_against_stored, with_seeds_of

@@ -18,8 +18,7 @@ from ablate.engine.rules.events_actions import Key
 from ablate.outcome import Outcome
 from ablate.paths import ResultsPaths, StudyPaths, TrialPaths, folder_name
 from ablate.recipe import Recipe
-from ablate.storage.core_versions import core_versions, versions_text
-from ablate.storage.rows import TrialRow
+from ablate.storage.rows import TrialRow, core_versions, versions_text
 from ablate.study.import_differences import ImportDifference, differences_of
 from ablate.study.spec import Study
 

@@ -72,7 +72,7 @@ from ablate.interface import Core
 from ablate.outcome import Outcome, OutcomeKind
 from ablate.paths import TrialPaths, write_json
 from ablate.recipe import Recipe
-from ablate.storage.core_versions import CORE_VERSION
+from ablate.storage.rows import CORE_VERSION
 
 PEAK = "peak_memory_mb"
 """Entry of an outcome's environment; a core that knows better than the worker writes it itself."""

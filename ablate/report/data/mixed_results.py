@@ -6,8 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.report.statistics.model import Lint
-from ablate.storage.core_versions import core_versions, seeds_text, versions_text
-from ablate.storage.rows import TrialRow
+from ablate.storage.rows import TrialRow, core_versions, seeds_text, versions_text
 from ablate.study.import_differences import ImportDifference, differences_of
 from ablate.study.spec import Study
 

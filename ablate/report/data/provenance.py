@@ -16,8 +16,7 @@ import ablate
 from ablate.outcome import OutcomeKind
 from ablate.report.data.preregistration import predeclared
 from ablate.storage.address import without_password
-from ablate.storage.core_versions import core_versions, versions_text
-from ablate.storage.rows import TrialRow
+from ablate.storage.rows import TrialRow, core_versions, versions_text
 from ablate.study.spec import Study
 
 PACKAGES = (

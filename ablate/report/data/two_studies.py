@@ -19,8 +19,7 @@ from ablate.report.statistics.design_warnings import method_lints, pair_lints
 from ablate.report.statistics.model import Comparison, Lint, Row
 from ablate.report.statistics.sequential.looks import plan_looks
 from ablate.report.statistics.trial_matrix import Trials, read_trials
-from ablate.storage.core_versions import core_versions, versions_text
-from ablate.storage.rows import TrialRow
+from ablate.storage.rows import TrialRow, core_versions, versions_text
 from ablate.study.spec import Arm, MetricSpec, Study
 from ablate.study.verdict_method import Method
 

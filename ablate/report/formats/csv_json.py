@@ -14,8 +14,7 @@ from ablate.report.formats.csv_cells import CURVE_COLUMNS, csv_text
 from ablate.report.formats.json_shape import SCHEMA_VERSION, comparison_data, json_text
 from ablate.report.statistics.model import ARM_COLUMNS, MORE_COLUMNS, Comparison, Row
 from ablate.report.text.answer import lines_of_answer
-from ablate.storage.core_versions import core_versions, version_of
-from ablate.storage.rows import TrialRow
+from ablate.storage.rows import TrialRow, core_versions, version_of
 from ablate.study.blocks import split_name
 from ablate.study.spec import Study
 
