@@ -30,7 +30,6 @@ class StudySections(TypedDict, total=False):
     directory: str
     resume: Any
     command_progress: Any
-    warm: str | Sequence[str]
     pictures: str | Sequence[str]
     warm: str | Sequence[str]
     diverged: Any
