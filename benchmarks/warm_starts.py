@@ -32,6 +32,7 @@ import argparse, time
 parser = argparse.ArgumentParser()
 parser.add_argument("--seed", type=int)
 parser.add_argument("--steps", type=int)
+parser.add_argument("--width", type=int)
 words = parser.parse_args()
 import torch
 torch.manual_seed(words.seed)
@@ -66,7 +67,7 @@ import re, subprocess, sys
 from ablate import Core, CoreSettings, MetricInfo, Outcome, OutcomeKind
 class Settings(CoreSettings):
     steps: int = 1
-    number: int = 0
+    width: int = 0
 class Script(Core):
     name, Settings, metrics = "script", Settings, (MetricInfo("loss", direction="min", margin=0.1),)
     def run(self, recipes, context):
@@ -77,18 +78,20 @@ class Script(Core):
 """  # noqa: E501
 STUDY = """
 question: What does a start cost?
-command: python train.py --seed {seed} --steps {steps}
-factors: {steps: STEPS}
+command: python train.py --seed {seed} --steps {steps} --width {width}
+factors: {steps: STEPS, width: 0}
 WARM
 baseline: {}
-seeds: TRIALS
+vary: {width: [1]}
+seeds: SEEDS
 metrics: {loss: {direction: min, margin: 0.1, from: 'stdout:loss (.*)'}}
 """
 CLASS_STUDY = """
 question: What does a start cost?
 core: script:Script
 baseline: {steps: STEPS}
-seeds: TRIALS
+vary: {width: [1]}
+seeds: SEEDS
 metrics: {loss: {primary: true}}
 """
 TARGET_CPU_S = 0.1
@@ -134,8 +137,8 @@ class Sides:
         self._keep("hydra", trials)
 
     def ablate(self, name: str, study: str, trials: int) -> None:
-        """Run a study of as many seeds, with storage and files as always; no report."""
-        text = study.replace("STEPS", str(self.steps)).replace("TRIALS", str(trials))
+        """Run a study of two arms, which differ by name only, with storage and files as always; no report."""
+        text = study.replace("STEPS", str(self.steps)).replace("SEEDS", str(trials // 2))
         (self.folder / f"{name}.yaml").write_text(text, encoding="utf-8")
         words = [
             "run",
@@ -152,7 +155,7 @@ class Sides:
         # Only trials that are measured have a loss.
         found = sorted(self.folder.glob(f"results-{name}-*"))[-1]
         with next(found.glob("*/trials.csv")).open(encoding="utf-8", newline="") as handle:
-            rows = {int(row["seed"]): float(row["loss"]) for row in csv.DictReader(handle)}
+            rows = {int(row["seed"]): float(row["loss"]) for row in csv.DictReader(handle) if row["arm"] == "baseline"}
         self.losses[name] = [rows[seed] for seed in sorted(rows)]
 
     def _keep(self, name: str, trials: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -200,6 +202,9 @@ MISTAKES = [
     ({"progress": "'epoch ('"}, "not a regular expression", None, None),
     ({"progress": "{from: 'csv:x'}"}, "which part is the number?", None, None),
     ({"progress": "{form: x}"}, "unknown key of 'progress' 'form'", "did you mean 'from'?", "form"),
+    ({"warm": "[torch]"}, "'sh' is not python", "leave warm out", None),
+    ({"warm": "[torch vision]"}, "warm: expected a module's name", "[torch]", "torch vision"),
+    ({"warm": "{torch: 1}"}, "warm: expected a module's name", "[torch]", None),
     ({"diverged": "0"}, "from 1 to 255", "quote it", "0"),
     ({"diverged": "'('"}, "not a regular expression", None, None),
     ({"failed": "[{a: 1}]"}, "expected a pattern or an exit code", None, None),
@@ -279,6 +284,29 @@ def test_what_is_doubtful_is_warned_of_where_it_stands(
     assert warning.suggestion is not None
     at = warning.column - 1
     assert warning.source_line[at : at + warning.length].startswith(piece)
+
+
+def python(folder: Path) -> str:
+    """A command of Python with the placeholders of the shell's."""
+    (folder / "train.py").write_text("", encoding="utf-8")
+    words = ", ".join(json.dumps(word) for word in [sys.executable, "-u", "train.py", *COMMAND.split()[2:]])
+    return f"[{words}]"
+
+
+def test_warm_is_read_and_changes_no_recipe(folder: Path) -> None:
+    plain = load(folder, changed(command=python(folder)))
+    assert CommandSpec.from_dict(plain.core_parameters).warm == ()
+    for text, expected in (("torch", ("torch",)), ("[torch, a.b]", ("torch", "a.b")), ("null", ()), ("[]", ())):
+        warm = load(folder, changed(command=python(folder), warm=text))
+        assert CommandSpec.from_dict(warm.core_parameters).warm == expected
+        assert warm.baseline.settings == plain.baseline.settings
+        assert warm.warnings == ()
+
+
+def test_a_variable_that_no_two_trials_share_is_no_matter_for_a_warm_start_and_that_is_warned_of(folder: Path) -> None:
+    text = changed(command=python(folder), warm="[torch]", env="{RUN_NAME: 'x-{arm}'}")
+    [warning] = load(folder, text).warnings
+    assert "warm has no effect" in warning.message
 
 
 def test_places_that_differ_in_every_trial_are_no_doubt(folder: Path) -> None:
