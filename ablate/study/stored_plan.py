@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from ablate.errors import AblateError, DamagedError
+from ablate.study.blocks import in_block, split_name
 from ablate.study.spec import Study
 
 
@@ -63,9 +64,19 @@ def study_of(plan: object) -> Study:
         raise DamagedError(f"factors: {unknown[0]!r} is no setting of the baseline")
     assert isinstance(plan, dict)
     try:
-        return Study.from_dict(plan)
+        return _in_blocks(Study.from_dict(plan))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, AblateError) as error:
         raise DamagedError(f"{type(error).__name__}: {error}") from error
+
+
+def _in_blocks(study: Study) -> Study:
+    """The study, whose arms are there in every block, where it has blocks; raises ValueError otherwise."""
+    if study.blocks is not None:
+        plain = dict.fromkeys(split_name(arm.name)[0] for arm in study.arms)
+        expected = [in_block(name, block) for block in study.blocks.names for name in plain]
+        if [arm.name for arm in study.arms] != expected:
+            raise ValueError("arms are not the same in every block")
+    return study
 
 
 def study_of_text(text: str) -> Study:

@@ -106,6 +106,9 @@ def test_a_damaged_plan_is_one_clear_error(ablate: Ablate, half_done: Path, text
         (("method",), {"test": "guess"}),
         (("method",), {"guess": 1}),
         (("budget",), {"hours": float("nan")}),
+        (("blocks",), {"kind": "guess", "blocks": []}),
+        (("blocks",), {"kind": "fixed", "blocks": [{"name": "x", "levels": {"data": 1}}]}),
+        (("blocks",), [1]),
         (("text",), 1),
     ],
 )

@@ -101,9 +101,15 @@ def _listed(table: Table, context: Context) -> tuple[StatedBlock, ...]:
         columns[factor.name] = levels
     rows = [dict(zip(columns, row, strict=True)) for row in itertools.product(*columns.values())] if columns else []
     return tuple(
-        StatedBlock(", ".join(level_text(level.value) for level in row.values()), row, next(iter(row.values())).mark)
+        StatedBlock(", ".join(_named_level(*one) for one in row.items()), row, next(iter(row.values())).mark)
         for row in rows
     )
+
+
+def _named_level(factor: str, level: Level) -> str:
+    """A level as a block is called by it: a word says what it is, a number does not."""
+    text = level_text(level.value)
+    return text if isinstance(level.value, str) else f"{factor}={text}"
 
 
 def check_blocks(

@@ -11,6 +11,7 @@ import pytest
 
 import ablate
 from ablate.errors import AblateError
+from ablate.report.data.foreign_results import results_of
 from ablate.report.sources.choose import read_source
 from ablate.report.sources.runs import ForeignRun, ForeignTable, Naming, flat, table_of
 
@@ -214,3 +215,41 @@ def test_what_cannot_name_an_arm_is_refused() -> None:
 
 def test_nested_settings_become_dotted_names() -> None:
     assert flat({"a": {"b": 1, "c": [1, 2]}, "d": None}) == {"a.b": "1", "a.c": "[1, 2]", "d": "null"}
+
+
+def test_runs_on_several_data_sets_are_blocks() -> None:
+    runs = [
+        ForeignRun(f"{lr}-{data}-{seed}", {"lr": lr, "dataset": data, "seed": str(seed)}, {"acc": value})
+        for data, level in (("p", 0.5), ("q", 0.7))
+        for lr, gain in (("0.1", 0.0), ("0.2", 0.1))
+        for seed, noise in enumerate((0.0, 0.01, 0.003))
+        for value in [level + gain + (noise if lr == "0.2" else 0.0)]
+    ]
+    found = table_of(runs, "toy:runs", Naming())
+    rows = [dict(zip(found.table.header, cells, strict=True)) for _, cells in found.table.rows]
+    assert {(row["arm"], row["dataset"]) for row in rows} == {
+        (arm, data) for arm in ("lr=0.1", "lr=0.2") for data in ("p", "q")
+    }
+    study, read = results_of(found.table, baseline="lr=0.1", curves=found.curves)
+    assert study.blocks is not None
+    assert study.blocks.names == ("p", "q")
+    assert len(read) == 12
+    assert study.over_blocks().arms[1].levels == {"lr": 0.2}
+
+
+def test_unseeded_runs_are_numbered_within_their_arm_and_data_set() -> None:
+    runs = [
+        ForeignRun("run", {"lr": lr, "task": task}, {"acc": 0.5}, curves={"acc": [(1, at + 0.1)]})
+        for lr in ("0.1", "0.2")
+        for task in ("p", "q")
+        for at in range(2)
+    ]
+    found = table_of(runs, "toy:runs", Naming())
+    assert [cells[1] for _, cells in found.table.rows] == ["0", "1"] * 4
+    assert ("lr=0.2@q", 1) in found.curves
+
+
+def test_data_set_in_which_no_arm_is_repeated_names_the_arms() -> None:
+    runs = [ForeignRun("run", {"dataset": data, "seed": str(seed)}, {"acc": 0.5}) for data in "pq" for seed in range(2)]
+    found = table_of(runs, "toy:runs", Naming())
+    assert {cells[0] for _, cells in found.table.rows} == {"dataset=p", "dataset=q"}

@@ -90,7 +90,7 @@ def test_named_blocks_state_several_settings(tmp_path: Path) -> None:
 def test_several_factors_give_every_combination(tmp_path: Path) -> None:
     study = load(tmp_path, HEAD + "blocks: {data: [x, y], epochs: [1, 2]}\n")
     assert study.blocks is not None
-    assert study.blocks.names == ("x, 1", "x, 2", "y, 1", "y, 2")
+    assert study.blocks.names == ("x, epochs=1", "x, epochs=2", "y, epochs=1", "y, epochs=2")
 
 
 def test_study_with_blocks_comes_back_from_the_storage(tmp_path: Path) -> None:
