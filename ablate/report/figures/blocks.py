@@ -49,8 +49,9 @@ def _differences(comparison: Comparison) -> Drawing | None:
         )
         for axis, arm in zip(axes, arms, strict=False):
             _panel(axis, arm, rows[arm], metric)
-        for axis in axes[len(arms) :]:
-            axis.set_visible(False)
+        for place in range(len(arms), len(axes)):
+            axes[place].set_visible(False)
+            axes[place - columns].tick_params(labelbottom=True)  # nothing below has the labels
         axes[0].set_yticks(range(len(parts)), [brief(name) for name in parts])
         axes[0].set_ylim(len(parts) - 0.4, -0.6)
         unit = numerals.unit_of_difference(metric)

@@ -89,7 +89,7 @@ def test_random_blocks_wait_for_their_declared_seeds() -> None:
     assert comparison.row("b").n == 3
     assert comparison.row("a").n == 2
     assert comparison.row("a").verdict is Verdict.UNDECIDED
-    assert comparison.row("a").note.startswith("1 more data block")
+    assert comparison.row("a").note.startswith("1 more block")
 
 
 def test_random_blocks_refuse_another_test_after_the_run() -> None:

@@ -78,7 +78,7 @@ def over_blocks(
         for metric in overall.metrics:
             row = rows[(arm, metric.name)]
             if kind == "random":
-                row = replace(row, note=_in_blocks(row.note, word))
+                row = replace(row, note=_in_blocks(row.note))
             rows[(arm, metric.name)] = _told(row, own, overall, word) if metric.primary else row
     return replace(overall, rows=rows, blocks=found)
 
@@ -236,9 +236,6 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def _in_blocks(note: str, word: str) -> str:
+def _in_blocks(note: str) -> str:
     """A note about seeds as one about blocks, which take their place where blocks are random."""
-    single, several = ("block", "blocks") if word == "block" else (f"{word} block", f"{word} blocks")
-    if "within seed noise" in note:
-        return note.replace("within seed noise", f"within what {several} differ by")
-    return re.sub(r"\bseed\b", single, re.sub(r"\bseeds\b", several, note))
+    return re.sub(r"\bseed(s?)\b", r"block\1", note.replace("within seed noise", "within the noise between blocks"))
