@@ -325,7 +325,8 @@ def _untested(study: Study, comparison: Comparison, times: Mapping[str, float | 
     data = study.baseline.settings.get("data")
     if comparison.blocks is not None:
         if comparison.blocks.kind == "fixed":
-            known = ", ".join(visible(name) for name in comparison.blocks.names[:_LISTED])
+            names = [visible(name.removeprefix(f"{comparison.blocks.word}=")) for name in comparison.blocks.names]
+            known = ", ".join(names[:_LISTED])
             more = len(comparison.blocks.names) - _LISTED
             word = "blocks" if comparison.blocks.word == "block" else comparison.blocks.word
             found.append(Sentence(f"Not tested: {word} other than {known}{f' and {more} more' if more > 0 else ''}."))
