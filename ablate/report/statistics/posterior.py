@@ -55,12 +55,16 @@ def bayes_of(*, bayes: bool, test_share: float = 0.0) -> Bayes | None:
 def with_posterior(comparison: Comparison, bayes: Bayes) -> Comparison:
     """Return `comparison` with a posterior beside every interval; its verdicts are the same.
 
-    A row without an interval, or without seed noise, has none: nothing says how uncertain its difference is.
-    Raises AblateError for a share of test data where seeds are not shared.
+    A row without an interval, or without seed noise, has none: nothing says how uncertain its difference is. Neither
+    has an arm that is better in one block and worse in another: its mean over all of them describes none.
+    Raises AblateError for a share of test data where seeds are not shared, or where blocks take their place.
     """
     if bayes.test_share and comparison.test == "welch":
         raise AblateError("a test share is that of shared folds, not of test welch", hint="leave out one of them")
-    rows = {key: _with(row, bayes) for key, row in comparison.rows.items()}
+    if bayes.test_share and comparison.blocks is not None and comparison.blocks.kind == "random":
+        raise AblateError("a test share is that of folds, and random blocks are none", hint="leave out one of them")
+    none = _contradicted(comparison)
+    rows = {key: row if key in none else _with(row, bayes) for key, row in comparison.rows.items()}
     lints = (*comparison.lints, *([_folds(bayes, comparison)] if bayes.test_share else []))
     return replace(comparison, rows=rows, bayes=bayes, lints=lints)
 
@@ -72,6 +76,12 @@ def _with(row: Row, bayes: Bayes) -> Row:
     return replace(
         row, posterior_better=found.better, posterior_equivalent=found.equivalent, posterior_worse=found.worse
     )
+
+
+def _contradicted(comparison: Comparison) -> set[tuple[str, str]]:
+    if comparison.blocks is None:
+        return set()
+    return {(arm, comparison.primary.name) for arm, own in comparison.blocks.arms.items() if own.opposite}
 
 
 def _folds(bayes: Bayes, comparison: Comparison) -> Lint:

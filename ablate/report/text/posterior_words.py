@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ablate.report.statistics.model import Comparison, Row
+from ablate.report.text.cells import unit_of
 
 
 def posterior_header(comparison: Comparison) -> str:
@@ -16,13 +17,13 @@ def posterior_cell(row: Row) -> str:
     return "/".join(_percent(chance) for _, chance in found) if found else "-"
 
 
-def posterior_text(row: Row) -> str:
-    """Return what a sentence about the arm ends with; empty without a Bayesian reading."""
+def posterior_text(row: Row, unit: str = "seed") -> str:
+    """Return what a sentence about the arm ends with; empty without a Bayesian reading. It rests on some `unit`."""
     words = {"better": "better", "equivalent": "within it", "worse": "worse"}
     if row.posterior_equivalent is not None:
         words |= {"better": "better by more than the margin", "worse": "worse by more than it"}
     named = [f"{words[word]} {_percent(chance)} %" for word, chance in _chances(row)]
-    return f"; posterior by these seeds alone: {', '.join(named)}" if named else ""
+    return f"; posterior by these {unit}s alone: {', '.join(named)}" if named else ""
 
 
 def posterior_paragraphs(comparison: Comparison) -> list[str]:
@@ -33,7 +34,7 @@ def posterior_paragraphs(comparison: Comparison) -> list[str]:
     related = (
         f"with the correlation {share:g} of cross-validation folds, the share of the data that each tests on"
         if share
-        else "with independent seeds"
+        else f"with independent {unit_of(comparison)}s"
     )
     zone = (
         "The margin is the region of practical equivalence: better and worse are chances of differences beyond it, "

@@ -206,7 +206,7 @@ def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
     text += f"; {visible(row.note)}" if row.note else ""
     text += _plain_p(row, comparison)
     text += early_text(row, comparison)
-    text += posterior_text(row)
+    text += posterior_text(row, unit_of(comparison))
     text += f"; it took {ratio:.2g} times the time" if ratio is not None and _differs(ratio) else ""
     return Sentence(f"{text}.", row.arm, row.verdict)
 
@@ -238,7 +238,7 @@ def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sen
     text += next((more for begin, more in _MORE.items() if row.note.startswith(begin) and ";" not in row.note), "")
     text += stopped_text(row, comparison)
     text += _plain_p(row, comparison)
-    text += posterior_text(row)
+    text += posterior_text(row, unit_of(comparison))
     # More seeds settle neither blocks that contradict each other nor how blocks differ.
     elsewhere = unit_of(comparison) == "block" or (
         comparison.blocks is not None and comparison.blocks.arms[row.arm].opposite

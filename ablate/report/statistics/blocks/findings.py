@@ -194,6 +194,9 @@ def _told(row: Row, own: ArmInBlocks, overall: Comparison, word: str) -> Row:
             stopped=False,
             chance=None,
             could_show=None,
+            posterior_better=None,
+            posterior_equivalent=None,
+            posterior_worse=None,
         )
     if row.verdict is Verdict.DIVERGED:
         return replace(row, note=_joined(row.note, f"in {listed(own.diverged)}" if own.diverged else ""))

@@ -14,7 +14,8 @@ from scipy import stats
 
 from ablate.errors import AblateError
 from ablate.report.statistics.compare import compare
-from ablate.report.statistics.model import Comparison, Verdict
+from ablate.report.statistics.model import Bayes, Comparison, Verdict
+from ablate.report.statistics.posterior import with_posterior
 
 
 def table(effects: dict[str, dict[str, float]], seeds: int = 5, noise: float = 0.01, **columns: object) -> pd.DataFrame:
@@ -188,3 +189,27 @@ def test_blocks_that_are_copies_say_what_one_of_them_says(values: list[float]) -
     alone, over = (compare(frame, baseline="a", metrics=METRICS) for frame in (one, both))
     assert numbers(over, "b") == pytest.approx(numbers(alone, "b"))
     assert over.row("b").verdict is alone.row("b").verdict
+
+
+def test_arm_that_blocks_contradict_has_no_posterior_over_all() -> None:
+    comparison = compare(FRAME, metrics=["acc:max:0.01"], bayes=True)
+    assert comparison.row("up").posterior_better is not None
+    assert comparison.row("mixed").posterior_better is None
+    assert comparison.blocks is not None
+    assert comparison.blocks.comparisons["y"].row("mixed").posterior_worse is not None
+    again = with_posterior(compare(FRAME, metrics=["acc:max:0.01"]), Bayes())
+    assert again.rows == comparison.rows
+
+
+def test_posterior_over_random_blocks_has_what_seeds_share_in_it() -> None:
+    frame = FRAME.copy()
+    frame["acc"] += frame["seed"].map(dict(enumerate([-0.2, 0.1, 0.3, -0.1, 0.2]))) * (frame["arm"] == "up")
+    row = compare(frame, metrics=["acc:max:0.01"], blocks_are="random", bayes=True).row("up")
+    assert row.improvement is not None
+    assert row.margin is not None
+    assert row.ci_high is not None
+    assert row.df is not None
+    se = (row.ci_high - row.improvement) / stats.t.isf(0.025, row.df)
+    assert row.posterior_better == pytest.approx(stats.t.sf((row.margin - row.improvement) / se, row.df))
+    with pytest.raises(AblateError, match="test share"):
+        with_posterior(compare(frame, metrics=METRICS, blocks_are="random"), Bayes(0.2))
