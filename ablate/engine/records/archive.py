@@ -41,7 +41,7 @@ _KEPT = (core_facts.ATTRIBUTE, preregistration.ATTRIBUTE, import_differences.ATT
 """Attributes of the study that travel with it, besides its plan."""
 _LEFT_OUT = ("workers",)
 """What processes wrote to their standard streams: of use on this machine only."""
-_PART = re.compile(r"[A-Za-z0-9=+_ ~-][A-Za-z0-9=+._ ~-]*")
+_PART = re.compile(r"[A-Za-z0-9=+_ @~-][A-Za-z0-9=+._ @~-]*")
 _LARGEST_TEXT = 1 << 28
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """One time for all entries, so that the same study gives the same bytes."""

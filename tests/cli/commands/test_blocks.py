@@ -230,3 +230,14 @@ def test_tables_with_blocks_that_cannot_be_read_one_way_are_refused(ablate: Abla
         said = ablate("report", "--csv", "runs.csv", *options, *more)
         assert said.code == ExitCode.USAGE
         assert message in said.err
+
+
+@pytest.mark.slow
+def test_a_study_with_blocks_travels_whole(ran: Path, ablate: Ablate, tmp_path: Path) -> None:
+    ablate("archive", "places", "all.zip")
+    for path in (ran / "results").glob("*"):
+        path.rename(tmp_path / f"away-{path.name}")
+    assert ablate("import", "all.zip").code == 0
+    assert ablate("audit", "places").code == 0
+    assert (ran / "results" / "places" / "trials" / "width=16@hard-s4" / "outcome.json").is_file()
+    assert api.load("places").verdicts["width=16"] is Verdict.BETTER
