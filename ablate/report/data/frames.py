@@ -85,7 +85,7 @@ class CheckedResults:
             noise = shared_noise([one.matrix for one in each.values()], settle_metrics(study.metrics))
             whole = replace(whole, matrix=replace(whole.matrix, shared=noise))
         missing = left_out(cells_of(study, counting), blocks.names)
-        lints = (*version_lints(study, rows), *incomplete(missing, blocks.word))
+        lints = (*version_lints(study, rows), *incomplete(missing))
         return replace(whole, blocks=BlockedResults(blocks, each, lints))
 
 

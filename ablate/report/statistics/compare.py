@@ -135,7 +135,7 @@ def _over_blocks(
     if kind == "random":
         whole = replace(whole, shared=shared_noise(list(matrices.values()), taken.metrics))
         taken = replace(taken, looks=None, look=None)
-    more = (*lints, *incomplete(left_out(cells, names), column))
+    more = (*lints, *incomplete(left_out(cells, names)))
     within = {name: taken.of(one, taken.alpha / len(names)) for name, one in matrices.items()}
     return over_blocks(taken.of(whole, taken.alpha, more), within, kind=kind, word=column)
 

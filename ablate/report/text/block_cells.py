@@ -59,11 +59,11 @@ def _cell(comparison: Comparison, arm: str) -> BlockCell:
         mean, sign, half = numerals.mean_text(row, metric).partition(" ± ")
         return BlockCell(mean, f"± {half}" if sign else "", "", "", row.mean)
     diff, interval = numerals.difference_parts(row, metric)
-    return BlockCell(diff or "-", interval, verdict_word(row), _symbol(row), row.diff)
+    return BlockCell(diff or "-", interval, verdict_word(row) if row.runs else "no result", _symbol(row), row.diff)
 
 
 def _symbol(row: Row) -> str:
-    return row.verdict.symbol if row.verdict is not None else ""
+    return row.verdict.symbol if row.verdict is not None and row.runs else ""
 
 
 def block_caption(comparison: Comparison) -> str:

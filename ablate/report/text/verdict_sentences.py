@@ -231,7 +231,8 @@ def _differs(ratio: float) -> bool:
 
 def _undecided(row: Row, comparison: Comparison, base: str, price: Price) -> Sentence:
     if not row.runs:
-        return Sentence("has no result yet.", row.arm, Verdict.UNDECIDED)
+        where = " in every block" if comparison.blocks is not None else ""
+        return Sentence(f"has no result{where} yet.", row.arm, Verdict.UNDECIDED)
     shown = numerals.difference_text(row, comparison.primary, unit=True)
     text = "is undecided" if shown == "-" else f"is undecided: {shown} in {numerals.label(comparison.primary)}"
     text += f"; {visible(row.note)}" if row.note else ""

@@ -174,3 +174,15 @@ def test_results_are_read_over_all_blocks_and_in_each() -> None:
     assert read.study.blocks is None
     assert read.blocks is not None
     assert list(read.blocks.each) == ["x", "y"]
+
+
+def test_blocks_that_have_not_run_are_named() -> None:
+    study = make_study("x", "y", "z")
+    rows = [one for one in rows_of(study, {}) if one.arm.endswith("@x") or one.arm in ("baseline@y", "a@y")]
+    comparison = compare_study(study, rows)
+    assert comparison.problem == "the baseline 'baseline' has no results in z"
+    assert compare_study(study, []).problem == "nothing has been measured yet"
+    assert comparison.blocks is not None
+    assert comparison.blocks.comparisons["x"].problem is None
+    lints = {lint.arm: lint.message for lint in comparison.lints if lint.code == "block-missing"}
+    assert "no result in y and z for seeds 0, 1, 2, 3" in lints["b"]

@@ -80,7 +80,15 @@ def over_blocks(
             if kind == "random":
                 row = replace(row, note=_in_blocks(row.note))
             rows[(arm, metric.name)] = _told(row, own, overall, word) if metric.primary else row
-    return replace(overall, rows=rows, blocks=found)
+    return replace(overall, rows=rows, blocks=found, problem=_problem(overall, comparisons))
+
+
+def _problem(overall: Comparison, comparisons: Mapping[str, Comparison]) -> str | None:
+    """Why nothing can be compared over all blocks; those that lack the baseline are named where others have it."""
+    lacking = [name for name, one in comparisons.items() if not one.row(one.baseline).runs]
+    if overall.problem is None or not lacking or len(lacking) == len(comparisons):
+        return overall.problem
+    return f"the baseline {overall.baseline!r} has no results in {listed(lacking)}"
 
 
 def shared_noise(matrices: Sequence[Trials], metrics: Sequence[MetricSpec]) -> dict[str, tuple[Floats, Floats]]:
@@ -103,17 +111,15 @@ def shared_noise(matrices: Sequence[Trials], metrics: Sequence[MetricSpec]) -> d
     return found
 
 
-def incomplete(missing: Mapping[str, Mapping[int, tuple[str, ...]]], word: str) -> Iterator[Lint]:
+def incomplete(missing: Mapping[str, Mapping[int, tuple[str, ...]]]) -> Iterator[Lint]:
     """Say which seeds the verdict over all blocks leaves out; `missing` is arm -> seed -> blocks without a result."""
     for arm, seeds in missing.items():
         lacking = sorted({block for blocks in seeds.values() for block in blocks})
         named = ", ".join(map(str, sorted(seeds)[:6])) + (", ..." if len(seeds) > 6 else "")
-        yield Lint(
-            "block-missing",
-            f"{arm}: no result in {', '.join(lacking[:6])} for seed{'s' * (len(seeds) > 1)} {named}, so the verdict "
-            f"over every {word} is without {'them' if len(seeds) > 1 else 'it'}",
-            arm,
-        )
+        which = f"seeds {named}, so the verdict over all blocks is without them"
+        if len(seeds) == 1:
+            which = f"seed {named}, so the verdict over all blocks is without it"
+        yield Lint("block-missing", f"{arm}: no result in {listed(lacking)} for {which}", arm)
 
 
 def _arm(
