@@ -256,6 +256,7 @@ _MORE = {
     "about ": " would probably decide it, if difference and noise are as they look so far",
     "needs ": " before it can be tested",
     "within seed noise": " (as it looks so far, deciding it takes more than 50 seeds)",
+    "within the noise between blocks": " (as it looks so far, deciding it takes more than 50 blocks)",
 }
 """How a note goes on where it is a sentence of its own."""
 
