@@ -57,6 +57,7 @@ class Template:
         self._random = RandomStates()
         self._reason: str | None = None
         self._told = False
+        """True once a worker was started, which says the reason, if there is one."""
 
     def warm_up(self, hello: Hello) -> None:
         """Import the core; what goes wrong is left to the workers, which then import it themselves, to say."""
@@ -87,10 +88,7 @@ class Template:
         between = os.fork()
         if between:
             os.waitpid(between, 0)
-            if self._reason is not None and not self._told:
-                self._told = True
-                with contextlib.suppress(OSError):
-                    write_message(outgoing, WorkerNote(f"workers are started one by one: {self._reason}"))
+            self._told = True
             raise NotAWorker
         try:
             if os.fork():
@@ -107,6 +105,9 @@ class Template:
         arguments = (incoming, outgoing, order.engine)
         os.write(outgoing, json.dumps({"pid": os.getpid()}).encode() + b"\n")
         if self._reason is not None:
+            if not self._told:  # by the worker itself: the first line is its number
+                with contextlib.suppress(OSError):
+                    write_message(outgoing, WorkerNote(f"workers are started one by one: {self._reason}"))
             for descriptor in (incoming, outgoing):
                 os.set_inheritable(descriptor, True)
             os.execv(sys.executable, worker_words(*arguments))  # noqa: S606 - our own interpreter and module
