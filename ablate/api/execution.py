@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ablate.api.choices import Launchers
@@ -87,8 +87,14 @@ def execute(
     trackers = TrackedRuns(prepared, audience.waits)
     try:
         with trackers:
-            options = _options(prepared, slots, retry_failed=retry_failed, alive_s=audience.alive_s)
-            options = replace(options, fail_fast=fail_fast, max_outage_s=max_outage_s)
+            options = _options(
+                prepared,
+                slots,
+                retry_failed=retry_failed,
+                fail_fast=fail_fast,
+                max_outage_s=max_outage_s,
+                alive_s=audience.alive_s,
+            )
             prepared, summary = _rounds(prepared, slots, audience, trackers, options)
             if summary.exit_code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
                 trackers.tell_verdicts(prepared)
@@ -112,7 +118,15 @@ def _rounds(
         prepared = following
 
 
-def _options(prepared: PreparedRun, slots: tuple[Slot, ...], *, retry_failed: bool, alive_s: float) -> RunOptions:
+def _options(
+    prepared: PreparedRun,
+    slots: tuple[Slot, ...],
+    *,
+    retry_failed: bool,
+    fail_fast: bool,
+    max_outage_s: float,
+    alive_s: float,
+) -> RunOptions:
     from ablate.engine.compile_choice import compilation_of
     from ablate.engine.fuse_choice import fusion_of
     from ablate.engine.run_study import RunOptions
@@ -122,6 +136,8 @@ def _options(prepared: PreparedRun, slots: tuple[Slot, ...], *, retry_failed: bo
         fusion=fusion_of(prepared.request.fuse, slots),
         compilation=compilation_of(prepared.request.compile, ()),
         retry_failed=retry_failed,
+        fail_fast=fail_fast,
+        max_outage_s=max_outage_s,
         alive_s=alive_s,
         command=prepared.request.command(),
     )

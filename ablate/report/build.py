@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ablate.errors import AblateError, ResultsError
 from ablate.paths import REPORT_FORMATS, StudyPaths, write_atomic
@@ -120,30 +119,50 @@ def gather(
 
     Raises AblateError for a layout or a column that does not fit the study.
     """
-    check_layout(study, layout)
-    columns = check_columns(study, columns, bayes=bayes is not None)
+    asked = _Asked(
+        layout=layout,
+        columns=columns,
+        now=now,
+        storage=storage,
+        command=command,
+        method=method,
+        attributes=attributes or {},
+        bayes=bayes,
+    )
+    return _gathered(study, rows, paths, asked)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a report is to be like, over all blocks and in each."""
+
+    layout: str
+    columns: Sequence[str]
+    now: datetime.datetime | None
+    storage: str | None
+    command: str | None
+    method: Method | None
+    attributes: Mapping[str, object]
+    bayes: Bayes | None
+
+    def compared(self, study: Study, rows: Sequence[TrialRow], read: CheckedResults) -> Comparison:
+        """Return the comparison, with what an import left behind, and with the chances where they are asked for."""
+        found = compare_results(read, self.method)
+        found = replace(found, lints=(*import_lints(study, rows, self.attributes), *found.lints))
+        return found if self.bayes is None else with_posterior(found, self.bayes)
+
+
+def _gathered(study: Study, rows: Sequence[TrialRow], paths: StudyPaths | None, asked: _Asked) -> Material:
+    """Collect for a study, or for one block of it."""
+    check_layout(study, asked.layout)
+    asked = replace(asked, columns=check_columns(study, asked.columns, bayes=asked.bayes is not None))
     if study.blocks is not None:
-        return _over_blocks(
-            study,
-            rows,
-            paths,
-            layout=layout,
-            columns=columns,
-            now=now,
-            storage=storage,
-            command=command,
-            method=method,
-            attributes=attributes,
-            bayes=bayes,
-        )
+        return _over_blocks(study, rows, paths, asked)
     read = CheckedResults.of(study, rows)
     rows = read.rows
     results = results_of(read)
     points = csv_json.curve_points(study, results, paths)
-    comparison = compare_results(read, method)
-    comparison = replace(comparison, lints=(*import_lints(study, rows, attributes or {}), *comparison.lints))
-    if bayes is not None:
-        comparison = with_posterior(comparison, bayes)
+    comparison = asked.compared(study, rows, read)
     return Material(
         # Pages are passed on: what they quote of the study has nothing private in it.
         study=replace(study, file=scrub(study.file), question=scrub(study.question)),
@@ -158,40 +177,27 @@ def gather(
         front=front_of(comparison),
         points=tuple(points),
         state=state_of(study, results, stale=_is_stale(study)),
-        provenance=collect(study, rows, storage=storage, attributes=attributes),
-        generated_at=_timestamp(now),
-        command=scrub(command) if command else None,
-        layout=layout,
-        columns=columns,
+        provenance=collect(study, rows, storage=asked.storage, attributes=asked.attributes),
+        generated_at=_timestamp(asked.now),
+        command=scrub(asked.command) if asked.command else None,
+        layout=asked.layout,
+        columns=tuple(asked.columns),
         searched=search_results_of(study, rows),
     )
 
 
-def _over_blocks(
-    study: Study,
-    rows: Sequence[TrialRow],
-    paths: StudyPaths | None,
-    *,
-    command: str | None,
-    method: Method | None,
-    now: datetime.datetime | None,
-    **options: Any,
-) -> Material:
+def _over_blocks(study: Study, rows: Sequence[TrialRow], paths: StudyPaths | None, asked: _Asked) -> Material:
     """Collect what the pages say over all blocks, and what the report of every block does."""
     read = CheckedResults.of(study, rows)
     assert read.blocks is not None
     trials = tuple(sorted(rows, key=lambda row: row.number))
     # One comparison: what a block's own report says is what stands in the tables over all.
-    comparison = compare_results(read, method)
-    comparison = replace(comparison, lints=(*import_lints(study, rows, options["attributes"] or {}), *comparison.lints))
-    if options["bayes"] is not None:
-        comparison = with_posterior(comparison, options["bayes"])
+    comparison = asked.compared(study, rows, read)
     whole = read.study
     results, random = results_of(read), read.blocks.blocks.kind == "random"
     assert comparison.blocks is not None
     contradicted = {arm for arm, own in comparison.blocks.arms.items() if own.opposite}
     state = state_of(study, _latest(trials), stale=_is_stale(study))
-    attributes, storage = options["attributes"], options["storage"]
     return Material(
         study=replace(whole, file=scrub(whole.file), question=scrub(whole.question)),
         rows=tuple(without_blocks(trials)),
@@ -205,22 +211,19 @@ def _over_blocks(
         front=front_of(comparison),
         points=(),
         state=state,
-        provenance=collect(study, trials, storage=storage, attributes=attributes),
-        generated_at=_timestamp(now),
-        command=scrub(command) if command else None,
-        layout=options["layout"],
-        columns=tuple(options["columns"]),
+        provenance=collect(study, trials, storage=asked.storage, attributes=asked.attributes),
+        generated_at=_timestamp(asked.now),
+        command=scrub(asked.command) if asked.command else None,
+        layout=asked.layout,
+        columns=tuple(asked.columns),
         planned=replace(study, file=scrub(study.file), question=scrub(study.question)),
         trials=trials,
         blocks={
-            name: gather(
+            name: _gathered(
                 study.within(name),
                 rows_within(study, rows, name),
                 None if paths is None else paths.within(name),
-                command=command,
-                method=method,
-                now=now,
-                **options,
+                asked,
             )
             for name in read.blocks.blocks.names
         },

@@ -129,8 +129,7 @@ def test_a_worker_that_the_system_kills_for_memory_is_tried_again_alone(
 ) -> None:
     """The SIGKILL is real; that the kernel counted it as its own is not."""
     counted = itertools.count()
-    for place in ("local_process", "forked_process"):
-        monkeypatch.setattr(f"ablate.engine.workers.{place}.killed_for_memory", lambda: next(counted))
+    monkeypatch.setattr("ablate.engine.workers.local_process.killed_for_memory", lambda: next(counted))
     bench.run("baseline: {steps: 2000}\narms: {k: {mode: die, steps: 4}}\nseeds: 1\n", slots=2)
     rows = [row for row in bench.rows() if row.arm == "k"]
     assert [row.outcome for row in rows] == ["out_of_memory", "measured"]

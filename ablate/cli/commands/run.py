@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -126,9 +125,20 @@ def run(
     words = (tuple(overrides or ()), seeds, tuple(arms or ()), results, storage, name)
     where = LaunchOptions(launcher, tuple(job or ()), listen, gpus, slots)
     only = None if seed_range is None else seeds_in(seed_range)
-    request = Request(study, *words, where=where, fuse=fuse, compile=compiling, seed_range=only)
-    request = replace(request, add_seeds=add_seeds, until=until, confirm=confirm, track=tuple(track or ()))
-    prepared, places = prepare_to_run(replace(request, keep_old=keep_old))
+    request = Request(
+        study,
+        *words,
+        where=where,
+        fuse=fuse,
+        compile=compiling,
+        seed_range=only,
+        add_seeds=add_seeds,
+        until=until,
+        confirm=confirm,
+        keep_old=keep_old,
+        track=tuple(track or ()),
+    )
+    prepared, places = prepare_to_run(request)
     if dry_run:
         if prepared.round is not None and prepared.plan.to_run:
             screen.say(f"next round: {prepared.round}")

@@ -7,7 +7,6 @@ import ctypes
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -15,10 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from ablate.core.shared.oom_kills import killed_for_memory
-from ablate.engine.workers.framing import MessageStream, read_chunk, write_message
-from ablate.engine.workers.local_process import End, environment, heard, how_it_ended
-from ablate.engine.workers.messages import Heard, Hello, ToWorker, decode_from_worker, encode
+from ablate.engine.workers.local_process import GONE_S, End, PipedWorker, environment, kill_group
+from ablate.engine.workers.messages import Heard, Hello, encode
 from ablate.engine.workers.slots import Slot
 from ablate.engine.workers.template import ForkOrder
 
@@ -26,7 +23,6 @@ OWN = "CUDA_VISIBLE_DEVICES"
 """The one variable that workers of a template need not share: CUDA reads it when it is initialised, after the fork."""
 _TEMPLATE = "ablate.engine.workers.template"
 _PR_SET_CHILD_SUBREAPER = 36
-_GONE_S = 5.0
 
 
 def can_adopt() -> bool:
@@ -95,7 +91,7 @@ class WorkerTemplate:
     def exit_code(self) -> int | None:
         """Return how it ended, once nobody holds a worker's pipes any longer; None when it goes on."""
         try:
-            return self.process.wait(_GONE_S)
+            return self.process.wait(GONE_S)
         except subprocess.TimeoutExpired:
             return None
 
@@ -106,85 +102,58 @@ class WorkerTemplate:
         self.process.wait()
 
 
-class ForkedWorker:
-    """One worker that a template forks: its process, once it is there, its two pipes, its log."""
+class ForkedWorker(PipedWorker):
+    """A worker that a template forks; its process is there once it has said so."""
 
     def __init__(self, template: WorkerTemplate, adoption: Adoption, slot: Slot, log: Path, hello: Hello) -> None:
         """Order it, without waiting for it, and send it `hello`; raises OSError when the template is gone."""
-        self.slot = slot
-        self.log = log
         self.pid: int | None = None
-        """Of the process, and of the process group it leads; None until it is there."""
-        self.exit: int | None = None
-        """Readable when the process is gone, even if a process it started still holds the pipe; None until then."""
+        """Of the process, and of the process group it leads; None until it is there, as `exit` is."""
         self._template = template
         self._adoption: Adoption | None = adoption
-        self._stream = MessageStream(decode_from_worker)
         self._first = b""
-        self._killed_for_memory = killed_for_memory()
-        theirs_in, self._orders = os.pipe()
-        self.news, theirs_out = os.pipe()
-        """Readable when the worker has said something, and at its end."""
         adoption.begin()
         try:
-            with log.open("ab") as output:
-                template.fork(slot, theirs_in, theirs_out, output.fileno())
+            super().__init__(slot, log)
         except BaseException:
             self._arrived()
-            os.close(self._orders)
-            os.close(self.news)
             raise
-        finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
         self.send(hello)
 
-    def send(self, message: ToWorker) -> None:
-        """Send a message; that nobody reads any more shows at `news` and `exit`."""
-        with contextlib.suppress(BrokenPipeError):
-            write_message(self._orders, message)
+    def _start(self, incoming: int, outgoing: int, log: int) -> None:
+        self._template.fork(self.slot, incoming, outgoing, log)
 
     def receive(self) -> list[Heard] | None:
         """Return the messages that are there (waiting for the first bytes), None at the end of the pipe."""
-        data = read_chunk(self.news)
-        if not data:
+        found = super().receive()
+        if found is None:
             self._arrived()
-            return None
+        return found
+
+    def _heard(self, data: bytes) -> list[Heard]:
         if self.pid is None:
             line, newline, data = (self._first + data).partition(b"\n")
             self._first = line
             if newline:
                 self._begins(int(json.loads(line)["pid"]))
-        return [heard(message) for message in self._stream.feed(data)]
-
-    def drain(self) -> list[Heard]:
-        """Return what a worker that is gone said last, without waiting."""
-        os.set_blocking(self.news, False)
-        found: list[Heard] = []
-        with contextlib.suppress(BlockingIOError):
-            while (messages := self.receive()) is not None:
-                found += messages
-        return found
+        return super()._heard(data)
 
     def kill(self) -> None:
         """Kill the whole process group; of a worker that is not there yet, the template that should fork it."""
         if self.pid is None:
             self._template.kill()
-            return
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        else:
+            kill_group(self.pid)
 
     def reap(self) -> End:
         """Wait for the end of the process (which has begun), end what it left behind, and say how it ended."""
         self.drain()
         self._arrived()
         code = self._template.exit_code() if self.pid is None else self._exit_code(self.pid)
-        for descriptor in (self._orders, self.news, self.exit):
-            if descriptor is not None:
-                os.close(descriptor)
+        self._close()
         if code is None:
             return End(f"the worker process could not be forked ({self.log})")
-        return how_it_ended(code, killed_for_memory() > self._killed_for_memory)
+        return self._end(code)
 
     def _begins(self, pid: int) -> None:
         self.pid = pid
@@ -200,11 +169,10 @@ class ForkedWorker:
 
     def _exit_code(self, pid: int) -> int:
         assert self.exit is not None
-        if not select.select([self.exit], [], [], _GONE_S)[0]:
+        if not select.select([self.exit], [], [], GONE_S)[0]:
             self.kill()
         _, status = os.waitpid(pid, 0)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+        kill_group(pid)
         return os.waitstatus_to_exitcode(status)
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,8 @@ _KEEP_GPU_MEMORY = {
 }
 _GPU_MEMORY_NAMES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 """Names under which a user may have chosen: the older one, and the one that newer versions of torch add."""
-_GONE_S = 5.0
+GONE_S = 5.0
+"""How long the end of a process that has begun is waited for."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,14 @@ class End:
     """True when a cluster took its place away (a time limit, a pre-emption): no fault of what ran there."""
 
 
-class WorkerProcess:
-    """One worker: its process, its two pipes, its log. Must be made in the thread that outlives it."""
+class PipedWorker(ABC):
+    """One worker of this machine: its two pipes and its log. Must be made in the thread that outlives it."""
 
-    def __init__(self, slot: Slot, log: Path, hello: Hello) -> None:
-        """Start the process, without waiting for it, and send it `hello`: all it must know of slot and core."""
+    exit: int | None = None
+    """Readable when the process is gone, even if a process it started still holds the pipe; None if unsupported."""
+
+    def __init__(self, slot: Slot, log: Path) -> None:
+        """Start it, without waiting for it."""
         self.slot = slot
         self.log = log
         self._stream = MessageStream(decode_from_worker)
@@ -68,23 +73,7 @@ class WorkerProcess:
         """Readable when the worker has said something, and at its end."""
         try:
             with log.open("ab") as output:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                    [
-                        sys.executable,
-                        "-P",
-                        "-m",
-                        "ablate.engine.workers.worker",
-                        str(theirs_in),
-                        str(theirs_out),
-                        str(os.getpid()),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment(os.environ, slot),
-                    pass_fds=(theirs_in, theirs_out),
-                    start_new_session=True,
-                )
+                self._start(theirs_in, theirs_out, output.fileno())
         except BaseException:
             os.close(self._orders)
             os.close(self.news)
@@ -92,14 +81,10 @@ class WorkerProcess:
         finally:
             os.close(theirs_in)
             os.close(theirs_out)
-        self.exit = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
-        """Readable when the process is gone, even if a process it started still holds the pipe; None if unsupported."""
-        self.send(hello)
 
-    @property
-    def pid(self) -> int:
-        """Of the process, and of the process group it leads."""
-        return self._process.pid
+    @abstractmethod
+    def _start(self, incoming: int, outgoing: int, log: int) -> None:
+        """Start the process with its ends of the pipes and its log; they are closed here afterwards."""
 
     def send(self, message: ToWorker) -> None:
         """Send a message; that nobody reads any more shows at `news` and `exit`."""
@@ -109,7 +94,7 @@ class WorkerProcess:
     def receive(self) -> list[Heard] | None:
         """Return the messages that are there (waiting for the first bytes), None at the end of the pipe."""
         data = read_chunk(self.news)
-        return [heard(message) for message in self._stream.feed(data)] if data else None
+        return self._heard(data) if data else None
 
     def drain(self) -> list[Heard]:
         """Return what a worker that is gone said last, without waiting."""
@@ -120,23 +105,71 @@ class WorkerProcess:
                 found += messages
         return found
 
+    def _heard(self, data: bytes) -> list[Heard]:
+        return [heard(message) for message in self._stream.feed(data)]
+
+    def _close(self) -> None:
+        for descriptor in (self._orders, self.news, self.exit):
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _end(self, code: int) -> End:
+        return how_it_ended(code, killed_for_memory() > self._killed_for_memory)
+
+
+class WorkerProcess(PipedWorker):
+    """A worker that is started as a Python interpreter of its own."""
+
+    def __init__(self, slot: Slot, log: Path, hello: Hello) -> None:
+        """Start the process, without waiting for it, and send it `hello`: all it must know of slot and core."""
+        super().__init__(slot, log)
+        self.exit = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
+        self.send(hello)
+
+    def _start(self, incoming: int, outgoing: int, log: int) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "ablate.engine.workers.worker",
+                str(incoming),
+                str(outgoing),
+                str(os.getpid()),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment(os.environ, self.slot),
+            pass_fds=(incoming, outgoing),
+            start_new_session=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        """Of the process, and of the process group it leads."""
+        return self._process.pid
+
     def kill(self) -> None:
         """Kill the whole process group."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        kill_group(self.pid)
 
     def reap(self) -> End:
         """Wait for the end of the process (which has begun), end what it left behind, and say how it ended."""
         try:
-            code = self._process.wait(_GONE_S)
+            code = self._process.wait(GONE_S)
         except subprocess.TimeoutExpired:
             self.kill()
             code = self._process.wait()
         self.kill()
-        for descriptor in (self._orders, self.news, self.exit):
-            if descriptor is not None:
-                os.close(descriptor)
-        return how_it_ended(code, killed_for_memory() > self._killed_for_memory)
+        self._close()
+        return self._end(code)
+
+
+def kill_group(pid: int) -> None:
+    """Kill every process of the group that `pid` leads, if there is one left."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def heard(message: FromWorker | Unreadable) -> Heard:

@@ -201,8 +201,8 @@ def _decided(row: Row, comparison: Comparison, ratio: float | None) -> Sentence:
     if row.verdict is Verdict.EQUIVALENT:
         text = f"is equivalent to the baseline: {shown}"
     else:
-        shown_wins = _wins(row, unit_of(comparison))
-        text = f"is {row.verdict}{' where it did not diverge' * bool(row.diverged)}: {shown}{shown_wins}"
+        limited = " where it did not diverge" * bool(row.diverged)
+        text = f"is {row.verdict}{limited}: {shown}{_wins(row, unit_of(comparison))}"
     text += f"; {visible(row.note)}" if row.note else ""
     text += _plain_p(row, comparison)
     text += early_text(row, comparison)
