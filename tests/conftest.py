@@ -1,9 +1,12 @@
-"""What holds for every test: one thread per process, as in a worker, set before anything imports torch."""
+"""What holds for every test: one thread per process, as in a worker, set before anything imports torch; and the same
+numbers from torch's global generator whatever ran before, since pytest-randomly seeds Python's and NumPy's alone."""
 
 from __future__ import annotations
 
 import os
+import sys
 
+import pytest
 from hypothesis import settings
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -13,3 +16,10 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 # A deadline per example is a timing, and fails on a busy machine.
 settings.register_profile("ablate", deadline=None)
 settings.load_profile("ablate")
+
+
+@pytest.fixture(autouse=True)
+def same_numbers_in_any_order() -> None:
+    """Seed torch where it is imported: most tests need no torch and would wait a second for it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)

@@ -121,14 +121,18 @@ def test_a_guided_network_sees_three_more_channels() -> None:
 
 
 def test_guides_are_shown_image_by_image() -> None:
+    """Random weights magnify the rounding by which a batch of two differs from one of three; another guide is another
+    picture."""
     denoiser = Denoiser.build(settings_of(method="dip_target", prediction="x0"), 0, CPU)
     with torch.no_grad():
         for weight in denoiser.network.parameters():
             weight.normal_(generator=torch.Generator().manual_seed(weight.numel()))
     guides, x, t = torch.randn(3, 3, 32, 32), torch.randn(3, 3, 32, 32), torch.tensor([5, 5, 5])
     whole = denoiser.guided_by(guides)(x, t)
-    assert torch.allclose(denoiser.guided_by(guides)(x[:2], t[:2]), whole[:2], atol=1e-4)
-    assert not torch.allclose(denoiser.guided_by(guides.flip(0))(x, t), whole, atol=1e-2)
+    assert torch.allclose(denoiser.guided_by(guides)(x[:2], t[:2]), whole[:2], atol=0.05)
+    others = (denoiser.guided_by(guides.flip(0))(x, t) - whole).abs().mean((1, 2, 3))
+    assert float(others[[0, 2]].min()) > 0.2
+    assert float(others[1]) < 0.01  # the middle one keeps its guide
 
 
 def test_the_blur_control_has_the_error_of_the_dip(shared: Path) -> None:
