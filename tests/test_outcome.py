@@ -105,7 +105,7 @@ def test_a_truth_value_counts_as_one_or_zero() -> None:
         ([0.5], "the list [0.5]"),
         (1 + 2j, "complex"),
         (np.str_("a"), "numpy.str_"),
-        (object(), "object"),
+        (object, "type"),
     ],
     ids=str,
 )

@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -89,7 +90,7 @@ def test_lists_and_mappings_are_frozen_and_survive_json() -> None:
         recipe.settings["options"]["a"] = 1
 
 
-@pytest.mark.parametrize("value", [[float("nan")], {"a": float("inf")}, {1: 2}, object()], ids=str)
+@pytest.mark.parametrize("value", [[float("nan")], {"a": float("inf")}, {1: 2}, Path()], ids=str)
 def test_settings_that_are_no_json_are_refused(value: object) -> None:
     with pytest.raises(ValueError, match="setting 'x' is"):
         Recipe("toy", {"x": value}, 0)

@@ -134,7 +134,7 @@ def test_a_combination_trains_a_denoiser_of_its_own_and_a_start_does_not() -> No
         ({"cap_per_image": 100}, {"dip", "denoiser"}),
         ({"precision": "bf16"}, {"denoiser"}),
     ],
-    ids=str,
+    ids=lambda value: "+".join(sorted(value)) or "none" if isinstance(value, set) else str(value),
 )
 def test_a_stage_s_digest_covers_what_it_reads_and_nothing_else(change: dict[str, Scalar], moved: set[str]) -> None:
     before, after = stages(), stages(change)
