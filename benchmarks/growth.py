@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ablate.core.diffusion.unet import build_unet
+from ablate.core.diffusion.build_unet import build_unet
 from ablate.core.dip.fit import DipSettings, fit
 from ablate.core.scores.frechet import frechet_distance
 from ablate.core.scores.kid import kernel_distance

@@ -170,7 +170,7 @@ def test_trainings_in_lanes(gpu: Gpu) -> None:
     lanes = UNetLanes(trainers[0].denoiser.network, 2, 4, (3, 32, 32), precision="fp32")
     feeders = [Feeder(trainer, 20) for trainer in trainers]
     for lane, trainer in enumerate(trainers):
-        lanes.put(lane, trainer.denoiser.network, trainer.optimizer)
+        lanes.put(lane, trainer.denoiser.network, trainer.adam)
         feeders[lane].enter(lanes, lane)
     for _ in range(2):
         for lane, feeder in enumerate(feeders):

@@ -70,6 +70,8 @@ def why_denoiser_alone(settings: DdpmDipSettings) -> str | None:
         return f"method {settings.method} has its own training"
     if settings.dropout:
         return "with dropout, the masks of all lanes would come from one stream"
+    if settings.optimizer != "adam":
+        return f"optimizer {settings.optimizer} works on one network"
     if settings.precision == "bf16":
         return "bf16 (autocast) does not work under vmap"
     if settings.budget == "compute":

@@ -22,7 +22,7 @@ NEEDS_LABELS = frozenset(info.name for info in CLASSES)
 
 _NO_MEMORY = frozenset(
     {"noise_schedule", "schedule_power", "zero_terminal_snr", "prediction", "loss_weight", "noise_sigma", "split"}
-    | {"lr", "epochs", "warmup_steps", "lr_decay", "ema_decay", "grad_clip", "horizontal_flip", "dropout"}
+    | {"lr", "epochs", "warmup_steps", "lr_decay", "ema_decay", "grad_clip", "horizontal_flip", "dropout", "optimizer"}
     | {"sample_steps", "eta", "variance", "start_sigma", "start_fraction", "data_consistency", "generation_steps"}
     | {"dip_steps", "dip_epochs", "dip_lr", "dip_stop", "dip_ema", "dip_patience", "dip_input_noise"}
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ablate.core.ddpm_dip.metric_list import SAMPLING_TIMES, VALIDATION_SIGMAS
-from ablate.core.ddpm_dip.stages.digests import images_of, size_factor
+from ablate.core.ddpm_dip.stages.digests import images_of, network_factor
 from ablate.core.diffusion.training_course import TrainingCourse
 from ablate.core.settings import DdpmDipSettings
 from ablate.recipe import Recipe
@@ -30,8 +30,7 @@ def evaluation_s(recipe: Recipe, metrics: Collection[str]) -> float:
     settings = DdpmDipSettings.model_validate(dict(recipe.settings))
     if not settings.uses_ddpm:
         return 0.0
-    network = float((settings.channels / 16) ** 1.5 * settings.blocks) * size_factor(settings)
-    return _S_PER_EVALUATION * network * (_sampled(settings, metrics) + _VALIDATED * _levels(metrics))
+    return _S_PER_EVALUATION * network_factor(settings) * (_sampled(settings, metrics) + _VALIDATED * _levels(metrics))
 
 
 def _levels(metrics: Collection[str]) -> int:

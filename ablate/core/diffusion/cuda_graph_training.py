@@ -34,7 +34,7 @@ class GraphedTrainer(Trainer):
     def sync(self) -> None:
         """Bring network, average and Adam to where the lane is."""
         if self._lanes is not None:
-            self._lanes.take(0, self.denoiser.network, self.optimizer)
+            self._lanes.take(0, self.denoiser.network, self.adam)
             self.ema.load(self._lanes.take_average(0))
 
     def load(self, state: dict[str, Any]) -> None:
@@ -56,7 +56,7 @@ class GraphedTrainer(Trainer):
             network, image = self.denoiser.network, self.images.shape[1:]
             precision = self.settings.precision
             self._lanes = UNetLanes(network, 1, self.course.batch, image, precision=precision, program=self.program)
-            self._lanes.put(0, network, self.optimizer)
+            self._lanes.put(0, network, self.adam)
             self._feeder.enter(self._lanes, 0)
         return self._lanes
 
@@ -64,7 +64,9 @@ class GraphedTrainer(Trainer):
 def trainer_for(settings: DdpmDipSettings, images: Tensor, seed: int, lesson: TrainingTarget = ORDINARY) -> Trainer:
     """Return a training alone: on a GPU as a graph.
 
-    Not with dropout, whose noise has an address of its own per step, and not where smoothed images stand beside x_t.
+    Not with dropout, whose noise has an address of its own per step, not where smoothed images stand beside x_t, and
+    not with Muon.
     """
     graphed = images.device.type == "cuda" and not settings.dropout and lesson.smooth is None
+    graphed &= settings.optimizer == "adam"
     return GraphedTrainer(settings, images, seed, lesson) if graphed else Trainer(settings, images, seed, lesson)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from ablate.core.diffusion.build_unet import build_unet
 from ablate.core.diffusion.forward_process import Prediction, epsilon_from, network_input, x0_from
-from ablate.core.diffusion.unet import build_unet
 from ablate.core.programs.compiled_forward import Forward
 from ablate.core.programs.cuda_graphs import Compute, programs_on
 from ablate.core.schedules import Schedule, make_schedule
@@ -58,6 +58,7 @@ class Denoiser:
             image_channels=settings.image_shape[0],
             seed=seed,
             guided=settings.is_guided,
+            kind=settings.unet,
         )
         if device.type == "cpu":
             # Measured: a sixth faster. On a GPU the layout is cuDNN's business.

@@ -22,6 +22,7 @@ from ablate.core.diffusion.forward_process import (
     stratified_steps,
     target_of,
 )
+from ablate.core.diffusion.muon import optimizer_for
 from ablate.core.diffusion.training_course import TrainingCourse
 from ablate.core.diffusion.training_target import ORDINARY, TrainingTarget
 from ablate.core.programs.compiled_forward import Forward, Program
@@ -91,8 +92,14 @@ class Trainer:
         if self.lesson.weights is not None:
             self.denoiser.network.load_state_dict(dict(self.lesson.weights))
         self.ema = Ema(self.denoiser.network, self.settings.ema_decay)
-        self.optimizer = torch.optim.Adam(self.denoiser.network.parameters(), lr=self.settings.lr)
+        self.optimizer = optimizer_for(self.settings.optimizer, self.denoiser.network, self.settings.lr)
         self._order_of: tuple[int, Tensor] | None = None
+
+    @property
+    def adam(self) -> torch.optim.Adam:
+        """The optimiser, where only Adam can go on, such as in lanes."""
+        assert isinstance(self.optimizer, torch.optim.Adam), "lanes have an Adam: see why_denoiser_alone"
+        return self.optimizer
 
     @property
     def done(self) -> bool:

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ablate.core.shared.seeding import address
-
-_EPS = 1e-6
+EPS = 1e-6
+"""Of every group norm."""
 
 
 def timestep_embedding(t: Tensor, size: int) -> Tensor:
@@ -33,16 +32,26 @@ def _initialise(layer: nn.Conv2d | nn.Linear, *, zero: bool) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def _conv(inside: int, outside: int, size: int = 3, *, zero: bool = False) -> nn.Conv2d:
+def conv(inside: int, outside: int, size: int = 3, *, zero: bool = False) -> nn.Conv2d:
+    """Return a convolution that keeps the size; with `zero` it answers 0 until it is trained."""
     layer = nn.Conv2d(inside, outside, size, padding=size // 2)
     _initialise(layer, zero=zero)
     return layer
 
 
-def _linear(inside: int, outside: int) -> nn.Linear:
+def linear(inside: int, outside: int) -> nn.Linear:
+    """Return a layer with the initial weights of all others."""
     layer = nn.Linear(inside, outside)
     _initialise(layer, zero=False)
     return layer
+
+
+def groups_of(channels: int) -> int:
+    """Return the groups of a network's norms: 32 as in the paper where that leaves two channels to a group, else 8."""
+    groups = 32 if channels % 32 == 0 and channels >= 64 else 8
+    if channels % groups:
+        raise ValueError(f"{channels} channels cannot be normalised in {groups} groups")
+    return groups
 
 
 class ResidualBlock(nn.Module):
@@ -50,13 +59,13 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inside: int, outside: int, embedding: int, groups: int, dropout: float) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, inside, eps=_EPS)
-        self.conv1 = _conv(inside, outside)
-        self.time = _linear(embedding, outside)
-        self.norm2 = nn.GroupNorm(groups, outside, eps=_EPS)
-        self.conv2 = _conv(outside, outside, zero=True)
+        self.norm1 = nn.GroupNorm(groups, inside, eps=EPS)
+        self.conv1 = conv(inside, outside)
+        self.time = linear(embedding, outside)
+        self.norm2 = nn.GroupNorm(groups, outside, eps=EPS)
+        self.conv2 = conv(outside, outside, zero=True)
         self.dropout = dropout
-        self.shortcut = _conv(inside, outside, 1) if inside != outside else nn.Identity()
+        self.shortcut = conv(inside, outside, 1) if inside != outside else nn.Identity()
 
     def forward(self, x: Tensor, activated_time: Tensor) -> Tensor:
         """[N,inside,H,W], [N,embedding] -> [N,outside,H,W]."""
@@ -74,9 +83,9 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(groups, channels, eps=_EPS)
-        self.query, self.key, self.value = (_conv(channels, channels, 1) for _ in range(3))
-        self.out = _conv(channels, channels, 1, zero=True)
+        self.norm = nn.GroupNorm(groups, channels, eps=EPS)
+        self.query, self.key, self.value = (conv(channels, channels, 1) for _ in range(3))
+        self.out = conv(channels, channels, 1, zero=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N,C,H,W] -> [N,C,H,W]."""
@@ -91,13 +100,13 @@ class SelfAttention(nn.Module):
 class Downsample(nn.Module):
     """Strided 3x3 convolution that halves the resolution, padded at the right and at the bottom."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, outside: int | None = None) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+        self.conv = nn.Conv2d(channels, outside or channels, 3, stride=2)
         _initialise(self.conv, zero=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N,C,H,W] -> [N,C,H/2,W/2]."""
+        """[N,C,H,W] -> [N,outside,H/2,W/2]."""
         out: Tensor = self.conv(F.pad(x, (0, 1, 0, 1)))
         return out
 
@@ -107,7 +116,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = _conv(channels, channels)
+        self.conv = conv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N,C,H,W] -> [N,C,2H,2W]."""
@@ -137,15 +146,12 @@ class UNet(nn.Module):
         guided: bool = False,
     ) -> None:
         super().__init__()
-        # 32 groups as in the paper where that leaves at least two channels to a group, else 8.
-        groups = 32 if channels % 32 == 0 and channels >= 64 else 8
-        if channels % groups:
-            raise ValueError(f"{channels} channels cannot be normalised in {groups} groups")
+        groups = groups_of(channels)
         self.channels = channels
         embedding = 4 * channels
-        self.time1 = _linear(channels, embedding)
-        self.time2 = _linear(embedding, embedding)
-        self.entry = _conv(image_channels * (2 if guided else 1), channels)
+        self.time1 = linear(channels, embedding)
+        self.time2 = linear(embedding, embedding)
+        self.entry = conv(image_channels * (2 if guided else 1), channels)
 
         def stack(inside: int, outside: int, size: int) -> nn.ModuleList:
             layers: list[nn.Module] = [ResidualBlock(inside, outside, embedding, groups, dropout)]
@@ -178,8 +184,8 @@ class UNet(nn.Module):
             if level:
                 self.up.append(nn.ModuleList([Upsample(width)]))
                 size *= 2
-        self.norm = nn.GroupNorm(groups, width, eps=_EPS)
-        self.exit = _conv(width, image_channels, zero=True)
+        self.norm = nn.GroupNorm(groups, width, eps=EPS)
+        self.exit = conv(width, image_channels, zero=True)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """[N,C,H,W], t [N] (1..T) -> [N,C,H,W]."""
@@ -188,46 +194,19 @@ class UNet(nn.Module):
         h = self.entry(x)
         skips = [h]
         for layers in self.down:
-            h = _through(layers, h, time)
+            h = through(layers, h, time)
             skips.append(h)
-        h = _through(self.middle, h, time)
+        h = through(self.middle, h, time)
         for layers in self.up:
             if not isinstance(next(layers.children()), Upsample):
                 h = torch.cat([h, skips.pop()], dim=1)
-            h = _through(layers, h, time)
+            h = through(layers, h, time)
         out: Tensor = self.exit(F.silu(self.norm(h)))
         return out
 
 
-def _through(layers: nn.Module, h: Tensor, time: Tensor) -> Tensor:
+def through(layers: nn.Module, h: Tensor, time: Tensor) -> Tensor:
+    """Apply `layers` one after the other; blocks see the time as well."""
     for layer in layers.children():
         h = layer(h, time) if isinstance(layer, ResidualBlock) else layer(h)
     return h
-
-
-def build_unet(
-    *,
-    channels: int,
-    mults: Sequence[int],
-    blocks: int,
-    attention: str,
-    dropout: float,
-    image_size: int,
-    seed: int,
-    image_channels: int = 3,
-    guided: bool = False,
-) -> UNet:
-    """Build the U-Net named by the settings, with weights addressed by `seed`; global random state is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(address(seed, "weights"))
-        return UNet(
-            channels=channels,
-            mults=mults,
-            blocks=blocks,
-            attention=int(attention) if attention in ("8", "16") else 0,
-            middle_attention=attention != "none",
-            dropout=dropout,
-            image_size=image_size,
-            image_channels=image_channels,
-            guided=guided,
-        )

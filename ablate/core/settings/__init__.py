@@ -72,6 +72,12 @@ class DdpmDipSettings(PriorSettings, TrainingSettings, DiffusionSettings, TaskSe
                 f"attention at {self.attention} pixels is not possible: with channel_mults {self.channel_mults} "
                 f"the U-Net has {', '.join(map(str, sizes))} pixels; use middle, its smallest"
             )
+        if self.unet == "light" and (levels == 1 or self.attention in ("8", "16")):
+            what = f"channel_mults {self.channel_mults}" if levels == 1 else f"attention at {self.attention} pixels"
+            raise ValueError(
+                f"unet light with {what} is not possible: its blocks are below the first resolution, and its attention "
+                "is in the middle; use channel_mults 1-2 or more, and attention none or middle"
+            )
         if (self.uses_dip or self.smooths_training) and (side % (1 << self.dip_scales) or side < 2 << self.dip_scales):
             possible = [scales for scales in range(1, 5) if not side % (1 << scales) and side >= 2 << scales]
             way = f"use dip_scales {max(possible)}" if possible else "a DIP needs sizes that can be halved"

@@ -14,7 +14,10 @@ Attention = Literal["none", "middle", "8", "16"]
 class TrainingSettings(CoreSettings):
     """Optimiser, U-Net and numerics."""
 
-    lr: float = factor(2e-3, "Adam step size of the denoiser", gt=0, le=1)
+    optimizer: Literal["adam", "muon"] = factor(
+        "adam", "how the denoiser's weights follow their gradients; muon learns more from each update, at a higher lr"
+    )
+    lr: float = factor(2e-3, "step size of the denoiser", gt=0, le=1)
     batch_size: int = factor(16, "training images per update", unit="images", ge=1, le=8192)
     epochs: int = factor(1, "passes over the training images", ge=1, le=100_000)
     warmup_steps: int = factor(100, "updates over which lr rises linearly from 0", unit="steps", ge=0)
@@ -22,6 +25,9 @@ class TrainingSettings(CoreSettings):
     ema_decay: float = factor(0.995, "decay of the weight average, after the ramp (1+n)/(10+n)", ge=0, lt=1)
     grad_clip: float = factor(1.0, "largest gradient norm; 0 disables clipping", ge=0)
 
+    unet: Literal["standard", "light"] = factor(
+        "standard", "the U-Net of Ho et al., or a light one, whose blocks work at half the resolution: half the price"
+    )
     channels: int = factor(16, "channels of the U-Net at full resolution", ge=8, le=512, multiple_of=8)
     channel_mults: ChannelMults = factor("1-2", "channels per resolution, as multiples of `channels`")
     blocks: int = factor(1, "residual blocks per resolution", ge=1, le=8)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
+from ablate.core.diffusion.build_unet import build_unet
 from ablate.core.diffusion.ema import Ema, ema_decay_at
-from ablate.core.diffusion.unet import UNet, build_unet, timestep_embedding
+from ablate.core.diffusion.light_unet import LightUNet
+from ablate.core.diffusion.unet import UNet, timestep_embedding
 
 
-def small(attention: str = "none", seed: int = 0) -> UNet:
-    return build_unet(channels=8, mults=(1, 2), blocks=1, attention=attention, dropout=0.0, image_size=32, seed=seed)
+def small(attention: str = "none", seed: int = 0, kind: str = "standard") -> UNet | LightUNet:
+    return build_unet(
+        channels=8, mults=(1, 2), blocks=1, attention=attention, dropout=0.0, image_size=32, seed=seed, kind=kind
+    )
 
 
 @pytest.mark.acceptance("U1")
@@ -23,15 +28,19 @@ def test_the_paper_s_settings_give_the_paper_s_network() -> None:
 
 
 @pytest.mark.acceptance("U2")
-@pytest.mark.parametrize("attention", ["none", "middle", "16"])
-def test_an_untrained_network_predicts_zero(attention: str) -> None:
+@pytest.mark.parametrize(
+    ("attention", "kind"),
+    [("none", "standard"), ("middle", "standard"), ("16", "standard"), ("none", "light"), ("middle", "light")],
+)
+def test_an_untrained_network_predicts_zero(attention: str, kind: str) -> None:
     """So the first loss is the mean square of the noise: 1."""
     x = torch.randn(4, 3, 32, 32)
-    assert torch.equal(small(attention)(x, torch.tensor([1, 2, 500, 1000])), torch.zeros_like(x))
+    assert torch.equal(small(attention, kind=kind)(x, torch.tensor([1, 2, 500, 1000])), torch.zeros_like(x))
 
 
-def test_output_depends_on_the_step_once_trained() -> None:
-    network = small()
+@pytest.mark.parametrize("kind", ["standard", "light"])
+def test_output_depends_on_the_step_once_trained(kind: str) -> None:
+    network = small(kind=kind)
     torch.nn.init.normal_(network.exit.weight, std=0.1, generator=torch.Generator().manual_seed(0))
     x = torch.randn(1, 3, 32, 32).expand(2, -1, -1, -1)
     with torch.no_grad():
@@ -42,9 +51,10 @@ def test_output_depends_on_the_step_once_trained() -> None:
     assert float((early - late).abs().max()) > 1e-3
 
 
-def test_every_parameter_is_used() -> None:
+@pytest.mark.parametrize(("attention", "kind"), [("16", "standard"), ("middle", "light")])
+def test_every_parameter_is_used(attention: str, kind: str) -> None:
     """After one step away from the zero layers, every weight has a gradient."""
-    network = small("16")
+    network = small(attention, kind=kind)
     with torch.no_grad():
         for weight in network.parameters():
             weight.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * 0.02)
@@ -63,9 +73,23 @@ def test_weights_are_addressed_by_the_seed() -> None:
     assert not torch.equal(first.entry.weight, other.entry.weight)
 
 
-def test_channels_must_fit_the_groups() -> None:
+@pytest.mark.parametrize("network", [UNet, LightUNet])
+def test_channels_must_fit_the_groups(network: type[UNet | LightUNet]) -> None:
     with pytest.raises(ValueError, match="groups"):
-        UNet(channels=12, mults=(1, 2), blocks=1)
+        network(channels=12, mults=(1, 2), blocks=1)
+
+
+@pytest.mark.parametrize(("mults", "blocks", "share"), [((1, 2), 2, 0.5), ((1, 2, 2), 1, 0.6)])
+def test_the_light_one_does_half_the_work(mults: tuple[int, ...], blocks: int, share: float) -> None:
+    """Counted for one forward pass, against the standard one with one block per resolution."""
+
+    def operations(network: UNet | LightUNet) -> int:
+        with torch.device("meta"), FlopCounterMode(display=False) as counted:
+            network.to("meta")(torch.zeros(1, 3, 32, 32), torch.ones(1, dtype=torch.int64))
+        return int(counted.get_total_flops())
+
+    light = LightUNet(channels=16, mults=mults, blocks=blocks)
+    assert operations(light) < share * operations(UNet(channels=16, mults=mults, blocks=1, middle_attention=False))
 
 
 def test_step_embedding_by_its_definition() -> None:

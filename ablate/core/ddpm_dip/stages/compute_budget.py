@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ablate.core.ddpm_dip.stages.dip import fit_settings
 from ablate.core.ddpm_dip.stages.trial import Run
+from ablate.core.diffusion.build_unet import build_unet
 from ablate.core.diffusion.training_course import TrainingCourse
-from ablate.core.diffusion.unet import build_unet
 from ablate.core.dip.fit import DipSettings
 from ablate.core.dip.skipnet import Bank
 from ablate.core.settings import DdpmDipSettings
@@ -79,6 +79,7 @@ def unet_operations(settings: DdpmDipSettings) -> int:
         image_channels=channels,
         seed=0,
         guided=settings.is_guided,
+        kind=settings.unet,
     )
     image = torch.zeros(1, channels * (2 if settings.is_guided else 1), side, side)
     return _operations(network, image, torch.ones(1, dtype=torch.int64))

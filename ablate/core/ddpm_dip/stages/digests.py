@@ -110,6 +110,12 @@ def size_factor(settings: DdpmDipSettings) -> float:
     return 0.05 + 0.95 * (settings.image_shape[1] / 32) ** 2
 
 
+def network_factor(settings: DdpmDipSettings) -> float:
+    """Return what an update costs per image, in updates of 16 channels and 1 block on 32x32 pixels."""
+    light = (0.3 + 0.07 * settings.blocks) if settings.unet == "light" else settings.blocks
+    return float((settings.channels / 16) ** 1.5 * light) * size_factor(settings)
+
+
 def images_of(settings: DdpmDipSettings) -> int:
     """Return how many images the denoiser is trained on."""
     if settings.train_images:
@@ -132,13 +138,12 @@ def denoiser_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     names = list(_DENOISER)
     if settings.noise_schedule in ("polynomial", "cosine-tau"):
         names.append("schedule_power")
-    names += _combined(settings)
+    names += _combined(settings) + _unusual(settings)
     if settings.lr_decay != "constant":
         names.append("epochs")
         if settings.budget == "compute":  # how much is left to train then depends on all that costs something
             names += ["budget", "method", "task", "eval_images", "eval_seeds", "dip_steps", *_DIP]
-    network = (settings.channels / 16) ** 1.5 * settings.blocks * size_factor(settings)
-    cost = 0.005 * settings.epochs * images_of(settings) * network
+    cost = 0.005 * settings.epochs * images_of(settings) * network_factor(settings)
     updates = settings.epochs * -(-images_of(settings) // settings.batch_size)
     digest = _digest("denoiser", version, seed, {name: values[name] for name in names})
     return Stage("denoiser", digest, cost, updates, denoiser_program(settings))
@@ -154,8 +159,13 @@ def denoiser_program(settings: DdpmDipSettings) -> str:
     values = _values(settings)
     # A smaller set of images than a batch makes the batch smaller.
     batch = min(settings.batch_size, images_of(settings))
-    shape = {name: values[name] for name in _SHAPE}
+    shape = {name: values[name] for name in (*_SHAPE, *(["unet"] if settings.unet != "standard" else []))}
     return digest_of({"program": "denoiser", "settings": shape, "batch": batch, "guided": settings.is_guided})
+
+
+def _unusual(settings: DdpmDipSettings) -> list[str]:
+    """What an ordinary training was computed without: named where it differs, so that older stages stay valid."""
+    return [name for name, usual in (("optimizer", "adam"), ("unet", "standard")) if getattr(settings, name) != usual]
 
 
 def _combined(settings: DdpmDipSettings) -> list[str]:
@@ -175,11 +185,10 @@ def _combined(settings: DdpmDipSettings) -> list[str]:
 def warm_stage(settings: DdpmDipSettings, seed: int, version: str) -> Stage:
     """The updates before a training proper; as a DIP does them or by denoising."""
     values = _values(settings)
-    names = [*_DENOISER, *_WARM]
+    names = [*_DENOISER, *_WARM, *_unusual(settings)]
     if settings.noise_schedule in ("polynomial", "cosine-tau"):
         names.append("schedule_power")
-    network = (settings.channels / 16) ** 1.5 * settings.blocks * size_factor(settings)
-    cost = 0.005 * settings.warm_steps * settings.warm_images * network
+    cost = 0.005 * settings.warm_steps * settings.warm_images * network_factor(settings)
     return Stage("warm", _digest("warm", version, seed, {name: values[name] for name in names}), cost)
 
 

@@ -18,6 +18,7 @@ from ablate.core.ddpm_dip.stages.digests import warm_stage
 from ablate.core.ddpm_dip.stages.trial import Run
 from ablate.core.diffusion.denoiser import Denoiser
 from ablate.core.diffusion.forward_process import add_noise, loss_weights, stratified_steps, target_of, x0_from
+from ablate.core.diffusion.muon import optimizer_for
 from ablate.core.diffusion.restoration import addressed_noise
 from ablate.core.diffusion.training import choose_images
 from ablate.core.shared.seeding import generator
@@ -49,7 +50,7 @@ def _fit(run: Run) -> Denoiser:
     images = as_unit(choose_images(run.images.train, settings, run.seed)[: settings.warm_images])
     denoiser = Denoiser.build(settings, run.seed, run.device)
     loss_of = _as_dip(run, denoiser, images) if settings.warm_source == "dip" else _denoising(run, denoiser, images)
-    optimizer = torch.optim.Adam(denoiser.network.parameters(), lr=settings.lr)
+    optimizer = optimizer_for(settings.optimizer, denoiser.network, settings.lr)
     denoiser.network.train()
     for step in range(settings.warm_steps):
         loss = loss_of(step)
