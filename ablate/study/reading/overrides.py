@@ -12,6 +12,8 @@ CREATED = frozenset({"baseline", "budget", "seeds"})
 """Sections an override may begin; elsewhere a dotted key changes what the file states."""
 _OF_FACTORS = frozenset({"baseline", "vary", "grid", "zip", "factorial", "factors"})
 """Sections whose keys are factors, and may have dots in them: ``optim.lr``."""
+_ALSO_FACTORS = frozenset({"data", "blocks"})
+"""Keys of the file that are names of factors as well: without such a key, a single value is the factor's."""
 
 
 def apply_overrides(root: Table, overrides: Iterable[str], seeds: int | None, problems: Problems) -> Table:
@@ -35,16 +37,15 @@ def _apply(root: Table, text: str, problems: Problems) -> Table:
     if not all(parts):
         problems.error(mark, f"an empty name in {key!r}")
         return root
-    path = _path(root, parts)
     node = read_tree(value, source, problems, shift=len(key) + 1)
-    return root if node is None else _put(root, path, node, mark, problems)
+    return root if node is None else _put(root, _path(root, parts, node), node, mark, problems)
 
 
-def _path(root: Table, parts: list[str]) -> list[str]:
+def _path(root: Table, parts: list[str], value: Node) -> list[str]:
     """Where an override goes: a key of the study file, else a setting of the baseline."""
     known = top_level(root)
     first = parts[0] if parts[0] in known else parts[0].replace("_", "-")
-    if first not in known or (first == "data" and root.get("data") is None):
+    if first not in known or (first in _ALSO_FACTORS and root.get(first) is None and not isinstance(value, Table)):
         return ["baseline", *_spelt(root.get("baseline"), parts)]
     spelt = next((key.text for key, _ in root.entries if key.text.replace("_", "-") == first), first)
     rest = parts[1:]

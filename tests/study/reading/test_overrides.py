@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from ablate.core.ddpm_dip.core import DdpmDip
 from ablate.errors import Problem
+from ablate.study.reading.load_study import load_study
 from ablate.study.spec import Study
 
 Load = Callable[..., Study]
@@ -57,6 +60,18 @@ def test_an_override_reaches_its_place(
 def test_data_at_the_top_level_is_replaced_there(load: Load) -> None:
     study = load("data: patches\n" + TEXT, overrides=["data=cifar10"])
     assert study.baseline.levels["data"] == "cifar10"
+
+
+def test_blocks_are_those_of_the_network_unless_they_are_data_sets(tmp_path: Path) -> None:
+    """`blocks` is a key of the file and a factor of ddpm-dip."""
+    path = tmp_path / "study.yaml"
+    path.write_text("core: ddpm-dip\nbaseline: {}\nvary: {lr: [0.01]}\n")
+
+    def read(override: str) -> Study:
+        return load_study(path, resolve_core=lambda *_: DdpmDip, overrides=[override])
+
+    assert read("blocks=3").baseline.levels["blocks"] == 3
+    assert read("blocks={data: [skimage-patches, cifar10]}").blocks is not None
 
 
 def test_dotted_overrides_follow_the_spelling_of_the_file(load: Load) -> None:
