@@ -47,7 +47,7 @@ class Muon:
             (matrices if weight.ndim == 4 and min(weight.shape[:2]) >= _SMALLEST_SIDE else others).append(weight)
         self._matrices = matrices
         self._averages = [torch.zeros_like(weight) for weight in matrices]
-        self._adam = torch.optim.Adam(others, lr=lr, betas=ADAM_BETAS)
+        self._adam = torch.optim.Adam(others, lr=lr, betas=ADAM_BETAS, fused=True)
         self.param_groups = self._adam.param_groups
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -64,7 +64,7 @@ def test_everything_but_matrices_is_adam_s() -> None:
     gradients = [drawn(*weight.shape, seed=place) for place, weight in enumerate(ours.parameters())]
     for network, optimizer in (
         (ours, Muon(ours, lr=0.01)),
-        (theirs, torch.optim.Adam(theirs.parameters(), lr=0.01, betas=ADAM_BETAS)),
+        (theirs, torch.optim.Adam(theirs.parameters(), lr=0.01, betas=ADAM_BETAS, fused=True)),
     ):
         for weight, gradient in zip(network.parameters(), gradients, strict=True):
             weight.grad = gradient.clone()
