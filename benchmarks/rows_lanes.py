@@ -9,7 +9,7 @@ from benchmarks.frame import Row, in_process, in_turn, worker_environment
 
 WIDTH, ROUNDS = 4, 3
 UPDATES = {"replay": 12, "unet": 6}
-NAMES = {"replay": "denoiser of replay", "unet": "U-Net of the first study"}
+NAMES = {"replay": "denoiser of replay", "unet": "default U-Net"}
 TOLERANCE = 1e-4
 """Relative, of the first training's losses."""
 PREDICTED = {"replay": "0.8-1.1x: does not pay on CPU", "unet": "0.8x: does not pay on CPU"}

@@ -10,7 +10,7 @@ from ablate.recipe import Recipe, digest_of
 _TRAINED_IN_LANES = ("ddpm", "dip+ddpm")
 _DENOISER = (
     *("data", "image_size", "greyscale", "split", "cap_per_image", "precision", "deterministic"),
-    *("channels", "channel_mults", "blocks", "attention"),
+    *("unet", "channels", "channel_mults", "blocks", "attention"),
 )
 """What denoisers must have in common to be trained as one program."""
 _DIP = ("dip_architecture", "dip_channels", "dip_scales", "precision", "deterministic")

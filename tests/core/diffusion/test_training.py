@@ -121,6 +121,17 @@ def test_an_interrupted_training_ends_bit_for_bit_alike(images: Tensor, tmp_path
     assert 0 < reused < resumed.seconds
 
 
+@pytest.mark.parametrize("stop_after", [1, 6])
+def test_a_light_network_under_muon_ends_bit_for_bit_alike(images: Tensor, tmp_path: Path, stop_after: int) -> None:
+    """Its averages are in the checkpoint as Adam's are."""
+    settings = TINY.model_copy(update={"optimizer": "muon", "unet": "light", "channel_mults": "1-2"})
+    whole = run(settings, images, tmp_path / "a")[0]
+    assert not same(whole, run(settings.model_copy(update={"optimizer": "adam"}), images, tmp_path / "c")[0])
+    with pytest.raises(StoppedError):
+        run(settings, images, tmp_path / "b", stop_after=stop_after)
+    assert same(whole, run(settings, images, tmp_path / "b")[0])
+
+
 def test_a_longer_training_goes_on_from_a_shorter_one(images: Tensor, tmp_path: Path) -> None:
     """Two epochs after one give the bits of two epochs, and the measured seconds of the first are kept."""
     short = run(TINY.model_copy(update={"epochs": 1}), images, tmp_path / "a")[0]
