@@ -112,7 +112,7 @@ def size_factor(settings: DdpmDipSettings) -> float:
 
 def network_factor(settings: DdpmDipSettings) -> float:
     """Return what an update costs per image, in updates of 16 channels and 1 block on 32x32 pixels."""
-    light = (0.3 + 0.07 * settings.blocks) if settings.unet == "light" else settings.blocks
+    light = (0.35 + 0.08 * settings.blocks) if settings.unet == "light" else settings.blocks
     return float((settings.channels / 16) ** 1.5 * light) * size_factor(settings)
 
 
