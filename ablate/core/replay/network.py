@@ -40,9 +40,15 @@ class Autoencoder(nn.Module):
         self.net = _autoencoder()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N,3,H,W] -> same."""
+        """[N,3,H,W] -> same. On a CPU without gradients: `loss` has them."""
         out: Tensor = conv_block.apply([self.net], x) if conv_block.pays(x) else self.net(x)
         return out
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Mean squared error of the reconstruction of `x` [N,3,H,W]."""
+        if conv_block.pays(x):
+            return conv_block.squared_error([self.net], x, x)
+        return (self(x) - x).square().mean()
 
 
 class ReplayDenoiser(nn.Module):
@@ -56,14 +62,21 @@ class ReplayDenoiser(nn.Module):
         self.table: Tensor
 
     def forward(self, x: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        """[N,3,H,W] -> same. `t` is int64 [1] (one level for the batch, as in training) or [N]."""
+        """[N,3,H,W] -> same. `t` is int64 [1] (one level for the batch, as in training) or [N].
+
+        On a CPU without gradients: `loss` has them.
+        """
         sigma = self.table[t]
-        # Drawn channels last in one call: twice as fast to fill.
-        count, channels, height, width = x.shape
-        noise = torch.randn((self.blocks, count, height, width, channels), generator=generator, device=x.device)
         if self.nets and conv_block.pays(x):
-            return conv_block.apply(self.nets, x, noise, sigma.expand(count))
-        for block, fresh in enumerate(noise.permute(0, 1, 4, 2, 3)):
+            return conv_block.apply(self.nets, x, conv_block.drawn_key(generator), sigma.expand(len(x)))
+        for block, fresh in enumerate(conv_block.noise(self.blocks, x, generator)):
             noisy = torch.addcmul(x, fresh, sigma[:, None, None, None])
             x = noisy - self.nets[block](x) if self.nets else noisy
         return x
+
+    def loss(self, x: Tensor, target: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean squared error against `target` [N,3,H,W] of what `forward` gives for one level `t` [1]."""
+        if self.nets and conv_block.pays(x):
+            key = conv_block.drawn_key(generator)
+            return conv_block.squared_error(self.nets, x, target, key, self.table[t])
+        return (self(x, t, generator) - target).square().mean()
