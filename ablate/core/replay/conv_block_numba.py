@@ -165,13 +165,16 @@ def _sum_taps(x: Floats, y: int, weight: Floats, bias: Floats, sums: Floats) -> 
         for row in range(3):
             for column in range(3):
                 at, tap = c * PLANE + (y + row) * ROW + column, 3 * row + column
-                v0, v1, v2, v3 = load(x, at), load(x, at + 8), load(x, at + 16), load(x, at + 24)
-                w = repeat(weight[0, c, tap])
-                p0, p1, p2, p3 = w * v0 + p0, w * v1 + p1, w * v2 + p2, w * v3 + p3
-                w = repeat(weight[1, c, tap])
-                q0, q1, q2, q3 = w * v0 + q0, w * v1 + q1, w * v2 + q2, w * v3 + q3
-                w = repeat(weight[2, c, tap])
-                r0, r1, r2, r3 = w * v0 + r0, w * v1 + r1, w * v2 + r2, w * v3 + r3
+                # Twelve sums, three weights and one vector of pixels: all of AVX2's sixteen registers.
+                first, second, third = repeat(weight[0, c, tap]), repeat(weight[1, c, tap]), repeat(weight[2, c, tap])
+                v = load(x, at)
+                p0, q0, r0 = first * v + p0, second * v + q0, third * v + r0
+                v = load(x, at + LANES)
+                p1, q1, r1 = first * v + p1, second * v + q1, third * v + r1
+                v = load(x, at + 2 * LANES)
+                p2, q2, r2 = first * v + p2, second * v + q2, third * v + r2
+                v = load(x, at + 3 * LANES)
+                p3, q3, r3 = first * v + p3, second * v + q3, third * v + r3
     store(sums, 0, p0)
     store(sums, 8, p1)
     store(sums, 16, p2)
