@@ -139,7 +139,9 @@ def _overload(symbol: Any, names: dict[str, str]) -> None:
     """Give vectors an operator: `names` are LLVM's for floats and words."""
 
     def operation(vector: Vector) -> Any:
-        return _operation(vector, (vector, vector), lambda builder, both: getattr(builder, names[vector.element])(*both))
+        return _operation(
+            vector, (vector, vector), lambda builder, both: getattr(builder, names[vector.element])(*both)
+        )
 
     known = {vector: operation(vector) for vector in (FLOATS, WORDS) if vector.element in names}
 
