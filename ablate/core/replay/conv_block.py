@@ -82,16 +82,26 @@ class _SquaredError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weight: Tensor, bias: Tensor, x: Tensor, target: Tensor, key: Any, sigma: Tensor) -> Tensor:
         from ablate.core.replay import conv_block_numba as kernels
+        from ablate.core.replay.vectors import LANES
 
         # A residual block subtracts what comes out of its second convolution.
         sign = weight.new_tensor([1.0, -1.0 if key is not None else 1.0])
         # The gradient of a convolution goes back by the kernel turned around, inputs and outputs exchanged.
         turned = weight.flip(4).transpose(2, 3) * sign[:, None, None, None]
-        for_weight, for_bias = (weight.new_zeros(*one.shape, kernels.LANES) for one in (weight, bias))
-        given = (one.contiguous().numpy() for one in (x, target))
-        level = sigma.numpy()[0]
-        arrays = (one.contiguous().numpy() for one in (weight, bias, turned, for_weight, for_bias))
-        total = kernels.squares(*given, _or_zero(key), level, key is not None, *arrays)
+        for_weight, for_bias = (weight.new_zeros(*one.shape, LANES) for one in (weight, bias))
+        images, wanted, kernel, offset, back = (one.contiguous().numpy() for one in (x, target, weight, bias, turned))
+        total = kernels.squares(
+            images,
+            wanted,
+            _or_zero(key),
+            sigma.numpy()[0],
+            key is not None,
+            kernel,
+            offset,
+            back,
+            for_weight.numpy(),
+            for_bias.numpy(),
+        )
         scale = 2.0 / x.numel()
         ctx.save_for_backward(
             for_weight.sum(-1) * (scale * sign[:, None, None, None]), for_bias.sum(-1) * (scale * sign[:, None])

@@ -48,7 +48,8 @@ class Autoencoder(nn.Module):
         """Mean squared error of the reconstruction of `x` [N,3,H,W]."""
         if conv_block.pays(x):
             return conv_block.squared_error([self.net], x, x)
-        return (self(x) - x).square().mean()
+        error: Tensor = (self(x) - x).square().mean()
+        return error
 
 
 class ReplayDenoiser(nn.Module):
@@ -79,4 +80,5 @@ class ReplayDenoiser(nn.Module):
         if self.nets and conv_block.pays(x):
             key = conv_block.drawn_key(generator)
             return conv_block.squared_error(self.nets, x, target, key, self.table[t])
-        return (self(x, t, generator) - target).square().mean()
+        error: Tensor = (self(x, t, generator) - target).square().mean()
+        return error

@@ -22,7 +22,7 @@ _WORD = ir.IntType(32)
 _ELEMENTS = {"float": ir.FloatType(), "word": _WORD}
 
 
-class Vector(types.Type):  # type: ignore[misc]
+class Vector(types.Type):
     """Eight elements, `float` or `word` (32 bits without a sign)."""
 
     def __init__(self, element: str) -> None:
@@ -31,9 +31,9 @@ class Vector(types.Type):  # type: ignore[misc]
 
 
 @register_model(Vector)
-class _InRegisters(models.PrimitiveModel):  # type: ignore[misc]
+class _InRegisters(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Vector) -> None:
-        super().__init__(manager, vector, _in_llvm(vector))
+        super().__init__(manager, vector, _in_llvm(vector))  # type: ignore[no-untyped-call]
 
 
 FLOATS, WORDS = Vector("float"), Vector("word")
@@ -74,7 +74,9 @@ def _repeat(builder: Any, arguments: Any) -> Any:
 
 def _root(builder: Any, arguments: Any) -> Any:
     kind = ir.FunctionType(_in_llvm(FLOATS), [_in_llvm(FLOATS)])
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.sqrt.v{LANES}f32"), arguments)
+    name = f"llvm.sqrt.v{LANES}f32"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)  # type: ignore[no-untyped-call]
+    return builder.call(function, arguments)
 
 
 def _positive(builder: Any, arguments: Any) -> Any:
@@ -105,34 +107,38 @@ signed_to_floats = _operation(FLOATS, (WORDS,), lambda builder, given: builder.s
 """Words read as integers with a sign, rounded to floats."""
 
 
-def _place(context: Any, builder: Any, array: Any, value: Any, index: Any, vector: Vector) -> Any:
+def _place(context: Any, builder: Any, signature: Any, arguments: Any, vector: Vector) -> Any:
+    """Pointer to the vector at a flat index: `arguments` begin with an array and the index."""
+    (array, *_), (value, index, *_) = signature.args, arguments
     data = context.make_array(array)(context, builder, value).data
     return builder.bitcast(builder.gep(data, [index]), _in_llvm(vector).as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load(typing: Any, array: Any, index: Any) -> Any:
-    """Eight elements of a contiguous array, from the flat `index` on; bounds are not checked."""
+def _load(typing: Any, array: Any, index: Any) -> Any:
     vector = FLOATS if array.dtype == types.float32 else WORDS
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_place(context, builder, signature.args[0], *arguments, vector))
+        value = builder.load(_place(context, builder, signature, arguments, vector))
         value.align = 4
         return value
 
     return vector(array, types.intp), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
-    """Write a vector where `load` would read it."""
+def _store(typing: Any, array: Any, index: Any, vector: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        written = builder.store(arguments[2], _place(context, builder, signature.args[0], *arguments[:2], vector))
+        written = builder.store(arguments[2], _place(context, builder, signature, arguments, vector))
         written.align = 4
         return context.get_dummy_value()
 
     return types.void(array, types.intp, vector), generate
+
+
+load: Any = intrinsic(_load)
+"""Eight elements of a contiguous array, from a flat index on; bounds are not checked."""
+store: Any = intrinsic(_store)
+"""Write a vector where `load` would read it: array, index, vector."""
 
 
 def _overload(symbol: Any, names: dict[str, str]) -> None:

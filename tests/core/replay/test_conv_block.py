@@ -15,7 +15,7 @@ from ablate.core.replay import conv_block
 from ablate.core.replay import conv_block_numba as kernels
 from ablate.core.replay.network import Autoencoder, ReplayDenoiser, draw
 from ablate.core.replay.noise_tables import noise_table
-from ablate.core.replay.vectors import load, store
+from ablate.core.replay.vectors import LANES, load, store
 
 
 def bias_of(net: nn.Sequential, place: int) -> Tensor:
@@ -153,15 +153,15 @@ def test_noise_is_normal_and_independent() -> None:
 def test_the_generator_is_xoshiro128_plus_plus_seeded_by_splitmix64() -> None:
     """Against both as their authors wrote them, in Python's integers."""
     key, image = 0x0123456789ABCDEF, 5
-    state = np.empty((4, kernels.LANES), np.uint32)
+    state = np.empty((4, LANES), np.uint32)
     kernels._seeded(np.uint64(key), image, state)
     assert (
         state.tolist()
         == np.array(splitmix64(key, 16 * (image + 1))[16 * image :], "<u8").view("<u4").reshape(4, 8).tolist()
     )
-    found = np.empty((3, kernels.LANES), np.uint32)
+    found = np.empty((3, LANES), np.uint32)
     three_steps(state, found)
-    for lane in range(kernels.LANES):
+    for lane in range(LANES):
         words = [int(state[row, lane]) for row in range(4)]
         assert found[:, lane].tolist() == xoshiro128_plus_plus(words, 3)
 
