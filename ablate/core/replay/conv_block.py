@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,11 @@ from torch.autograd.function import once_differentiable
 def pays(x: Tensor) -> bool:
     """True where images `x` can be put through blocks by `apply`: float32 [N,3,32,32] on a CPU."""
     return x.device.type == "cpu" and x.dtype == torch.float32 and x.shape[1:] == (3, 32, 32)
+
+
+def layers_of(nets: Iterable[nn.Module]) -> tuple[nn.Conv2d, ...]:
+    """The convolutions of blocks, as `apply` and `squared_error` take them: to be looked up once, not per update."""
+    return tuple(layer for net in nets for layer in net.children() if isinstance(layer, nn.Conv2d))
 
 
 def noise(blocks: int, x: Tensor, generator: torch.Generator) -> Tensor:
@@ -36,7 +41,7 @@ def drawn_key(generator: torch.Generator) -> Any:
     return torch.randint(2**63 - 1, (1,), generator=generator).numpy().view("uint64")[0]
 
 
-def apply(nets: Iterable[nn.Module], x: Tensor, key: Any = None, sigma: Tensor | None = None) -> Tensor:
+def apply(layers: Sequence[nn.Conv2d], x: Tensor, key: Any = None, sigma: Tensor | None = None) -> Tensor:
     """Put `x` [N,3,32,32] through blocks net_b = convolution, ReLU, convolution, one after the other; no gradients.
 
     A block is x + sigma n_b - net_b(x), with the noise of `key` (`drawn_key`) and `sigma` [N]; or net_b(x) without.
@@ -44,7 +49,7 @@ def apply(nets: Iterable[nn.Module], x: Tensor, key: Any = None, sigma: Tensor |
     """
     from ablate.core.replay import conv_block_numba as kernels
 
-    weight, bias = (one.detach().contiguous().numpy() for one in _parameters(nets))
+    weight, bias = (one.detach().contiguous().numpy() for one in _parameters(layers))
     sigma = x.new_zeros(len(x)) if sigma is None else sigma
     out = torch.empty(x.shape)
     images, levels = (one.detach().contiguous().numpy() for one in (x, sigma))
@@ -53,21 +58,20 @@ def apply(nets: Iterable[nn.Module], x: Tensor, key: Any = None, sigma: Tensor |
 
 
 def squared_error(
-    nets: Iterable[nn.Module], x: Tensor, target: Tensor, key: Any = None, sigma: Tensor | None = None
+    layers: Sequence[nn.Conv2d], x: Tensor, target: Tensor, key: Any = None, sigma: Tensor | None = None
 ) -> Tensor:
     """Mean squared error of `apply` against `target` [N,3,32,32]; `sigma` [1] is one level for all images.
 
     Its gradients reach the networks, not `x`, and are computed with it: an image goes back while it is in the cache.
     """
-    weight, bias = _parameters(nets)
+    weight, bias = _parameters(layers)
     level = x.new_zeros(1) if sigma is None else sigma
     result: Tensor = _SquaredError.apply(weight, bias, x.detach(), target, key, level)
     return result
 
 
-def _parameters(nets: Iterable[nn.Module]) -> tuple[Tensor, Tensor]:
+def _parameters(layers: Sequence[nn.Conv2d]) -> tuple[Tensor, Tensor]:
     """Weights [B,2,3,3,9] and biases [B,2,3]."""
-    layers = [layer for net in nets for layer in net.children() if isinstance(layer, nn.Conv2d)]
     weight = torch.stack([layer.weight for layer in layers]).view(-1, 2, 3, 3, 9)
     return weight, torch.stack([layer.bias for layer in layers if layer.bias is not None]).view(-1, 2, 3)
 

@@ -72,8 +72,10 @@ def test_blocks_their_loss_and_its_gradients_equal_the_plain_ones(
     key, noise = key_and_noise(blocks, x)
     levels, noise_or_none = torch.linspace(0.1, 0.9, count) if residual else None, noise if residual else None
     key = key if residual else None
-    result = conv_block.apply(layers, x, key, levels)
-    loss = conv_block.squared_error(layers, x, target, key, None if levels is None else levels[:1])
+    result = conv_block.apply(conv_block.layers_of(layers), x, key, levels)
+    loss = conv_block.squared_error(
+        conv_block.layers_of(layers), x, target, key, None if levels is None else levels[:1]
+    )
     mine = gradients(3 * loss, layers)
     for net in layers:
         net.double()
@@ -91,20 +93,20 @@ def test_blocks_their_loss_and_its_gradients_equal_the_plain_ones(
 def test_images_get_no_gradient_and_are_not_changed() -> None:
     layers, x = nets(2), drawn(2, 3, 32, 32).requires_grad_()
     before = x.detach().clone()
-    torch.autograd.backward(conv_block.squared_error(layers, x, before))
+    torch.autograd.backward(conv_block.squared_error(conv_block.layers_of(layers), x, before))
     assert x.grad is None
     assert torch.equal(x.detach(), before)
     assert all(weight.grad is not None for net in layers for weight in net.parameters())
-    assert not conv_block.apply(layers, x).requires_grad
+    assert not conv_block.apply(conv_block.layers_of(layers), x).requires_grad
 
 
 def test_an_image_does_not_depend_on_those_after_it() -> None:
     """Its noise follows from the key and its place."""
     layers, x = nets(3), drawn(4, 3, 32, 32)
     (key, noise), sigma = key_and_noise(3, x), torch.linspace(0.1, 0.4, 4)
-    together = conv_block.apply(layers, x, key, sigma)
+    together = conv_block.apply(conv_block.layers_of(layers), x, key, sigma)
     for n in range(1, 4):
-        assert torch.equal(conv_block.apply(layers, x[:n], key, sigma[:n]), together[:n])
+        assert torch.equal(conv_block.apply(conv_block.layers_of(layers), x[:n], key, sigma[:n]), together[:n])
         assert torch.equal(key_and_noise(3, x[:n])[1], noise[:, :n])
     assert not torch.equal(key_and_noise(3, x, seed=1)[1], noise)
 
@@ -122,8 +124,8 @@ def test_what_is_not_finite_stays_so(value: float, where: str) -> None:
         else:
             bias_of(layers[0], 2)[1] = value
     theirs = plain(layers, x, None, None)
-    assert torch.equal(conv_block.apply(layers, x).isfinite(), theirs.isfinite())
-    assert not bool(conv_block.squared_error(layers, x, target).isfinite())
+    assert torch.equal(conv_block.apply(conv_block.layers_of(layers), x).isfinite(), theirs.isfinite())
+    assert not bool(conv_block.squared_error(conv_block.layers_of(layers), x, target).isfinite())
 
 
 # --- noise
