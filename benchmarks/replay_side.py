@@ -14,7 +14,7 @@ from torch import Tensor
 from ablate.core.data import load
 from ablate.core.replay.network import Autoencoder, ReplayDenoiser, draw
 from ablate.core.replay.noise_tables import noise_table
-from ablate.core.replay.training import Predict, Training
+from ablate.core.replay.training import Loss, Training
 from benchmarks.frame import clock
 
 
@@ -24,19 +24,18 @@ def training(kind: str, images: Tensor, *, seed: int = 0, lr: float = 1e-3, batc
     draw(dip, torch.Generator().manual_seed(seed))
     name = "dip" if kind == "dip" else "denoiser"
     network: torch.nn.Module = dip
-    predict: Predict = lambda x, noise: network(x)  # noqa: E731
+    loss: Loss = lambda x, noise: dip.loss(x)  # noqa: E731
     if kind != "dip":
         table = noise_table("linear")
         denoiser = ReplayDenoiser(10, table)
         draw(denoiser, torch.Generator().manual_seed(seed + 1))
-        network, dip = denoiser, dip.requires_grad_(False)
+        network, frozen = denoiser, dip.requires_grad_(False)
 
-        def predict(x: Tensor, noise: torch.Generator) -> Tensor:
+        def loss(x: Tensor, noise: torch.Generator) -> Tensor:
             t = torch.randint(len(table), (1,), generator=noise, device=x.device)
-            output: Tensor = denoiser(dip(x) if kind == "dip+ddpm" else x, t, noise)
-            return output
+            return denoiser.loss(frozen(x) if kind == "dip+ddpm" else x, x, t, noise)
 
-    return Training(name, network, predict, images, seed, lr, batch, 1000)
+    return Training(name, network, loss, images, seed, lr, batch, 1000)
 
 
 def main(kind: str, steps: int, device: str = "cpu") -> None:

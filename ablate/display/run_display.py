@@ -75,6 +75,35 @@ class Watched:
         self._display.__exit__(kind, error, trace)
 
 
+class Foresight:
+    """A display that calls `prepare` in a thread, once, when a slot is left without work: its core is free for it."""
+
+    def __init__(self, display: Display, prepare: Callable[[], object]) -> None:
+        self._display = display
+        self._prepare: Callable[[], object] | None = prepare
+        self._left = self._slots = 0
+
+    def take(self, event: display_events.DisplayEvent) -> None:
+        """Show the event, and count."""
+        self._display.take(event)
+        if isinstance(event, display_events.RunStarted):
+            self._left, self._slots = event.to_run, len(event.slots)
+        elif isinstance(event, display_events.TrialFinished) and event.final:
+            self._left -= 1
+            if 0 < self._left < self._slots and self._prepare is not None:
+                threading.Thread(target=self._prepare, daemon=True).start()
+                self._prepare = None
+
+    def __enter__(self) -> Self:
+        self._display.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._display.__exit__(kind, error, trace)
+
+
 class Silence(_Still):
     """For ``--quiet``: only what must not be missed."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json as json_text
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from ablate.display.console import Screen
-from ablate.display.run_display import JsonLines, Lines, Picture, Silence, event_line
+from ablate.display.run_display import Foresight, JsonLines, Lines, Picture, Silence, event_line
 from ablate.display.run_state import RunView
 from ablate.engine.display import display_events
 from ablate.engine.display.display_events import Estimate
@@ -180,3 +181,19 @@ def test_paths_are_shown_from_where_the_user_is(tmp_path: Path, monkeypatch: pyt
         log=str(tmp_path / "a" / "run.log"),
     )
     assert event_line(event, "psnr").endswith(f"log={Path('a') / 'run.log'}")
+
+
+def test_work_for_later_begins_once_when_a_slot_is_left_without_a_trial() -> None:
+    """Of four trials on two slots that is after the third has ended, and not after a loss that is tried again."""
+    prepared = threading.Semaphore(0)
+    run = Foresight(Silence(screen()[0]), prepared.release)
+    two = ("cpu", "cpu")
+    run.take(display_events.RunStarted(at=AT, total=4, done=0, to_run=4, slots=two, devices=two, log="run.log"))
+    ended = replace(FAILED, outcome=OutcomeKind.MEASURED, error=None)
+    for event in (ended, ended, replace(FAILED, final=False)):
+        run.take(event)
+    assert not prepared.acquire(blocking=False)
+    run.take(ended)
+    assert prepared.acquire(timeout=60)
+    run.take(ended)
+    assert not prepared.acquire(blocking=False)

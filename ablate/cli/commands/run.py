@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -153,7 +154,12 @@ def run(
     if (more := len(prepared.plan.warnings) - _SHOWN_WARNINGS) > 0:
         screen.say(f"and {plural(more, 'more warning')}:  ablate plan {shlex.quote(str(study))}")
     prepared, summary = execute(
-        prepared, places, _audience(screen), retry_failed=retry_failed, fail_fast=fail_fast, max_outage_s=max_outage
+        prepared,
+        places,
+        _audience(screen, figures=not (no_report or no_figures)),
+        retry_failed=retry_failed,
+        fail_fast=fail_fast,
+        max_outage_s=max_outage,
     )
     code = summary.exit_code
     if not no_report and code not in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
@@ -197,12 +203,16 @@ def _say_round(prepared: PreparedRun, screen: Screen) -> None:
         screen.say(f"{prepared.study.name}: {prepared.round}")
 
 
-def _audience(screen: Screen) -> Audience:
-    """Who watches: a picture on a terminal, lines in a log, JSON for a program, or nobody."""
-    from ablate.display.run_display import JsonLines, Lines, Picture, Silence, Watched
+def _audience(screen: Screen, *, figures: bool) -> Audience:
+    """Who watches: a picture on a terminal, lines in a log, JSON for a program, or nobody.
+
+    With `figures` at the end, what draws them is imported while the last trials run.
+    """
+    from ablate.display.run_display import Foresight, JsonLines, Lines, Picture, Silence, Watched
 
     def display(prepared: PreparedRun) -> Display:
-        return Watched(shown(prepared), screen.out.file, screen.err.file)
+        watched = Watched(shown(prepared), screen.out.file, screen.err.file)
+        return Foresight(watched, lambda: import_module("ablate.report.figures.all")) if figures else watched
 
     def shown(prepared: PreparedRun) -> Display:
         if screen.json:

@@ -25,7 +25,7 @@ class Replay(Core):
     """
 
     name: ClassVar[str] = "replay"
-    version: ClassVar[str] = "3"
+    version: ClassVar[str] = "4"
     imports: ClassVar[tuple[str, ...]] = ("ablate.core.replay.fused", "ablate.core.replay.trial")
     Settings: ClassVar[type[CoreSettings]] = ReplaySettings
     metrics: ClassVar[tuple[MetricInfo, ...]] = (

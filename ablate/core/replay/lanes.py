@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ablate.core.data import as_unit
 from ablate.core.programs.lane_run import LaneTraining
 from ablate.core.programs.lanes import Lanes
+from ablate.core.replay import conv_block
 from ablate.core.replay.network import CHANNELS, Autoencoder, ReplayDenoiser
 from ablate.core.replay.training import Training, save_epoch, tell_curve, tell_progress
 from ablate.core.shared.seeding import generator
@@ -126,9 +127,9 @@ class ReplayLane(LaneTraining[ReplayLanes]):
             stream = generator(self.training.seed, f"{self.training.name}-noise", self.step, device=lanes.device.type)
             level = torch.randint(len(network.table), (1,), generator=stream, device=lanes.device)
             lanes.sigma[channels] = network.table[level]
-            shape = (lanes.blocks, count, *lanes.noise.shape[2:4], CHANNELS)
-            noise = torch.randn(shape, generator=stream, device=lanes.device)
-            lanes.noise[:, :count, :, :, channels] = noise
+            shape = (count, CHANNELS, *lanes.noise.shape[2:4])
+            noise = conv_block.noise(lanes.blocks, lanes.noise.new_empty(shape), stream)
+            lanes.noise[:, :count, :, :, channels] = noise.permute(0, 1, 3, 4, 2)
 
     def spend(self, seconds: float) -> None:
         """Count this training's share of a step of all lanes."""

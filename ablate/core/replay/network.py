@@ -38,11 +38,19 @@ class Autoencoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.net = _autoencoder()
+        self._layers = conv_block.layers_of([self.net])
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N,3,H,W] -> same."""
-        out: Tensor = conv_block.apply([self.net], x) if conv_block.pays(x) else self.net(x)
+        """[N,3,H,W] -> same. On a CPU without gradients: `loss` has them."""
+        out: Tensor = conv_block.apply(self._layers, x) if conv_block.pays(x) else self.net(x)
         return out
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Mean squared error of the reconstruction of `x` [N,3,H,W]."""
+        if conv_block.pays(x):
+            return conv_block.squared_error(self._layers, x, x)
+        error: Tensor = (self(x) - x).square().mean()
+        return error
 
 
 class ReplayDenoiser(nn.Module):
@@ -52,18 +60,27 @@ class ReplayDenoiser(nn.Module):
         super().__init__()
         self.blocks = blocks
         self.nets = nn.ModuleList() if identity else nn.ModuleList(_autoencoder() for _ in range(blocks))
+        self._layers = conv_block.layers_of(self.nets)
         self.register_buffer("table", torch.tensor(table, dtype=torch.float32), persistent=False)
         self.table: Tensor
 
     def forward(self, x: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        """[N,3,H,W] -> same. `t` is int64 [1] (one level for the batch, as in training) or [N]."""
+        """[N,3,H,W] -> same. `t` is int64 [1] (one level for the batch, as in training) or [N].
+
+        On a CPU without gradients: `loss` has them.
+        """
         sigma = self.table[t]
-        # Drawn channels last in one call: twice as fast to fill.
-        count, channels, height, width = x.shape
-        noise = torch.randn((self.blocks, count, height, width, channels), generator=generator, device=x.device)
         if self.nets and conv_block.pays(x):
-            return conv_block.apply(self.nets, x, noise, sigma.expand(count))
-        for block, fresh in enumerate(noise.permute(0, 1, 4, 2, 3)):
+            return conv_block.apply(self._layers, x, conv_block.drawn_key(generator), sigma.expand(len(x)))
+        for block, fresh in enumerate(conv_block.noise(self.blocks, x, generator)):
             noisy = torch.addcmul(x, fresh, sigma[:, None, None, None])
             x = noisy - self.nets[block](x) if self.nets else noisy
         return x
+
+    def loss(self, x: Tensor, target: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+        """Mean squared error against `target` [N,3,H,W] of what `forward` gives for one level `t` [1]."""
+        if self.nets and conv_block.pays(x):
+            key = conv_block.drawn_key(generator)
+            return conv_block.squared_error(self._layers, x, target, key, self.table[t])
+        error: Tensor = (self(x, t, generator) - target).square().mean()
+        return error

@@ -19,8 +19,8 @@ from ablate.errors import DivergedError, StoppedError
 from ablate.interface import TrialContext
 from ablate.recipe import Recipe
 
-Predict = Callable[[Tensor, torch.Generator], Tensor]
-"""A batch [N,3,H,W] in [-1,1] and this step's noise -> the reconstruction that is compared with the batch."""
+Loss = Callable[[Tensor, torch.Generator], Tensor]
+"""A batch [N,3,H,W] in [-1,1] and this step's noise -> mean squared error of the batch's reconstruction."""
 _SPEAK_EVERY_STEPS = 10
 RESIDENT_IMAGES = 8192
 """Up to this many images are held as floats as well (100 MB)."""
@@ -32,7 +32,7 @@ class Training:
 
     name: str
     network: nn.Module
-    predict: Predict
+    loss: Loss
     images: Tensor
     """uint8 [N,3,H,W] on the device."""
     seed: int
@@ -86,7 +86,7 @@ class Training:
         chosen = self.chosen_at(self.step)
         x = as_unit(self.images[chosen]) if self._floats is None else self._floats[chosen]
         noise = generator(self.seed, f"{self.name}-noise", self.step, device=self.images.device.type)
-        loss = (self.predict(x, noise) - x).square().mean()
+        loss = self.loss(x, noise)
         self.adam.zero_grad()
         torch.autograd.backward(loss)
         self.adam.step()

@@ -17,7 +17,7 @@ from ablate.core.replay.network import Autoencoder, ReplayDenoiser, draw
 from ablate.core.replay.noise_tables import noise_table
 from ablate.core.replay.score import Restore, denoise, score
 from ablate.core.replay.settings import ReplaySettings
-from ablate.core.replay.training import Predict, Training, train
+from ablate.core.replay.training import Loss, Training, train
 from ablate.core.scores.psnr_ssim import CONVENTION_PSNR_SEED, CONVENTION_SSIM_SEED, psnr_seed
 from ablate.core.shared.numerics import Plain, apply_numerics, device_name, environment
 from ablate.core.shared.seeding import generator
@@ -182,8 +182,8 @@ def dip_training(trial: Trial) -> Training:
     network = Autoencoder()
     draw(network, trial.generator("replay-dip-init", "cpu"))
     curve = _curve_score(_restore_by_dip(network), trial) if trial.settings.method == "dip" else None
-    predict: Predict = lambda x, noise: network(x)  # noqa: E731
-    return _training(trial, "dip", network, predict, curve, lr=trial.settings.dip_lr, epochs=trial.settings.dip_epochs)
+    loss: Loss = lambda x, noise: network.loss(x)  # noqa: E731
+    return _training(trial, "dip", network, loss, curve, lr=trial.settings.dip_lr, epochs=trial.settings.dip_epochs)
 
 
 def untrained_denoiser(trial: Trial) -> ReplayDenoiser:
@@ -198,15 +198,14 @@ def denoiser_training(trial: Trial, dip: Autoencoder | None) -> Training:
     network = untrained_denoiser(trial)
     draw(network, trial.generator("replay-denoiser-init", "cpu"))
 
-    def predict(x: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(x: Tensor, noise: torch.Generator) -> Tensor:
         # One level for the whole batch, as in the report.
         t = torch.randint(len(network.table), (1,), generator=noise, device=x.device)
-        output: Tensor = network(x if dip is None else dip(x), t, noise)
-        return output
+        return network.loss(x if dip is None else dip(x), x, t, noise)
 
     curve = _curve_score(_restore_by_denoiser(network, trial), trial)
     settings = trial.settings
-    return _training(trial, "denoiser", network, predict, curve, lr=settings.lr, epochs=settings.epochs)
+    return _training(trial, "denoiser", network, loss, curve, lr=settings.lr, epochs=settings.epochs)
 
 
 def _restore_by_denoiser(network: ReplayDenoiser, trial: Trial) -> Restore:
@@ -229,7 +228,7 @@ def _training(
     trial: Trial,
     name: str,
     network: nn.Module,
-    predict: Predict,
+    loss: Loss,
     curve: Callable[[], float] | None,
     *,
     lr: float,
@@ -238,7 +237,7 @@ def _training(
     return Training(
         name=name,
         network=network,
-        predict=predict,
+        loss=loss,
         images=trial.train_images,
         seed=trial.recipe.seed,
         lr=lr,

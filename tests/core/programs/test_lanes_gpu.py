@@ -39,12 +39,11 @@ def denoiser(images: Tensor, seed: int) -> Training:
     network = ReplayDenoiser(2, table)
     draw(network, torch.Generator().manual_seed(seed))
 
-    def predict(x: Tensor, noise: torch.Generator) -> Tensor:
+    def loss(x: Tensor, noise: torch.Generator) -> Tensor:
         t = torch.randint(len(table), (1,), generator=noise, device=x.device)
-        output: Tensor = network(x, t, noise)
-        return output
+        return network.loss(x, x, t, noise)
 
-    return Training("denoiser", network, predict, images, seed, 1e-3, 4, 3)
+    return Training("denoiser", network, loss, images, seed, 1e-3, 4, 3)
 
 
 @pytest.mark.parametrize("width", [1, 3])

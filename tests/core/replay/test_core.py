@@ -323,13 +323,12 @@ def test_divergence_is_an_outcome_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     """The first non-finite loss ends the trial, with the images seen up to it."""
     seen = []
 
-    def explode(self: ReplayDenoiser, x: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+    def explode(self: ReplayDenoiser, x: Tensor, target: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
         seen.append(len(x))
         factor = math.inf if len(seen) == 3 else 1.0
-        unchanged: Tensor = x + 0 * self.nets[0](x)
-        return unchanged * factor
+        return factor * torch.stack([weight.square().sum() for weight in self.parameters()]).sum()
 
-    monkeypatch.setattr(ReplayDenoiser, "forward", explode)
+    monkeypatch.setattr(ReplayDenoiser, "loss", explode)
     outcome = _run(_recipe(method="ddpm"), Listener(tmp_path))
     assert outcome.kind is OutcomeKind.DIVERGED
     assert outcome.error == "denoiser loss became inf"
