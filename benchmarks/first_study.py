@@ -1,11 +1,11 @@
 """The first study, by this build and by an earlier one, in turn on this machine: seconds, and what every arm reached.
 
     mkdir /tmp/before; git archive 15ce952 | tar -x -C /tmp/before
-    python -m benchmarks.first_study --before /tmp/before             # one seed, one slot: some ten minutes
+    python -m benchmarks.first_study --before /tmp/before             # one seed: some five minutes on two cores
     python -m benchmarks.first_study --before /tmp/before --seeds 3
 
-Each build runs its own studies/schedules.yaml in an empty folder, with one thread per worker. Figures are left out:
-they are the same work in both. `--short` is a trial of 16 updates that asks for PSNR alone.
+Each build runs its own studies/schedules.yaml in an empty folder, as the README says: one worker per core, one thread
+per worker. Figures are left out: they are the same work in both. `--short` is a trial of 16 updates that asks for PSNR alone.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def cpu_seconds() -> float:
 
 def run(tree: Path, study: Path, *options: str) -> Ran:
     """Run `study` with the build in `tree`, in an empty folder."""
-    env = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, "-m", "ablate", "run", str(study), "--slots", "1", "--gpus", "none", "--no-figures"]
+    env = {**os.environ, "PYTHONPATH": str(tree)}
+    words = [sys.executable, "-m", "ablate", "run", str(study), "--gpus", "none", "--no-figures"]
     with tempfile.TemporaryDirectory() as folder:
         began, before = time.monotonic(), cpu_seconds()
         subprocess.run([*words, "--quiet", *options], cwd=folder, env=env, check=True, capture_output=True)
