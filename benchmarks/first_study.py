@@ -5,7 +5,8 @@
     python -m benchmarks.first_study --before /tmp/before --seeds 3
 
 Each build runs its own studies/schedules.yaml in an empty folder, as the README says: one worker per core, one thread
-per worker. Figures are left out: they are the same work in both. `--short` is a trial of 16 updates that asks for PSNR alone.
+per worker. Figures are left out: they are the same work in both. `--short` is a trial of 16 updates that asks for PSNR
+alone.
 """
 
 from __future__ import annotations
