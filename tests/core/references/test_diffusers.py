@@ -260,5 +260,6 @@ def test_the_unet_is_theirs_with_other_names() -> None:
     expected.square().sum().backward()
     for ours, other in SECTIONS.items():
         for one, two in zip(in_order(mine, ours), in_order(theirs, other), strict=True):
-            assert one.grad is not None and two.grad is not None
+            assert one.grad is not None
+            assert two.grad is not None
             assert apart(one.grad, two.grad) < 1e-5 * max(1.0, float(one.grad.abs().max()))
