@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ablate.core.diffusion.forward_process import Prediction, add_noise, target_of
 from ablate.core.diffusion.samplers import Grid, Reverse, grid_of, reverse
+from ablate.core.diffusion.unet import UNet
 from ablate.core.schedules import Schedule, make_schedule
 
 diffusers = pytest.importorskip("diffusers", reason="needs ablate[references]")
@@ -205,3 +206,60 @@ def test_their_ddim_keeps_the_noise_of_the_unclipped_estimate() -> None:
     found = ours(Reverse("ddim", 50, grid="trailing"), WALKED, predict)
     assert apart(theirs(scheduler, 50, predict), found) > 0.1
     assert apart(theirs(scheduler, 50, predict, use_clipped_model_output=True), found) < 5e-5
+
+
+def matched_networks() -> tuple[UNet, Any]:
+    """The first study's U-Net, drawn afresh in float64, and diffusers' UNet2DModel with the same weights."""
+    mine = UNet(channels=16, mults=(1, 2), blocks=1, middle_attention=False).double()
+    theirs = diffusers.UNet2DModel(
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D",) * 2,
+        up_block_types=("UpBlock2D",) * 2,
+        add_attention=False,
+        norm_num_groups=8,
+        norm_eps=1e-6,
+        downsample_padding=0,
+        flip_sin_to_cos=False,
+        freq_shift=1,
+    ).double()
+    draw = torch.Generator().manual_seed(0)
+    for weight in mine.parameters():
+        weight.data = 0.1 * torch.randn(weight.shape, generator=draw, dtype=torch.float64)
+    for ours, other in SECTIONS.items():
+        sources, targets = in_order(mine, ours), in_order(theirs, other)
+        for source, target in zip(sources, targets, strict=True):
+            target.data.copy_(source.data)
+    return mine, theirs
+
+
+SECTIONS = {
+    "time": "time_embedding",
+    "entry": "conv_in",
+    "down": "down_blocks",
+    "middle": "mid_block",
+    "up": "up_blocks",
+    "norm": "conv_norm_out",
+    "exit": "conv_out",
+}
+"""Parts of ablate's U-Net -> those of UNet2DModel, with their layers in one order."""
+
+
+def in_order(network: torch.nn.Module, part: str) -> list[torch.nn.Parameter]:
+    return [weight for name, weight in network.named_parameters() if name.startswith(part)]
+
+
+def test_the_unet_is_theirs_with_other_names() -> None:
+    """Same weights, same outputs and gradients, told the same step (they count from 0, ablate from 1)."""
+    mine, theirs = matched_networks()
+    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    t = torch.tensor([1, 10, 500, 1000])
+    found, expected = mine(x, t), theirs(x, t).sample
+    assert apart(found.detach(), expected.detach()) < 1e-5  # steps are embedded in float32 by both
+    found.square().sum().backward()
+    expected.square().sum().backward()
+    for ours, other in SECTIONS.items():
+        for one, two in zip(in_order(mine, ours), in_order(theirs, other), strict=True):
+            assert one.grad is not None
+            assert two.grad is not None
+            assert apart(one.grad, two.grad) < 1e-5 * max(1.0, float(one.grad.abs().max()))
