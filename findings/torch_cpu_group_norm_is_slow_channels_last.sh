@@ -5,7 +5,7 @@
 # Expected by most: channels_last is the faster format for convolutional networks on a CPU, so converting a U-Net is a
 # gain everywhere; a normalisation reads and writes the same bytes in either format.
 # Seen: convolutions gain a tenth to a fifth, and GroupNorm gives much of it back: with the shapes of a small U-Net (16
-# images, 8 groups, 16 to 48 channels, 32x32) the numbers agree to rounding and the time is 1.7 to 3.3 times as long. Its
+# images, 8 groups, 16 to 48 channels, 32x32) the numbers agree to rounding and the time is 1.5 to 6 times as long. Its
 # author called it "slightly worse" (pytorch#49821), with layers of a ResNet-50: groups of more channels.
 # What follows: in such a network normalisations cost an eighth of an update (a thirtieth in the default format), so timing
 # channels_last on the whole network hides that its convolutions gained more; fuse or replace the GroupNorm.
