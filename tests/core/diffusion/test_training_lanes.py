@@ -188,8 +188,7 @@ def test_batch_keys() -> None:
     same = (key(3), key(lr=0.1), key(noise_schedule="cosine"), key(prediction="v"), key(epochs=7), key(method="ddpm"))
     assert set(same) == {key()}
     other = (key(channels=8), key(batch_size=8), key(attention="16"), key(precision="tf32"), key(train_images=3))
-    other = (*other, key(unet="light"))
-    assert key() not in other
+    assert key() not in (*other, key(unet="light"))
     alone: list[dict[str, Any]] = [
         *({"dropout": 0.1}, {"precision": "bf16"}, {"budget": "compute"}, {"optimizer": "muon"}),
     ]
