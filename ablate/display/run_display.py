@@ -51,19 +51,11 @@ class _Still:
         return None
 
 
-class Watched:
-    """A display that says, by an OSError, that nobody can see it any more: once, when that has become known."""
+class _Around:
+    """A display that passes on to another one."""
 
-    def __init__(self, display: Display, *streams: object) -> None:
+    def __init__(self, display: Display) -> None:
         self._display = display
-        self._streams = streams
-
-    def take(self, event: display_events.DisplayEvent) -> None:
-        """Show the event; raises OSError when its stream is gone."""
-        self._display.take(event)
-        for stream in self._streams:
-            if (error := gone(stream)) is not None:
-                raise OSError(str(error)) from error
 
     def __enter__(self) -> Self:
         self._display.__enter__()
@@ -75,11 +67,26 @@ class Watched:
         self._display.__exit__(kind, error, trace)
 
 
-class Foresight:
+class Watched(_Around):
+    """A display that says, by an OSError, that nobody can see it any more: once, when that has become known."""
+
+    def __init__(self, display: Display, *streams: object) -> None:
+        super().__init__(display)
+        self._streams = streams
+
+    def take(self, event: display_events.DisplayEvent) -> None:
+        """Show the event; raises OSError when its stream is gone."""
+        self._display.take(event)
+        for stream in self._streams:
+            if (error := gone(stream)) is not None:
+                raise OSError(str(error)) from error
+
+
+class Foresight(_Around):
     """A display that calls `prepare` in a thread, once, when a slot is left without work: its core is free for it."""
 
     def __init__(self, display: Display, prepare: Callable[[], object]) -> None:
-        self._display = display
+        super().__init__(display)
         self._prepare: Callable[[], object] | None = prepare
         self._left = self._slots = 0
 
@@ -93,15 +100,6 @@ class Foresight:
             if 0 < self._left < self._slots and self._prepare is not None:
                 threading.Thread(target=self._prepare, daemon=True).start()
                 self._prepare = None
-
-    def __enter__(self) -> Self:
-        self._display.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._display.__exit__(kind, error, trace)
 
 
 class Silence(_Still):

@@ -2,13 +2,12 @@
 
 Keller Jordan et al. (2024), https://kellerjordan.github.io/posts/muon/: the weights of a convolution are a matrix
 [outputs, inputs x height x width]; five Newton-Schulz steps turn its averaged gradient into a matrix whose singular
-values are all near one, so every direction of it is learnt at one pace. After a few hundred updates that is worth about
-twice as many updates of Adam (measured: docs/decisions/0104-the-first-study-in-a-third.md).
+values are all near one, so every direction of it is learnt at one pace. In a few hundred updates it learns from half
+the images what Adam does (measured: docs/decisions/0104-the-first-study-in-a-third.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -37,6 +36,14 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     return x
 
 
+def _of_one_shape(weights: list[Tensor]) -> list[list[int]]:
+    """Return the positions of the weights whose matrices have one shape, shape by shape."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for place, weight in enumerate(weights):
+        found.setdefault((weight.shape[0], weight[0].numel()), []).append(place)
+    return list(found.values())
+
+
 class Muon:
     """The optimiser of a network: `step` uses the gradients that its parameters have; `param_groups` hold the lr."""
 
@@ -46,6 +53,7 @@ class Muon:
         for weight in network.parameters():
             (matrices if weight.ndim == 4 and min(weight.shape[:2]) >= _SMALLEST_SIDE else others).append(weight)
         self._matrices = matrices
+        self._alike = _of_one_shape(matrices)
         self._averages = [torch.zeros_like(weight) for weight in matrices]
         self._adam = torch.optim.Adam(others, lr=lr, betas=ADAM_BETAS, fused=True)
         self.param_groups = self._adam.param_groups
@@ -61,20 +69,13 @@ class Muon:
         """Do one update with Nesterov momentum. Matrices of one shape are made orthogonal together."""
         self._adam.step()
         lr = float(self.param_groups[0]["lr"])
-        for places in self._shapes():
+        for places in self._alike:
             found = orthogonalised(torch.stack([self._direction(place) for place in places]))
             for place, update in zip(places, found, strict=True):
                 weight = self._matrices[place]
                 update = update.mT if weight.shape[0] > weight[0].numel() else update
                 scale = UPDATE_RMS * max(update.shape) ** 0.5
                 weight.sub_(update.reshape(weight.shape), alpha=lr * scale)
-
-    def _shapes(self) -> Iterator[list[int]]:
-        """Positions of the matrices of each shape."""
-        found: dict[tuple[int, int], list[int]] = {}
-        for place, weight in enumerate(self._matrices):
-            found.setdefault((weight.shape[0], weight[0].numel()), []).append(place)
-        yield from found.values()
 
     def _direction(self, place: int) -> Tensor:
         """The averaged gradient, a step ahead, as a matrix that is no taller than wide."""

@@ -209,7 +209,7 @@ def test_their_ddim_keeps_the_noise_of_the_unclipped_estimate() -> None:
 
 
 def matched_networks() -> tuple[UNet, Any]:
-    """The first study's U-Net, drawn afresh in float64, and diffusers' UNet2DModel with the same weights."""
+    """The default U-Net, drawn afresh in float64, and diffusers' UNet2DModel with the same weights."""
     mine = UNet(channels=16, mults=(1, 2), blocks=1, middle_attention=False).double()
     theirs = diffusers.UNet2DModel(
         block_out_channels=(16, 32),
