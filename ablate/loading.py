@@ -78,7 +78,18 @@ def _at(written: str, subject: str, search: Path | None) -> ModuleType:
 
 
 def _imported(name: str, subject: str, search: Path | None) -> ModuleType:
+    if search is not None and is_shadowed(sys.modules.get(name), search):
+        return _at(f"{name}.py", subject, search)
     return _executed(lambda: importlib.import_module(name), name, subject, search)
+
+
+def is_shadowed(module: ModuleType | None, folder: Path) -> bool:
+    """True when workers, which look beside the study file first, would import another file by this module's name."""
+    found = getattr(module, "__file__", None)
+    if module is None or found is None or module.__name__ == "__main__":
+        return False
+    beside = folder / f"{module.__name__}.py"
+    return beside.is_file() and not beside.samefile(found)
 
 
 def _executed(execute: Callable[[], ModuleType], name: str, subject: str, search: Path | None) -> ModuleType:

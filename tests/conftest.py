@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -23,3 +25,15 @@ def same_numbers_in_any_order() -> None:
     """Seed torch where it is imported: most tests need no torch and would wait a second for it."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_module_of_another_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget what this test imported from a temporary folder, and where it looked: many tests write a ``train.py``."""
+    path = list(sys.path)
+    yield
+    sys.path[:] = path
+    temporary = tmp_path_factory.getbasetemp()
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").is_relative_to(temporary):
+            del sys.modules[name]

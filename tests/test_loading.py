@@ -53,6 +53,15 @@ def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path: Path) -> Non
     assert found == ["one", "two"]
 
 
+def test_a_module_beside_the_study_file_comes_before_one_of_that_name_from_elsewhere(tmp_path: Path) -> None:
+    """Two studies of one process may each have a ``samename.py``, and name it without its ending."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "samename.py").write_text(f"VALUE = {folder!r}\n")
+    folders = ("one", "two", "one", "two")
+    assert [load_object("samename:VALUE", what="core", search=tmp_path / name) for name in folders] == list(folders)
+
+
 @pytest.mark.parametrize(
     ("reference", "words", "hint"),
     [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 from ablate.errors import AblateError
+from ablate.loading import is_shadowed
 from ablate.paths import is_study_name
 
 DEFAULT_NAME = "study"
@@ -120,17 +122,29 @@ def source_of(study: StudyLike | None, name: str | None, sections: Mapping[str, 
         hint = "begin with a letter or digit; letters, digits, spaces and _ . + - may follow"
         raise AblateError(f"{called!r} cannot be a study's name", hint=hint)
     stated = {"progress" if key == "command_progress" else key: value for key, value in sections.items()}
-    return StudyDefinition(called, _with_core_by_name({**content, **stated}), folder)
+    return StudyDefinition(called, _with_core_by_name({**content, **stated}, folder), folder)
 
 
-def _with_core_by_name(content: dict[str, Any]) -> dict[str, Any]:
+def _with_core_by_name(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A function as the core becomes its name: that of its module, or one under which this process knows it."""
     core = content.get("core")
+    if callable(core):
+        _check_workers_import_it(core, folder)
     if callable(core) and not isinstance(core, type):
         from ablate.core.shared.registry import register_function
 
         content["core"] = register_function(core)
     return content
+
+
+def _check_workers_import_it(core: Callable[..., Any], folder: Path) -> None:
+    """Raise AblateError where a file beside the study has the name of the module that `core` comes from."""
+    module = sys.modules.get(getattr(core, "__module__", None) or "")
+    if module is not None and is_shadowed(module, folder):
+        raise AblateError(
+            f"{core.__qualname__} is of {module.__file__}, but workers would import {folder / module.__name__}.py",
+            hint="modules beside the study come first: rename one of the two files",
+        )
 
 
 def _plain(value: Any) -> Any:

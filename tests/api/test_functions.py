@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,15 +56,13 @@ print(sorted(results.trials[results.trials.seed == 2].acc.round(6)))
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a training of one's own in it."""
     (tmp_path / "train.py").write_text(TRAIN)
     (tmp_path / "neighbour.py").write_text("BASE = 0.5\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    yield tmp_path
-    for name in ("train", "neighbour"):
-        sys.modules.pop(name, None)
+    return tmp_path
 
 
 def test_a_study_file_names_a_function_by_its_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +113,19 @@ def test_a_function_of_a_module_is_imported_by_workers(folder: Path) -> None:
     assert (found.study.core, found.study.name) == ("train:train", "train")
     assert not (folder / "results" / "train" / "functions").exists()
     assert set(found.trials.columns) >= {"acc", "size"}
+
+
+def test_a_function_is_refused_where_workers_would_import_another(folder: Path, tmp_path: Path) -> None:
+    """They look beside the study first, which is where the caller is."""
+    from train import train
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "train.py").write_text("def train(*, layers: list[int] = [1], seed: int): return {'acc': -1.0}\n")
+    with contextlib.chdir(elsewhere), pytest.raises(AblateError) as caught:
+        ablate.run(train, vary={"layers": [[2]]}, metrics={"acc": "max"}, progress="none")
+    assert str(elsewhere / "train.py") in str(caught.value)
+    assert not (elsewhere / "results").exists()
 
 
 def test_a_wrong_level_is_refused_before_anything_starts(folder: Path) -> None:
