@@ -13,7 +13,10 @@ from benchmarks.frame import Row, figure, machine, run_all, table
 
 
 def main(benchmarks: Mapping[str, str], doc: str, *, budget_s: float) -> None:
-    """Run the benchmarks named on the command line (name -> module with `rows`); exit code 1 if numbers differ."""
+    """Run the benchmarks named on the command line (name -> module with `rows`).
+
+    Exit code 1 if numbers differ or a benchmark fails.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(benchmarks)}; all when left out")
     parser.add_argument(
@@ -28,7 +31,7 @@ def main(benchmarks: Mapping[str, str], doc: str, *, budget_s: float) -> None:
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     chosen = {name: _rows(module) for name, module in benchmarks.items() if not asked.names or name in asked.names}
     print(", ".join(f"{name} {value}" for name, value in machine().items()), file=sys.stderr)
-    found = []
+    found, failed = [], False
     for row in run_all(chosen, budget_s=asked.budget, json_path=asked.json):
         if isinstance(row, Row):
             found.append(row)
@@ -38,9 +41,10 @@ def main(benchmarks: Mapping[str, str], doc: str, *, budget_s: float) -> None:
                 flush=True,
             )
         else:
+            failed = True
             print(row, file=sys.stderr, flush=True)
     print(table(found))
-    if not all(row.agrees for row in found):
+    if failed or not all(row.agrees for row in found):
         sys.exit(1)
 
 

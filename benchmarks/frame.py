@@ -109,7 +109,7 @@ def in_process(module: str, arguments: Sequence[str], environment: Mapping[str, 
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", *arguments],
         cwd=ROOT,
-        env={**environment, "PYTHONPATH": str(ROOT)},
+        env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), environment.get("PYTHONPATH"))))},
         capture_output=True,
         text=True,
         check=False,

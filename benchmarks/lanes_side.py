@@ -18,8 +18,9 @@ from typing import Any
 import torch
 
 from ablate.core.data import load
+from ablate.core.diffusion.muon_lanes import lanes_for
 from ablate.core.diffusion.training import Trainer
-from ablate.core.diffusion.training_lanes import UNetLane, UNetLanes
+from ablate.core.diffusion.training_lanes import UNetLane
 from ablate.core.programs.lanes import Lanes
 from ablate.core.replay.lanes import ReplayLane, ReplayLanes
 from ablate.core.settings import DdpmDipSettings
@@ -75,14 +76,13 @@ def together(trainings: list[Any], folder: Path) -> Side:
     members: list[Any]
     program: Lanes
     if isinstance(some, Trainer):
-        precision = some.settings.precision
-        program = UNetLanes(some.denoiser.network, width, some.course.batch, (3, 32, 32), precision=precision)
+        program = lanes_for(some, width)
         members = [UNetLane(one, [one.course.total], StageFolder(folder, "x"), None, report) for one in trainings]
     else:
         program = ReplayLanes(some.network, some.images, width, some.batch, dips=False)
         members = [ReplayLane(one, None, StageFolder(folder, "x"), None, report) for one in trainings]
     for lane, member in enumerate(members):
-        program.put(lane, member.network, member.adam)
+        program.put(lane, member.network, member.optimizer)
         member.enter(program, lane)
 
     def update() -> None:

@@ -23,10 +23,11 @@ from ablate.core.diffusion import denoiser as denoiser_module
 from ablate.core.diffusion import training as training_module
 from ablate.core.diffusion.cuda_graph_training import GraphedTrainer, trainer_for
 from ablate.core.diffusion.denoiser import Denoiser
+from ablate.core.diffusion.muon_lanes import lanes_for
 from ablate.core.diffusion.restoration import observe, restore
 from ablate.core.diffusion.samplers import Sampler
 from ablate.core.diffusion.training import Trainer
-from ablate.core.diffusion.training_lanes import Feeder, UNetLanes
+from ablate.core.diffusion.training_lanes import Feeder
 from ablate.core.diffusion.validation import Wiener, validate
 from ablate.core.dip import fit as dip_module
 from ablate.core.dip import skipnet
@@ -152,9 +153,14 @@ def settings_of(**changes: Any) -> DdpmDipSettings:
     return DdpmDipSettings.model_validate(small | changes)
 
 
-def test_a_training_alone(gpu: Gpu) -> None:
+MUON = {"optimizer": "muon", "unet": "light"}
+
+
+@pytest.mark.parametrize("optimizer", [{}, MUON])
+def test_a_training_alone(optimizer: dict[str, str], gpu: Gpu) -> None:
     """One recording, and nothing read but losses; also a batch that is not full, and a state gone back to."""
-    trainer = trainer_for(settings_of(prediction="v", loss_weight="min-snr", grad_clip=1.0), pictures(6), 0)
+    settings = settings_of(prediction="v", loss_weight="min-snr", grad_clip=1.0, **optimizer)
+    trainer = trainer_for(settings, pictures(6), 0)
     assert isinstance(trainer, GraphedTrainer)
     for _ in range(4):
         trainer.update()
@@ -165,12 +171,13 @@ def test_a_training_alone(gpu: Gpu) -> None:
     assert gpu.readers == {"settle", "take"}
 
 
-def test_trainings_in_lanes(gpu: Gpu) -> None:
-    trainers = [Trainer(settings_of(), pictures(6), seed) for seed in range(2)]
-    lanes = UNetLanes(trainers[0].denoiser.network, 2, 4, (3, 32, 32), precision="fp32")
+@pytest.mark.parametrize("optimizer", [{}, MUON])
+def test_trainings_in_lanes(optimizer: dict[str, str], gpu: Gpu) -> None:
+    trainers = [Trainer(settings_of(**optimizer), pictures(6), seed) for seed in range(2)]
+    lanes = lanes_for(trainers[0], 2)
     feeders = [Feeder(trainer, 20) for trainer in trainers]
     for lane, trainer in enumerate(trainers):
-        lanes.put(lane, trainer.denoiser.network, trainer.adam)
+        lanes.put(lane, trainer.denoiser.network, trainer.moments)
         feeders[lane].enter(lanes, lane)
     for _ in range(2):
         for lane, feeder in enumerate(feeders):

@@ -24,7 +24,10 @@ def batch_key(recipe: Recipe) -> str:
         # A smaller set of images than a batch makes the batch smaller.
         sizes = [settings.batch_size, settings.train_images or 0]
         values = settings.resolved()
-        return digest_of({name: values[name] for name in _DENOISER} | {"batch": min(filter(None, sizes))})
+        # Adam is left out: keys under which studies have decided already stay as they are.
+        optimizer = {} if settings.optimizer == "adam" else {"optimizer": settings.optimizer}
+        shape = {name: values[name] for name in _DENOISER}
+        return digest_of(shape | {"batch": min(filter(None, sizes))} | optimizer)
     return dip_key(settings) if settings.uses_dip else recipe.digest
 
 
@@ -70,8 +73,6 @@ def why_denoiser_alone(settings: DdpmDipSettings) -> str | None:
         return f"method {settings.method} has its own training"
     if settings.dropout:
         return "with dropout, the masks of all lanes would come from one stream"
-    if settings.optimizer != "adam":
-        return f"optimizer {settings.optimizer} works on one network"
     if settings.precision == "bf16":
         return "bf16 (autocast) does not work under vmap"
     if settings.budget == "compute":

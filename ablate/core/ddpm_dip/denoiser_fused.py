@@ -9,8 +9,9 @@ from ablate.core.ddpm_dip.pipeline import diverged_outcome, run_recipe
 from ablate.core.ddpm_dip.stages.digests import denoiser_stage
 from ablate.core.ddpm_dip.stages.trial import Run
 from ablate.core.diffusion.cuda_graph_training import trainer_for
+from ablate.core.diffusion.muon_lanes import lanes_for
 from ablate.core.diffusion.training import Trainer, choose_images, keeps_snapshots
-from ablate.core.diffusion.training_lanes import UNetLane, UNetLanes
+from ablate.core.diffusion.training_lanes import UNetLane
 from ablate.core.programs.fusion_choice import ALONE, choose_width, seconds_per_update
 from ablate.core.programs.lane_run import LaneRun, seconds_in_lanes
 from ablate.core.shared.numerics import apply_numerics
@@ -41,15 +42,10 @@ def _measure(run: Run, width: int) -> float:
     if width == ALONE:
         return seconds_per_update(trainer_for(run.settings, images, run.seed).update)
     trainer = Trainer(run.settings, images, run.seed)
-    lanes = _lanes(trainer, width)
+    lanes = lanes_for(trainer, width)
     stage = denoiser_stage(run.settings, run.seed, run.core_version)
     one = _lane(run, trainer, [trainer.course.total], stage.digest)
     return seconds_in_lanes(lanes, one)
-
-
-def _lanes(trainer: Trainer, width: int) -> UNetLanes:
-    network, image = trainer.denoiser.network, trainer.images.shape[1:]
-    return UNetLanes(network, width, trainer.course.batch, image, precision=trainer.settings.precision)
 
 
 def _lane(run: Run, trainer: Trainer, ends: Sequence[int], digest: str) -> UNetLane:
@@ -69,7 +65,7 @@ def run_fused(runs: Sequence[Run], context: TrialContext, width: int) -> Iterato
     # In order of digests: several workers take the locks of their stages in one order.
     lane_of = {digest: _training(sharing[digest], digest, width) for digest in sorted(sharing)}
     digest_of = {lane: digest for digest, lane in lane_of.items()}
-    lanes = _lanes(next(iter(lane_of.values())).trainer, width)
+    lanes = lanes_for(next(iter(lane_of.values())).trainer, width)
     for ended, before, divergence in LaneRun(lanes, list(lane_of.values()), context).run():
         assert isinstance(ended, UNetLane)
         digest = digest_of[ended]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -73,7 +74,9 @@ def compile_now(trainer: Trainer, program: str, context: TrialContext) -> float:
 
 def _compile(trainer: Trainer, program: str, cache: CompileCache) -> None:
     try:
-        with cache.compiling():
+        with cache.compiling(), warnings.catch_warnings():
+            # By a GPU with TF32, where the study wants full float32: it said so in `precision`.
+            warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores", category=UserWarning)
             trainer.run_by(program_of(program, trainer.denoiser.network))
     except (MemoryError, torch.OutOfMemoryError):
         raise

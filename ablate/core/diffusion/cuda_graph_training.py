@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ablate.core.diffusion.muon_lanes import lanes_for
 from ablate.core.diffusion.training import CHECK_EVERY_GPU, Trainer
 from ablate.core.diffusion.training_lanes import Feeder, UNetLanes
 from ablate.core.diffusion.training_target import ORDINARY, TrainingTarget
@@ -14,7 +15,7 @@ from ablate.core.settings import DdpmDipSettings
 
 
 class GraphedTrainer(Trainer):
-    """A `Trainer` whose updates are done by a program of one lane; network, average and Adam follow at `sync`."""
+    """A `Trainer` whose updates are done by a program of one lane; network, average and optimiser follow at `sync`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,9 +33,9 @@ class GraphedTrainer(Trainer):
             self.settle()
 
     def sync(self) -> None:
-        """Bring network, average and Adam to where the lane is."""
+        """Bring network, average and optimiser to where the lane is."""
         if self._lanes is not None:
-            self._lanes.take(0, self.denoiser.network, self.adam)
+            self._lanes.take(0, self.denoiser.network, self.moments)
             self.ema.load(self._lanes.take_average(0))
 
     def load(self, state: dict[str, Any]) -> None:
@@ -53,10 +54,8 @@ class GraphedTrainer(Trainer):
 
     def _seated(self) -> UNetLanes:
         if self._lanes is None:
-            network, image = self.denoiser.network, self.images.shape[1:]
-            precision = self.settings.precision
-            self._lanes = UNetLanes(network, 1, self.course.batch, image, precision=precision, program=self.program)
-            self._lanes.put(0, network, self.adam)
+            self._lanes = lanes_for(self, 1, self.program)
+            self._lanes.put(0, self.denoiser.network, self.moments)
             self._feeder.enter(self._lanes, 0)
         return self._lanes
 
@@ -64,9 +63,7 @@ class GraphedTrainer(Trainer):
 def trainer_for(settings: DdpmDipSettings, images: Tensor, seed: int, lesson: TrainingTarget = ORDINARY) -> Trainer:
     """Return a training alone: on a GPU as a graph.
 
-    Not with dropout, whose noise has an address of its own per step, not where smoothed images stand beside x_t, and
-    not with Muon.
+    Not with dropout, whose noise has an address of its own per step, and not where smoothed images stand beside x_t.
     """
     graphed = images.device.type == "cuda" and not settings.dropout and lesson.smooth is None
-    graphed &= settings.optimizer == "adam"
     return GraphedTrainer(settings, images, seed, lesson) if graphed else Trainer(settings, images, seed, lesson)

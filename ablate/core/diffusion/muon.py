@@ -8,13 +8,17 @@ the images what Adam does (measured: docs/decisions/0104-the-first-study-in-a-th
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ablate.core.programs.lanes import AdamMoments, Moments
+
 MOMENTUM = 0.8
-ADAM_BETAS = (0.8, 0.95)
+ADAM_BETAS = (MOMENTUM, 0.95)
 """Shorter averages than usual: a training of some hundred updates changes its mind faster."""
 UPDATE_RMS = 0.5
 """Root mean square of an orthogonal update, in units of lr: what Adam's has early in a training, so that one lr serves
@@ -36,12 +40,34 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     return x
 
 
-def _of_one_shape(weights: list[Tensor]) -> list[list[int]]:
-    """Return the positions of the weights whose matrices have one shape, shape by shape."""
+def is_matrix(weight: Tensor) -> bool:
+    """True for the weights of a convolution that Muon moves; Adam moves the others."""
+    return weight.ndim == 4 and min(weight.shape[:2]) >= _SMALLEST_SIDE
+
+
+def of_one_shape(weights: Mapping[int, Tensor]) -> list[list[int]]:
+    """Return the keys of the weights whose matrices have one shape, shape by shape."""
     found: dict[tuple[int, int], list[int]] = {}
-    for place, weight in enumerate(weights):
+    for place, weight in weights.items():
         found.setdefault((weight.shape[0], weight[0].numel()), []).append(place)
     return list(found.values())
+
+
+def direction(gradient: Tensor, average: Tensor) -> Tensor:
+    """Return [N,R,C], R <= C: N averaged gradients [N,outputs,inputs,h,w], a step ahead (Nesterov), as matrices."""
+    flat = gradient.lerp(average, MOMENTUM).flatten(2)
+    return flat.mT if flat.shape[1] > flat.shape[2] else flat
+
+
+def shaped_as(weight: Tensor, matrices: Tensor) -> Tensor:
+    """Return what `direction` has become, [N,R,C], as N tensors shaped like `weight`."""
+    tall = weight.shape[0] > weight[0].numel()
+    return (matrices.mT if tall else matrices).reshape(len(matrices), *weight.shape)
+
+
+def scale_of(weight: Tensor) -> float:
+    """Return what an orthogonal matrix is multiplied by, besides lr, to have UPDATE_RMS."""
+    return UPDATE_RMS * math.sqrt(max(weight.shape[0], weight[0].numel()))
 
 
 class Muon:
@@ -51,10 +77,11 @@ class Muon:
         matrices: list[Tensor] = []
         others: list[Tensor] = []
         for weight in network.parameters():
-            (matrices if weight.ndim == 4 and min(weight.shape[:2]) >= _SMALLEST_SIDE else others).append(weight)
+            (matrices if is_matrix(weight) else others).append(weight)
         self._matrices = matrices
-        self._alike = _of_one_shape(matrices)
+        self._alike = of_one_shape(dict(enumerate(matrices)))
         self._averages = [torch.zeros_like(weight) for weight in matrices]
+        self._place = {weight: place for place, weight in enumerate(matrices)}
         self._adam = torch.optim.Adam(others, lr=lr, betas=ADAM_BETAS, fused=True)
         self.param_groups = self._adam.param_groups
 
@@ -70,20 +97,29 @@ class Muon:
         self._adam.step()
         lr = float(self.param_groups[0]["lr"])
         for places in self._alike:
-            found = orthogonalised(torch.stack([self._direction(place) for place in places]))
-            for place, update in zip(places, found, strict=True):
-                weight = self._matrices[place]
-                update = update.mT if weight.shape[0] > weight[0].numel() else update
-                scale = UPDATE_RMS * max(update.shape) ** 0.5
-                weight.sub_(update.reshape(weight.shape), alpha=lr * scale)
+            found = orthogonalised(torch.cat([self._direction(place) for place in places]))
+            for weight, update in zip((self._matrices[place] for place in places), found, strict=True):
+                weight.sub_(shaped_as(weight, update[None])[0], alpha=lr * scale_of(weight))
 
     def _direction(self, place: int) -> Tensor:
-        """The averaged gradient, a step ahead, as a matrix that is no taller than wide."""
         weight, average = self._matrices[place], self._averages[place]
         gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
         average.lerp_(gradient, 1 - MOMENTUM)
-        flat = gradient.lerp(average, MOMENTUM).reshape(len(weight), -1)
-        return flat.mT if flat.shape[0] > flat.shape[1] else flat
+        return direction(gradient[None], average[None])
+
+    def moments(self, weight: nn.Parameter) -> Moments | None:
+        """Return the averages that a lane goes on from. A matrix has no average of squares."""
+        if (place := self._place.get(weight)) is None:
+            return AdamMoments(self._adam).moments(weight)
+        state = next(iter(self._adam.state.values()), {"step": 0})  # Adam has seen as many updates
+        return self._averages[place], torch.zeros_like(weight), float(state["step"])
+
+    def set_moments(self, weight: nn.Parameter, first: Tensor, second: Tensor, age: float) -> None:
+        """Go on from what a lane has."""
+        if (place := self._place.get(weight)) is None:
+            AdamMoments(self._adam).set_moments(weight, first, second, age)
+        else:
+            self._averages[place].copy_(first)
 
     def state_dict(self) -> dict[str, Any]:
         """All that following updates depend on."""

@@ -22,10 +22,11 @@ from ablate.core.diffusion.forward_process import (
     stratified_steps,
     target_of,
 )
-from ablate.core.diffusion.muon import optimizer_for
+from ablate.core.diffusion.muon import Muon, optimizer_for
 from ablate.core.diffusion.training_course import TrainingCourse
 from ablate.core.diffusion.training_target import ORDINARY, TrainingTarget
 from ablate.core.programs.compiled_forward import Forward, Program
+from ablate.core.programs.lanes import AdamMoments, MomentsOf
 from ablate.core.settings import DdpmDipSettings
 from ablate.core.shared.numerics import autocast
 from ablate.core.shared.seeding import address, generator
@@ -96,10 +97,9 @@ class Trainer:
         self._order_of: tuple[int, Tensor] | None = None
 
     @property
-    def adam(self) -> torch.optim.Adam:
-        """The optimiser, where only Adam can go on, such as in lanes."""
-        assert isinstance(self.optimizer, torch.optim.Adam), "lanes have an Adam: see why_denoiser_alone"
-        return self.optimizer
+    def moments(self) -> MomentsOf:
+        """The optimiser's averages, for a lane to go on from."""
+        return self.optimizer if isinstance(self.optimizer, Muon) else AdamMoments(self.optimizer)
 
     @property
     def done(self) -> bool:

@@ -164,7 +164,7 @@ class UNetLane(LaneTraining[UNetLanes]):
         """`ends` are the durations (updates) that recipes of this stage ask for; the trainer's is the longest."""
         self.trainer, self.ends, self.folder = trainer, frozenset(ends), folder
         self.recipe, self.context = recipe, context
-        self.network, self.adam = trainer.denoiser.network, trainer.adam
+        self.network, self.optimizer = trainer.denoiser.network, trainer.moments
         self.step, self.total = 0, trainer.course.total
         course = trainer.course
         courses = [TrainingCourse(course.images, course.batch, end // course.per_epoch) for end in self.ends]

@@ -11,12 +11,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
-import torch
 from torch import nn
 
 from ablate.core.programs.fusion_choice import seconds_per_update
 from ablate.core.programs.lane_losses import LossReader
-from ablate.core.programs.lanes import Lanes
+from ablate.core.programs.lanes import Lanes, MomentsOf
 from ablate.core.shared.stage_cache import StageFolder
 from ablate.errors import DivergedError, StoppedError
 from ablate.interface import TrialContext
@@ -28,7 +27,7 @@ class LaneTraining(ABC, Generic[Program]):
     """One training as the lanes see it. Everything that is kept on disk is what it would keep if it were alone."""
 
     network: nn.Module
-    adam: torch.optim.Adam
+    optimizer: MomentsOf
     folder: StageFolder
     step: int
     """Updates that have been fed to the lane."""
@@ -64,17 +63,17 @@ class LaneTraining(ABC, Generic[Program]):
 
     @abstractmethod
     def keep(self) -> None:
-        """Keep that; the network and Adam hold the lane's state."""
+        """Keep that; the network and its optimiser hold the lane's state."""
 
     @abstractmethod
     def checkpoint(self) -> None:
-        """Save where the training stands; the network and Adam hold the lane's state."""
+        """Save where the training stands; the network and its optimiser hold the lane's state."""
 
 
 def seconds_in_lanes(lanes: Program, training: LaneTraining[Program]) -> float:
     """Return seconds per update and training of a program whose every lane holds `training`; nothing is kept of it."""
     for lane in range(lanes.width):
-        lanes.put(lane, training.network, training.adam)
+        lanes.put(lane, training.network, training.optimizer)
         training.enter(lanes, lane)
 
     def step() -> None:
@@ -124,7 +123,7 @@ class LaneRun(Generic[Program]):
                     training.end()
                     yield training, self.before[training], None
                     continue
-                self.lanes.put(lane, training.network, training.adam)
+                self.lanes.put(lane, training.network, training.optimizer)
                 training.enter(self.lanes, lane)
                 self.seats[lane] = training
 
@@ -156,7 +155,7 @@ class LaneRun(Generic[Program]):
         """Keep what is to be kept, and let go what has ended."""
         for lane, training in list(self.seats.items()):
             if training not in self.diverged and training.wants_state():
-                self.lanes.take(lane, training.network, training.adam)
+                self.lanes.take(lane, training.network, training.optimizer)
                 training.keep()
             if training in self.diverged or training.step >= training.total:
                 del self.seats[lane]
@@ -172,7 +171,7 @@ class LaneRun(Generic[Program]):
         self._account(self.losses.drain())
         for lane, training in self.seats.items():
             if training not in self.diverged:
-                self.lanes.take(lane, training.network, training.adam)
+                self.lanes.take(lane, training.network, training.optimizer)
                 training.checkpoint()
         self.context.checkpointed()
         if stop:

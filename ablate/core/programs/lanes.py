@@ -11,13 +11,46 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from ablate.core.programs.cuda_graphs import graph_of
 
-BETAS, EPS = (0.9, 0.999), 1e-8
+EPS = 1e-8
+
+Moments = tuple[Tensor, Tensor, float]
+"""Running averages of a weight's gradients and of their squares, shaped like it, and the updates they have seen."""
+
+
+class MomentsOf(Protocol):
+    """An optimiser whose averages a lane can take over, and give back."""
+
+    def moments(self, weight: nn.Parameter) -> Moments | None:
+        """Return the averages of one weight; None before the first update. What it does not keep is zero."""
+
+    def set_moments(self, weight: nn.Parameter, first: Tensor, second: Tensor, age: float) -> None:
+        """Go on from copies of these."""
+
+
+class AdamMoments:
+    """The averages of torch's Adam."""
+
+    def __init__(self, adam: torch.optim.Adam) -> None:
+        self.adam = adam
+
+    def moments(self, weight: nn.Parameter) -> Moments | None:
+        """Return its state for `weight`."""
+        if not (state := self.adam.state.get(weight)):
+            return None
+        return state["exp_avg"], state["exp_avg_sq"], float(state["step"])
+
+    def set_moments(self, weight: nn.Parameter, first: Tensor, second: Tensor, age: float) -> None:
+        """Replace its state for `weight`."""
+        step = torch.tensor(age, device=weight.device if self.adam.defaults["fused"] else "cpu")
+        state = {"step": step, "exp_avg": _like(weight, first), "exp_avg_sq": _like(weight, second)}
+        self.adam.state[weight] = state
 
 
 class Lanes(ABC):
@@ -25,6 +58,8 @@ class Lanes(ABC):
 
     Parameters lie one after the other in one flat tensor, each as [K, ...], so that Adam is a handful of kernels.
     """
+
+    betas = (0.9, 0.999)
 
     def __init__(self, network: nn.Module, width: int, batch: int, device: torch.device) -> None:
         self.width, self.batch, self.device = width, batch, device
@@ -78,13 +113,22 @@ class Lanes(ABC):
         return per_lane.float().index_select(0, self._lane_of)
 
     def _descend(self, gradient: Tensor) -> None:
+        """Move every lane's weights; a subclass may average them too."""
+        self._move(gradient)
+
+    def _move(self, gradient: Tensor) -> None:
         """Adam, algorithm 1, with the bias corrections of each lane's own age in float64."""
+        first, scale = self._averaged(gradient)
+        self.flat.addcdiv_(first, scale)
+
+    def _averaged(self, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Take the gradient into Adam's averages; return numerator and denominator of what Adam adds to the weights."""
         self.age += 1
-        correction1, correction2 = (1 - torch.pow(beta, self.age) for beta in BETAS)
-        self.first.lerp_(gradient, 1 - BETAS[0])
-        self.second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        correction1, correction2 = (1 - torch.pow(beta, self.age) for beta in self.betas)
+        self.first.lerp_(gradient, 1 - self.betas[0])
+        self.second.mul_(self.betas[1]).addcmul_(gradient, gradient, value=1 - self.betas[1])
         scale = self.second.sqrt().div_(self.each(correction2.sqrt())).add_(EPS)
-        self.flat.addcdiv_(self.first * self.each(-self.lr / correction1), scale)
+        return self.first * self.each(-self.lr / correction1), scale
 
     def _everything(self) -> list[Tensor]:
         return [self.flat, self.first, self.second, self.age]
@@ -100,22 +144,21 @@ class Lanes(ABC):
     # ------------------------------------------------------------------ one lane
 
     @torch.no_grad()
-    def put(self, lane: int, network: nn.Module, adam: torch.optim.Adam) -> None:
-        """Seat a training: its weights, and where its Adam stands."""
+    def put(self, lane: int, network: nn.Module, optimizer: MomentsOf) -> None:
+        """Seat a training: its weights, and where its optimiser stands."""
         for own, mine in self._slices(lane, network):
-            state = adam.state.get(own) or {"exp_avg": torch.zeros_like(own), "exp_avg_sq": torch.zeros_like(own)}
-            for there, here in zip((own, state["exp_avg"], state["exp_avg_sq"]), mine, strict=True):
+            first, second, age = optimizer.moments(own) or (torch.zeros_like(own), torch.zeros_like(own), 0.0)
+            for there, here in zip((own, first, second), mine, strict=True):
                 here.copy_(there)
-            self.age[lane] = float(state.get("step", 0.0))
+            self.age[lane] = age
 
     @torch.no_grad()
-    def take(self, lane: int, network: nn.Module, adam: torch.optim.Adam) -> None:
-        """Give a training's weights and Adam what its lane holds; the lane goes on."""
+    def take(self, lane: int, network: nn.Module, optimizer: MomentsOf) -> None:
+        """Give a training's weights and optimiser what its lane holds; the lane goes on."""
         age = float(self.age[lane])
         for own, (weight, first, second) in self._slices(lane, network):
             own.copy_(weight)
-            step = torch.tensor(age, device=own.device if adam.defaults["fused"] else "cpu")
-            adam.state[own] = {"step": step, "exp_avg": _like(own, first), "exp_avg_sq": _like(own, second)}
+            optimizer.set_moments(own, first, second, age)
 
     @torch.no_grad()
     def clear(self, lane: int) -> None:
@@ -132,7 +175,7 @@ class Lanes(ABC):
         return [part.view(parameter.shape) for parameter, part in shaped]
 
     def _slices(self, lane: int, network: nn.Module) -> list[tuple[nn.Parameter, tuple[Tensor, Tensor, Tensor]]]:
-        """Pair every parameter of `network` with its lane's weight and Adam's two averages."""
+        """Pair every parameter of `network` with its lane's weight and its two averages."""
         weights, firsts, seconds = (self.stacked(tensor) for tensor in (self.flat, self.first, self.second))
         triples = zip(weights, firsts, seconds, strict=True)
         return [

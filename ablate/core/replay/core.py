@@ -15,6 +15,8 @@ from ablate.recipe import Recipe, digest_of
 _DATA = ("data", "train_images", "test_images")
 _PROGRAM = (*_DATA, "method", "batch_size", "num_blocks")
 """What recipes must have in common to be trained as one program."""
+_MEMORY = (*_PROGRAM, "eval_draws", "eval_steps")
+"""What decides how much memory a trial needs: data, networks, batches, and how it is scored."""
 
 
 class Replay(Core):
@@ -100,6 +102,11 @@ class Replay(Core):
         if recipe.settings["network"] == "identity":
             return recipe.digest
         return digest_of({name: recipe.settings[name] for name in _PROGRAM})
+
+    @classmethod
+    def memory_key(cls, recipe: Recipe) -> str:
+        """Networks are tiny: images and batches decide."""
+        return digest_of({"core": cls.name} | {name: recipe.settings[name] for name in _MEMORY})
 
     def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterator[tuple[Recipe, Outcome]]:
         """Compute the recipes in one program where that was asked for or pays, else one after another."""

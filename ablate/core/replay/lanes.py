@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ablate.core.data import as_unit
 from ablate.core.programs.lane_run import LaneTraining
-from ablate.core.programs.lanes import Lanes
+from ablate.core.programs.lanes import AdamMoments, Lanes
 from ablate.core.replay import conv_block
 from ablate.core.replay.network import CHANNELS, Autoencoder, ReplayDenoiser
 from ablate.core.replay.training import Training, save_epoch, tell_curve, tell_progress
@@ -85,7 +85,7 @@ class ReplayLane(LaneTraining[ReplayLanes]):
     ) -> None:
         self.training, self.dip, self.folder = training, dip, folder
         self.recipe, self.context = recipe, context
-        self.network, self.adam = training.network, training.adam
+        self.network, self.optimizer = training.network, AdamMoments(training.adam)
         self.step, self.total = training.step, training.total
         self._held = ExitStack()
         self._shared = (0, 0)

@@ -107,6 +107,7 @@ def test_graphs_that_go_leave_others_what_they_work_in(images: ImageSet) -> None
 
 
 @pytest.mark.skipif(missing("cuda") is not None, reason=f"no {missing('cuda')} here")
+@pytest.mark.filterwarnings("ignore:.*script_method:DeprecationWarning", "ignore:TensorFloat32 tensor cores")
 def test_a_compiled_network_in_a_recorded_lane(images: ImageSet) -> None:
     """Within rounding the losses of the eager one."""
     settings = settings_of()

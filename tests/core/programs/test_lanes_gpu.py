@@ -64,12 +64,14 @@ def test_replay_as_a_graph(width: int, images: Tensor, tmp_path: Path) -> None:
         assert [point[1] for point in fused.curve] == pytest.approx([point[1] for point in alone.curve], rel=1e-4)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_denoiser_as_a_graph(precision: str, images: Tensor) -> None:
+MUON = {"optimizer": "muon", "unet": "light"}
+
+
+@pytest.mark.parametrize(("precision", "optimizer"), [("fp32", {}), ("bf16", {}), ("fp32", MUON)])
+def test_a_denoiser_as_a_graph(precision: str, optimizer: dict[str, str], images: Tensor) -> None:
     """The plain loop's losses, and its weights within rounding."""
-    settings = DdpmDipSettings.model_validate(
-        {"channels": 8, "channel_mults": "1-2", "batch_size": 4, "epochs": 4, "precision": precision}
-    )
+    small = {"channels": 8, "channel_mults": "1-2", "batch_size": 4, "epochs": 4}
+    settings = DdpmDipSettings.model_validate(small | {"precision": precision} | optimizer)
     apply_numerics(settings)
     graphed, plain = trainer_for(settings, images, 0), Trainer(settings, images, 0)
     assert isinstance(graphed, GraphedTrainer)

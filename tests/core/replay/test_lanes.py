@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ablate.core.data import ImageSet
+from ablate.core.programs.lanes import AdamMoments
 from ablate.core.replay.core import Replay
 from ablate.core.replay.lanes import ReplayLane, ReplayLanes
 from ablate.core.replay.settings import ReplaySettings
@@ -210,14 +211,14 @@ def test_put_and_take_are_inverse(tmp_path: Path) -> None:
     network(torch.rand(1, 3, 8, 8)).sum().backward()
     adam.step()
     lanes = ReplayLanes(network, torch.zeros(4, 3, 8, 8, dtype=torch.uint8), 3, 2, dips=False)
-    lanes.put(1, network, adam)
+    lanes.put(1, network, AdamMoments(adam))
     kept = [parameter.clone() for parameter in network.parameters()]
     states = [{name: value.clone() for name, value in adam.state[own].items()} for own in network.parameters()]
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
     adam.state.clear()
-    lanes.take(1, network, adam)
+    lanes.take(1, network, AdamMoments(adam))
     assert all(torch.equal(a, b) for a, b in zip(kept, network.parameters(), strict=True))
     for own, before in zip(network.parameters(), states, strict=True):
         assert all(torch.equal(adam.state[own][name], before[name]) for name in before)
