@@ -172,6 +172,11 @@ class OutOfMemoryError(RuntimeError):
         (MemoryError(), "out_of_memory", "MemoryError"),
         (OutOfMemoryError("CUDA"), "out_of_memory", "OutOfMemoryError: CUDA"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "out_of_memory", None),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "out_of_memory", None),
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+            *("out_of_memory", None),
+        ),
         (ValueError("two\nlines"), "failed", "ValueError: two lines"),
         (DataError("no cifar10", hint="ablate data fetch cifar10"), "failed", "no cifar10; ablate data fetch cifar10"),
     ],

@@ -16,8 +16,8 @@ from ablate.outcome import OutcomeKind
 OUT_OF_MEMORY = "known out of memory"
 """Kind under which the output is searched for what libraries print; it counts only when the command fails."""
 _MEMORY_TEXTS = (
-    r"CUDA out of memory|OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|CUDNN_STATUS_ALLOC_FAILED",
-    r"CUBLAS_STATUS_ALLOC_FAILED|HIP out of memory|RESOURCE_EXHAUSTED",
+    r"CUDA out of memory|OutOfMemoryError|CUDA_ERROR_OUT_OF_MEMORY|cudaErrorMemoryAllocation|HIP out of memory",
+    r"(CUDNN|CUBLAS)_STATUS_\w*ALLOC(ATION)?_FAILED|RESOURCE_EXHAUSTED",
     r"^MemoryError\b|numpy.*ArrayMemoryError|std::bad_alloc|[Cc]an(?:no|')t allocate memory",
 )
 _EXCEPTION = re.compile(r"\s*[\w.]*(Error|Exception)(: |$)")

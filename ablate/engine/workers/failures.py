@@ -17,7 +17,13 @@ _TRACEBACK_LINES = 24
 _LONGEST_LINE = 500
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 _LITTLE_SPACE = 256 * 1024
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+_MEMORY_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "alloc_failed",
+    "allocation_failed",
+)
 
 
 @dataclass(frozen=True)

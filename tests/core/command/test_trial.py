@@ -101,6 +101,7 @@ def test_a_match_that_is_no_number_is_said(bench: Bench) -> None:
         ("print('loss is nan')", {"diverged": Signs((), ("loss is nan",))}, "diverged", "loss is nan"),
         ("print('no data'); print('score 1')", {"failed": Signs((), ("^no data",))}, "failed", "no data"),
         ("raise RuntimeError('CUDA out of memory. Tried to')", {}, "out_of_memory", "CUDA out of memory"),
+        ("raise OSError('CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED')", {}, "out_of_memory", "ALLOCATION"),
         ("raise MemoryError", {}, "out_of_memory", "MemoryError"),
         ("import sys; sys.exit(9)", {"out_of_memory": Signs((9,))}, "out_of_memory", "exit code 9"),
         ("print('CUDA out of memory, smaller batch'); print('score 1')", {}, "measured", None),
