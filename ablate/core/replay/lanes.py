@@ -1,4 +1,4 @@
-"""The founding report's two networks in lanes: grouped convolutions on [B, 3K, H, W], channels last."""
+"""The founding report's two networks in lanes, on images [K, B, 3, H, W]."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ablate.core.data import as_unit
 from ablate.core.programs.lane_run import LaneTraining
 from ablate.core.programs.lanes import AdamMoments, Lanes
 from ablate.core.replay import conv_block
+from ablate.core.replay.lane_conv import convolved
 from ablate.core.replay.network import CHANNELS, Autoencoder, ReplayDenoiser
 from ablate.core.replay.training import Training, save_epoch, tell_curve, tell_progress
 from ablate.core.shared.seeding import generator
@@ -27,39 +28,31 @@ class ReplayLanes(Lanes):
         """`like` is a network of the shape to train; `images` uint8 [N,3,H,W]; `dips`: denoise a DIP's output."""
         super().__init__(like, width, batch, images.device)
         self.blocks = like.blocks if isinstance(like, ReplayDenoiser) else 0
-        self.images = images.permute(0, 2, 3, 1).contiguous()
-        height, width_px = images.shape[-2:]
+        self.images = images
+        shape = (width, batch, CHANNELS, *images.shape[-2:])
         self.chosen = torch.zeros(width, batch, dtype=torch.int64, device=self.device)
         """Which images each lane's batch holds."""
-        self.sigma = torch.zeros(width * CHANNELS, device=self.device)
-        """Noise level of this update, once per channel."""
-        shape = (self.blocks, batch, height, width_px, width * CHANNELS)
-        self.noise = torch.zeros(shape, device=self.device)
+        self.sigma = torch.zeros(width, device=self.device)
+        """Each lane's noise level of this update."""
+        self.noise = torch.zeros(self.blocks, *shape, device=self.device)
         pair = Autoencoder().net.named_parameters() if dips else ()
         self.dip = {name: torch.zeros(width, *value.shape, device=self.device) for name, value in pair}
 
     def loss(self) -> Tensor:
         """Mean squared error of every lane's reconstruction, [K]."""
-        x = self._batch()
+        pixels = self.images.index_select(0, self.chosen.view(-1))
+        x = as_unit(pixels).view(self.width, self.batch, *pixels.shape[1:])
         y = x
         if self.dip:
             with torch.no_grad():
                 y = self._pair(x, self.dip, "")
         if not self.blocks:
             y = self._pair(x, self.parameters, "net.")
-        sigma = self.sigma[None, :, None, None]
+        sigma = self.sigma[:, None, None, None, None]
         for block in range(self.blocks):
-            noise = self.noise[block].permute(0, 3, 1, 2)
-            y = torch.addcmul(y, noise, sigma) - self._pair(y, self.parameters, f"nets.{block}.")
-        by_lane = (y - x).square().permute(0, 2, 3, 1).unflatten(3, (self.width, CHANNELS))  # type: ignore[no-untyped-call]
-        losses: Tensor = (by_lane.mean((1, 2, 4)) * self.weight.T).sum(0)
+            y = torch.addcmul(y, self.noise[block], sigma) - self._pair(y, self.parameters, f"nets.{block}.")
+        losses: Tensor = ((y - x).square().mean((2, 3, 4)) * self.weight).sum(1)
         return losses
-
-    def _batch(self) -> Tensor:
-        """[B, 3K, H, W] in [-1,1], channels last."""
-        pixels = self.images.index_select(0, self.chosen.view(-1)).view(self.width, self.batch, *self.images.shape[1:])
-        together = pixels.permute(1, 2, 3, 0, 4).flatten(3)
-        return as_unit(together).permute(0, 3, 1, 2)
 
     def _pair(self, x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
         """Two convolutions with a ReLU between them, in every lane."""
@@ -67,8 +60,7 @@ class ReplayLanes(Lanes):
         return self._conv(hidden, weights, f"{name}2")
 
     def _conv(self, x: Tensor, weights: dict[str, Tensor], name: str) -> Tensor:
-        kernel, bias = weights[f"{name}.weight"].flatten(0, 1), weights[f"{name}.bias"].flatten()
-        return F.conv2d(x, kernel, bias, padding=1, groups=self.width)
+        return convolved(x, weights[f"{name}.weight"], weights[f"{name}.bias"])
 
     @torch.no_grad()
     def set_dip(self, lane: int, dip: Autoencoder) -> None:
@@ -108,7 +100,7 @@ class ReplayLane(LaneTraining[ReplayLanes]):
         """The step size, and the autoencoder whose output is denoised."""
         lanes.lr[lane] = self.training.lr
         lanes.chosen[lane] = 0
-        lanes.noise[..., CHANNELS * lane : CHANNELS * (lane + 1)] = 0.0
+        lanes.noise[:, lane] = 0.0
         self._shared = (0, 0)
         if self.dip is not None:
             lanes.set_dip(lane, self.dip)
@@ -123,13 +115,11 @@ class ReplayLane(LaneTraining[ReplayLanes]):
             self._shared = (lane, count)
         network = self.network
         if isinstance(network, ReplayDenoiser):
-            channels = slice(CHANNELS * lane, CHANNELS * (lane + 1))
             stream = generator(self.training.seed, f"{self.training.name}-noise", self.step, device=lanes.device.type)
             level = torch.randint(len(network.table), (1,), generator=stream, device=lanes.device)
-            lanes.sigma[channels] = network.table[level]
-            shape = (count, CHANNELS, *lanes.noise.shape[2:4])
-            noise = conv_block.noise(lanes.blocks, lanes.noise.new_empty(shape), stream)
-            lanes.noise[:, :count, :, :, channels] = noise.permute(0, 1, 3, 4, 2)
+            lanes.sigma[lane : lane + 1] = network.table[level]
+            mine = lanes.noise[:, lane, :count]
+            mine.copy_(conv_block.noise(lanes.blocks, mine[0], stream))
 
     def spend(self, seconds: float) -> None:
         """Count this training's share of a step of all lanes."""
