@@ -121,7 +121,7 @@ Fuse = Annotated[
     typer.Option(
         "--fuse",
         metavar="auto|off|K",
-        help="Train K trials of one shape as one program; auto: where measured to be faster. Experimental on GPUs.",
+        help="Train K trials of one shape as one program; auto: where measured to be faster.",
     ),
 ]
 Compile = Annotated[
