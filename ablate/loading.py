@@ -78,24 +78,37 @@ def _at(written: str, subject: str, search: Path | None) -> ModuleType:
 
 
 def _imported(name: str, subject: str, search: Path | None) -> ModuleType:
-    if search is not None and is_shadowed(sys.modules.get(name), search):
-        return _at(f"{name}.py", subject, search)
+    known = sys.modules.get(name.partition(".")[0])
+    if known is not None and search is not None and (beside := shadowing(known, search)) is not None:
+        if beside.stem == name:
+            return _at(beside.name, subject, search)
+        raise AblateError(
+            f"{subject}: this process has imported {known.__name__!r} from {known.__file__}, and workers would take "
+            f"{beside.parent}",
+            hint="run this study in a process of its own, or rename one of the two",
+        )
     return _executed(lambda: importlib.import_module(name), name, subject, search)
 
 
-def is_shadowed(module: ModuleType | None, folder: Path) -> bool:
-    """True when workers, which look beside the study file first, would import another file by this module's name."""
-    found = getattr(module, "__file__", None)
-    if module is None or found is None or module.__name__ == "__main__":
-        return False
-    beside = folder / f"{module.__name__}.py"
-    return beside.is_file() and not beside.samefile(found)
+def shadowing(module: ModuleType, folder: Path) -> Path | None:
+    """Return the other file that workers, which look beside the study first, would import by this module's name."""
+    name, found = module.__name__.partition(".")[0], getattr(module, "__file__", None)
+    if found is None or name == "__main__":
+        return None
+    if "." in module.__name__:
+        found = getattr(sys.modules.get(name), "__file__", None)
+    for beside in (folder / name / "__init__.py", folder / f"{name}.py"):
+        if beside.is_file():
+            same = found is not None and Path(found).exists() and beside.samefile(found)
+            return None if same else beside
+    return None
 
 
 def _executed(execute: Callable[[], ModuleType], name: str, subject: str, search: Path | None) -> ModuleType:
     """Run the code of a module; whatever it does instead of ending becomes an AblateError."""
-    if search is not None and str(search) not in sys.path:
-        sys.path.insert(0, str(search))
+    if search is not None:
+        # To the front, wherever it was: studies of other folders may have come between.
+        sys.path[:] = [str(search), *(place for place in sys.path if place != str(search))]
     try:
         return execute()
     except (ImportError, SyntaxError) as error:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -30,10 +29,10 @@ def same_numbers_in_any_order() -> None:
 @pytest.fixture(autouse=True)
 def no_module_of_another_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Forget what this test imported from a temporary folder, and where it looked: many tests write a ``train.py``."""
-    path = list(sys.path)
+    path, before = list(sys.path), set(sys.modules)
     yield
     sys.path[:] = path
-    temporary = tmp_path_factory.getbasetemp()
-    for name, module in list(sys.modules.items()):
-        if Path(getattr(module, "__file__", None) or "/").is_relative_to(temporary):
+    temporary = f"{tmp_path_factory.getbasetemp()}{os.sep}"
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(temporary):
             del sys.modules[name]

@@ -62,6 +62,41 @@ def test_a_module_beside_the_study_file_comes_before_one_of_that_name_from_elsew
     assert [load_object("samename:VALUE", what="core", search=tmp_path / name) for name in folders] == list(folders)
 
 
+def test_a_folder_comes_first_again_after_another(tmp_path: Path) -> None:
+    """Also for what its modules import themselves."""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        for name in ("loading_a", "loading_b", "loading_helper"):
+            (tmp_path / folder / f"{name}.py").write_text(f"VALUE = {folder!r}\n")
+        (tmp_path / folder / "loading_c.py").write_text("from loading_helper import VALUE\n")
+    asked = [("loading_a", "one"), ("loading_b", "two"), ("loading_c", "one")]
+    found = [load_object(f"{name}:VALUE", what="core", search=tmp_path / folder) for name, folder in asked]
+    assert found == ["one", "two", "one"]
+
+
+def test_a_module_whose_file_is_gone_is_not_the_one_beside_the_study(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "loading_gone.py").write_text(f"VALUE = {folder!r}\n")
+    assert load_object("loading_gone:VALUE", what="core", search=tmp_path / "one") == "one"
+    (tmp_path / "one" / "loading_gone.py").unlink()
+    assert load_object("loading_gone:VALUE", what="core", search=tmp_path / "two") == "two"
+
+
+def test_a_package_of_another_folder_is_refused(tmp_path: Path) -> None:
+    """One process cannot have both: modules of a package import each other by its name."""
+    for folder in ("one", "two"):
+        (tmp_path / folder / "loading_package").mkdir(parents=True)
+        (tmp_path / folder / "loading_package" / "__init__.py").write_text("")
+        (tmp_path / folder / "loading_package" / "part.py").write_text(f"VALUE = {folder!r}\n")
+    assert load_object("loading_package.part:VALUE", what="core", search=tmp_path / "one") == "one"
+    assert load_object("loading_package.part:VALUE", what="core", search=tmp_path / "one") == "one"
+    with pytest.raises(AblateError) as caught:
+        load_object("loading_package.part:VALUE", what="core", search=tmp_path / "two")
+    assert str(tmp_path / "one") in caught.value.message
+    assert str(tmp_path / "two") in caught.value.message
+
+
 @pytest.mark.parametrize(
     ("reference", "words", "hint"),
     [

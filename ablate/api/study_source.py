@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from ablate.errors import AblateError
-from ablate.loading import is_shadowed
+from ablate.loading import shadowing
 from ablate.paths import is_study_name
 
 DEFAULT_NAME = "study"
@@ -128,21 +128,23 @@ def source_of(study: StudyLike | None, name: str | None, sections: Mapping[str, 
 def _with_core_by_name(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A function as the core becomes its name: that of its module, or one under which this process knows it."""
     core = content.get("core")
-    if callable(core):
+    if isinstance(core, type):
         _check_workers_import_it(core, folder)
-    if callable(core) and not isinstance(core, type):
-        from ablate.core.shared.registry import register_function
+    elif callable(core):
+        from ablate.core.shared.registry import is_imported, register_function
 
         content["core"] = register_function(core)
+        if is_imported(content["core"]):
+            _check_workers_import_it(core, folder)
     return content
 
 
 def _check_workers_import_it(core: Callable[..., Any], folder: Path) -> None:
     """Raise AblateError where a file beside the study has the name of the module that `core` comes from."""
-    module = sys.modules.get(getattr(core, "__module__", None) or "")
-    if module is not None and is_shadowed(module, folder):
+    module = sys.modules.get(core.__module__)
+    if module is not None and (beside := shadowing(module, folder)) is not None:
         raise AblateError(
-            f"{core.__qualname__} is of {module.__file__}, but workers would import {folder / module.__name__}.py",
+            f"{core.__qualname__} comes from {module.__file__}, but workers would import {beside}",
             hint="modules beside the study come first: rename one of the two files",
         )
 

@@ -6,6 +6,7 @@ import contextlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,26 @@ def test_a_function_is_refused_where_workers_would_import_another(folder: Path, 
         ablate.run(train, vary={"layers": [[2]]}, metrics={"acc": "max"}, progress="none")
     assert str(elsewhere / "train.py") in str(caught.value)
     assert not (elsewhere / "results").exists()
+
+
+class Callable:
+    """What is sent to workers, not imported by them: an instance has no name of its own."""
+
+    def __call__(self, *, layers: list[int] = [8], seed: int) -> dict[str, float]:  # noqa: B006 - a default as users write it
+        return {"acc": sum(layers) / 100 + seed / 1000}
+
+
+def test_what_is_sent_to_workers_may_come_from_a_module_of_any_name(tmp_path: Path, monkeypatch: Any) -> None:
+    """A file beside the study with the name of the function's module changes nothing: nobody imports it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"{__name__.partition('.')[0]}.py").write_text("")
+
+    def nested(*, layers: list[int] = [8], seed: int) -> dict[str, float]:  # noqa: B006
+        return {"acc": sum(layers) / 100 + seed / 1000}
+
+    for train in (nested, Callable()):
+        planned = ablate.plan(train, name="mine", vary={"layers": [[2]]}, seeds=2, metrics={"acc": "max:1%"})
+        assert planned.to_run == 4
 
 
 def test_a_wrong_level_is_refused_before_anything_starts(folder: Path) -> None:

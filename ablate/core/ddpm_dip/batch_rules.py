@@ -24,7 +24,7 @@ def batch_key(recipe: Recipe) -> str:
         # A smaller set of images than a batch makes the batch smaller.
         sizes = [settings.batch_size, settings.train_images or 0]
         values = settings.resolved()
-        # Adam is left out: keys under which studies have decided already stay as they are.
+        # Adam is left out, so that keys of earlier decisions do not change.
         optimizer = {} if settings.optimizer == "adam" else {"optimizer": settings.optimizer}
         shape = {name: values[name] for name in _DENOISER}
         return digest_of(shape | {"batch": min(filter(None, sizes))} | optimizer)

@@ -75,7 +75,7 @@ def compile_now(trainer: Trainer, program: str, context: TrialContext) -> float:
 def _compile(trainer: Trainer, program: str, cache: CompileCache) -> None:
     try:
         with cache.compiling(), warnings.catch_warnings():
-            # By a GPU with TF32, where the study wants full float32: it said so in `precision`.
+            # torch suggests TF32; the study asked for full float32 (`precision`).
             warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores", category=UserWarning)
             trainer.run_by(program_of(program, trainer.denoiser.network))
     except (MemoryError, torch.OutOfMemoryError):

@@ -119,7 +119,7 @@ class Muon:
         if (place := self._place.get(weight)) is None:
             AdamMoments(self._adam).set_moments(weight, first, second, age)
         else:
-            self._averages[place].copy_(first)
+            self._averages[place] = torch.empty_like(weight).copy_(first)
 
     def state_dict(self) -> dict[str, Any]:
         """All that following updates depend on."""

@@ -36,12 +36,12 @@ class MuonLanes(UNetLanes):
     def _move(self, gradient: Tensor) -> None:
         step = torch.div(*self._averaged(gradient))
         gradients, averages, steps = (self.stacked(flat) for flat in (gradient, self.first, step))
-        lr = self.lr.float().view(-1, 1, 1, 1, 1)
+        down = -self.lr.float().view(-1, 1, 1, 1, 1)
         for weight, places in self._alike:
             ahead = torch.cat([direction(gradients[place], averages[place]) for place in places])
             found = shaped_as(weight, orthogonalised(ahead)) * scale_of(weight)
             for place, update in zip(places, torch.split(found, self.width), strict=True):
-                torch.mul(update, -lr, out=steps[place])
+                torch.mul(update, down, out=steps[place])
         self.flat.add_(step)
 
 

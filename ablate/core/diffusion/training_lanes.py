@@ -120,14 +120,17 @@ class Feeder:
 
     def __init__(self, trainer: Trainer, total: int) -> None:
         self.trainer, self.total = trainer, total
-        self._shared = 0
-        self._follow = self._lr = -1.0
+        self._shared: dict[int, int] = {}
+        self._follow: dict[int, float] = {}
+        self._lr: dict[int, float] = {}
+        """What each lane holds: a measurement feeds all lanes from one trainer."""
 
     def enter(self, lanes: UNetLanes, lane: int) -> None:
         """The average so far, and the largest gradient norm."""
         lanes.put_average(lane, self.trainer.ema.weights)
         lanes.limit[lane] = self.trainer.settings.grad_clip or math.inf
-        self._shared, self._follow, self._lr = 0, -1.0, -1.0
+        for told in (self._shared, self._follow, self._lr):
+            told.pop(lane, None)
 
     def feed(self, lanes: UNetLanes, lane: int) -> None:
         """The same images, noise and steps that `Trainer.update` would take."""
@@ -140,19 +143,19 @@ class Feeder:
         if settings.loss_weight != "simple":
             lanes.share(lane, count)
             lanes.weight[lane, :count] *= loss_weights(settings.loss_weight, settings.prediction, alpha_bar).float()
-        elif count != self._shared:
+        elif count != self._shared.get(lane):
             lanes.share(lane, count)
-        self._shared = count
+        self._shared[lane] = count
         self._feed_numbers(lanes, lane)
 
     def _feed_numbers(self, lanes: UNetLanes, lane: int) -> None:
         """Step size and weight of the average, where they have changed."""
         settings, step = self.trainer.settings, self.trainer.step
         lr, follow = learning_rate(settings, step, self.total), 1 - ema_decay_at(step + 1, settings.ema_decay)
-        if lr != self._lr:
-            lanes.lr[lane] = self._lr = lr
-        if follow != self._follow:
-            lanes.follow[lane] = self._follow = follow
+        if lr != self._lr.get(lane):
+            lanes.lr[lane] = self._lr[lane] = lr
+        if follow != self._follow.get(lane):
+            lanes.follow[lane] = self._follow[lane] = follow
 
 
 class UNetLane(LaneTraining[UNetLanes]):

@@ -80,6 +80,7 @@ def seconds_in_lanes(lanes: Program, training: LaneTraining[Program]) -> float:
         for lane in range(lanes.width):
             training.feed(lanes, lane)
         lanes.step()
+        training.step += 1
 
     return seconds_per_update(step) / lanes.width
 

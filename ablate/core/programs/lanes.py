@@ -146,11 +146,13 @@ class Lanes(ABC):
     @torch.no_grad()
     def put(self, lane: int, network: nn.Module, optimizer: MomentsOf) -> None:
         """Seat a training: its weights, and where its optimiser stands."""
+        ages = set()
         for own, mine in self._slices(lane, network):
             first, second, age = optimizer.moments(own) or (torch.zeros_like(own), torch.zeros_like(own), 0.0)
             for there, here in zip((own, first, second), mine, strict=True):
                 here.copy_(there)
-            self.age[lane] = age
+            ages.add(age)
+        (self.age[lane],) = ages  # all weights have seen the same updates
 
     @torch.no_grad()
     def take(self, lane: int, network: nn.Module, optimizer: MomentsOf) -> None:

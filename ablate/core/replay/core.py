@@ -15,7 +15,7 @@ from ablate.recipe import Recipe, digest_of
 _DATA = ("data", "train_images", "test_images")
 _PROGRAM = (*_DATA, "method", "batch_size", "num_blocks")
 """What recipes must have in common to be trained as one program."""
-_MEMORY = (*_PROGRAM, "eval_draws", "eval_steps")
+_MEMORY = (*_PROGRAM, "network", "eval_draws", "eval_steps")
 """What decides how much memory a trial needs: data, networks, batches, and how it is scored."""
 
 

@@ -1,7 +1,7 @@
 """A 3x3 convolution of few channels in every lane: on a GPU as products of small matrices.
 
-Grouped convolutions are what libraries have for this. On an H200 a step of 16 lanes with 20 of them took 20.5 ms, a
-hundred times what reading and writing the images takes (measured, cuDNN 9, deterministic).
+Libraries offer grouped convolutions for this. On an H200 a step of 16 lanes with 20 of them took 20.5 ms (cuDNN 9,
+deterministic), twice what an update with these products takes.
 """
 
 from __future__ import annotations

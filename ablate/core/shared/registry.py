@@ -51,6 +51,11 @@ def register_function(function: Callable[..., Any]) -> str:
     return reference
 
 
+def is_imported(name: str) -> bool:
+    """True for a function or class that workers import by its name."""
+    return not is_sent(name) and name not in _LIVE
+
+
 def is_sent(name: str) -> bool:
     """True for a core that only the process which has its function can run: it cannot be imported by its name."""
     return name.startswith("__main__:") or "<" in name

@@ -135,22 +135,27 @@ def test_matrices_are_made_orthogonal_in_lanes_as_alone(images: Tensor, tmp_path
         assert apart(flat(together), flat(alone)) < TOLERANCE
 
 
-def test_companions_change_no_bit(images: Tensor, tmp_path: Path) -> None:
+MUON_ARMS = tuple(job(seed, **MUON | {"lr": lr}) for seed, lr in enumerate((0.002, 0.001, 0.004, 0.002, 0.003)))
+
+
+@pytest.mark.parametrize("arms", [ARMS, MUON_ARMS])
+def test_companions_change_no_bit(arms: Sequence[Job], images: Tensor, tmp_path: Path) -> None:
     """Other neighbours, another lane, an empty lane beside it."""
-    in_lanes(ARMS[:3], images, tmp_path / "a")
-    in_lanes((ARMS[4], ARMS[2], ARMS[3]), images, tmp_path / "b")
-    in_lanes(ARMS[2:3], images, tmp_path / "c")
-    first = flat(ended(tmp_path / "a", 2, ARMS[2], images))
-    assert torch.equal(first, flat(ended(tmp_path / "b", 1, ARMS[2], images)))
-    assert torch.equal(first, flat(ended(tmp_path / "c", 0, ARMS[2], images)))
+    in_lanes(arms[:3], images, tmp_path / "a")
+    in_lanes((arms[4], arms[2], arms[3]), images, tmp_path / "b")
+    in_lanes(arms[2:3], images, tmp_path / "c")
+    first = flat(ended(tmp_path / "a", 2, arms[2], images))
+    assert torch.equal(first, flat(ended(tmp_path / "b", 1, arms[2], images)))
+    assert torch.equal(first, flat(ended(tmp_path / "c", 0, arms[2], images)))
 
 
-def test_a_non_finite_neighbour_changes_no_bit(images: Tensor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arms", [ARMS, MUON_ARMS])
+def test_a_non_finite_neighbour_changes_no_bit(arms: Sequence[Job], images: Tensor, tmp_path: Path) -> None:
     """It ends as diverged, with the images it had seen."""
-    in_lanes(ARMS[:1], images, tmp_path / "healthy", width=2)
+    in_lanes(arms[:1], images, tmp_path / "healthy", width=2)
     context = Listener(tmp_path / "ill", SERIAL)
     members = []
-    for number, (settings, seed) in enumerate((ARMS[0], ARMS[1])):
+    for number, (settings, seed) in enumerate((arms[0], arms[1])):
         trainer = Trainer(settings, images, seed)
         recipe = Recipe("ddpm-dip", settings.resolved(), seed)
         folder = StageFolder(tmp_path / "ill", str(number))
@@ -163,19 +168,22 @@ def test_a_non_finite_neighbour_changes_no_bit(images: Tensor, tmp_path: Path) -
     assert divergence is not None
     assert isinstance(divergence[1], DivergedError)
     assert divergence[1].images_seen == 4
-    healthy = ended(tmp_path / "healthy", 0, ARMS[0], images)
-    assert torch.equal(flat(ended(tmp_path / "ill", 0, ARMS[0], images)), flat(healthy))
+    healthy = ended(tmp_path / "healthy", 0, arms[0], images)
+    assert torch.equal(flat(ended(tmp_path / "ill", 0, arms[0], images)), flat(healthy))
 
 
 @pytest.mark.parametrize("stop_after", [3, pytest.param(8, marks=pytest.mark.slow)])
-def test_stopped_and_continued_is_undisturbed(stop_after: int, images: Tensor, tmp_path: Path) -> None:
-    """Weights, average and Adam of every lane come back bit for bit."""
-    in_lanes(ARMS[:2], images, tmp_path / "whole")
+@pytest.mark.parametrize("arms", [ARMS, MUON_ARMS])
+def test_stopped_and_continued_is_undisturbed(
+    arms: Sequence[Job], stop_after: int, images: Tensor, tmp_path: Path
+) -> None:
+    """Weights, average and optimiser of every lane come back bit for bit."""
+    in_lanes(arms[:2], images, tmp_path / "whole")
     with pytest.raises(StoppedError):
-        in_lanes(ARMS[:2], images, tmp_path / "stopped", stop_after=stop_after)
-    in_lanes(ARMS[:2], images, tmp_path / "stopped")
+        in_lanes(arms[:2], images, tmp_path / "stopped", stop_after=stop_after)
+    in_lanes(arms[:2], images, tmp_path / "stopped")
     for number in (0, 1):
-        whole, stopped = (ended(tmp_path / name, number, ARMS[number], images) for name in ("whole", "stopped"))
+        whole, stopped = (ended(tmp_path / name, number, arms[number], images) for name in ("whole", "stopped"))
         assert torch.equal(flat(whole), flat(stopped))
 
 

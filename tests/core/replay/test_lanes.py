@@ -110,7 +110,9 @@ def test_every_arm_is_what_it_is_alone(tmp_path: Path) -> None:
     alone = _run(ARMS, Listener(tmp_path / "alone", SERIAL))
     assert list(alone) == [recipe.digest for recipe in ARMS]
     for digest, outcome in alone.items():
-        assert _numbers(together[digest]) == pytest.approx(_numbers(outcome), rel=TOLERANCE, abs=1e-5)
+        found, expected = _numbers(together[digest]), _numbers(outcome)
+        assert found.pop("psnr") == pytest.approx(expected.pop("psnr"), abs=1e-5)  # near 0 dB here
+        assert found == pytest.approx(expected, rel=TOLERANCE, abs=1e-6)
         assert together[digest].images_seen == outcome.images_seen
         assert (together[digest].environment["lanes"], outcome.environment["lanes"]) == ("4", "1")
 
@@ -120,7 +122,9 @@ def test_methods_with_one_stage(method: str, tmp_path: Path) -> None:
     recipes = [_recipe(seed, method=method) for seed in range(3)]
     together = _run(recipes, Listener(tmp_path / "together"))
     for digest, outcome in _run(recipes, Listener(tmp_path / "alone", SERIAL)).items():
-        assert _numbers(together[digest]) == pytest.approx(_numbers(outcome), rel=TOLERANCE, abs=1e-5)
+        found, expected = _numbers(together[digest]), _numbers(outcome)
+        assert found.pop("psnr") == pytest.approx(expected.pop("psnr"), abs=1e-5)  # near 0 dB here
+        assert found == pytest.approx(expected, rel=TOLERANCE, abs=1e-6)
 
 
 def test_companions_change_no_bit(tmp_path: Path) -> None:
