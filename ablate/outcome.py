@@ -19,7 +19,7 @@ def number_of(value: Any, what: str) -> float:
     Truth values count as 1 and 0. The result may be NaN or infinite. Raises CoreError, naming `what` it is, for
     anything else: None, a text, an array with a shape, a complex number.
     """
-    if type(value) in (float, int, bool):
+    if type(value) in (float, bool):
         return float(value)
     shape = getattr(value, "shape", ())
     if isinstance(value, Mapping):
@@ -33,7 +33,7 @@ def number_of(value: Any, what: str) -> float:
     try:
         # A tensor that still has its graph would warn when it is turned into a number.
         return float(value.detach() if hasattr(value, "detach") else value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise CoreError(f"{what} is {_described(value)}, expected one number ({error})") from error
 
 

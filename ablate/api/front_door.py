@@ -6,7 +6,7 @@ Each function raises what the command line prints: an `AblateError` with a messa
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from ablate.display.run_display import Display
     from ablate.engine.display.display_events import DisplayEvent
+    from ablate.report.statistics.metric_spec import Metrics
     from ablate.report.statistics.model import Bayes, Comparison
     from ablate.study.blocks import BlockKind
-    from ablate.study.spec import MetricSpec
     from ablate.study.verdict_method import Boundaries, Correction, Noise, Test
     from ablate.tracking.background import Tracked
 
@@ -188,7 +188,7 @@ def compare(
     frame: pd.DataFrame,
     *,
     baseline: str = "baseline",
-    metrics: Sequence[MetricSpec | str] | None = None,
+    metrics: Metrics | None = None,
     alpha: float = 0.05,
     looks: Sequence[int] | None = None,
     arms: Sequence[str] | None = None,
@@ -205,10 +205,11 @@ def compare(
 ) -> Comparison:
     """Compare the arms of anybody's results: one row per trial with `arm`, `seed` and a column per metric.
 
-    `metrics` are texts such as ``"accuracy:max:0.5%"`` (name, better direction, smallest difference that matters); the
-    first is the primary one. With `bayes`, each row also says how likely better, equivalent and worse are. With a
-    column ``dataset`` or ``task`` (or one named by `blocks`), verdicts are over all of them, and ``comparison.blocks``
-    has those of each. See `ablate.report.statistics.compare.compare` for everything else.
+    `metrics` are texts such as ``"accuracy:max:0.5%"`` (name, better direction, smallest difference that matters),
+    or a mapping as for `run`, ``{"accuracy": "max:0.5%"}``; the first is the primary one. With `bayes`, each row
+    also says how likely better, equivalent and worse are. With a column ``dataset`` or ``task`` (or one named by
+    `blocks`), verdicts are over all of them, and ``comparison.blocks`` has those of each. See
+    `ablate.report.statistics.compare.compare` for everything else.
 
     Raises AblateError for a table that can be read in more than one way, or in none.
     """
@@ -240,7 +241,7 @@ def report(
     against: str | None = None,
     source: str | None = None,
     baseline: str | None = None,
-    metrics: Sequence[str] = (),
+    metrics: Sequence[str] | Mapping[str, str] = (),
     name: str | None = None,
     pattern: str | None = None,
     seed_key: str | None = None,
@@ -269,13 +270,14 @@ def report(
 
     With `source` instead, results that ablate did not make are reported: ``"csv:runs.csv"``,
     ``"mlflow:URI#experiment"``, ``"tensorboard:runs"``, ``"wandb:export.csv"``, ``"optuna:URL#study"`` or
-    ``"hydra:multirun"``. To it belong `baseline`, `metrics` (``"accuracy:max:0.5%"``), `name`, `pattern` (arm and seed
-    in a run's name), `seed_key` (the parameter that holds the seed), `within` (the column that counts episodes or
-    other parts of a run: these are averaged within each arm and seed first), `blocks` (the column of data sets or
-    tasks) and `blocks_are` ("fixed", or "random" for a sample of others).
+    ``"hydra:multirun"``. To it belong `baseline`, `metrics` (``"accuracy:max:0.5%"``, or a mapping as for `run`),
+    `name`, `pattern` (arm and seed in a run's name), `seed_key` (the parameter that holds the seed), `within` (the
+    column that counts episodes or other parts of a run: these are averaged within each arm and seed first),
+    `blocks` (the column of data sets or tasks) and `blocks_are` ("fixed", or "random" for a sample of others).
 
     Raises NothingComparableError after everything that can be written has been, and AblateError for the rest.
     """
+    from ablate.report.statistics.metric_spec import metric_texts
     from ablate.report.statistics.posterior import bayes_of
 
     formats = check_formats(formats)
@@ -286,7 +288,9 @@ def report(
     if (study is None) == (source is None):
         raise AblateError("report needs a study or a source, and not both", hint='for example report("schedules")')
     if source is not None:
-        asked = ForeignSource(source, baseline, tuple(metrics), name, pattern, seed_key, within, blocks, blocks_are)
+        asked = ForeignSource(
+            source, baseline, metric_texts(metrics), name, pattern, seed_key, within, blocks, blocks_are
+        )
         stored, remarks = read_foreign_results(asked, place, choose=choose)
     elif isinstance(study, StudyResults):
         stored = study.stored
@@ -347,7 +351,8 @@ def _count(value: object, what: str) -> int | None:
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise AblateError(f"{what} is a whole number of at least 1, not {value!r}")
+        hint = 'some of a study\'s seeds: seed_range="3..5"' if isinstance(value, Sequence) else None
+        raise AblateError(f"{what} is a whole number of at least 1, not {value!r}", hint=hint)
     return value
 
 

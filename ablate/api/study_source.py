@@ -110,6 +110,10 @@ def source_of(study: StudyLike | None, name: str | None, sections: Mapping[str, 
         called, folder = name or study.name, study.folder
     elif isinstance(study, Mapping):
         content, called, folder = study, name or DEFAULT_NAME, Path.cwd()
+    elif not isinstance(study, str | os.PathLike):
+        raise AblateError(
+            f"a study is a file, a mapping or a function, not {study!r}", hint='for example run("study.yaml")'
+        )
     else:
         if sections:
             given = ", ".join(sections)

@@ -1,5 +1,7 @@
 """WHAT it means: statistics, verdicts, tables, figures. Never starts a trial, never imports torch.
 
+``ablate.report(study)`` writes the report of a study and ``ablate.report(source="csv:runs.csv")`` one of any other
+results; the function is `ablate.api.front_door.report`, and ``inspect.signature(ablate.report)`` is its signature.
 `compare` works on anybody's results: a pandas table with one row per trial in, verdicts out.
 
 Imports: study, storage, and the schedules and settings of core. Between its wings, only from later to earlier:
@@ -14,6 +16,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from ablate.report.statistics.compare import compare
 
 __all__ = ["compare"]
@@ -28,6 +32,13 @@ def __getattr__(name: str) -> Any:
 
 class _CallableRoom(ModuleType):
     """This module, which `ablate.report(...)` calls: Python gives the package's attribute to its submodule."""
+
+    @property
+    def __signature__(self) -> Signature:
+        """What it is called with."""
+        import inspect
+
+        return inspect.signature(import_module("ablate.api.front_door").report)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Write the report of a study; see `ablate.api.front_door.report`."""

@@ -311,12 +311,13 @@ _PANDAS_MISSING = frozenset(
 
 def _lost_in_pandas(study: Study) -> Iterator[Problem]:
     """Warn of arms that disappear from the CSV files when pandas reads them with default arguments."""
-    names = [arm.name for arm in study.arms if arm.name in _PANDAS_MISSING]
-    if names:
+    lost = [arm for arm in study.arms if arm.name in _PANDAS_MISSING]
+    if lost:
+        names = ", ".join(repr(arm.name) for arm in lost)
         yield Problem(
-            f"pandas reads the arm's name {names[0]!r} in a CSV file as a missing value",
+            f"pandas reads the arm's name {names} in a CSV file as a missing value",
             study.file,
-            study.arms[[arm.name for arm in study.arms].index(names[0])].line,
+            lost[0].line,
             suggestion="give it another name, or read it with ablate.load(STUDY).trials",
             severity="warning",
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pandas as pd
 import pytest
 
 import ablate
+from ablate.api import front_door
 from ablate.engine.display import display_events
 
 CONTENT: dict[str, Any] = {
@@ -177,6 +179,8 @@ def test_a_plan_changes_nothing_and_knows_what_is_left(tmp_path: Path) -> None:
         (lambda: ablate.plan(CONTENT, name="a/b"), ablate.AblateError, "cannot be a study's name"),
         (lambda: ablate.plan("steps.yaml", seeds=0), ablate.AblateError, "seeds is a whole number"),
         (lambda: ablate.run("steps.yaml", seeds=1.5), ablate.AblateError, "seeds is a whole number"),  # type: ignore[arg-type]
+        (lambda: ablate.plan("steps.yaml", seeds=[3, 4]), ablate.AblateError, 'seed_range="3..5"'),  # type: ignore[arg-type]
+        (lambda: ablate.run(3), ablate.AblateError, "a study is a file, a mapping or a function, not 3"),  # type: ignore[arg-type]
         (lambda: ablate.run("steps.yaml", launcher="pbs"), ablate.AblateError, "no launcher 'pbs'"),
         (lambda: ablate.run("steps.yaml", until="done"), ablate.AblateError, "until='done'"),  # type: ignore[arg-type]
         (lambda: ablate.run("steps.yaml", progress="loud"), ablate.AblateError, "progress='loud'"),  # type: ignore[arg-type]
@@ -218,6 +222,7 @@ def test_anybodys_table_is_compared() -> None:
 
 SCRIPT = """
 import ablate
+from ablate.api import front_door
 results = ablate.run("steps.yaml", seeds=2, only="lr=0.2", slots=2, gpus="none")
 print(len(results.trials), results.complete)
 """
@@ -234,6 +239,7 @@ def test_a_plain_script_needs_no_main_guard() -> None:
 INTERRUPTED = """
 import os, signal
 import ablate
+from ablate.api import front_door
 from ablate.engine.display.display_events import TrialStarted
 def watch(event):
     if isinstance(event, TrialStarted):
@@ -260,6 +266,7 @@ def test_the_room_and_the_function_of_the_same_name() -> None:
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.stdout == "ablate.report.text.escape\n", run.stderr
     assert set(ablate.__all__) <= set(dir(ablate))
+    assert inspect.signature(ablate.report) == inspect.signature(front_door.report)
     assert all(getattr(ablate, name) is not None for name in ablate.__all__)
 
 

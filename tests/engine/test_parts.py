@@ -188,6 +188,11 @@ def test_exceptions_are_classified(error: BaseException, kind: str, text: str | 
     assert failure.images_seen == (640 if kind == "diverged" else 0)
 
 
+def test_a_number_that_no_float_holds_is_named() -> None:
+    with pytest.raises(CoreError, match="metric 'acc' is"):
+        Outcome(OutcomeKind.MEASURED, "ab", metrics={"acc": 10**400})
+
+
 def test_of_a_cores_mistake_the_users_own_lines_are_shown_and_not_those_of_ablate() -> None:
     with pytest.raises(CoreError) as caught:
         Outcome(OutcomeKind.MEASURED, "ab", metrics={"acc": {"top1": 0.5}})  # type: ignore[dict-item]

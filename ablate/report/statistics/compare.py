@@ -16,7 +16,7 @@ from ablate.report.statistics.blocks.tables import cells_of_matrices, column_of_
 from ablate.report.statistics.contrast import Contrast, contrast
 from ablate.report.statistics.design_warnings import data_lints, not_times
 from ablate.report.statistics.granularity import one_experiment
-from ablate.report.statistics.metric_spec import declared_metrics, found_metrics
+from ablate.report.statistics.metric_spec import Metrics, declared_metrics, found_metrics
 from ablate.report.statistics.model import Bayes, Comparison, Lint, Row, Stability
 from ablate.report.statistics.posterior import bayes_of, with_posterior
 from ablate.report.statistics.sequential.futility import Outlook, outlook
@@ -34,7 +34,7 @@ def compare(
     frame: pd.DataFrame,
     *,
     baseline: str = BASELINE,
-    metrics: Sequence[MetricSpec | str] | None = None,
+    metrics: Metrics | None = None,
     alpha: float = 0.05,
     look: int | None = None,
     arms: Sequence[str] | None = None,
@@ -53,7 +53,8 @@ def compare(
     """Compare all arms of `frame` with `baseline` on every metric.
 
     `metrics` are `MetricSpec` or texts such as ``"psnr:max:0.1"`` and ``"seconds:min:5%:log"`` (see
-    `declared.read_metric`); the first is primary unless one says so. Without them, every column of numbers whose name
+    `metric_spec.read_metric`), or a mapping as for `ablate.run`, ``{"psnr": "max:0.1"}``; the first is primary unless
+    one says so. Without them, every column of numbers whose name
     tells which way is better is compared, without margins, and a lint names the others.
 
     `frame` has one row per trial: `arm`, `seed`, one column per metric, and `outcome` (without it, every row is

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import pandas as pd
 
@@ -112,11 +113,27 @@ def _margin(word: str, text: str) -> tuple[float, bool]:
     return (value / 100 if relative else value), relative
 
 
-def declared_metrics(metrics: Sequence[MetricSpec | str]) -> tuple[MetricSpec, ...]:
-    """Return the metrics, those given as text read; where none is primary, the first one is."""
+One = TypeVar("One")
+
+Metrics = Sequence[MetricSpec | str] | Mapping[str, str]
+"""Metrics as texts (see `read_metric`) or read already, or by name as in a study: ``{"accuracy": "max:0.5%"}``."""
+
+
+def metric_texts(metrics: Sequence[One] | Mapping[str, str]) -> tuple[One | str, ...]:
+    """Return the metrics one by one, those of a mapping as texts; raises AblateError for anything else."""
     if isinstance(metrics, str):
         raise AblateError(f"metrics must be a list, got the text {metrics!r}", hint=f"write [{metrics!r}]")
-    found = [read_metric(metric) if isinstance(metric, str) else metric for metric in metrics]
+    if not isinstance(metrics, Mapping):
+        return tuple(metrics)
+    for name, text in metrics.items():
+        if not isinstance(text, str):
+            raise AblateError(f"the metric {name!r} must be a text, got {text!r}", hint=f"{{{name!r}: 'max:0.5%'}}")
+    return tuple(f"{name}:{text}" for name, text in metrics.items())
+
+
+def declared_metrics(metrics: Metrics) -> tuple[MetricSpec, ...]:
+    """Return the metrics, those given as text read; where none is primary, the first one is."""
+    found = [read_metric(metric) if isinstance(metric, str) else metric for metric in metric_texts(metrics)]
     if found and not any(metric.primary for metric in found):
         found[0] = replace(found[0], primary=True)
     return tuple(found)

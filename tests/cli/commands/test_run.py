@@ -178,6 +178,7 @@ def test_arms_called_like_missing_values_read_back_right(ablate: Ablate, project
 
     text = Path("steps.yaml").read_text(encoding="utf-8")
     Path("steps.yaml").write_text(text.replace("  far too fast:", "  'NA': {lr: 0.3}\n  'None':"), encoding="utf-8")
+    assert "arm's name 'NA', 'None' in a CSV file" in ablate("plan", "steps.yaml").err
     assert ablate("run", "steps.yaml", "--slots", "1", "--gpus", "none", "--quiet", "--no-figures").code == 0
     names = {"baseline", "lr=0.2", "lr=0.5", "NA", "None"}
     assert set(package.load("steps").trials["arm"]) == names

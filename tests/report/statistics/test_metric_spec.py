@@ -55,6 +55,14 @@ def test_text_and_spec_give_the_same_comparison() -> None:
     assert by_text.row("wide").verdict == "better"
 
 
+def test_metrics_are_named_as_for_a_run() -> None:
+    table = frame(psnr=[*BASE, *BASE], seconds=[1.0] * 8)
+    by_name = ablate.compare(table, metrics={"psnr": "max:0.1", "seconds": "min:5%:log"})
+    assert by_name.metrics == ablate.compare(table, metrics=["psnr:max:0.1", "seconds:min:5%:log"]).metrics
+    with pytest.raises(AblateError, match="the metric 'psnr' must be a text"):
+        ablate.compare(table, metrics={"psnr": 0.1})  # type: ignore[dict-item]
+
+
 def test_metrics_are_found_by_names_that_say_which_way_is_better() -> None:
     table = frame(val_accuracy=[*BASE, *BASE], seconds=[1.0] * 8, lr=[0.1] * 8, images_seen=[64.0] * 8)
     found = ablate.compare(table)
