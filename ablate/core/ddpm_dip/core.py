@@ -52,7 +52,7 @@ class DdpmDip(Core):
     version: ClassVar[str] = "2"
     Settings: ClassVar[type[CoreSettings]] = DdpmDipSettings
     metrics: ClassVar[tuple[MetricInfo, ...]] = METRICS
-    imports: ClassVar[tuple[str, ...]] = ("ablate.core.ddpm_dip.batch", "torch._dynamo")  # torch's optimizers import it
+    imports: ClassVar[tuple[str, ...]] = ("ablate.core.ddpm_dip.batch", "torch._dynamo")  # by the first optimizer
 
     @classmethod
     def check(cls, settings: Any) -> list[str]:

@@ -28,7 +28,10 @@ class Replay(Core):
 
     name: ClassVar[str] = "replay"
     version: ClassVar[str] = "4"
-    imports: ClassVar[tuple[str, ...]] = ("ablate.core.replay.fused", "ablate.core.replay.trial")
+    imports: ClassVar[tuple[str, ...]] = (
+        *("ablate.core.replay.fused", "ablate.core.replay.trial"),
+        "torch._dynamo",  # imported by the first optimizer
+    )
     Settings: ClassVar[type[CoreSettings]] = ReplaySettings
     metrics: ClassVar[tuple[MetricInfo, ...]] = (
         MetricInfo("psnr", "max", unit="dB", margin=0.1, doc="PSNR on [-1,1] with range 2, mean over images and draws"),
