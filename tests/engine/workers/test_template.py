@@ -105,8 +105,8 @@ def test_workers_are_as_if_the_engine_had_started_them(forked: Bench, kind: str)
     }
     found = seen(forked)
     pids = {one["pid"] for one in found}
-    assert len(pids) == 2
-    assert len({one["loaded"] for one in found}) == (1 if kind == "warm" else 2)
+    assert len(pids) in (1, 2)  # all trials may be done before the second worker is ready
+    assert len({one["loaded"] for one in found}) == (1 if kind == "warm" else len(pids))
     assert pids.isdisjoint({one["loaded"] for one in found}) is (kind == "warm")
     assert all(one["parent"] == os.getpid() and one["pid"] == one["group"] == one["session"] for one in found)
     assert all(one["spoilt"] in (0, one["pid"]) for one in found)
