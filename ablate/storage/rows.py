@@ -91,7 +91,7 @@ def code_texts(rows: Iterable[TrialRow], version: str | None = None) -> dict[str
     With `version` only of results of that version of the core.
     """
     found: dict[str, dict[str, dict[str, list[int]]]] = {}
-    for row in sorted(rows, key=lambda row: row.number):
+    for row in sorted(rows, key=lambda row: (row.started_at or "", row.number)):  # imported ones come late
         if row.outcome is not None and row.outcome.is_result and version in (None, version_of(row)):
             for name, digest in texts_of(row).items():
                 seeds = found.setdefault(name, {}).setdefault(digest, {}).setdefault(row.arm, [])

@@ -218,7 +218,8 @@ def test_an_import_of_another_text_says_so(ablate: Ablate, code: Path) -> None:
     assert ablate("run", "steps.yaml", "--seed-range", "2..3", *RUN).code == 0
     said = ablate("import", "steps.ablate.zip")
     assert said.code == 0
-    assert "2 texts of train.py" in one_line(said.err)
+    older, newer = (rf"text \w+: baseline, lr=0\.2 \(seeds {seeds}\)" for seeds in ("0-1", "2-3"))
+    assert re.search(f"2 texts of train.py, oldest first: {older}; {newer}", one_line(said.err))
 
 
 def test_a_function_that_is_defined_again_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
