@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
+from ablate.code_text import text_of_module
 from ablate.errors import AblateError
 from ablate.json_values import JsonValue, frozen_settings, plain_settings
 from ablate.outcome import Outcome
@@ -272,6 +273,21 @@ class Core(ABC):
 
         `folder` is the study's results folder, to write into. The default: nothing, since the name is enough.
         """
+        return {}
+
+    @classmethod
+    def texts(cls) -> Mapping[str, str]:
+        """Return which files hold the code, as name -> digest of the text; asked when the core is imported.
+
+        They are recorded with every outcome, so that results of several texts do not mix without a word. The default:
+        the file of the class, and nothing for a core of ablate's own, whose `version` says it.
+        """
+        own = next(one for one in cls.__mro__ if one.__module__ != "abc")  # where Python puts what `made_for` makes
+        return {} if own.__module__.partition(".")[0] == "ablate" else text_of_module(own)
+
+    @classmethod
+    def texts_of(cls, recipe: Recipe) -> Mapping[str, str]:
+        """Return what `recipe` adds to `texts`: files that are read anew in every trial, asked when it begins."""
         return {}
 
     @classmethod

@@ -12,7 +12,7 @@ import ablate
 
 PACKAGE = Path(ablate.__file__).parent
 
-SHARED = "errors json_values recipe outcome paths interface search beta_tables loading human_units"
+SHARED = "errors code_text json_values recipe outcome paths interface search beta_tables loading human_units"
 CORE = (
     "core core.functions core.shared core.schedules core.settings core.data core.programs core.diffusion core.dip "
     "core.scores"

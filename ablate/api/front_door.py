@@ -126,6 +126,8 @@ def run(
     )
     prepared, places = prepare_to_run(request)
     prepared.check_version()
+    for problem in prepared.changed:
+        warnings.warn(str(replace(problem, file="")), stacklevel=2)
     if not prepared.plan.to_run:
         record_changes(prepared)
         return StudyResults(prepared.place.study(prepared.study.name))

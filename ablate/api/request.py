@@ -20,7 +20,7 @@ from ablate.paths import ResultsPaths
 from ablate.search import Search
 from ablate.storage.address import without_password
 from ablate.storage.candidates import tried_of
-from ablate.storage.rows import TrialRow, core_versions, versions_text
+from ablate.storage.rows import TrialRow, code_texts, core_versions, versions_text
 from ablate.study.spec import Replicate, Study
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ class PreparedRun:
     """The seeds that are run, where that is not all of those that the study has."""
     searches: tuple[Search, ...] = ()
     """Searches that are not finished: they are run first, and `replicates` are what follows as far as is known."""
+    changed: tuple[Problem, ...] = ()
+    """Warnings of the plan that a run without anything to run gives too: the code has changed, its version has not."""
 
     def check_version(self) -> None:
         """Raise StudyChangedError when another version of the core gave what is stored, unless that is kept."""
@@ -230,8 +232,32 @@ def _planned(
     now, wanted = _wanted(request, standing, rows, only)
     searches = [search_plan(search, tried) for search in standing.open]
     plan = make_plan(standing.study, core, wanted, outcome_kinds(rows), searches)
-    plan = dataclasses.replace(plan, warnings=(*_version_warning(request, standing.study, core, rows), *plan.warnings))
-    return PreparedRun(request, standing.study, core, wanted, place, stored, plan, written, now, only, standing.open)
+    changed = tuple(_text_warnings(standing.study, core, rows, wanted))
+    versions = _version_warning(request, standing.study, core, rows)
+    plan = dataclasses.replace(plan, warnings=(*versions, *changed, *plan.warnings))
+    known = (request, standing.study, core, wanted, place, stored, plan, written, now, only, standing.open)
+    return PreparedRun(*known, changed=changed)
+
+
+def _text_warnings(
+    study: Study, core: type[Core], rows: Sequence[TrialRow], wanted: Sequence[Replicate]
+) -> Iterator[Problem]:
+    """Warn that what is stored came from another text of the user's code, by the same version."""
+    from ablate.study.core_version import older_texts, text_sentence, texts_now
+
+    if not (stored := code_texts(rows, str(core.version))):
+        return
+    recipes = {one.arm: one.recipe for one in wanted}  # the seed is no part of a script's name
+    if not recipes:
+        recipes = {arm.name: study.recipe(arm, study.first_seed) for arm in study.arms if arm.settings}
+    for name, texts in older_texts(texts_now(core, recipes.values()), stored).items():
+        yield Problem(
+            text_sentence(study, name, texts),
+            file=study.file,
+            severity="warning",
+            suggestion=f"{versions_text(texts, 'text')}; new results join them. Another name (--name) measures "
+            "everything again; with a `version` that changes when the code does, a run asks first",
+        )
 
 
 def _version_warning(request: Request, study: Study, core: type[Core], rows: Sequence[TrialRow]) -> Iterator[Problem]:

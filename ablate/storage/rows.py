@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from ablate.code_text import CODE, read_back
 from ablate.outcome import OutcomeKind
 from ablate.recipe import Scalar
 
@@ -16,8 +17,11 @@ CORE_VERSION = "core_version"
 Versions = Mapping[str, Mapping[str, Sequence[int]]]
 """Version -> arm -> seeds of its results, in ascending order."""
 
+MixedTexts = Mapping[str, Versions]
+"""Name of a file or function -> digest of its text -> arm -> seeds of its results."""
+
 _ARMS = 4
-"""Arms with the same seeds that a sentence names."""
+"""Arms with the same seeds, and versions, that a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,53 @@ def core_versions(rows: Iterable[TrialRow]) -> dict[str, dict[str, list[int]]]:
     return {version: {arm: sorted(seeds) for arm, seeds in found[version].items()} for version in ascending}
 
 
-def versions_text(versions: Versions) -> str:
-    """Return ``version 1: baseline, lr=0.1 (seeds 0-2); version 2: lr=0.1 (seed 3)``."""
-    return "; ".join(f"version {version}: {_arms(arms)}" for version, arms in versions.items())
+def texts_of(row: TrialRow) -> dict[str, str]:
+    """Return the text of the user's code that a trial was computed from: name -> digest; nothing for built-in cores."""
+    environment = row.attributes.get("environment")
+    line = environment.get(CODE) if isinstance(environment, Mapping) else None
+    return read_back(line) if isinstance(line, str) else {}
+
+
+def code_texts(rows: Iterable[TrialRow], version: str | None = None) -> dict[str, dict[str, dict[str, list[int]]]]:
+    """Return name -> digest of its text -> arm -> seeds of the results among `rows`, older texts first.
+
+    With `version` only of results of that version of the core.
+    """
+    found: dict[str, dict[str, dict[str, list[int]]]] = {}
+    for row in sorted(rows, key=lambda row: (row.started_at or "", row.number)):  # imported ones come late
+        if row.outcome is not None and row.outcome.is_result and version in (None, version_of(row)):
+            for name, digest in texts_of(row).items():
+                seeds = found.setdefault(name, {}).setdefault(digest, {}).setdefault(row.arm, [])
+                if row.seed not in seeds:
+                    seeds.append(row.seed)
+                    seeds.sort()
+    return found
+
+
+def mixed_texts(rows: Iterable[TrialRow]) -> dict[str, dict[str, dict[str, list[int]]]]:
+    """Return those of `code_texts` of which there are several.
+
+    That another version of the core has another text is no news: only results of one version are compared.
+    """
+    known = tuple(rows)
+    mixed = {
+        name for version in core_versions(known) for name, texts in code_texts(known, version).items() if len(texts) > 1
+    }
+    return {name: texts for name, texts in code_texts(known).items() if name in mixed}
+
+
+def versions_text(versions: Versions, word: str = "version") -> str:
+    """Return ``version 1: baseline, lr=0.1 (seeds 0-2); version 2: lr=0.1 (seed 3)``, of a few."""
+    parts = [f"{word} {version}: {_arms(arms)}" for version, arms in versions.items()]
+    more = [f"{len(parts) - _ARMS} more {word}s"] if len(parts) > _ARMS + 1 else []
+    return "; ".join([*parts[: _ARMS if more else None], *more])
+
+
+def mixed_text(mixed: MixedTexts) -> str:
+    """Return ``2 texts of train.py, oldest first: text 3f2a91: baseline (seeds 0-2); text 09d1f7: lr=0.1 (seed 3)``."""
+    return "; and of ".join(
+        f"{len(texts)} texts of {name}, oldest first: {versions_text(texts, 'text')}" for name, texts in mixed.items()
+    )
 
 
 def _arms(arms: Mapping[str, Sequence[int]]) -> str:

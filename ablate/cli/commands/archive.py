@@ -17,7 +17,7 @@ from ablate.cli.options import Name, Quiet, Results, Storage
 from ablate.display.console import Screen
 from ablate.errors import AblateError
 from ablate.human_units import plural, shortest, size, visible
-from ablate.storage.rows import versions_text
+from ablate.storage.rows import mixed_text, versions_text
 
 _SHOWN = 3
 
@@ -118,5 +118,7 @@ def import_study(
             f"  warning: results of {len(done.versions)} versions of core {visible(study.core)} are together now:"
         )
         screen.say(f"           {visible(versions_text(done.versions))}")
+    if done.texts:
+        screen.say(f"  note: results are together now of {visible(mixed_text(done.texts))}")
     screen.say(f"files:   {shortest(str(place.results.study(done.study).folder))}")
     screen.say(f"report:  ablate report {shlex.quote(done.study)}")

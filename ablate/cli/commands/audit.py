@@ -67,8 +67,9 @@ def _show(found: Audit, screen: Screen) -> None:
         f"{running}; {plural(found.files, 'file')} compared",
         soft_wrap=True,
     )
-    for fault in found.faults:
+    for fault in (*found.faults, *found.notes):
+        kind = fault.kind if fault in found.faults else f"note: {fault.kind}"
         where = visible(shortest(fault.where) if fault.where.startswith("/") else fault.where)
-        screen.out.print(f"  {fault.kind}: {where}: {visible(fault.what)}", soft_wrap=True)
+        screen.out.print(f"  {kind}: {where}: {visible(fault.what)}", soft_wrap=True)
         if fault.hint:
             screen.out.print(f"    hint: {fault.hint}", soft_wrap=True)

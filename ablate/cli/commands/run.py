@@ -147,6 +147,8 @@ def run(
         return
     prepared.check_version()
     if not prepared.plan.to_run:
+        for warning in prepared.changed:
+            screen.say(warning_text(warning, screen.err.width))
         _say_nothing_to_do(prepared, screen, recorded=record_changes(prepared))
         return
     for warning in prepared.plan.warnings[:_SHOWN_WARNINGS]:

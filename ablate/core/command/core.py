@@ -9,16 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ablate.core.command.attempts import program_texts
 from ablate.core.command.process import CommandRunner
 from ablate.core.command.spec.programs import require_program
 from ablate.core.command.spec.settings import CommandSettings, settings_model
-from ablate.core.command.spec.specification import COMMAND, CommandSpec
+from ablate.core.command.spec.specification import COMMAND, IDENTITY, CommandSpec
 from ablate.core.command.trial import CommandTrial
 from ablate.interface import Core, CoreSettings, MetricInfo, TrialContext
+from ablate.json_values import plain_settings
 from ablate.outcome import Outcome
 from ablate.recipe import Recipe
 
 _LOG = logging.getLogger(__name__)
+_PLACEHOLDERS = dict.fromkeys(("seed", "index"), 0) | dict.fromkeys(("folder", "arm", "study"), "x")
+"""What stands in a command line for what only a trial knows."""
 
 
 class CommandCore(Core):
@@ -63,10 +67,15 @@ class CommandCore(Core):
     @classmethod
     def require(cls, settings: Any) -> None:
         """Raise an AblateError when the program, or the script it is given, is not here."""
-        names = dict.fromkeys(("seed", "index"), 0) | dict.fromkeys(("folder", "arm", "study"), "x")
-        values = {**names, **settings.model_dump(mode="json")}
+        values = {**_PLACEHOLDERS, **settings.model_dump(mode="json")}
         env = {name: text.fill(values) or "" for name, text in cls.spec.environment.items() if text is not None}
         require_program(cls.spec.command.arguments(values), cls.directory(), {**os.environ, **env})
+
+    @classmethod
+    def texts_of(cls, recipe: Recipe) -> Mapping[str, str]:
+        """Return the scripts and configuration files that the command line names."""
+        settings = plain_settings({name: value for name, value in recipe.settings.items() if name not in IDENTITY})
+        return program_texts(cls.spec.command.arguments({**_PLACEHOLDERS, **settings}), cls.directory())
 
     def run(self, recipes: Sequence[Recipe], context: TrialContext) -> Iterator[tuple[Recipe, Outcome]]:
         """Run the command once per recipe."""

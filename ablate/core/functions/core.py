@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from ablate.code_text import CODE, read_back, text_of_function, text_of_module, written
 from ablate.core.functions.signature import Signature, signature_of
 from ablate.core.functions.stored import write_function
 from ablate.core.functions.trial import TRAINING, Trial
@@ -37,6 +38,8 @@ class FunctionCore(Core):
     signature: ClassVar[Signature]
     by_value: ClassVar[bool] = False
     """True: workers cannot import the function, they are sent it."""
+    sent: ClassVar[Mapping[str, str]] = {}
+    """In a worker that was sent the function: what came with it."""
 
     @classmethod
     def made_for(cls, parameters: Mapping[str, Any], folder: Path | None) -> type[Core]:
@@ -47,7 +50,17 @@ class FunctionCore(Core):
     @classmethod
     def for_workers(cls, folder: Path) -> Mapping[str, Any]:
         """Write a function that cannot be imported into the study's folder."""
-        return {STORED: write_function(cls.function, cls.who(), StudyPaths(folder).functions)} if cls.by_value else {}
+        if not cls.by_value:
+            return {}
+        stored = write_function(cls.function, cls.who(), StudyPaths(folder).functions)
+        return {STORED: {**stored, CODE: written(cls.texts())}}
+
+    @classmethod
+    def texts(cls) -> Mapping[str, str]:
+        """Return the text of the function's file; of one that is sent, its own, which workers cannot see."""
+        if cls.sent:
+            return read_back(cls.sent.get(CODE, ""))
+        return text_of_function(cls.function) if cls.by_value else text_of_module(cls.function)
 
     @classmethod
     def who(cls) -> str:

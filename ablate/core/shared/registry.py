@@ -63,7 +63,8 @@ def is_sent(name: str) -> bool:
 
 def _found(name: str, search: Path | None, parameters: Mapping[str, Any]) -> type[Core]:
     if (stored := parameters.get(STORED)) is not None:
-        return function_core(read_function(stored, f"core {name!r}"), name=name)
+        made = function_core(read_function(stored, f"core {name!r}"), name=name)
+        return type("FunctionCore", (made,), {"sent": stored})
     if name in _LIVE:
         return type("FunctionCore", (function_core(_LIVE[name], name=name),), {"by_value": True})
     target = BUILT_IN.get(name, name)

@@ -24,7 +24,7 @@ from ablate.paths import ResultsPaths, StudyPaths, folder_name, is_study_name, s
 from ablate.search import second_objective
 from ablate.storage.artifacts import keep
 from ablate.storage.levels import ParamKind
-from ablate.storage.rows import TrialRow, core_versions
+from ablate.storage.rows import MixedTexts, TrialRow, core_versions, mixed_texts
 from ablate.storage.store import Store
 from ablate.storage.studies import remove_study, rename_study
 from ablate.study.changes import check_against_stored, with_seeds_of
@@ -121,6 +121,8 @@ class Imported:
     """Arms that the study did not have here."""
     versions: Mapping[str, Mapping[str, Sequence[int]]]
     """Version of the core -> arm -> seeds of the results that are here now."""
+    texts: MixedTexts
+    """The same for files and functions of which there are several texts, see `mixed_texts`."""
 
 
 def bring_in(
@@ -169,10 +171,11 @@ def bring_in(
         if stored is not None:
             plan = {name: attributes[name] for name in ("ablate.plan", "ablate.looks")}
             store.set_attributes(plan | with_differences(store.attributes(), differing))
-        versions = core_versions(store.rows())
+        rows = store.rows()
+        versions, texts = core_versions(rows), mixed_texts(rows)
     fresh = tuple(arm.name for arm in merged.arms if stored is None or arm.name not in {a.name for a in stored.arms})
     keys = tuple((one.arm, one.seed) for one in chosen.differing)
-    return Imported(study.name, len(chosen.new), chosen.known, len(chosen.answered), keys, fresh, versions)
+    return Imported(study.name, len(chosen.new), chosen.known, len(chosen.answered), keys, fresh, versions, texts)
 
 
 def merge(stored: Study, other: Study) -> Study:

@@ -18,7 +18,7 @@ from ablate.engine.rules.events_actions import Key
 from ablate.outcome import Outcome
 from ablate.paths import ResultsPaths, StudyPaths, TrialPaths, folder_name
 from ablate.recipe import Recipe
-from ablate.storage.rows import TrialRow, core_versions, versions_text
+from ablate.storage.rows import TrialRow, core_versions, mixed_text, mixed_texts, versions_text
 from ablate.study.import_differences import ImportDifference, differences_of
 from ablate.study.spec import Study
 
@@ -50,6 +50,8 @@ class Audit:
     running: bool = False
     """True when a run of the study goes on."""
     faults: list[Fault] = field(default_factory=list)
+    notes: list[Fault] = field(default_factory=list)
+    """What to know, and no fault."""
 
 
 def audit(
@@ -78,6 +80,7 @@ def audit(
         whole = len(found.faults) == before and any(_is_result(row) for row in by_key[key])
         found.done += key in keys and whole
     found.faults += _versions(study, rows)
+    found.notes += _texts(study, rows)
     found.faults += [_differing(one) for one in differences_of(attributes or {})]
     found.faults += _processes(paths, holder, rows)
     found.faults += _strangers(paths, {folder_name(*key) for key in {*keys, *by_key}})
@@ -189,6 +192,13 @@ def _versions(study: Study, rows: Sequence[TrialRow]) -> Iterator[Fault]:
         hint = "measure all of it with one version under another --name"
         what = f"its results are of {len(versions)} versions of core {study.core}: {versions_text(versions)}"
         yield Fault("core-versions", what, f"study {study.name}", hint)
+
+
+def _texts(study: Study, rows: Sequence[TrialRow]) -> Iterator[Fault]:
+    """Results of several texts of the user's code: no fault, since another text may do the same."""
+    if mixed := mixed_texts(rows):
+        hint = "if numbers changed with it: measure all of it again under another --name"
+        yield Fault("code-texts", f"its results are of {mixed_text(mixed)}", f"study {study.name}", hint)
 
 
 def _differing(found: ImportDifference) -> Fault:

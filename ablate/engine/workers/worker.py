@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from ablate.code_text import CODE, written
 from ablate.core.shared.forking import die_with
 from ablate.core.shared.registry import core_class
 from ablate.engine.workers import peak_memory
@@ -80,6 +81,8 @@ TOGETHER = "trials_on_device"
 """Entry of an outcome's environment: most batches on the device at any time of this one, itself included."""
 NODE, JOB = "node", "job"
 """Entries of an outcome's environment, on a cluster: where it ran, and in which of Slurm's jobs (job.step)."""
+_IMPORTED: dict[str, Mapping[str, str]] = {}
+"""Core -> its text when this process, or the one that it was forked from, imported it: the file may change later."""
 Order: TypeAlias = Hello | RunBatch | Leave
 """What the thread that computes acts on, one after the other."""
 
@@ -123,6 +126,7 @@ class Worker:
         self._wishes = wishes
         self._device_name = hello.device_name or name_of_device(hello.device)
         self._peak_mb: float | None = None
+        self._code: Mapping[str, Mapping[str, str]] = {}
         self._output = OutputCapture()
         self._core: Core = import_core(self._setup)()
         self._context = WorkerTrialContext(
@@ -146,6 +150,7 @@ class Worker:
         self._peak_mb = None
         peak_memory.start_measuring(self._hello.device)
         waiting = {one.recipe.digest: one.recipe for one in order.batch}
+        self._code = {}
         spent = False
         try:
             with self._output.into([TrialPaths(one.folder).log for one in order.batch]):
@@ -161,6 +166,11 @@ class Worker:
         if not (waiting and self._wishes.evicted):  # what has no outcome then goes on elsewhere
             self._send(BatchDone(spent, self._peak_mb))
 
+    def _code_of(self, recipe: Recipe) -> dict[str, str]:
+        """The text that the recipe is computed from now; a trial that goes on has that of its last attempt."""
+        texts = {**_IMPORTED[self._setup.core], **self._core.texts_of(recipe)}
+        return {CODE: written(texts)} if texts else {}
+
     def _compute(self, order: RunBatch, waiting: dict[str, Recipe], began: float) -> bool:
         """Run the core over a batch, whose recipes leave `waiting`; return whether this process should be replaced."""
         recipes = [one.recipe for one in order.batch]
@@ -168,6 +178,7 @@ class Worker:
         self._context.begin(order, fused=self._core.batch_key(recipes[0]) in self._setup.fused)
         apply_threads(self._hello.threads)
         try:
+            self._code = {digest: self._code_of(recipe) for digest, recipe in waiting.items()}
             for recipe, outcome in outcomes_of(self._core, recipes, self._core.run(recipes, self._context)):
                 self._guard.leave_if_forked()
                 self._settle(folders[recipe.digest], outcome, recipe, began)
@@ -202,6 +213,7 @@ class Worker:
         known = {
             "threads": str(self._hello.threads),
             CORE_VERSION: self._core.version,
+            **self._code.get(recipe.digest, {}),
             "python": _python(),
             TOGETHER: str(self._wishes.together),
             **self._wishes.place,
@@ -255,6 +267,8 @@ def import_core(setup: WorkerSetup) -> type[Core]:
     calm_progress_bars()
     sys.path.extend(entry for entry in map(str, setup.path) if entry not in sys.path)
     core = core_class(setup.core, setup.search, setup.parameters)
+    if setup.core not in _IMPORTED:
+        _IMPORTED[setup.core] = core.texts()
     for name in core.imports:
         with contextlib.suppress(ImportError):  # its run says what is missing
             importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Results that are not all of one kind: of several versions of the core, or of machines that disagree."""
+"""Results that are not all of one kind: of several versions or texts of the core, or of machines that disagree."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.report.statistics.model import Lint
-from ablate.storage.rows import TrialRow, core_versions, seeds_text, versions_text
+from ablate.storage.rows import TrialRow, core_versions, mixed_text, mixed_texts, seeds_text, versions_text
 from ablate.study.import_differences import ImportDifference, differences_of
 from ablate.study.spec import Study
 
 VERSIONS = "core-versions"
+TEXTS = "code-texts"
 IMPORTED = "imported-differs"
 
 
 def version_lints(study: Study, rows: Sequence[TrialRow]) -> Iterator[Lint]:
-    """Say which arms and seeds are of which version of the core, where there are several."""
+    """Say which arms and seeds are of which version of the core, or text of the code, where there are several."""
     versions = core_versions(rows)
     if len(versions) > 1:
         yield Lint(
@@ -23,6 +24,8 @@ def version_lints(study: Study, rows: Sequence[TrialRow]) -> Iterator[Lint]:
             f"these results are of {len(versions)} versions of core {study.core}, between which numbers may differ: "
             f"{versions_text(versions)}",
         )
+    if mixed := mixed_texts(rows):
+        yield Lint(TEXTS, f"these results are of {mixed_text(mixed)}; whether the numbers differ is not known")
 
 
 def import_lints(study: Study, rows: Sequence[TrialRow], attributes: Mapping[str, object]) -> Iterator[Lint]:
