@@ -52,7 +52,8 @@ def view_of(prepared: PreparedRun) -> RunView:
     planned = Counter(arm for arm, _ in mine)
     known = results_of(prepared.stored.study, latest(prepared.stored.rows)) if prepared.stored is not None else {}
     before = {key: result for key, result in known.items() if key in mine and result.kind is not None}
-    return RunView(prepared.study, planned, began=time.time(), results=before)
+    watch = prepared.place.command("ablate", "status", prepared.study.name)
+    return RunView(prepared.study, planned, began=time.time(), results=before, watch=watch)
 
 
 def prepare_to_run(request: Request) -> tuple[PreparedRun, tuple[Slot, ...]]:

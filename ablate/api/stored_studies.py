@@ -16,6 +16,7 @@ from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.storage import read
 from ablate.storage.address import shown, sqlite_path
+from ablate.storage.commands import command_at, without
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -34,7 +35,7 @@ class StoredStudy:
     paths: StudyPaths
     url: str
     command: str = ""
-    """The command line of the last run, empty where nobody knows."""
+    """The command line of the last run as it is typed from here, empty where nobody knows."""
     attributes: Mapping[str, object] = field(default_factory=dict)
     """Of the study, as stored."""
 
@@ -57,6 +58,10 @@ class ResultsLocation:
         """The SQLite file behind the storage, None for a database server."""
         return sqlite_path(self.url)
 
+    def command(self, *words: str) -> str:
+        """The words of a command as one line that goes to this place; see `command_at`."""
+        return command_at(words, self.results.folder, self.url)
+
     def study(self, name: str, depth: read.Depth = "whole") -> StoredStudy:
         """One study and its trials; an AblateError with the nearest names when there is none of that name.
 
@@ -76,7 +81,8 @@ class ResultsLocation:
                 f"ablate: {error}",
                 hint="read it with that version, or run the study again under another --name",
             ) from error
-        command = shlex.join(stored_words(str(row.attributes.get(COMMAND_ATTRIBUTE, ""))))
+        words = stored_words(str(row.attributes.get(COMMAND_ATTRIBUTE, "")))
+        command = self.command(*words) if words else ""
         return StoredStudy(study, tuple(trials), self.results.study(name), self.url, command, row.attributes)
 
     def find(self, study: str | None, depth: read.Depth = "whole") -> list[StoredStudy]:
@@ -102,9 +108,10 @@ class ResultsLocation:
 def base_command(stored: StoredStudy) -> str:
     """The command line of the last run without what said how far it goes: the study as it is meant.
 
-    It keeps ``--set``, ``--name`` and the places; without these a study would be taken for a changed one.
+    It keeps ``--set`` and ``--name``, without which a study would be taken for a changed one, and goes to its place.
     """
-    return shlex.join(without(shlex.split(stored.command or run_command("", stored.study)), *_HOW_FAR))
+    words = without(shlex.split(stored.command or run_command("", stored.study)), *_HOW_FAR)
+    return stored.place.command(*words) if stored.url else shlex.join(words)
 
 
 _HOW_FAR = ("--arms", "--seeds", "--seed-range", "--add-seeds", "--until")
@@ -124,12 +131,6 @@ def seeds_asked(stored: StoredStudy) -> dict[str, int]:
         )
     except AblateError:  # The command is from another state of the study, in which its arms had other names.
         return {}
-
-
-def without(words: Sequence[str], *options: str) -> list[str]:
-    """The words of a command line without `options` (each is followed by one value)."""
-    dropped = set(options)
-    return [word for at, word in enumerate(words) if not {word, words[at - 1] if at else ""} & dropped]
 
 
 def name_of(study: str) -> str:

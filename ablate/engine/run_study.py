@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ablate.core.shared.registry import BUILT_IN
@@ -41,6 +42,7 @@ from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.recipe import Recipe
 from ablate.search import Search, second_objective
+from ablate.storage.commands import command_at
 from ablate.storage.outages import Patience
 from ablate.storage.row_reading import MAY_HELP
 from ablate.storage.rows import TrialRow, core_versions
@@ -136,7 +138,8 @@ def run_study(
     paths = results.study(study.name)
     make_folders(results, paths)
     attributes = study_attributes(study, options.command, CoreFacts.of(core))
-    with StudyLock(paths.lock) as lock, Interrupts() as interrupts, _run_log(paths) as log:
+    watch = command_at(("ablate", "status"), results.folder, storage_url)
+    with StudyLock(paths.lock, watch) as lock, Interrupts() as interrupts, _run_log(paths) as log:
         ended = end_orphans(lock.orphans)
         outage = _DuringOutage(study.name, listen, log, interrupts)
         patience = Patience(options.max_outage_s, outage.say, outage.pause)
@@ -265,7 +268,8 @@ def record_study(
     paths = results.study(study.name)
     make_folders(results, paths)
     attributes = study_attributes(study, command)
-    with StudyLock(paths.lock) as lock, _opened(storage_url, study, kinds, attributes) as store:
+    watch = command_at(("ablate", "status"), results.folder, storage_url)
+    with StudyLock(paths.lock, watch) as lock, _opened(storage_url, study, kinds, attributes) as store:
         end_orphans(lock.orphans)
         attributes |= declaration(study, (row.started_at for row in store.rows()), store.attributes())
         _check_stored(store, study, attributes)
@@ -288,7 +292,7 @@ def _opened(
         attributes=attributes,
         second=second_objective(study.searches),
         ranges=[searched for search in study.searches for searched in search.ranges],
-        permit=check_unclaimed,
+        permit=partial(check_unclaimed, url=storage_url),
         patience=patience,
     )
 

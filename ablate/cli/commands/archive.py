@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -119,4 +118,4 @@ def import_study(
         )
         screen.say(f"           {visible(versions_text(done.versions))}")
     screen.say(f"files:   {shortest(str(place.results.study(done.study).folder))}")
-    screen.say(f"report:  ablate report {shlex.quote(done.study)}")
+    screen.say(f"report:  {place.command('ablate', 'report', done.study)}")

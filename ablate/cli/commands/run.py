@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
@@ -152,7 +151,7 @@ def run(
     for warning in prepared.plan.warnings[:_SHOWN_WARNINGS]:
         screen.say(warning_text(warning, screen.err.width))
     if (more := len(prepared.plan.warnings) - _SHOWN_WARNINGS) > 0:
-        screen.say(f"and {plural(more, 'more warning')}:  ablate plan {shlex.quote(str(study))}")
+        screen.say(f"and {plural(more, 'more warning')}:  {prepared.request.command()} --dry-run")
     prepared, summary = execute(
         prepared,
         places,
@@ -185,7 +184,7 @@ def _say_nothing_to_do(prepared: PreparedRun, screen: Screen, *, recorded: bool)
             f"{plan.study}: the study file now asks for a different test; reports keep the one declared before the run "
             "(ablate report --test, --noise and --correct show another)"
         )
-    report = f"report:  ablate report {shlex.quote(plan.study)}"
+    report = f"report:  {prepared.place.command('ablate', 'report', plan.study)}"
     if prepared.round is not None:
         screen.say(f"{plan.study}: every arm is decided, stopped or has been run to the last look, nothing to run")
         screen.say(report)
