@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ablate.api.stored_commands import run_command, stored_words
-from ablate.errors import AblateError, DamagedError, StorageError
+from ablate.errors import AblateError, DamagedError, StorageError, UnavailableError
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.storage import read
@@ -38,6 +38,24 @@ class StoredStudy:
     """The command line of the last run as it is typed from here, empty where nobody knows."""
     attributes: Mapping[str, object] = field(default_factory=dict)
     """Of the study, as stored."""
+
+    @property
+    def place(self) -> ResultsLocation:
+        """Where it is."""
+        return ResultsLocation(ResultsPaths(self.paths.folder.parent), self.url)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A study that is stored and cannot be read."""
+
+    name: str
+    error: StorageError
+
+    @property
+    def state(self) -> str:
+        """What is wrong with it, in one word."""
+        return "damaged" if isinstance(self.error.__cause__, ValueError) else "unreadable"
 
 
 @dataclass(frozen=True)
@@ -85,18 +103,32 @@ class ResultsLocation:
         command = self.command(*words) if words else ""
         return StoredStudy(study, tuple(trials), self.results.study(name), self.url, command, row.attributes)
 
-    def find(self, study: str | None, depth: read.Depth = "whole") -> list[StoredStudy]:
-        """The study called `study` (a name or the path of its file), or all of ablate's when None."""
-        if study is not None:
-            return [self.study(name_of(study), depth)]
-        found = self.studies(depth)
-        if not found:
-            raise read.no_study(self.url)
-        return found
+    def find(self, study: str | None, depth: read.Depth = "whole") -> tuple[list[StoredStudy], list[Unread]]:
+        """The study called `study` (a name or the path of its file), or all of ablate's when None.
 
-    def studies(self, depth: read.Depth = "whole") -> list[StoredStudy]:
-        """All of ablate's studies."""
-        return [self.study(name, depth) for name in read.study_names(self.url)]
+        One of several that is damaged hides no other: it comes back as the second of the pair. An AblateError where
+        there is none, and for the only one that there is.
+        """
+        if study is not None:
+            return [self.study(name_of(study), depth)], []
+        found, unread = self.find_any(depth)
+        if not (found or unread):
+            raise read.no_study(self.url)
+        if len(unread) == 1 and not found:
+            raise unread[0].error
+        return found, unread
+
+    def find_any(self, depth: read.Depth = "whole") -> tuple[list[StoredStudy], list[Unread]]:
+        """All of ablate's studies, of which there may be none, and those that cannot be read."""
+        found, unread = [], []
+        for name in read.study_names(self.url):
+            try:
+                found.append(self.study(name, depth))
+            except UnavailableError:
+                raise
+            except StorageError as error:
+                unread.append(Unread(name, error))
+        return found, unread
 
     def known(self, name: str, depth: read.Depth = "whole") -> StoredStudy | None:
         """The study called `name`, or None when it was never run here."""
