@@ -25,6 +25,7 @@ from ablate.engine.records.git import commit_of
 from ablate.engine.records.lock import StudyLock, end_orphans
 from ablate.engine.records.preregistration import declaration
 from ablate.engine.records.recorder import Found, Recorder
+from ablate.engine.records.repair import Repaired, repair
 from ablate.engine.records.study_attributes import study_attributes
 from ablate.engine.rules.events_actions import Planned
 from ablate.engine.rules.limits import Policy
@@ -157,7 +158,7 @@ def run_study(
             recorder.claim = claim
             _know_begun(recorder, SearchQueue(study, core, searches, rows))
             with writing(paths.folder):
-                found = recorder.take_stock()
+                repaired, found = repair(study, rows, paths), recorder.take_stock()
             check_version(study, core, core_versions(store.rows()), keep_old=options.keep_old)
             search_queue = SearchQueue(study, core, searches, store.rows())
             answered = found.done.keys() | search_queue.too_large()
@@ -172,7 +173,7 @@ def run_study(
             announcer = outage.announcer = Announcer(
                 listen, log, study=study.name, total=total, done=len(answered), log_of=recorder.log_of
             )
-            _tell_start(announcer, study, found, slots, paths, ended)
+            _tell_start(announcer, found, slots, paths, ended, repaired)
             policy = _policy(study, options, slots, keep_idle=launcher.keeps_idle)
             state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
             setup = _worker_setup(study, core, results, options, fusing.keys, compilation)
@@ -367,7 +368,12 @@ def _policy(study: Study, options: RunOptions, slots: Sequence[Slot], *, keep_id
 
 
 def _tell_start(
-    announcer: Announcer, study: Study, found: Found, slots: Sequence[Slot], paths: StudyPaths, ended: Sequence[int]
+    announcer: Announcer,
+    found: Found,
+    slots: Sequence[Slot],
+    paths: StudyPaths,
+    ended: Sequence[int],
+    repaired: Repaired,
 ) -> None:
     """Tell what the run starts from."""
     announcer.tell(
@@ -383,6 +389,8 @@ def _tell_start(
     )
     if ended:
         announcer.note(f"ended workers that were left from an earlier run: {', '.join(map(str, ended))}")
+    if repaired != Repaired():
+        announcer.note(str(repaired))
     if found.settled:
         announcer.note(f"trials of a killed run that resume from their last checkpoints: {found.settled}")
     for key, number, outcome, copied in found.recorded:

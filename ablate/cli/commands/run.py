@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablate.api.choices import RESULTS, Launchers
-from ablate.api.execution import Audience, declares_other_verdicts, execute, prepare_to_run, record_changes, view_of
+from ablate.api.execution import (
+    Audience,
+    declares_other_verdicts,
+    execute,
+    prepare_to_run,
+    record_changes,
+    repair_files,
+    view_of,
+)
 from ablate.api.launch_options import LaunchOptions
 from ablate.api.request import PreparedRun, Request, seeds_in
 from ablate.cli.commands.plan import show_plan, warning_text
@@ -47,6 +55,7 @@ from ablate.outcome import OutcomeKind
 
 if TYPE_CHECKING:
     from ablate.display.run_display import Display
+    from ablate.engine.records.repair import Repaired
     from ablate.engine.run_study import RunSummary
     from ablate.tracking.background import Tracked
 
@@ -146,7 +155,7 @@ def run(
         return
     prepared.check_version()
     if not prepared.plan.to_run:
-        _say_nothing_to_do(prepared, screen, recorded=record_changes(prepared))
+        _say_nothing_to_do(prepared, screen, recorded=record_changes(prepared), repaired=repair_files(prepared))
         return
     for warning in prepared.plan.warnings[:_SHOWN_WARNINGS]:
         screen.say(warning_text(warning, screen.err.width))
@@ -171,12 +180,14 @@ def run(
         raise typer.Exit(int(code))
 
 
-def _say_nothing_to_do(prepared: PreparedRun, screen: Screen, *, recorded: bool) -> None:
+def _say_nothing_to_do(prepared: PreparedRun, screen: Screen, *, recorded: bool, repaired: Repaired) -> None:
     plan = prepared.plan
     if screen.json:
-        counts = {"total": plan.replicates, "done": plan.done, "recorded": recorded}
+        counts = {"total": plan.replicates, "done": plan.done, "recorded": recorded, "repaired": repaired.again}
         screen.emit("nothing-to-run", {"study": plan.study, **counts})
         return
+    if repaired.again or repaired.aside:
+        screen.say(f"{plan.study}: {repaired}")
     if recorded:
         screen.say(f"{plan.study}: the study file has changed since the last run; reports follow it now")
     if declares_other_verdicts(prepared):
