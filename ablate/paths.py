@@ -17,6 +17,9 @@ from typing import Any
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.+-]{0,99}")
 """What a study may be called: the stem of its file, safe as a folder name on every system."""
 
+DEFAULT_RESULTS = Path("results")
+"""The results folder where nobody names another."""
+
 REPORT_FORMATS = ("html", "md", "csv", "tex", "json")
 """What a report can be written as."""
 

@@ -1,11 +1,12 @@
-"""What some options can be, and their defaults. Imports nothing: every command line begins here."""
+"""What some options can be, and their defaults. Imports next to nothing: every command line begins here."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 
-RESULTS = Path("results")
+from ablate.paths import DEFAULT_RESULTS
+
+RESULTS = DEFAULT_RESULTS
 """Where results go unless something else is said."""
 
 

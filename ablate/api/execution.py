@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ablate.display.run_display import Display
     from ablate.display.run_state import RunView
     from ablate.engine.display.display_events import DisplayEvent
+    from ablate.engine.records.repair import Repaired
     from ablate.engine.run_study import RunOptions, RunSummary
     from ablate.engine.workers.slots import Slot
     from ablate.tracking.background import Tracked
@@ -52,7 +53,8 @@ def view_of(prepared: PreparedRun) -> RunView:
     planned = Counter(arm for arm, _ in mine)
     known = results_of(prepared.stored.study, latest(prepared.stored.rows)) if prepared.stored is not None else {}
     before = {key: result for key, result in known.items() if key in mine and result.kind is not None}
-    return RunView(prepared.study, planned, began=time.time(), results=before)
+    watch = prepared.place.command("ablate", "status", prepared.study.name)
+    return RunView(prepared.study, planned, began=time.time(), results=before, watch=watch)
 
 
 def prepare_to_run(request: Request) -> tuple[PreparedRun, tuple[Slot, ...]]:
@@ -201,6 +203,24 @@ def record_changes(prepared: PreparedRun) -> bool:
         command=prepared.request.command(),
     )
     return True
+
+
+def repair_files(prepared: PreparedRun) -> Repaired:
+    """Set damaged files of trials aside and write them again, where nothing is to run; see `repair`.
+
+    Raises StudyLockedError when there are any while the study is being run, and ResultsError.
+    """
+    from ablate.engine.records.folders import writing
+    from ablate.engine.records.lock import StudyLock
+    from ablate.engine.records.repair import Repaired, find_damaged, repair
+
+    stored, place = prepared.stored, prepared.place
+    if stored is None or next(find_damaged(stored.study, stored.rows, stored.paths), None) is None:
+        return Repaired()
+    watch = place.command("ablate", "status", stored.study.name)
+    with writing(stored.paths.folder), StudyLock(stored.paths.lock, watch):
+        now = place.study(stored.study.name, "plain")
+        return repair(now.study, now.rows, now.paths)
 
 
 def declares_other_verdicts(prepared: PreparedRun) -> bool:

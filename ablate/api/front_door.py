@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from ablate.api.choices import RESULTS, Launchers, Until
-from ablate.api.execution import Audience, execute, prepare_to_run, record_changes, view_of
+from ablate.api.execution import Audience, execute, prepare_to_run, record_changes, repair_files, view_of
 from ablate.api.launch_options import LaunchOptions
 from ablate.api.plan_view import StudyPlan, plan_of
 from ablate.api.reports import (
@@ -130,6 +130,7 @@ def run(
         warnings.warn(str(replace(problem, file="")), stacklevel=2)
     if not prepared.plan.to_run:
         record_changes(prepared)
+        repair_files(prepared)
         return StudyResults(prepared.place.study(prepared.study.name))
     audience = replace(_audience(progress), tracked=_warn_of)
     prepared, summary = execute(

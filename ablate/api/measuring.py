@@ -70,7 +70,8 @@ def measure(place: ResultsLocation, study: str, metrics: Sequence[str], tell: Te
         core.require_metrics(core.Settings.model_validate(dict(settings)), asked)
     _check_version(stored, core, trials)
     found = Measured()
-    with StudyLock(stored.paths.lock), _store(stored, core) as store, writing(stored.paths.folder):
+    watch = place.command("ablate", "status")
+    with StudyLock(stored.paths.lock, watch), _store(stored, core) as store, writing(stored.paths.folder):
         desk = _Desk(name, core, place.results.cache.absolute(), asked)
         for row in trials:
             lacking = [metric for metric in asked if metric not in row.metrics]
@@ -89,7 +90,7 @@ def _core(stored: StoredStudy, study: str) -> type[Core]:
     if not path.is_file():
         raise AblateError(
             f"core {name} of study {stored.study.name!r} is imported from beside its study file",
-            hint=f"name the file: ablate measure {stored.study.name}.yaml",
+            hint=f"name the file: {stored.place.command('ablate', 'measure', f'{stored.study.name}.yaml')}",
         )
     return core_class(name, path.absolute().parent, stored.study.core_parameters)
 
@@ -177,7 +178,7 @@ def _measure(
     key, trial = (row.arm, row.seed), stored.paths.trial(row.arm, row.seed)
     outcome = read_outcome(trial, row.recipe_digest)
     if outcome is None:
-        found.gone[key] = f"its outcome {trial.outcome} is gone"
+        found.gone[key] = f"its outcome {trial.outcome} is gone or damaged"
         return
     missing = [name for name in lacking if name not in outcome.metrics]
     if missing:

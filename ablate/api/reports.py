@@ -14,6 +14,7 @@ from ablate.api.stored_studies import ResultsLocation, StoredStudy, base_command
 from ablate.errors import AblateError, NothingComparableError, ResultsError
 from ablate.paths import REPORT_FORMATS
 from ablate.storage.address import without_password
+from ablate.storage.commands import command_at
 from ablate.study.verdict_method import Method
 
 if TYPE_CHECKING:
@@ -197,7 +198,8 @@ def read_foreign_results(
         raise AblateError(f"{paths.folder} holds a study that ablate ran", hint="give these results another --name")
     study = dataclasses.replace(study, method=choose(study.method))
     baseline = study.baseline.name if study.blocks is None else study.over_blocks().baseline.name
-    return StoredStudy(study, rows, paths, url="", command=asked.command(baseline)), found.remarks
+    command = command_at(shlex.split(asked.command(baseline)), place.results.folder, None)
+    return StoredStudy(study, rows, paths, url="", command=command), found.remarks
 
 
 def locate(word: str, place: ResultsLocation) -> StoredStudy:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from ablate.api import looks
 from ablate.api.choices import RESULTS, Until
 from ablate.api.launch_options import HERE, LaunchOptions
-from ablate.api.stored_studies import ResultsLocation, StoredStudy, outcome_kinds, without
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, outcome_kinds
 from ablate.api.study_source import StudyDefinition
 from ablate.errors import AblateError, Problem
 from ablate.paths import ResultsPaths
 from ablate.search import Search
 from ablate.storage.address import without_password
 from ablate.storage.candidates import tried_of
+from ablate.storage.commands import place_options, without
 from ablate.storage.rows import TrialRow, code_texts, core_versions, versions_text
 from ablate.study.spec import Replicate, Study
 
@@ -73,8 +74,7 @@ class Request:
             "--seed-range": None if self.seed_range is None else range_text(self.seed_range),
             "--add-seeds": self.add_seeds,
             "--until": self.until,
-            "--results": None if self.results == RESULTS else self.results,
-            "--storage": None if self.storage is None else without_password(self.storage),
+            **place_options(self.results, self.storage),
             "--name": self.name,
         }
         options: dict[str, Sequence[str]] = {
@@ -370,7 +370,7 @@ def _counted(request: Request, study: Study, stored: StoredStudy | None) -> Requ
 def _counted_before(request: Request, stored: StoredStudy) -> int | None:
     """What the last run counted from, if it was asked for the same."""
     last = shlex.split(stored.command)
-    options = ("--seeds", "--gpus", "--slots", "--launcher", "--job", "--listen", "--track")
+    options = ("--seeds", "--results", "--storage", "--gpus", "--slots", "--launcher", "--job", "--listen", "--track")
     if "--seeds" not in last or without(last, *options) != without(shlex.split(request.command()), *options):
         return None
     return int(last[last.index("--seeds") + 1])

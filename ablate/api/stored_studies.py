@@ -11,11 +11,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from ablate.api.stored_commands import run_command, stored_words
-from ablate.errors import AblateError, DamagedError, StorageError
+from ablate.errors import AblateError, DamagedError, StorageError, UnavailableError
 from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.storage import read
 from ablate.storage.address import shown, sqlite_path
+from ablate.storage.commands import command_at, without
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Study
 
@@ -34,9 +35,27 @@ class StoredStudy:
     paths: StudyPaths
     url: str
     command: str = ""
-    """The command line of the last run, empty where nobody knows."""
+    """The command line of the last run as it is typed from here, empty where nobody knows."""
     attributes: Mapping[str, object] = field(default_factory=dict)
     """Of the study, as stored."""
+
+    @property
+    def place(self) -> ResultsLocation:
+        """Where it is."""
+        return ResultsLocation(ResultsPaths(self.paths.folder.parent), self.url)
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A study that is stored and cannot be read."""
+
+    name: str
+    error: StorageError
+
+    @property
+    def state(self) -> str:
+        """What is wrong with it, in one word."""
+        return "damaged" if isinstance(self.error.__cause__, ValueError) else "unreadable"
 
 
 @dataclass(frozen=True)
@@ -57,6 +76,10 @@ class ResultsLocation:
         """The SQLite file behind the storage, None for a database server."""
         return sqlite_path(self.url)
 
+    def command(self, *words: str) -> str:
+        """The words of a command as one line that goes to this place; see `command_at`."""
+        return command_at(words, self.results.folder, self.url)
+
     def study(self, name: str, depth: read.Depth = "whole") -> StoredStudy:
         """One study and its trials; an AblateError with the nearest names when there is none of that name.
 
@@ -76,21 +99,36 @@ class ResultsLocation:
                 f"ablate: {error}",
                 hint="read it with that version, or run the study again under another --name",
             ) from error
-        command = shlex.join(stored_words(str(row.attributes.get(COMMAND_ATTRIBUTE, ""))))
+        words = stored_words(str(row.attributes.get(COMMAND_ATTRIBUTE, "")))
+        command = self.command(*words) if words else ""
         return StoredStudy(study, tuple(trials), self.results.study(name), self.url, command, row.attributes)
 
-    def find(self, study: str | None, depth: read.Depth = "whole") -> list[StoredStudy]:
-        """The study called `study` (a name or the path of its file), or all of ablate's when None."""
-        if study is not None:
-            return [self.study(name_of(study), depth)]
-        found = self.studies(depth)
-        if not found:
-            raise read.no_study(self.url)
-        return found
+    def find(self, study: str | None, depth: read.Depth = "whole") -> tuple[list[StoredStudy], list[Unread]]:
+        """The study called `study` (a name or the path of its file), or all of ablate's when None.
 
-    def studies(self, depth: read.Depth = "whole") -> list[StoredStudy]:
-        """All of ablate's studies."""
-        return [self.study(name, depth) for name in read.study_names(self.url)]
+        One of several that is damaged hides no other: it comes back as the second of the pair. An AblateError where
+        there is none, and for the only one that there is.
+        """
+        if study is not None:
+            return [self.study(name_of(study), depth)], []
+        found, unread = self.find_any(depth)
+        if not (found or unread):
+            raise read.no_study(self.url)
+        if len(unread) == 1 and not found:
+            raise unread[0].error
+        return found, unread
+
+    def find_any(self, depth: read.Depth = "whole") -> tuple[list[StoredStudy], list[Unread]]:
+        """All of ablate's studies, of which there may be none, and those that cannot be read."""
+        found, unread = [], []
+        for name in read.study_names(self.url):
+            try:
+                found.append(self.study(name, depth))
+            except UnavailableError:
+                raise
+            except StorageError as error:
+                unread.append(Unread(name, error))
+        return found, unread
 
     def known(self, name: str, depth: read.Depth = "whole") -> StoredStudy | None:
         """The study called `name`, or None when it was never run here."""
@@ -102,9 +140,10 @@ class ResultsLocation:
 def base_command(stored: StoredStudy) -> str:
     """The command line of the last run without what said how far it goes: the study as it is meant.
 
-    It keeps ``--set``, ``--name`` and the places; without these a study would be taken for a changed one.
+    It keeps ``--set`` and ``--name``, without which a study would be taken for a changed one, and goes to its place.
     """
-    return shlex.join(without(shlex.split(stored.command or run_command("", stored.study)), *_HOW_FAR))
+    words = without(shlex.split(stored.command or run_command("", stored.study)), *_HOW_FAR)
+    return stored.place.command(*words) if stored.url else shlex.join(words)
 
 
 _HOW_FAR = ("--arms", "--seeds", "--seed-range", "--add-seeds", "--until")
@@ -124,12 +163,6 @@ def seeds_asked(stored: StoredStudy) -> dict[str, int]:
         )
     except AblateError:  # The command is from another state of the study, in which its arms had other names.
         return {}
-
-
-def without(words: Sequence[str], *options: str) -> list[str]:
-    """The words of a command line without `options` (each is followed by one value)."""
-    dropped = set(options)
-    return [word for at, word in enumerate(words) if not {word, words[at - 1] if at else ""} & dropped]
 
 
 def name_of(study: str) -> str:

@@ -94,5 +94,5 @@ def _arms(view: RunView, width: int, room: int) -> list[Text]:
     if hidden > 0:
         arms = [arms[0], *arms[hidden + 2 :]]
     lines = interim_table.table(arms, view.study.primary, width)
-    more = [Text(f"  and {hidden + 1} more arms: ablate status", style="dim")] if hidden > 0 else []
+    more = [Text(f"  and {hidden + 1} more arms: {view.watch}", style="dim")] if hidden > 0 else []
     return [Text("-" * width, style="dim"), *lines, *more]

@@ -63,6 +63,8 @@ class RunView:
     eta: display_events.Estimate | None = None
     eta_at: float = 0.0
     message: str = ""
+    watch: str = "ablate status"
+    """The command that shows all of it."""
 
     @property
     def total(self) -> int:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from ablate.core.shared.registry import BUILT_IN
@@ -24,6 +25,7 @@ from ablate.engine.records.git import commit_of
 from ablate.engine.records.lock import StudyLock, end_orphans
 from ablate.engine.records.preregistration import declaration
 from ablate.engine.records.recorder import Found, Recorder
+from ablate.engine.records.repair import Repaired, repair
 from ablate.engine.records.study_attributes import study_attributes
 from ablate.engine.rules.events_actions import Planned
 from ablate.engine.rules.limits import Policy
@@ -41,6 +43,7 @@ from ablate.outcome import OutcomeKind
 from ablate.paths import ResultsPaths, StudyPaths
 from ablate.recipe import Recipe
 from ablate.search import Search, second_objective
+from ablate.storage.commands import command_at
 from ablate.storage.outages import Patience
 from ablate.storage.row_reading import MAY_HELP
 from ablate.storage.rows import TrialRow, core_versions
@@ -136,7 +139,8 @@ def run_study(
     paths = results.study(study.name)
     make_folders(results, paths)
     attributes = study_attributes(study, options.command, CoreFacts.of(core))
-    with StudyLock(paths.lock) as lock, Interrupts() as interrupts, _run_log(paths) as log:
+    watch = command_at(("ablate", "status"), results.folder, storage_url)
+    with StudyLock(paths.lock, watch) as lock, Interrupts() as interrupts, _run_log(paths) as log:
         ended = end_orphans(lock.orphans)
         outage = _DuringOutage(study.name, listen, log, interrupts)
         patience = Patience(options.max_outage_s, outage.say, outage.pause)
@@ -154,7 +158,7 @@ def run_study(
             recorder.claim = claim
             _know_begun(recorder, SearchQueue(study, core, searches, rows))
             with writing(paths.folder):
-                found = recorder.take_stock()
+                repaired, found = repair(study, rows, paths), recorder.take_stock()
             check_version(study, core, core_versions(store.rows()), keep_old=options.keep_old)
             search_queue = SearchQueue(study, core, searches, store.rows())
             answered = found.done.keys() | search_queue.too_large()
@@ -169,7 +173,7 @@ def run_study(
             announcer = outage.announcer = Announcer(
                 listen, log, study=study.name, total=total, done=len(answered), log_of=recorder.log_of
             )
-            _tell_start(announcer, study, found, slots, paths, ended)
+            _tell_start(announcer, found, slots, paths, ended, repaired)
             policy = _policy(study, options, slots, keep_idle=launcher.keeps_idle)
             state = EngineState(planned, [slot.group for slot in slots], policy, devices_of(slots))
             setup = _worker_setup(study, core, results, options, fusing.keys, compilation)
@@ -265,7 +269,8 @@ def record_study(
     paths = results.study(study.name)
     make_folders(results, paths)
     attributes = study_attributes(study, command)
-    with StudyLock(paths.lock) as lock, _opened(storage_url, study, kinds, attributes) as store:
+    watch = command_at(("ablate", "status"), results.folder, storage_url)
+    with StudyLock(paths.lock, watch) as lock, _opened(storage_url, study, kinds, attributes) as store:
         end_orphans(lock.orphans)
         attributes |= declaration(study, (row.started_at for row in store.rows()), store.attributes())
         _check_stored(store, study, attributes)
@@ -288,7 +293,7 @@ def _opened(
         attributes=attributes,
         second=second_objective(study.searches),
         ranges=[searched for search in study.searches for searched in search.ranges],
-        permit=check_unclaimed,
+        permit=partial(check_unclaimed, url=storage_url),
         patience=patience,
     )
 
@@ -363,7 +368,12 @@ def _policy(study: Study, options: RunOptions, slots: Sequence[Slot], *, keep_id
 
 
 def _tell_start(
-    announcer: Announcer, study: Study, found: Found, slots: Sequence[Slot], paths: StudyPaths, ended: Sequence[int]
+    announcer: Announcer,
+    found: Found,
+    slots: Sequence[Slot],
+    paths: StudyPaths,
+    ended: Sequence[int],
+    repaired: Repaired,
 ) -> None:
     """Tell what the run starts from."""
     announcer.tell(
@@ -379,6 +389,8 @@ def _tell_start(
     )
     if ended:
         announcer.note(f"ended workers that were left from an earlier run: {', '.join(map(str, ended))}")
+    if repaired != Repaired():
+        announcer.note(str(repaired))
     if found.settled:
         announcer.note(f"trials of a killed run that resume from their last checkpoints: {found.settled}")
     for key, number, outcome, copied in found.recorded:

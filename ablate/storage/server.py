@@ -20,7 +20,7 @@ from ablate.errors import DamagedError, StorageError
 from ablate.storage import attributes as names
 from ablate.storage.address import shown
 from ablate.storage.faults import explain, unusable
-from ablate.storage.row_reading import check_schema, damaged_study, damaged_trial, trial_row, unknown_study
+from ablate.storage.row_reading import MAY_HELP, check_schema, damaged_study, damaged_trial, trial_row, unknown_study
 from ablate.storage.rows import StudyRow, TrialRow
 
 _CONNECT_S: Final = 10
@@ -131,6 +131,12 @@ def study_names(url: str) -> list[str]:
         return [study.study_name for study in storage.get_all_studies() if names.SCHEMA in study.user_attrs]
     except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError) as error:
         raise explain(error.__cause__ or error, shown(url)) from error
+    except (
+        ValueError,
+        TypeError,
+        RecursionError,
+    ) as error:  # of Optuna's own decoding, which reads all studies at once
+        raise StorageError(f"{shown(url)} is damaged: an attribute is not JSON: {error}", hint=MAY_HELP) from error
     finally:
         storage.remove_session()
         storage.engine.dispose()

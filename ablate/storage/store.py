@@ -374,7 +374,7 @@ class Store:
             )
         return StorageError(
             f"study {self._study.name!r} was taken over by another process",
-            hint="only one run of a study at a time may write; see which one is alive with: ablate status",
+            hint="only one run of a study at a time may write; `ablate status` in the other's --results shows it",
         )
 
     def _seen(self, name: str) -> BaseDistribution | None:

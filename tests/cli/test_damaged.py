@@ -78,6 +78,119 @@ def test_a_damaged_row_is_named(ablate: Ablate, half_done: Path, sql: str) -> No
     assert "is damaged: " in said.err
 
 
+@pytest.fixture
+def one_of_two(ablate: Ablate, finished: Path) -> Path:
+    """Two studies in a storage; a row of the first is damaged."""
+    words = ("--name", "second", "--seeds", "1", "--slots", "1", "--gpus", "none", "--quiet", "--no-report")
+    assert ablate("run", "steps.yaml", *words).code == 0
+    attribute("metrics", "{bad")
+    return finished
+
+
+DAMAGED = "error: study 'steps' in results/ablate.db is damaged: "
+
+
+@pytest.mark.usefixtures("one_of_two")
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("status",), "second"),
+        (("export",), "second,0,baseline"),
+        (("export", "--format", "json"), '"study": "second"'),
+        (("audit",), "second: sound"),
+        (("report", "--no-figures"), "lr=0.2"),
+        (("show", "lr=0.2"), "second/trials"),
+        (("claims",), "not measured"),
+        (("cache", "list"), ""),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_damaged_study_does_not_hide_the_others(ablate: Ablate, words: tuple[str, ...], shown: str) -> None:
+    said = ablate(*words)
+    assert said.code == ExitCode.USAGE
+    assert shown in said.out
+    assert said.err.count(DAMAGED) == 1
+    assert "hint: restore a copy" in said.err
+
+
+@pytest.mark.usefixtures("one_of_two")
+def test_status_has_a_line_for_a_damaged_study(ablate: Ablate) -> None:
+    for words in (("status",), ("status", "--watch")):
+        said = ablate(*words)
+        assert (said.code, said.out.splitlines()[1].split()[:2]) == (ExitCode.USAGE, ["second", "4/4"])
+        assert said.out.splitlines()[2].split() == ["steps", "damaged"]
+    events = [json.loads(line) for line in ablate("status", "--json").out.splitlines()]
+    assert [(event["event"], event["study"]) for event in events] == [("study", "second"), ("damaged", "steps")]
+    assert "is damaged: " in events[1]["error"]
+
+
+@pytest.mark.usefixtures("one_of_two")
+def test_all_studies_may_be_damaged(ablate: Ablate) -> None:
+    change("update trial_user_attributes set value_json = '{bad' where key = 'metrics'")
+    said = ablate("status")
+    assert said.code == ExitCode.USAGE
+    assert [line.split() for line in said.out.splitlines()[1:]] == [["steps", "damaged"], ["second", "damaged"]]
+    said = ablate("export")
+    assert (said.code, said.out, said.err.count("is damaged: ")) == (ExitCode.USAGE, "", 2)
+
+
+@pytest.mark.usefixtures("one_of_two")
+def test_nothing_is_deleted_while_nobody_knows_what_a_damaged_study_uses(ablate: Ablate) -> None:
+    for words in (("--unused",), ("--older-than", "0")):
+        said = ablate("cache", "prune", *words)
+        assert said.code == ExitCode.USAGE
+        assert DAMAGED in said.err
+
+
+@pytest.mark.usefixtures("one_of_two")
+def test_a_study_written_by_a_newer_ablate_is_called_unreadable(ablate: Ablate) -> None:
+    change("update study_user_attributes set value_json = '99' where key = 'ablate.schema' and study_id = 1")
+    said = ablate("status")
+    assert (said.code, said.out.splitlines()[2].split()) == (ExitCode.USAGE, ["steps", "unreadable"])
+    assert "was written by a newer ablate" in said.err
+
+
+RUN = ("run", "steps.yaml", "--slots", "1", "--gpus", "none", "--no-report")
+
+
+def test_a_run_with_nothing_to_do_repairs_damaged_files(ablate: Ablate, finished: Path) -> None:
+    outcome = Path("results/steps/trials/baseline-s0/outcome.json")
+    before = outcome.read_bytes()
+    outcome.write_text("x", encoding="utf-8")
+    assert ablate(*RUN, "--dry-run").code == 0
+    assert outcome.read_text(encoding="utf-8") == "x"
+    said = ablate(*RUN)
+    assert said.code == ExitCode.DONE
+    assert said.err.startswith(
+        "steps: 1 damaged file of trials set aside and written again\nsteps: all 12 trials are done"
+    )
+    assert outcome.read_bytes() == before
+    assert ablate("audit", "steps").code == ExitCode.DONE
+    outcome.write_text("x", encoding="utf-8")
+    assert json.loads(ablate(*RUN, "--json").out)["repaired"] == 1
+    assert "damaged" not in ablate(*RUN).err
+
+
+def test_damaged_files_of_a_study_that_is_being_run_are_left_alone(ablate: Ablate, finished: Path) -> None:
+    outcome = Path("results/steps/trials/baseline-s0/outcome.json")
+    outcome.write_text("x", encoding="utf-8")
+    with StudyLock(Path("results/steps/.lock")):
+        said = ablate(*RUN)
+    assert said.code == ExitCode.USAGE
+    assert "this study is being run" in said.err
+    assert outcome.read_text(encoding="utf-8") == "x"
+
+
+def test_the_same_from_python(finished: Path) -> None:
+    import ablate
+
+    outcome = Path("results/steps/trials/baseline-s0/outcome.json")
+    before = outcome.read_bytes()
+    outcome.write_text("x", encoding="utf-8")
+    assert ablate.run("steps.yaml").complete
+    assert outcome.read_bytes() == before
+
+
 @pytest.mark.parametrize("text", ["{", DEEP, "", '"{"', '"[]"', '"7"', "7"], ids=lambda text: text[:5])
 def test_a_damaged_plan_is_one_clear_error(ablate: Ablate, half_done: Path, text: str) -> None:
     change("update study_system_attributes set value_json = ? where key = 'ablate.plan'", text)

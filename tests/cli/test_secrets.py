@@ -38,7 +38,9 @@ def stored_secret(half_done: Path) -> Path:
         direction=study.primary.direction,
         attributes={},
     ) as store:
-        store.set_attributes({"ablate.command": f"ablate run steps.yaml --seeds 3 --storage '{URL}'"})
+        store.set_attributes(
+            {"ablate.command": f"ablate run steps.yaml --seeds 3 --storage '{URL}' --track 'mlflow:{URL}'"}
+        )
     return half_done
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -121,4 +120,4 @@ def import_study(
     if done.texts:
         screen.say(f"  note: results are together now of {visible(mixed_text(done.texts))}")
     screen.say(f"files:   {shortest(str(place.results.study(done.study).folder))}")
-    screen.say(f"report:  ablate report {shlex.quote(done.study)}")
+    screen.say(f"report:  {place.command('ablate', 'report', done.study)}")

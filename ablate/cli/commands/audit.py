@@ -10,6 +10,7 @@ import typer
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation
 from ablate.cli.options import Json, NoColor, Results, Storage, StudyName
+from ablate.cli.unread import leave_unread, show_unread
 from ablate.display.console import Screen
 from ablate.errors import ExitCode
 from ablate.human_units import plural, shortest, visible
@@ -44,13 +45,17 @@ def audit(
     screen = Screen.make(json=json, no_color=no_color)
     place = ResultsLocation.of(results, storage)
     code = ExitCode.DONE
-    for stored in place.find(study):
+    found_studies, unread = place.find(study)
+    for stored in found_studies:
         found = engine.audit(stored.study, stored.rows, place.results, attributes=stored.attributes, deep=deep)
         _show(found, screen)
         if found.faults:
             code = ExitCode.UNSOUND
         elif found.done < found.planned and code is ExitCode.DONE:
             code = ExitCode.INCOMPLETE
+    show_unread(unread, screen)
+    if code is not ExitCode.UNSOUND:
+        leave_unread(unread)
     if code:
         raise typer.Exit(int(code))
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import ResultsLocation
+from ablate.api.stored_studies import ResultsLocation, Unread
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
+from ablate.cli.unread import leave_unread, show_unread
 from ablate.display.console import Screen
 from ablate.display.text_columns import lay_out
 from ablate.errors import AblateError
@@ -40,11 +41,17 @@ def list_cache(
       ablate cache list
     """
     screen = Screen.make(json=json, no_color=no_color)
-    found = _entries(ResultsLocation.of(results, storage), screen)
+    found, unread = _entries(ResultsLocation.of(results, storage), screen)
     if json:
         for entry in found:
             screen.emit("stage", as_data(entry))
-        return
+    else:
+        _show(found, screen)
+    show_unread(unread, screen)
+    leave_unread(unread)
+
+
+def _show(found: list[Entry], screen: Screen) -> None:
     now = time.time()
     rows = [
         (entry.digest[:12], entry.stage or "?", size(entry.bytes), brief(now - entry.used_at), _users(entry))
@@ -90,8 +97,10 @@ def prune_cache(
     place = ResultsLocation.of(results, storage)
     limit = None if most is None else bytes_of(most)
     age = None if older is None else older * _DAY_S
-    with nobody_runs(place.results):
-        found = _entries(place, screen, must_know=unused)
+    with nobody_runs(place.results, place.command("ablate", "status")):
+        found, unread = _entries(place, screen, must_know=unused)
+        if unread:  # what it asks for is in use
+            raise unread[0].error
         chosen = choose(found, unused=unused, older_than_s=age, max_bytes=limit)
         if not dry_run:
             sweep(place.results)
@@ -110,12 +119,17 @@ def bytes_of(text: str) -> int:
     return int(float(match["number"]) * _FACTORS[match["unit"]])
 
 
-def _entries(place: ResultsLocation, screen: Screen, *, must_know: bool = False) -> list[Entry]:
-    """The entries with the studies that ask for them; with `must_know` an AblateError where that is not known."""
+def _entries(place: ResultsLocation, screen: Screen, *, must_know: bool = False) -> tuple[list[Entry], list[Unread]]:
+    """The entries with the studies that ask for them, and the studies that cannot be read.
+
+    With `must_know` an AblateError where it is not known what a study asks for.
+    """
     from ablate.engine.records.cache_admin import UnknownStagesError, asked_for, entries
 
     users: dict[str, set[str]] = {}
-    for stored in place.studies() if place.database is None or place.database.exists() else ():
+    there = place.database is None or place.database.exists()
+    found, unread = place.find_any() if there else ([], [])
+    for stored in found:
         name = stored.study.name
         try:
             for digest in asked_for(stored.study, stored.rows):
@@ -125,7 +139,7 @@ def _entries(place: ResultsLocation, screen: Screen, *, must_know: bool = False)
             if must_know:
                 raise AblateError(said, hint="use --older-than or --max-size") from None
             screen.say(f"note: {said}")
-    return entries(place.results, users)
+    return entries(place.results, users), unread
 
 
 def as_data(entry: Entry) -> dict[str, Any]:

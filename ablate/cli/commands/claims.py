@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
+from ablate.cli.unread import leave_unread, show_unread
 from ablate.display.console import Screen
 from ablate.human_units import visible
 
@@ -36,7 +37,8 @@ def claims(
     screen = Screen.make(json=json, quiet=quiet, no_color=no_color)
     place = ResultsLocation.of(results, storage)
     missing = place.database is not None and not place.database.exists()
-    studies = [] if missing else [(stored.study, stored.rows) for stored in place.find(None)]
+    found, unread = ([], []) if missing else place.find(None)
+    studies = [(stored.study, stored.rows) for stored in found]
     for card in cards_of(known_claims(), studies):
         if screen.json:
             screen.emit("claim", dataclasses.asdict(card))
@@ -45,6 +47,8 @@ def claims(
                 screen.out.print(line, soft_wrap=True)
     if missing:
         screen.say(f"nothing has been run: {place.database} does not exist")
+    show_unread(unread, screen)
+    leave_unread(unread)
 
 
 def _lines(card: Card) -> list[str]:

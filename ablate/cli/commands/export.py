@@ -10,6 +10,7 @@ import typer
 from ablate.api.choices import RESULTS
 from ablate.api.stored_studies import ResultsLocation, StoredStudy
 from ablate.cli.options import Results, Storage, StudyName
+from ablate.cli.unread import leave_unread, show_unread
 from ablate.display.console import Screen
 
 
@@ -30,6 +31,8 @@ def export(
 ) -> None:
     """Write every trial to stdout, as CSV or JSON lines. Failed and repeated ones are among them.
 
+    Of several studies, one that is damaged is named and left out; the exit code is 2 then.
+
     \b
     Example:
       ablate export schedules --format csv > trials.csv
@@ -37,14 +40,17 @@ def export(
     from ablate.report.formats.csv_cells import csv_text
 
     screen = Screen.make()
-    records = [record for stored in ResultsLocation.of(results, storage).find(study) for record in records_of(stored)]
+    found, unread = ResultsLocation.of(results, storage).find(study)
+    records = [record for stored in found for record in records_of(stored)]
     if form is Format.JSON:
         for record in records:
             screen.emit("trial", record)
-        return
-    flat = [flatten(record) for record in records]
-    names = list(dict.fromkeys(name for record in flat for name in record))
-    screen.out.file.write(csv_text(names, ([record.get(name) for name in names] for record in flat)))
+    elif found:
+        flat = [flatten(record) for record in records]
+        names = list(dict.fromkeys(name for record in flat for name in record))
+        screen.out.file.write(csv_text(names, ([record.get(name) for name in names] for record in flat)))
+    show_unread(unread, screen)
+    leave_unread(unread)
 
 
 def records_of(stored: StoredStudy) -> list[dict[str, Any]]:

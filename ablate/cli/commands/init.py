@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -53,7 +54,7 @@ def init(
         target = file or examples.FOLDER / f"{example}.yaml"
     _write(target, text)
     screen.say(f"wrote {target}")
-    screen.say(f"next:  ablate plan {target}")
+    screen.say(f"next:  ablate plan {shlex.quote(str(target))}")
 
 
 def _list(screen: Screen) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -156,7 +155,8 @@ def show_plan(
     if prepared.plan.to_run:
         screen.out.print(f"run it:  {prepared.request.command()}", soft_wrap=True)
     else:
-        screen.out.print(f"nothing to run:  ablate report {shlex.quote(prepared.study.name)}", soft_wrap=True)
+        report = prepared.place.command("ablate", "report", prepared.study.name)
+        screen.out.print(f"nothing to run:  {report}", soft_wrap=True)
 
 
 def _try(prepared: PreparedRun, slot: Slot, screen: Screen) -> BaselineTry:

@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import ResultsLocation, base_command, name_of, without
+from ablate.api.stored_studies import ResultsLocation, base_command, name_of
 from ablate.cli.options import Quiet, Results, Storage
 from ablate.display.console import Screen
 from ablate.errors import AblateError
 from ablate.human_units import plural, shortest, size
+from ablate.storage.commands import without
 
 Known = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or its file.", show_default=False)]
 
@@ -44,7 +45,7 @@ def rename(
     screen.say(f"{stored.study.name} is {new_name} now, in {shortest(str(paths.folder))}")
     screen.say(f"resume:  {shlex.join(words)}")
     if paths.report_html.exists():
-        screen.say(f"its report still has the old name:  ablate report {shlex.quote(new_name)}")
+        screen.say(f"its report still has the old name:  {place.command('ablate', 'report', new_name)}")
 
 
 def remove(

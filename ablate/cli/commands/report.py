@@ -19,9 +19,10 @@ from ablate.api.reports import (
     write_study_report,
     write_study_reports,
 )
-from ablate.api.stored_studies import ResultsLocation, StoredStudy
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, Unread
 from ablate.cli.commands.report_two import write_versus
 from ablate.cli.options import Json, NoColor, Quiet, Results, Storage
+from ablate.cli.unread import leave_unread, show_unread
 from ablate.display.console import Screen
 from ablate.display.error_display import show_error
 from ablate.errors import AblateError, ExitCode, NothingComparableError
@@ -247,6 +248,7 @@ def report(
     choose = choose_method(test=test, noise=noise, correct=correct, equivalence=equivalence)
     reading = _reading(bayes=bayes, test_share=test_share)
     failure: NothingComparableError | None = None
+    unread: list[Unread] = []
     found: list[Comparison] = []
     if len(prepared) == 2:
         found.append(
@@ -262,7 +264,7 @@ def report(
         for remark in remarks:
             screen.say(f"note: {remark}")
     else:
-        sources = place.find(prepared[0] if prepared else None)
+        sources, unread = place.find(prepared[0] if prepared else None)
     written = write_study_reports(
         sources,
         formats=formats,
@@ -277,12 +279,13 @@ def report(
             screen.tell("")
         if not isinstance(material, NothingComparableError):
             found.append(_show(stored, material, screen, formats=formats, columns=shown))
-        elif len(sources) == 1:
+        elif len(sources) == 1 and not unread:
             raise material
         else:
             failure = material
             show_error(failure, screen.err)
-    _leave(found, gates, failure, screen)
+    show_unread(unread, screen)
+    _leave(found, gates, failure, unread, screen)
 
 
 def _reading(*, bayes: bool, test_share: float) -> Bayes | None:
@@ -313,12 +316,17 @@ def _check_words(
 
 
 def _leave(
-    found: Sequence[Comparison], gates: set[Gate], failure: NothingComparableError | None, screen: Screen
+    found: Sequence[Comparison],
+    gates: set[Gate],
+    failure: NothingComparableError | None,
+    unread: Sequence[Unread],
+    screen: Screen,
 ) -> None:
     """End with the exit code that fits what was found."""
     if gates & {row.verdict for comparison in found for row in _primary_rows(comparison)}:
         screen.say("an arm has a verdict that --fail-on names")
         raise typer.Exit(int(ExitCode.GATE))
+    leave_unread(unread)
     if failure is not None:
         raise typer.Exit(int(failure.exit_code))
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablate.api.choices import RESULTS, Launchers
-from ablate.api.execution import Audience, declares_other_verdicts, execute, prepare_to_run, record_changes, view_of
+from ablate.api.execution import (
+    Audience,
+    declares_other_verdicts,
+    execute,
+    prepare_to_run,
+    record_changes,
+    repair_files,
+    view_of,
+)
 from ablate.api.launch_options import LaunchOptions
 from ablate.api.request import PreparedRun, Request, seeds_in
 from ablate.cli.commands.plan import show_plan, warning_text
@@ -48,6 +55,7 @@ from ablate.outcome import OutcomeKind
 
 if TYPE_CHECKING:
     from ablate.display.run_display import Display
+    from ablate.engine.records.repair import Repaired
     from ablate.engine.run_study import RunSummary
     from ablate.tracking.background import Tracked
 
@@ -149,12 +157,12 @@ def run(
     if not prepared.plan.to_run:
         for warning in prepared.changed:
             screen.say(warning_text(warning, screen.err.width))
-        _say_nothing_to_do(prepared, screen, recorded=record_changes(prepared))
+        _say_nothing_to_do(prepared, screen, recorded=record_changes(prepared), repaired=repair_files(prepared))
         return
     for warning in prepared.plan.warnings[:_SHOWN_WARNINGS]:
         screen.say(warning_text(warning, screen.err.width))
     if (more := len(prepared.plan.warnings) - _SHOWN_WARNINGS) > 0:
-        screen.say(f"and {plural(more, 'more warning')}:  ablate plan {shlex.quote(str(study))}")
+        screen.say(f"and {plural(more, 'more warning')}:  {prepared.request.command()} --dry-run")
     prepared, summary = execute(
         prepared,
         places,
@@ -174,12 +182,14 @@ def run(
         raise typer.Exit(int(code))
 
 
-def _say_nothing_to_do(prepared: PreparedRun, screen: Screen, *, recorded: bool) -> None:
+def _say_nothing_to_do(prepared: PreparedRun, screen: Screen, *, recorded: bool, repaired: Repaired) -> None:
     plan = prepared.plan
     if screen.json:
-        counts = {"total": plan.replicates, "done": plan.done, "recorded": recorded}
+        counts = {"total": plan.replicates, "done": plan.done, "recorded": recorded, "repaired": repaired.again}
         screen.emit("nothing-to-run", {"study": plan.study, **counts})
         return
+    if repaired.again or repaired.aside:
+        screen.say(f"{plan.study}: {repaired}")
     if recorded:
         screen.say(f"{plan.study}: the study file has changed since the last run; reports follow it now")
     if declares_other_verdicts(prepared):
@@ -187,7 +197,7 @@ def _say_nothing_to_do(prepared: PreparedRun, screen: Screen, *, recorded: bool)
             f"{plan.study}: the study file now asks for a different test; reports keep the one declared before the run "
             "(ablate report --test, --noise and --correct show another)"
         )
-    report = f"report:  ablate report {shlex.quote(plan.study)}"
+    report = f"report:  {prepared.place.command('ablate', 'report', plan.study)}"
     if prepared.round is not None:
         screen.say(f"{plan.study}: every arm is decided, stopped or has been run to the last look, nothing to run")
         screen.say(report)

@@ -11,16 +11,16 @@ import typer
 from rich.text import Text
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import ResultsLocation, StoredStudy, latest, name_of, unknown_arm
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, Unread, latest, name_of, unknown_arm
 from ablate.beta_tables import is_table, table_label
 from ablate.cli.options import Json, NoColor, Results, Storage, whole
+from ablate.cli.unread import leave_unread, show_unread
 from ablate.display import interim_results
 from ablate.display.console import Screen
 from ablate.display.text_columns import lay_out
 from ablate.errors import AblateError
 from ablate.human_units import number, spoken, visible
 from ablate.json_values import json_label
-from ablate.storage.address import shown
 from ablate.storage.candidates import is_candidate
 from ablate.storage.rows import TrialRow
 from ablate.study.spec import Arm
@@ -55,15 +55,17 @@ def show(
       ablate show 12
     """
     screen = Screen.make(json=json, no_color=no_color)
-    stored = _choose(ResultsLocation.of(results, storage), study, what)
+    stored, unread = _choose(ResultsLocation.of(results, storage), study, what)
     trial = _trial(stored, what)
+    arm = next((arm for arm in stored.study.arms if arm.name == what), None)
     if trial is not None:
         _tell(screen, "trial", trial_data(stored, trial), _trial_text(stored, trial, lines))
-        return
-    arm = next((arm for arm in stored.study.arms if arm.name == what), None)
-    if arm is None:
+    elif arm is not None:
+        _tell(screen, "arm", arm_data(stored, arm), _arm_text(stored, arm, screen.out.width))
+    else:
         raise unknown_arm(what, stored.study)
-    _tell(screen, "arm", arm_data(stored, arm), _arm_text(stored, arm, screen.out.width))
+    show_unread(unread, screen)
+    leave_unread(unread)
 
 
 def _tell(screen: Screen, event: str, data: dict[str, Any], text: Text) -> None:
@@ -73,16 +75,19 @@ def _tell(screen: Screen, event: str, data: dict[str, Any], text: Text) -> None:
         screen.tell(text)
 
 
-def _choose(place: ResultsLocation, study: str | None, what: str) -> StoredStudy:
-    """The study that is meant: the named one, the only one, or the only one that has such an arm or trial."""
+def _choose(place: ResultsLocation, study: str | None, what: str) -> tuple[StoredStudy, list[Unread]]:
+    """The study that is meant: the named one, the only one, or the only one that has such an arm or trial.
+
+    With it those that cannot be read, which may have one too.
+    """
     if study is not None:
-        return place.study(name_of(study))
-    found = place.find(None)
-    fitting = [stored for stored in found if _has(stored, what)] if len(found) > 1 else found
+        return place.study(name_of(study)), []
+    found, unread = place.find(None)
+    fitting = [stored for stored in found if _has(stored, what)] if len(found) > 1 or unread else found
     if len(fitting) == 1:
-        return fitting[0]
-    if not found:
-        raise AblateError(f"no study in {shown(place.url)}", hint="ablate run STUDY.yaml makes one")
+        return fitting[0], unread
+    if unread and not fitting:  # it may be in there
+        raise unread[0].error
     names = ", ".join(stored.study.name for stored in fitting or found)
     reason = "is in several studies" if fitting else "is in no study"
     raise AblateError(f"{what!r} {reason}", hint=f"say which: --study NAME, one of {names}")

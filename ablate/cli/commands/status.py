@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +15,9 @@ from rich.live import Live
 from rich.text import Text
 
 from ablate.api.choices import RESULTS
-from ablate.api.stored_studies import ResultsLocation, StoredStudy, base_command, latest, seeds_asked
+from ablate.api.stored_studies import ResultsLocation, StoredStudy, Unread, base_command, latest, seeds_asked
 from ablate.cli.options import Json, NoColor, Results, Storage, StudyName
+from ablate.cli.unread import leave_unread, show_unread
 from ablate.display import interim_results, interim_table
 from ablate.display.console import Screen
 from ablate.display.text_columns import lay_out
@@ -41,40 +41,56 @@ def status(
 ) -> None:
     """Show how far studies are. Reads only, so it works from another shell while a run goes on.
 
+    Of several studies, one that is damaged is shown as such; the exit code is 2 then.
+
     \b
     Example:
       ablate status schedules --watch
     """
     screen = Screen.make(json=json, no_color=no_color)
     place = ResultsLocation.of(results, storage)
-    found = _tallies(place, study)
     if watch and not json:
-        _watch(place, study, found, screen, every)
+        unread = _watch(place, study, screen, every)
+    else:
+        found, unread = _tallies(place, study)
+        _show(found, unread, screen)
+    show_unread(unread, screen)
+    leave_unread(unread)
+
+
+def _show(found: Sequence[Tally], unread: Sequence[Unread], screen: Screen) -> None:
+    if not screen.json:
+        screen.tell(picture(found, screen.out.width, unread))
         return
-    for tally in found if json else ():
+    for tally in found:
         screen.emit("study", as_data(tally))
-    if not json:
-        screen.tell(picture(found, screen.out.width))
+    for one in unread:
+        screen.emit(one.state, {"study": one.name, "error": one.error.message})
 
 
-def _watch(place: ResultsLocation, study: str | None, found: list[Tally], screen: Screen, every: float) -> None:
-    """Redraw until nothing is left to do; on a pipe, print again whenever something changed."""
+def _watch(place: ResultsLocation, study: str | None, screen: Screen, every: float) -> list[Unread]:
+    """Redraw until nothing is left to do; on a pipe, print again whenever something changed.
+
+    Returns the studies that could not be read in the end.
+    """
+    found, unread = _tallies(place, study)
     if not screen.out.is_terminal:
         shown = ""
         while True:
-            text = picture(found, screen.out.width)
+            text = picture(found, screen.out.width, unread)
             if text.plain != shown:
                 screen.tell(text)
                 shown = text.plain
             if all(tally.is_done for tally in found):
-                return
+                return unread
             time.sleep(every)
-            found = _tallies(place, study)
-    with Live(picture(found, screen.out.width), console=screen.out, auto_refresh=False) as live:
+            found, unread = _tallies(place, study)
+    with Live(picture(found, screen.out.width, unread), console=screen.out, auto_refresh=False) as live:
         while not all(tally.is_done for tally in found):
             time.sleep(every)
-            found = _tallies(place, study)
-            live.update(Group(picture(found, screen.out.width)), refresh=True)
+            found, unread = _tallies(place, study)
+            live.update(Group(picture(found, screen.out.width, unread)), refresh=True)
+    return unread
 
 
 @dataclass(frozen=True)
@@ -109,8 +125,9 @@ class Tally:
         return interim_results.interim_arms(self.stored.study, self.planned, self.results)
 
 
-def _tallies(place: ResultsLocation, study: str | None) -> list[Tally]:
-    return [Tally.of(stored) for stored in place.find(study, "brief")]
+def _tallies(place: ResultsLocation, study: str | None) -> tuple[list[Tally], list[Unread]]:
+    found, unread = place.find(study, "brief")
+    return [Tally.of(stored) for stored in found], unread
 
 
 def _planned(study: Study, keys: Iterable[tuple[str, int]], prepared: Mapping[str, int]) -> dict[str, int]:
@@ -143,9 +160,9 @@ def summary(counts: Mapping[str, int]) -> str:
     )
 
 
-def picture(found: Sequence[Tally], width: int) -> Text:
-    """Return one study in full, or several as one line each."""
-    if len(found) == 1:
+def picture(found: Sequence[Tally], width: int, unread: Sequence[Unread] = ()) -> Text:
+    """Return one study in full, or several as one line each, those that cannot be read among them."""
+    if len(found) == 1 and not unread:
         return _one(found[0], width)
     header = ("study", "done", "running", "failed", "diverged", "arms", "primary")
     rows = []
@@ -154,6 +171,7 @@ def picture(found: Sequence[Tally], width: int) -> Text:
         some = [str(counts[word]) if counts[word] else "" for word in ("running", "failed", "diverged")]
         done = f"{counts['done']}/{counts['planned']}"
         rows.append((study.name, done, *some, str(len(study.arms)), study.primary.name))
+    rows += [(one.name, one.state, *[""] * (len(header) - 2)) for one in unread]
     return Text("\n").join(lay_out(header, rows, align="~>>>>><", width=width, indent=""))
 
 
@@ -197,7 +215,7 @@ def next_command(tally: Tally) -> str:
     """What to type next."""
     stored, counts = tally.stored, tally.counts
     if tally.is_done:
-        return f"ablate report {shlex.quote(stored.study.name)}"
+        return stored.place.command("ablate", "report", stored.study.name)
     unfinished = counts["running"] + counts["failed"] + counts["stopped"]
     return stored.command if stored.command and unfinished else base_command(stored)
 

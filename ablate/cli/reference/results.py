@@ -55,7 +55,8 @@ _STUDY = {
 }
 _TRIAL = {
     "recipe": "All settings of the trial.",
-    "outcome": "What the trial gave. A damaged one is kept as `outcome.damaged-1` and the trial runs again.",
+    "outcome": "What the trial gave. A damaged one is kept as `outcome.damaged-1`; the next run writes it again from "
+    "the storage, or runs the trial again.",
     "curve": "The learning curve.",
     "spent": "Seconds and peak memory behind the checkpoint; a trial that resumes adds to it.",
     "log": "The trial's log, and what the training code printed.",

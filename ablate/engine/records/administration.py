@@ -23,6 +23,7 @@ from ablate.errors import AblateError, ResultsError
 from ablate.paths import ResultsPaths, StudyPaths, folder_name, is_study_name, sync_folder
 from ablate.search import second_objective
 from ablate.storage.artifacts import keep
+from ablate.storage.commands import command_at
 from ablate.storage.levels import ParamKind
 from ablate.storage.rows import MixedTexts, TrialRow, core_versions, mixed_texts
 from ablate.storage.store import Store
@@ -58,7 +59,7 @@ def rename(results: ResultsPaths, url: str, study: Study, new_name: str, command
     with writing(results.folder):
         here = after if moved else before
         here.folder.mkdir(parents=True, exist_ok=True)
-        with StudyLock(here.lock):
+        with StudyLock(here.lock, _watch(results, url)):
             if not moved:
                 before.folder.rename(after.folder)
                 sync_folder(results.folder)
@@ -68,6 +69,11 @@ def rename(results: ResultsPaths, url: str, study: Study, new_name: str, command
             rename_study(url, study.name, new_name, attributes=kept, folder=old, new_folder=new)
             write_study(after, renamed)
     return after
+
+
+def _watch(results: ResultsPaths, url: str) -> str:
+    """The command that shows a run which holds a study's lock."""
+    return command_at(("ablate", "status"), results.folder, url)
 
 
 def _belongs_to(paths: StudyPaths, name: str) -> bool:
@@ -87,7 +93,7 @@ def remove(results: ResultsPaths, url: str, name: str, *, keep_files: bool = Fal
     paths = results.study(name)
     with writing(results.folder):
         paths.folder.mkdir(parents=True, exist_ok=True)
-        with StudyLock(paths.lock):
+        with StudyLock(paths.lock, _watch(results, url)):
             removed = remove_study(url, name)
             for identity in removed.artifacts:
                 (results.artifacts / identity).unlink(missing_ok=True)
@@ -151,7 +157,7 @@ def bring_in(
     make_folders(results, paths)
     attributes = study_attributes(merged, command) | dict(archive.attributes)
     with (
-        StudyLock(paths.lock),
+        StudyLock(paths.lock, _watch(results, url)),
         writing(paths.folder),
         Store.open(
             url,

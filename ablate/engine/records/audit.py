@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ablate.core.shared.cache_names import NAME, is_intact
+from ablate.engine.records.folders import DAMAGE
 from ablate.engine.records.lock import Holder, read_holder
+from ablate.engine.records.stored_outcome import stored_outcome
 from ablate.engine.rules.events_actions import Key
 from ablate.outcome import Outcome
 from ablate.paths import ResultsPaths, StudyPaths, TrialPaths, folder_name
@@ -104,6 +106,9 @@ def planned_keys(study: Study, rows: Iterable[TrialRow]) -> dict[Key, None]:
     return candidates | declared | {(row.arm, row.seed): None for row in rows if row.arm in arms}
 
 
+_ASIDE = "the next `ablate run` sets it aside"
+
+
 def _is_result(row: TrialRow) -> bool:
     return row.outcome is not None and row.outcome.is_result
 
@@ -124,22 +129,48 @@ def _replicate(study: Study, key: Key, rows: Sequence[TrialRow], paths: StudyPat
     if len(ours) > 1:
         numbers = ", ".join(str(row.number) for row in ours)
         yield Fault("double", f"{len(ours)} results, trials {numbers}; expected one", name)
-    yield from _files(paths.trial(*key), digest, ours, running=bool(running), found=found)
+    hints = {
+        "recipe": _recipe_hint(known=digest is not None, results=results, ours=ours),
+        "outcome": _outcome_hint(rows, digest),
+    }
+    yield from _files(paths.trial(*key), digest, ours, running=bool(running), found=found, hints=hints)
+
+
+def _recipe_hint(*, known: bool, results: Sequence[TrialRow], ours: Sequence[TrialRow]) -> str:
+    """What the next run does with a damaged recipe."""
+    if known and (ours or not results):
+        return f"{_ASIDE} and writes it again"
+    return "nobody can write it again; the storage has the settings and the result" if results else _ASIDE
+
+
+def _outcome_hint(rows: Sequence[TrialRow], digest: str | None) -> str:
+    """What the next run does with a damaged outcome."""
+    if stored_outcome(rows, digest) is not None:
+        return f"{_ASIDE} and writes it again from the storage"
+    if any(_is_result(row) for row in rows):
+        return f"{_ASIDE}; it cannot be written again: the storage has no whole outcome of these settings"
+    return f"{_ASIDE}; the storage has no outcome to write it from"
 
 
 def _files(
-    trial: TrialPaths, digest: str | None, results: Sequence[TrialRow], *, running: bool, found: Audit
+    trial: TrialPaths,
+    digest: str | None,
+    results: Sequence[TrialRow],
+    *,
+    running: bool,
+    found: Audit,
+    hints: Mapping[str, str],
 ) -> Iterator[Fault]:
     """Compare the files of a replicate with its recipe and its stored result."""
     expected = digest or (results[0].recipe_digest if results else None)
-    recipe = _read(trial.recipe, Recipe.from_dict, found)
+    recipe = _read(trial.recipe, Recipe.from_dict, found, hints["recipe"])
     if isinstance(recipe, Fault):
         yield recipe
     elif recipe is not None and expected is not None and recipe.digest != expected:
         yield Fault("recipe", "the recipe differs from the plan", str(trial.recipe))
     elif recipe is None and results:
         yield Fault("recipe", "there is a result but no recipe", str(trial.recipe))
-    outcome = _read(trial.outcome, Outcome.from_dict, found)
+    outcome = _read(trial.outcome, Outcome.from_dict, found, hints["outcome"])
     if isinstance(outcome, Fault):
         yield outcome
     elif outcome is None and results and not running:
@@ -170,19 +201,21 @@ def _outcome(
         yield Fault("samples", f"the pictures {outcome.samples} are missing", where)
 
 
-def _read(path: Path, build: Any, found: Audit) -> Any:
-    """Return what `build` makes of a JSON file: None when there is none, a Fault when it is damaged."""
+def _read(path: Path, build: Any, found: Audit, hint: str) -> Any:
+    """Return what `build` makes of a JSON file: None when there is none, a Fault with `hint` when it is damaged."""
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         return Fault("damaged", f"cannot be read: {error}", str(path))
+    except ValueError as error:
+        return Fault("damaged", f"is no text: {error}", str(path), hint)
     found.files += 1
     try:
         return build(json.loads(text))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return Fault("damaged", f"is not what ablate writes: {error}", str(path), "the next `ablate run` sets it aside")
+    except DAMAGE as error:
+        return Fault("damaged", f"is not what ablate writes: {error}", str(path), hint)
 
 
 def _versions(study: Study, rows: Sequence[TrialRow]) -> Iterator[Fault]:

@@ -131,9 +131,12 @@ def sweep(results: ResultsPaths) -> None:
 
 
 @contextlib.contextmanager
-def nobody_runs(results: ResultsPaths) -> Iterator[None]:
-    """Hold the lock of every study in the results folder; raises StudyLockedError when one is being run."""
+def nobody_runs(results: ResultsPaths, watch: str) -> Iterator[None]:
+    """Hold the lock of every study in the results folder; raises StudyLockedError when one is being run.
+
+    `watch` is the command that shows such a run.
+    """
     with contextlib.ExitStack() as held:
         for lock in sorted(results.folder.glob("*/.lock")):
-            held.enter_context(StudyLock(StudyPaths(lock.parent).lock))
+            held.enter_context(StudyLock(StudyPaths(lock.parent).lock, watch))
         yield

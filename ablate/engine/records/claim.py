@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from ablate.engine.records.lock import ProcessMark
 from ablate.errors import StudyLockedError
 from ablate.json_values import JsonValue
+from ablate.storage.commands import command_at
 
 ATTRIBUTE = "ablate.run"
 """Study attribute that holds the claim."""
@@ -53,8 +54,8 @@ class Claim(BaseModel):
         return {ATTRIBUTE: self.model_copy(update={"seen": time.time(), "over": over}).model_dump()}
 
 
-def check_unclaimed(attributes: Mapping[str, object]) -> None:
-    """Raise StudyLockedError when another run that is alive has the study; `attributes` are the study's."""
+def check_unclaimed(attributes: Mapping[str, object], url: str | None = None) -> None:
+    """Raise StudyLockedError when another run that is alive has the study; `attributes` are the study's, at `url`."""
     try:
         found = Claim.model_validate(attributes.get(ATTRIBUTE))
     except ValidationError:
@@ -66,7 +67,7 @@ def check_unclaimed(attributes: Mapping[str, object]) -> None:
         alive = found.pid != os.getpid() and ProcessMark.of(found.pid) == ProcessMark(
             found.pid, found.started, found.boot
         )
-        hint = "watch it with: ablate status"
+        hint = f"watch it with: {command_at(('ablate', 'status'), Path(found.results), url)}"
     else:
         alive = age_s < SILENT_S
         hint = f"if that run was killed, try again in {max(1.0, SILENT_S - age_s):.0f} s"

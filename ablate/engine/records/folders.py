@@ -18,6 +18,9 @@ from ablate.paths import ResultsPaths, StudyPaths, TrialPaths, write_atomic, wri
 from ablate.recipe import Recipe
 from ablate.study.spec import Study
 
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What reading a file raises whose content is not what ablate writes."""
+
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
@@ -72,7 +75,7 @@ def check_recipe(trial: TrialPaths, recipe: Recipe) -> None:
         kept = Recipe.from_dict(json.loads(trial.recipe.read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except DAMAGE:
         return  # damaged: it is written anew
     if kept == recipe:
         return
@@ -88,27 +91,27 @@ def check_recipe(trial: TrialPaths, recipe: Recipe) -> None:
 def make_trial(trial: TrialPaths, recipe: Recipe) -> None:
     """Prepare the folder for an attempt: the recipe is there, an outcome is not. Damaged files are set aside."""
     trial.folder.mkdir(exist_ok=True)
-    if _is_damaged(trial.recipe, Recipe.from_dict):
-        _set_aside(trial.recipe)
+    if is_damaged(trial.recipe, Recipe.from_dict):
+        set_aside(trial.recipe)
     if not trial.recipe.exists():
         write_json(trial.recipe, recipe.to_dict())
-    if _is_damaged(trial.outcome, Outcome.from_dict):
-        _set_aside(trial.outcome)
+    if is_damaged(trial.outcome, Outcome.from_dict):
+        set_aside(trial.outcome)
     trial.outcome.unlink(missing_ok=True)
 
 
-def _is_damaged(path: Path, build: Callable[[Any], object]) -> bool:
+def is_damaged(path: Path, build: Callable[[Any], object]) -> bool:
     """True when there is a file from which nothing can be built."""
     try:
         build(json.loads(path.read_text(encoding="utf-8")))
     except OSError:
         return False
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except DAMAGE:
         return True
     return False
 
 
-def _set_aside(path: Path) -> None:
+def set_aside(path: Path) -> None:
     """Keep a damaged file beside its place, for whoever wants to know what happened to it."""
     number = next(number for number in itertools.count(1) if not path.with_suffix(f".damaged-{number}").exists())
     path.rename(path.with_suffix(f".damaged-{number}"))
@@ -120,7 +123,7 @@ def read_outcome(trial: TrialPaths, digest: str) -> Outcome | None:
         found = Outcome.from_dict(json.loads(trial.outcome.read_text(encoding="utf-8")))
     except OSError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except DAMAGE:
         return None
     return found if found.recipe_digest == digest else None
 

@@ -86,8 +86,10 @@ class StudyLock:
     The file also lists the run's worker processes, so that the next run can end those that outlived it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, watch: str = "ablate status") -> None:
+        """`watch` is the command that shows a run which holds it."""
         self._path = path
+        self._watch = watch
         self._descriptor: int | None = None
         self._holder: dict[str, Any] = {}
         self.orphans: tuple[ProcessMark, ...] = ()
@@ -140,7 +142,7 @@ class StudyLock:
         who = "another process"
         if holder is not None:
             who = f"process {holder.pid} on {holder.host} since {holder.since}"
-        return StudyLockedError(f"this study is being run by {who}", hint="watch it with: ablate status")
+        return StudyLockedError(f"this study is being run by {who}", hint=f"watch it with: {self._watch}")
 
     def _workers(self) -> list[ProcessMark]:
         found = self._read()

@@ -10,7 +10,7 @@ from ablate.report.data.csv_reader import read_table
 from ablate.report.sources.hydra_runs import hydra_runs
 from ablate.report.sources.mlflow_runs import mlflow_runs
 from ablate.report.sources.optuna_runs import optuna_runs
-from ablate.report.sources.runs import ForeignTable, Naming, table_of
+from ablate.report.sources.runs import ForeignTable, Naming, check_measured, table_of
 from ablate.report.sources.tensorboard_runs import tensorboard_runs
 from ablate.report.sources.wandb_export import wandb_runs
 from ablate.storage.address import without_password
@@ -54,4 +54,6 @@ def read_source(source: str, naming: Naming, metrics: tuple[str, ...] = ()) -> F
             runs = optuna_runs(where, name or None)
         case _:
             runs = hydra_runs(Path(where), name or None)
+    if kind != "wandb":  # there the names that are asked for say what is a metric
+        check_measured(runs, without_password(source))
     return table_of(runs, without_password(source), naming)

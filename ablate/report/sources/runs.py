@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablate.errors import AblateError
+from ablate.human_units import plural
 from ablate.report.data.csv_reader import TableFile
 from ablate.report.statistics.blocks.tables import names_blocks
 from ablate.report.statistics.metric_spec import KEYS
@@ -106,6 +107,16 @@ def table_of(runs: Sequence[ForeignRun], where: str, naming: Naming) -> ForeignT
     params = [name for name in varying if name not in KEYS]
     table = _as_table(rows, params, where)
     return ForeignTable(table, curves, _remarks(rows, numbered, where))
+
+
+def check_measured(runs: Sequence[ForeignRun], where: str) -> None:
+    """Raise AblateError for runs of which none has a number: a list of columns would not say what is wrong."""
+    if not runs or any(run.metrics or run.outcome == "diverged" for run in runs):
+        return
+    ended = any(run.outcome == "measured" for run in runs)
+    failed = next((run.error for run in runs if run.error), "")
+    hint = f"for example: {failed}" if failed and not ended else "a metric is a number; nested values are not read"
+    raise AblateError(f"no run in {where} has a metric ({plural(len(runs), 'run')})", hint=hint)
 
 
 def _seed_key(runs: Sequence[ForeignRun], naming: Naming) -> str | None:

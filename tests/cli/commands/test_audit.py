@@ -26,7 +26,7 @@ def test_each_fault_is_named_with_its_place_and_what_to_do(ablate: Ablate, finis
     assert lines[0] == SENTENCES["each fault named place"]
     assert lines[1].startswith(SENTENCES["each fault named place 2"])
     assert lines[2:] == [
-        "    hint: the next `ablate run` sets it aside",
+        "    hint: the next `ablate run` sets it aside and writes it again from the storage",
         SENTENCES["each fault named place 3"],
     ]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ablate.engine.records.claim import ATTRIBUTE, SILENT_S, Claim, check_unclaimed
+from ablate.engine.records.lock import ProcessMark
 from ablate.errors import ExitCode, StudyLockedError
 from ablate.storage.read import read_study
 from tests.cli.conftest import STUDY, TOY_CORE
@@ -40,6 +41,21 @@ def test_what_is_alive_is_refused_and_what_is_over_is_not() -> None:
     check_unclaimed(claim())  # our own
     check_unclaimed(claim(pid=1))  # another process had this number then
     check_unclaimed({})
+
+
+def test_the_hint_shows_the_other_run_where_its_results_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    mark = ProcessMark.of(child.pid)
+    assert mark is not None
+    theirs = claim(pid=child.pid, started=mark.started, boot=mark.boot, results=str(tmp_path / "two words"))
+    try:
+        with pytest.raises(StudyLockedError) as caught:
+            check_unclaimed(theirs, "postgresql+psycopg2://me:secret@host/db")
+    finally:
+        child.communicate()
+    where = "--results 'two words' --storage postgresql+psycopg2://me@host/db"
+    assert caught.value.hint == f"watch it with: ablate status {where}"
 
 
 @pytest.mark.parametrize("odd", [None, 7, "x", [], {}, {"pid": -1}, {"host": socket.gethostname(), "pid": "1"}])

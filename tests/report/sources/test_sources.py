@@ -161,6 +161,42 @@ def test_the_jobs_of_a_hydra_multirun(tmp_path: Path) -> None:
     assert rows_of(read_source(f"hydra:{tmp_path}", Naming()))["optim.lr=0.2", "9"]["outcome"] == "failed"
 
 
+def test_jobs_without_the_metrics_file_are_said_with_the_files_that_they_have(tmp_path: Path) -> None:
+    for at in range(3):
+        _hydra_job(tmp_path / "multi run" / str(at), f"lr: {at}\n", None)
+        (tmp_path / "multi run" / str(at) / "train.log").write_text("", encoding="utf-8")
+    where = tmp_path / "multi run"
+    with pytest.raises(AblateError, match=r"no job below .*multi run has metrics\.json \(3 jobs\)") as caught:
+        read_source(f"hydra:{where}", Naming())
+    assert (
+        caught.value.hint == "the jobs hold train.log; metrics are read from a file .json or .jsonl, which #FILE names"
+    )
+    (where / "1" / "args.json").write_text("{}", encoding="utf-8")
+    for at in range(3):
+        (where / str(at) / "logs").mkdir()
+        (where / str(at) / "logs" / "all.jsonl").write_text(f'{{"acc": {at}}}\n', encoding="utf-8")
+    with pytest.raises(AblateError, match=r"has other\.json") as caught:
+        read_source(f"hydra:{where}#other.json", Naming())
+    hint = f"the jobs hold logs/all.jsonl, args.json, train.log; name one behind #: 'hydra:{where}#logs/all.jsonl'"
+    assert caught.value.hint == hint
+    assert len(read_source(f"hydra:{where}#logs/all.jsonl", Naming()).table.rows) == 3
+
+
+def test_jobs_that_wrote_nothing_are_said(tmp_path: Path) -> None:
+    _hydra_job(tmp_path / "0", "lr: 1\n", None)
+    with pytest.raises(AblateError, match=r"\(1 job\)") as caught:
+        read_source(f"hydra:{tmp_path}", Naming())
+    assert "the jobs hold no files" in str(caught.value.hint)
+
+
+def test_runs_without_any_metric_are_said(tmp_path: Path) -> None:
+    for at in range(2):
+        _hydra_job(tmp_path / str(at), f"lr: {at}\n", {"test": {"acc": 1.0}})
+    with pytest.raises(AblateError, match=r"no run in hydra:.* has a metric \(2 runs\)") as caught:
+        read_source(f"hydra:{tmp_path}", Naming())
+    assert caught.value.hint == "a metric is a number; nested values are not read"
+
+
 def test_a_report_is_written_from_another_tools_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for at, ((lr, seed), value) in enumerate(ACCURACY.items()):
