@@ -72,8 +72,9 @@ def _show(found: Audit, screen: Screen) -> None:
         f"{running}; {plural(found.files, 'file')} compared",
         soft_wrap=True,
     )
-    for fault in (*found.faults, *found.notes):
-        kind = fault.kind if fault in found.faults else f"note: {fault.kind}"
+    told = [(fault.kind, fault) for fault in found.faults]
+    told += [(f"note: {fault.kind}", fault) for fault in found.notes]
+    for kind, fault in told:
         where = visible(shortest(fault.where) if fault.where.startswith("/") else fault.where)
         screen.out.print(f"  {kind}: {where}: {visible(fault.what)}", soft_wrap=True)
         if fault.hint:

@@ -83,6 +83,7 @@ class Muon:
         self._averages = [torch.zeros_like(weight) for weight in matrices]
         self._place = {weight: place for place, weight in enumerate(matrices)}
         self._adam = torch.optim.Adam(others, lr=lr, betas=ADAM_BETAS, fused=True)
+        self._others = AdamMoments(self._adam)
         self.param_groups = self._adam.param_groups
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -110,14 +111,14 @@ class Muon:
     def moments(self, weight: nn.Parameter) -> Moments | None:
         """Return the averages that a lane goes on from. A matrix has no average of squares."""
         if (place := self._place.get(weight)) is None:
-            return AdamMoments(self._adam).moments(weight)
+            return self._others.moments(weight)
         state = next(iter(self._adam.state.values()), {"step": 0})  # Adam has seen as many updates
         return self._averages[place], torch.zeros_like(weight), float(state["step"])
 
     def set_moments(self, weight: nn.Parameter, first: Tensor, second: Tensor, age: float) -> None:
         """Go on from what a lane has."""
         if (place := self._place.get(weight)) is None:
-            AdamMoments(self._adam).set_moments(weight, first, second, age)
+            self._others.set_moments(weight, first, second, age)
         else:
             self._averages[place] = torch.empty_like(weight).copy_(first)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from ablate.engine.records.folders import DAMAGE
 from ablate.outcome import SCHEMA_VERSION, Outcome
 from ablate.storage import attributes as names
 from ablate.storage.rows import TrialRow
@@ -50,5 +51,5 @@ def _outcome_of(row: TrialRow) -> Outcome | None:
                 "recipe_digest": row.recipe_digest,
             }
         )
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+    except DAMAGE:
         return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,8 +22,6 @@ from ablate.storage.store import Store
 from ablate.study.reading.load_study import load_study
 from tests.engine.conftest import KINDS, Bench
 
-TEXT = "baseline: {offset: 0.0}\nvary: {offset: [1.0]}\nseeds: 2\n"
-
 
 def audited(bench: Bench, *, deep: bool = False) -> Audit:
     study = load_study(bench.folder / "toy.yaml", resolve_core=core_class)
@@ -33,23 +30,6 @@ def audited(bench: Bench, *, deep: bool = False) -> Audit:
 
 def faults(bench: Bench, *, deep: bool = False) -> list[str]:
     return [fault.kind for fault in audited(bench, deep=deep).faults]
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kept") / "results"
-
-
-@pytest.fixture
-def done(bench: Bench, kept: Path) -> Bench:
-    """A study that is done; it is run once for all tests here."""
-    if kept.exists():
-        bench.write(TEXT)
-        shutil.copytree(kept, bench.results.folder)
-    else:
-        bench.run(TEXT)
-        shutil.copytree(bench.results.folder, kept)
-    return bench
 
 
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 
@@ -18,25 +16,7 @@ from ablate.study.reading.load_study import load_study
 from ablate.study.spec import Study
 from tests.engine.conftest import Bench
 
-TEXT = "baseline: {offset: 0.0}\nvary: {offset: [1.0]}\nseeds: 2\n"
 DAMAGE = [b"", b"x", b"[]", b'{"schema_version": 1}', b"\xff", b"[" * 100_000]
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kept") / "results"
-
-
-@pytest.fixture
-def done(bench: Bench, kept: Path) -> Bench:
-    """A study that is done; it is run once for all tests here."""
-    if kept.exists():
-        bench.write(TEXT)
-        shutil.copytree(kept, bench.results.folder)
-    else:
-        bench.run(TEXT)
-        shutil.copytree(bench.results.folder, kept)
-    return bench
 
 
 def study_of(bench: Bench) -> Study:
